@@ -1,0 +1,1 @@
+"""Notations: text to Cell and back, one file a notation."""

@@ -1,0 +1,209 @@
+"""The run record: the one schema of a result.
+
+One JSON file for one (task, configuration, data, cell, seed), and beside it one JSON object a line for
+every judged item. The record names the items file and its digest; the items file is written first, so a
+record that exists is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from cellzoo.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._+-]{0,79}$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskReference(_Strict):
+    """Which task, in which revision."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    revision: int = Field(ge=1)
+    title: str
+
+
+class CellReference(_Strict):
+    """Which cell. `hash` identifies the graph; `genotype` in `notation` can rebuild it."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    kind: Literal["cell", "baseline"]
+    hash: str | None
+    origin: str
+    notation: str
+    genotype: str
+
+
+class DataReference(_Strict):
+    """Which files a data set was read from, by role."""
+
+    origin: str
+    sha256: dict[str, str]
+
+
+class MetricValue(_Strict):
+    """One measured number with what a table needs to show it."""
+
+    value: float = Field(allow_inf_nan=False)
+    title: str
+    higher_is_better: bool
+    digits: int = Field(ge=0, le=12)
+
+
+class ItemsReference(_Strict):
+    """The per-item statistics beside the record."""
+
+    file: str = Field(pattern=r"^[a-z0-9][A-Za-z0-9._+-]*$")
+    sha256: str
+    count: int = Field(ge=0)
+
+
+class Parameters(_Strict):
+    """Parameter counts of the trained model."""
+
+    cell: int = Field(ge=0)
+    total_without_embeddings: int = Field(ge=0)
+    total: int = Field(ge=0)
+
+
+class Timing(_Strict):
+    """Wall seconds by phase, and throughput over the training phase."""
+
+    seconds: dict[str, float]
+    total_seconds: float = Field(ge=0)
+    tokens_per_second: float = Field(ge=0)
+
+
+class Code(_Strict):
+    """Which code made the number. `revision` is None outside a checkout."""
+
+    version: str
+    revision: str | None
+    dirty: bool | None
+
+
+class Environment(_Strict):
+    """Where it ran."""
+
+    python: str
+    packages: dict[str, str]
+    platform: str
+    processor: str
+    device: str
+    threads: int = Field(ge=1)
+
+
+class RunRecord(_Strict):
+    """One result. `key` is `record_key` of everything that decides the number."""
+
+    schema_version: Literal[1]
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    task: TaskReference
+    cell: CellReference
+    seed: int = Field(ge=0)
+    configuration: dict[str, JsonValue]
+    data: dict[str, DataReference]
+    metrics: dict[str, MetricValue] = Field(min_length=1)
+    primary: str
+    items: ItemsReference
+    parameters: Parameters
+    flops_per_token: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+    timing: Timing
+    history: list[dict[str, JsonValue]]
+    code: Code
+    environment: Environment
+    created: str
+
+    def comparable(self) -> dict[str, Any]:
+        """Everything but times: equal for two runs of one key on one machine."""
+        content = self.model_dump(mode="json")
+        for name in ("timing", "created"):
+            del content[name]
+        content["history"] = [
+            {key: value for key, value in epoch.items() if not key.startswith("seconds")}
+            for epoch in content["history"]
+        ]
+        return content
+
+
+def record_key(
+    *,
+    task: str,
+    revision: int,
+    subject: str,
+    configuration: Mapping[str, Any],
+    data: Mapping[str, Mapping[str, str]],
+    seed: int,
+) -> str:
+    """Hash everything that decides the number.
+
+    Args:
+        task: Task name.
+        revision: Task revision.
+        subject: The cell's content hash, or `baseline:<name>`.
+        configuration: All settings of the task.
+        data: Data set name -> role -> sha256.
+        seed: The seed.
+
+    Returns:
+        64 hexadecimal digits (sha256 of canonical JSON).
+    """
+    content = {
+        "task": task,
+        "revision": revision,
+        "subject": subject,
+        "configuration": dict(configuration),
+        "data": {name: dict(roles) for name, roles in data.items()},
+        "seed": seed,
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read and validate one record.
+
+    Raises:
+        RecordError: The file is no JSON, no run record, or of another schema version; the message names
+            the file, the place in it, the value, and what would be right.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: is not UTF-8 text (byte {error.start}); a run record is JSON") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        place = f" line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
+        raise RecordError(
+            f"{path}:{place} is no complete JSON; a run record is one JSON object. "
+            "Delete the file and run its task again to replace it."
+        ) from error
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise RecordError(f"{path}: is JSON but no run record (no 'schema_version'); move it elsewhere")
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise RecordError(
+            f"{path}: schema_version is {content['schema_version']!r}; this version reads {SCHEMA_VERSION}"
+        )
+    try:
+        return RunRecord.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"{path}: {place}: {first['msg']} (found {first['input']!r:.80}); "
+            f"{error.error_count()} fault(s) in all"
+        ) from error
