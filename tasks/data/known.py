@@ -1,0 +1,123 @@
+"""The data sets that tasks can ask for: which files they are, and where those come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True)
+class InFolder:
+    """Original files that the user keeps in a data folder.
+
+    Attributes:
+        files: Role -> path below the data folder.
+        obtain: Where the files can be had, as the end of a sentence.
+    """
+
+    files: Mapping[str, str]
+    obtain: str
+
+
+@dataclass(frozen=True)
+class InPackage:
+    """Files that an installed package ships.
+
+    Attributes:
+        package: Import name of the package, also its name on the package index.
+        extra: The extra of cellzoo that installs it.
+        files: Role -> path below the package's folder.
+    """
+
+    package: str
+    extra: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Text that this project writes itself.
+
+    Attributes:
+        texts: Makes role -> text; always the same.
+    """
+
+    texts: Callable[[], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that is known.
+
+    Attributes:
+        name: What tasks and commands call it.
+        title: What a reader sees.
+        terms: Licence, or who may use it.
+        source: Where it is found.
+        sha256: Role -> hex digest of the file (of the UTF-8 text, when generated).
+    """
+
+    name: str
+    title: str
+    terms: str
+    source: InFolder | InPackage | Generated
+    sha256: Mapping[str, str]
+
+
+_DATA_SETS = (
+    DataSet(
+        name="wnut17",
+        title="WNUT 2017, novel and emerging entities (NER)",
+        terms="CC BY 4.0",
+        source=InFolder(
+            files={
+                "train": "wnut17/wnut17train.conll",
+                "dev": "wnut17/emerging.dev.conll",
+                "test": "wnut17/emerging.test.annotated",
+            },
+            obtain="https://github.com/leondz/emerging_entities_17",
+        ),
+        sha256={
+            "train": "731820e13f71af324c6b55a1575ec2ce59fbaa2a0806f8f0400b98d56cd6a7a5",
+            "dev": "e053b752b8155113ca66e7db08af5f2f5f43ab993694e4774f1ec5bad42312d8",
+            "test": "2aa79b764e56ec9264a1b30fdd9b70195bd00ff400b62edd8f399d5f13c178f0",
+        },
+    ),
+    DataSet(
+        name="glove-6b-50d",
+        title="GloVe 6B, 50 dimensions, 83,341 of its 400,000 words",
+        terms="PDDL 1.0",
+        source=InFolder(
+            files={"vectors": "glove/glove.6B.50d.subset.w2v.txt.gz"},
+            obtain="https://nlp.stanford.edu/projects/glove/ (glove.6B.50d, cut to the words of the tasks)",
+        ),
+        sha256={"vectors": "322141216192258487c0a9f7dfeacc1e09f69cc2d71e8fc361535319dc224bc3"},
+    ),
+    DataSet(
+        name="news",
+        title="Lee background corpus, 300 news items of the Australian Broadcasting Corporation",
+        terms="belongs to its authors, shipped with gensim",
+        source=InPackage("gensim", "nlp", {"text": "test/test_data/lee_background.cor"}),
+        sha256={"text": "5d78d6dafd953bbf65797bef09a9ffb9ec430583381be705f8fd460000f370fb"},
+    ),
+    DataSet(
+        name="wordsim-353",
+        title="WordSim-353, relatedness of word pairs",
+        terms="belongs to its authors, shipped with gensim",
+        source=InPackage("gensim", "nlp", {"pairs": "test/test_data/wordsim353.tsv"}),
+        sha256={"pairs": "f92a022fc2537793a15bc3a8c162ebcd74990e033a228bb6388cb71e4c0b1e1d"},
+    ),
+    DataSet(
+        name="simlex-999",
+        title="SimLex-999, similarity of word pairs",
+        terms="belongs to its authors, shipped with gensim",
+        source=InPackage("gensim", "nlp", {"pairs": "test/test_data/simlex999.txt"}),
+        sha256={"pairs": "d5e0501971478a511430ee880bd0121e94ac701ba86d90544d83e6d2ba3db05d"},
+    ),
+)
+
+KNOWN: Mapping[str, DataSet] = MappingProxyType({data_set.name: data_set for data_set in _DATA_SETS})
