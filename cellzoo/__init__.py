@@ -1,0 +1,43 @@
+"""Recurrent cells by name: load one, look at it, use it where torch.nn.LSTM stands.
+
+import cellzoo
+
+cellzoo.list_cells("darts*")
+cell = cellzoo.load("darts-v2")
+rnn = cellzoo.rnn("darts-v2", input_size=100, hidden_size=256, bidirectional=True)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.catalog import CellEntry, entry, list_cells, load
+from cellzoo.cell import Cell
+from cellzoo.errors import CellzooError
+from cellzoo.notations import parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cellzoo.layer import CellRNN
+
+__all__ = ["Cell", "CellEntry", "CellRNN", "CellzooError", "entry", "list_cells", "load", "parse", "rnn"]
+
+__version__ = "0.1.0"
+
+
+def rnn(name: str | Path | Cell, input_size: int, hidden_size: int, **options: Any) -> CellRNN:
+    """Build a `CellRNN` from a name, a cell file or a Cell; the other arguments are those of `CellRNN`."""
+    from cellzoo.layer import CellRNN
+
+    cell = name if isinstance(name, Cell) else load(name)
+    return CellRNN(cell, input_size, hidden_size, **options)
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; listing and loading cells do not need it.
+    if name == "CellRNN":
+        from cellzoo.layer import CellRNN
+
+        return CellRNN
+    raise AttributeError(f"module 'cellzoo' has no attribute {name!r}")

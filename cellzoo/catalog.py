@@ -1,0 +1,174 @@
+"""The catalog: cells by name, from the zoo, from families, from installed packages, or from a file.
+
+Listing names reads directory entries only; a cell's file is read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache, cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import CellError, CellzooError, NotationError, UnknownNameError, unknown
+from cellzoo.families import FAMILIES
+from cellzoo.notations import NOTATIONS, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cellzoo.cell import Cell
+
+ZOO = Path(__file__).parent / "zoo"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MAX_FILE_BYTES = 200_000
+
+_TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes")
+_FIELDS = (*_TEXT_FIELDS, "genotype", "published")
+_REQUIRED = ("name", "notation", "genotype")
+
+
+@dataclass(frozen=True)
+class CellEntry:
+    """A cell with where it comes from.
+
+    Attributes:
+        name: Its name in the catalog.
+        notation: The notation of `genotype`.
+        genotype: The cell as text.
+        origin: `zoo`, `family`, `package NAME`, or the file's name.
+        source: Paper, repository and path that it was taken from.
+        searched_on: The task it was searched on; empty for hand-designed cells.
+        published: Reported results, each a mapping with `data`, `by`, and numbers.
+        licence: Licence note.
+        confidence: How sure the source is, such as `file read`.
+        notes: Anything else worth knowing.
+    """
+
+    name: str
+    notation: str
+    genotype: str
+    origin: str
+    source: str = ""
+    searched_on: str = ""
+    published: tuple[Mapping[str, Any], ...] = ()
+    licence: str = ""
+    confidence: str = ""
+    notes: str = ""
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The graph.
+
+        Raises:
+            NotationError, CellError: The genotype is invalid; the message names the entry.
+        """
+        try:
+            return parse(self.genotype, self.notation, self.name)
+        except (NotationError, CellError) as error:
+            raise type(error)(f"{self.origin}: {self.name}: {error}") from error
+
+
+def list_cells(pattern: str = "*") -> list[str]:
+    """Names of the catalog that match a shell pattern, sorted. Imports no torch.
+
+    Members of a family are endless, so a family is not listed; see `cellzoo.families.FAMILIES`.
+    """
+    return sorted(name for name in _files() if fnmatchcase(name, pattern))
+
+
+def load(name: str | Path) -> Cell:
+    """Load a cell by its name in the catalog, or from a cell file.
+
+    Args:
+        name: A name such as `darts-v2` or `random-darts-7`, or a path that ends in `.toml`.
+
+    Raises:
+        UnknownNameError: No such cell; the message suggests close names.
+        NotationError, CellError: The file is malformed.
+    """
+    return entry(name).cell
+
+
+def entry(name: str | Path) -> CellEntry:
+    """Load a cell's entry: the genotype and where it comes from. Arguments and errors as in `load`."""
+    if isinstance(name, Path) or name.endswith(".toml") or "/" in name or "\\" in name:
+        path = Path(name)
+        return read_cell_file(path, origin=path.name)
+    for family in FAMILIES:
+        seed = family.seed(name)
+        if seed is not None:
+            return CellEntry(
+                name,
+                family.notation,
+                family.draw(seed),
+                origin="family",
+                source=f"drawn by cellzoo, family {family.pattern}: {family.summary}",
+                confidence="by construction",
+            )
+    files = _files()
+    if name not in files:
+        families = [family.pattern for family in FAMILIES]
+        hint = f"Families: {', '.join(families)}. A cell file is named by a path that ends in .toml."
+        raise unknown("cell", name[:80], files, hint)
+    found = read_cell_file(files[name][0], origin=files[name][1])
+    if found.name != name:
+        raise CellError(
+            f"{files[name][0]}: holds the name {found.name!r}; expected {name!r}, as the file is named"
+        )
+    return found
+
+
+def read_cell_file(path: Path, origin: str) -> CellEntry:
+    """Read one cell file (TOML).
+
+    Raises:
+        UnknownNameError: No such file.
+        CellError: The file is no cell file; the message names the field, the value and what would be right.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise CellError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is no cell file")
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UnknownNameError(f"{path}: no such cell file") from error
+    except OSError as error:
+        raise CellError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CellError(f"{path}: is no TOML: {error}") from error
+    for key in content:
+        if key not in _FIELDS:
+            raise CellError(f"{path}: {unknown('field', key, _FIELDS)}")
+    for key in _REQUIRED:
+        if key not in content:
+            raise CellError(f"{path}: lacks the field {key!r}; a cell file needs {', '.join(_REQUIRED)}")
+    for key in (*_TEXT_FIELDS, "genotype"):
+        if not isinstance(content.get(key, ""), str):
+            raise CellError(f"{path}: {key} is {content[key]!r:.80}; expected text")
+    if not NAME.fullmatch(content["name"]):
+        raise CellError(f"{path}: name {content['name']!r:.80}: expected a-z, 0-9, '.', '_', '-', at most 64")
+    if content["notation"] not in NOTATIONS:
+        raise CellError(f"{path}: {unknown('notation', content['notation'], NOTATIONS)}")
+    published = content.pop("published", [])
+    if not isinstance(published, list) or not all(isinstance(row, dict) for row in published):
+        raise CellError(f"{path}: published is {published!r:.80}; expected an array of tables")
+    found = CellEntry(**content, published=tuple(published), origin=origin)
+    _ = found.cell
+    return found
+
+
+@cache
+def _files() -> dict[str, tuple[Path, str]]:
+    """Name -> (file, origin), over the zoo and the folders that installed packages add."""
+    files = {path.stem: (path, "zoo") for path in ZOO.glob("*.toml")}
+    for point in entry_points(group="cellzoo.cells"):
+        origin = f"package {point.dist.name}" if point.dist else f"entry point {point.name}"
+        for path in Path(point.load()).glob("*.toml"):
+            if path.stem in files:
+                raise CellzooError(f"cell {path.stem!r} is given by {files[path.stem][1]} and by {origin}")
+            files[path.stem] = (path, origin)
+    return files

@@ -1,0 +1,66 @@
+"""Families: names with a seed in them that stand for a cell drawn at random."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.notations.darts import OPERATIONS, Genotype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DARTS_STEPS = 8
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of cells.
+
+    Attributes:
+        prefix: What stands before the seed in a member's name.
+        notation: The notation that `draw` writes.
+        summary: One line on what its members are.
+        draw: Seed -> genotype text; the same in every process and on every platform.
+    """
+
+    prefix: str
+    notation: str
+    summary: str
+    draw: Callable[[int], str]
+
+    @property
+    def pattern(self) -> str:
+        """How the members are named."""
+        return f"{self.prefix}<seed>"
+
+    def seed(self, name: str) -> int | None:
+        """Return the seed in a member's name; None if `name` is no member."""
+        match = re.fullmatch(re.escape(self.prefix) + r"(0|[1-9][0-9]{0,9})", name)
+        return int(match.group(1)) if match and int(match.group(1)) <= MAX_SEED else None
+
+
+def draw_random_darts(seed: int) -> str:
+    """Draw a DARTS genotype of 8 nodes: operation and predecessor of each node are uniform.
+
+    This is the space that random search is run in by Li & Talwalkar 2019, "Random Search and
+    Reproducibility for NAS", section 4.1.
+    """
+    generator = random.Random(seed)  # noqa: S311 - a reproducible draw, no secret
+    edges = tuple(
+        (generator.choice(OPERATIONS), generator.randrange(step)) for step in range(1, DARTS_STEPS + 1)
+    )
+    return str(Genotype(edges, tuple(range(1, DARTS_STEPS + 1))))
+
+
+FAMILIES = (
+    Family(
+        "random-darts-",
+        "darts",
+        "8 nodes, operation and predecessor uniform (random search in the DARTS space)",
+        draw_random_darts,
+    ),
+)

@@ -1,0 +1,293 @@
+"""CellRNN: any Cell as a recurrent layer with the interface of torch.nn.LSTM and torch.nn.GRU."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from cellzoo.runtime import prepare, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellzoo.cell import Cell
+    from cellzoo.runtime import Runtime
+
+States = Tensor | tuple[Tensor, ...]
+
+
+class CellRNN(nn.Module):
+    """A recurrent layer, or several, in one or both directions, whose cell is any `Cell`.
+
+    Takes and gives what torch.nn.LSTM does: padded input (T, B, E), or (B, T, E) with `batch_first`;
+    unbatched input (T, E); or a PackedSequence with any order of lengths. `hx` and `h_n` are
+    (num_layers * num_directions, B, H), without B for unbatched input: one tensor for a cell with one
+    state, a tuple for a cell with several, in the cell's order. Padded rows are treated as data, as in
+    torch.nn.LSTM; pack the batch where lengths differ.
+
+    Args:
+        cell: The cell.
+        input_size: E.
+        hidden_size: H.
+        num_layers: Layers, each reading the outputs of the one below.
+        bias: False leaves out the biases that the cell defines.
+        batch_first: Whether padded input and output are (B, T, ...).
+        dropout: Probability of an independent dropout on the outputs of every layer but the last.
+        bidirectional: Whether a second set of layers reads backwards; outputs are then (..., 2 H).
+        dropout_x: Probability of the variational dropout on x (Gal & Ghahramani 2016): one mask a
+            sequence, on x where a matrix multiplies it.
+        dropout_h: The same on every hidden value that a matrix multiplies, one mask for all of them, as in
+            the DARTS cell. A carried value is never masked.
+        device: As in torch.nn.LSTM.
+        dtype: As in torch.nn.LSTM.
+        runtime: The engine: `auto` or one of `cellzoo.runtime.RUNTIMES`. The attribute `runtime` says which
+            one it became.
+
+    Raises:
+        ValueError: A size or probability is out of range.
+        UnknownNameError: No such engine.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        dropout_x: float = 0.0,
+        dropout_h: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        runtime: str = "auto",
+    ) -> None:
+        super().__init__()
+        for what, size in (
+            ("input_size", input_size),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
+        ):
+            if size < 1:
+                raise ValueError(f"{what} is {size}; it must be at least 1")
+        for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{what} is {value}; it must be a probability, 0 to 1")
+        self.cell = cell
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = dropout
+        self.bidirectional = bidirectional
+        self.dropout_x = dropout_x
+        self.dropout_h = dropout_h
+        self.runtime = resolve(runtime)
+        self.directions = nn.ModuleList(
+            _Direction(
+                cell,
+                input_size if layer == 0 else hidden_size * self.num_directions,
+                hidden_size,
+                bias=bias,
+                device=device,
+                dtype=dtype,
+                runtime=self.runtime,
+            )
+            for layer in range(num_layers)
+            for _ in range(self.num_directions)
+        )
+        self.reset_parameters()
+
+    @property
+    def num_directions(self) -> int:
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer and direction, layer by layer, forward before backward."""
+        return [list(direction.parameters()) for direction in self.directions]
+
+    def flatten_parameters(self) -> None:
+        """Do nothing; torch.nn.LSTM compacts its weights here, and callers expect the method."""
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw every weight from U(-1/sqrt(H), 1/sqrt(H)), as torch.nn.LSTM does.
+
+        Args:
+            generator: Source of randomness; None for torch's default.
+        """
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-bound, bound, generator=generator)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - torch.nn.LSTM's name
+        hx: States | None = None,
+    ) -> tuple[Tensor | PackedSequence, States]:
+        """Run the layers over a batch of sequences.
+
+        Args:
+            input: (T, B, E), (B, T, E) with `batch_first`, (T, E), or a PackedSequence.
+            hx: Initial states; zeros if None. In the caller's order of sequences.
+
+        Returns:
+            Outputs (..., num_directions * H) of the same kind as `input`, and the states after each
+            sequence's last step.
+
+        Raises:
+            ValueError: A shape does not fit.
+        """
+        if isinstance(input, PackedSequence):
+            data, batch_sizes, sorted_indices, unsorted_indices = input
+            if data.size(-1) != self.input_size:
+                raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
+            sizes = batch_sizes.tolist()
+            states = self._initial_states(hx, sizes[0], data, batched=True)
+            if sorted_indices is not None:
+                states = [state.index_select(1, sorted_indices) for state in states]
+            output, final = self._run(data, sizes, states)
+            if unsorted_indices is not None:
+                final = [state.index_select(1, unsorted_indices) for state in final]
+            packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+            return packed, self._give_states(final)
+        return self._forward_padded(input, hx)
+
+    def _forward_padded(self, padded: Tensor, hx: States | None) -> tuple[Tensor, States]:
+        if padded.dim() not in (2, 3):
+            raise ValueError(f"input has {padded.dim()} dimensions; expected 2 (unbatched) or 3")
+        if padded.size(-1) != self.input_size:
+            raise ValueError(f"input has width {padded.size(-1)}; input_size is {self.input_size}")
+        batched = padded.dim() == 3
+        sequence = padded if batched else padded.unsqueeze(1)
+        if batched and self.batch_first:
+            sequence = sequence.transpose(0, 1)  # (T, B, E)
+        steps, batch = sequence.size(0), sequence.size(1)
+        if steps == 0:
+            raise ValueError("input has no time step; at least one is needed")
+        states = self._initial_states(hx, batch, padded, batched=batched)
+        output, final = self._run(sequence.reshape(steps * batch, -1), [batch] * steps, states)
+        output = output.view(steps, batch, -1)  # (T, B, num_directions * H)
+        if not batched:
+            return output.squeeze(1), self._give_states([state.squeeze(1) for state in final])
+        return output.transpose(0, 1) if self.batch_first else output, self._give_states(final)
+
+    def _run(
+        self, data: Tensor, batch_sizes: Sequence[int], states: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run all layers over packed rows (N, E); states are (num_layers * num_directions, B, H)."""
+        finals: list[tuple[Tensor, ...]] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for way in range(self.num_directions):
+                index = layer * self.num_directions + way
+                direction = cast("_Direction", self.directions[index])
+                output, final = direction(
+                    data,
+                    batch_sizes,
+                    [state[index] for state in states],
+                    reverse=way == 1,
+                    mask_x=self._mask(data, batch_sizes[0], data.size(1), self.dropout_x),
+                    mask_h=self._mask(data, batch_sizes[0], self.hidden_size, self.dropout_h),
+                )
+                outputs.append(output)
+                finals.append(final)
+            data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]  # (N, num_directions * H)
+            if layer < self.num_layers - 1:
+                data = F.dropout(data, self.dropout, self.training)
+        return data, [torch.stack(parts) for parts in zip(*finals, strict=True)]
+
+    def _mask(self, like: Tensor, batch: int, width: int, probability: float) -> Tensor | None:
+        """Draw a (batch, width) mask of 0 and 1/(1-p), or none where there is nothing to drop."""
+        if not self.training or probability == 0.0:
+            return None
+        return F.dropout(like.new_ones(batch, width), probability)
+
+    def _initial_states(self, hx: States | None, batch: int, like: Tensor, *, batched: bool) -> list[Tensor]:
+        count = len(self.cell.states)
+        shape = (len(self.directions), batch, self.hidden_size)
+        if hx is None:
+            return [like.new_zeros(shape) for _ in range(count)]
+        given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        if len(given) != count or (isinstance(hx, Tensor) and count > 1):
+            names = ", ".join(state.name for state in self.cell.states)
+            raise ValueError(f"hx has {len(given)} state(s); the cell has {count} ({names})")
+        expected = shape if batched else (shape[0], shape[2])
+        for state, tensor in zip(self.cell.states, given, strict=True):
+            if tuple(tensor.shape) != expected:
+                raise ValueError(f"hx: {state.name} has shape {tuple(tensor.shape)}; expected {expected}")
+        return list(given) if batched else [tensor.unsqueeze(1) for tensor in given]
+
+    def _give_states(self, final: Sequence[Tensor]) -> States:
+        return final[0] if len(self.cell.states) == 1 else tuple(final)
+
+    def extra_repr(self) -> str:
+        """The constructor's arguments that differ from their defaults."""
+        options = {
+            "num_layers": (self.num_layers, 1),
+            "bias": (self.bias, True),
+            "batch_first": (self.batch_first, False),
+            "dropout": (self.dropout, 0.0),
+            "bidirectional": (self.bidirectional, False),
+            "dropout_x": (self.dropout_x, 0.0),
+            "dropout_h": (self.dropout_h, 0.0),
+        }
+        changed = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])
+
+
+class _Direction(nn.Module):
+    """The weights of one layer in one direction, under the names that the cell gives them."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+        runtime: str,
+    ) -> None:
+        super().__init__()
+        sizes = {"input": input_size, "hidden": hidden_size}
+        shapes = {name: (hidden_size, sizes[width]) for name, width in cell.weight_widths.items()}
+        # Pairs, because ParameterDict sorts the keys of a plain dict.
+        self.weights = nn.ParameterDict(
+            [
+                (name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                for name, shape in shapes.items()
+            ]
+        )
+        self.biases = nn.ParameterDict(
+            [
+                (name, nn.Parameter(torch.empty(hidden_size, device=device, dtype=dtype)))
+                for name in (cell.biases if bias else ())
+            ]
+        )
+        self.engine: Runtime = prepare(runtime, cell)
+
+    def forward(
+        self,
+        data: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        *,
+        reverse: bool,
+        mask_x: Tensor | None,
+        mask_h: Tensor | None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        named = {**dict(self.weights.items()), **dict(self.biases.items())}
+        return self.engine(data, batch_sizes, states, named, reverse=reverse, mask_x=mask_x, mask_h=mask_h)

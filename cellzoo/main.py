@@ -1,0 +1,91 @@
+"""The command `cellzoo`: finds the subcommands of all installed packages and runs one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib.metadata import entry_points, version
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import CellzooError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellzoo.command import Command
+
+_EPILOG = """\
+examples:
+  cellzoo demo                                        a small run of everything, with a leaderboard
+  cellzoo cells 'darts*'                              the cells by name
+  cellzoo run wnut17 --data DIR --cells lstm,darts-v2 --seeds 3
+  cellzoo board results --out board                   a leaderboard from the records
+
+exit codes:
+  0 done   1 a run failed   2 bad input or usage   3 data missing or malformed
+  4 a record is damaged   5 the output folder cannot be used   130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        commands = find_commands()
+        if given and not given[0].startswith("-") and given[0] not in commands:
+            raise unknown("command", given[0][:80], commands)
+        options = _parser(commands).parse_args(given)
+        return commands[options.command].execute(options)
+    except CellzooError as error:
+        sys.stderr.write(f"cellzoo: error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("cellzoo: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) is gone; keep the interpreter from flushing into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def find_commands() -> dict[str, Command]:
+    """Load the commands of the entry-point group `cellzoo.commands`, by name.
+
+    Raises:
+        CellzooError: Two packages bring one name.
+    """
+    commands: dict[str, Command] = {}
+    for point in entry_points(group="cellzoo.commands"):
+        try:
+            command: Command = point.load()
+        except (ImportError, AttributeError) as error:
+            # One broken package must not take the other commands away.
+            sys.stderr.write(f"cellzoo: warning: the command {point.name!r} cannot be loaded: {error}\n")
+            continue
+        if command.name in commands:
+            raise CellzooError(f"the command {command.name!r} is brought by two packages; one is {point.value}")
+        commands[command.name] = command
+    return dict(sorted(commands.items()))
+
+
+def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cellzoo",
+        description="Searched recurrent cells by name, judged on what people do with text.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"cellzoo {version('cellzoo')}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in commands.values():
+        command.configure(
+            subparsers.add_parser(
+                command.name,
+                help=command.summary,
+                description=command.description,
+                epilog=f"examples:\n{command.examples}" if command.examples else None,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
+    return parser

@@ -1,0 +1,85 @@
+"""The primitives a cell is made of: one table.
+
+A primitive is elementwise except `linear`, which the runtime computes as
+`sum_k W_k input_k + b` (weights of shape (hidden, width of input k), at most one bias).
+
+Forward functions use tensor methods alone, so that reading this table does not import torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+LINEAR = "linear"
+
+# The slope that torch and NAS-Bench-NLP's cells use.
+LEAKY_RELU_SLOPE = 0.01
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One operation.
+
+    Attributes:
+        name: Its name in a `Node`.
+        arity: Number of inputs; None for one or more.
+        commutative: Whether the order of the inputs has no meaning.
+        flops: Floating-point operations for each output element, as a function of the number of inputs.
+            Every elementary function counts as one. Products of `linear` are counted by the cell.
+        forward: Elementwise function of the inputs, all of one shape (B, width); None for `linear`, and
+            for the constants, which have no input to take the shape from.
+        constant: Value of a primitive without inputs.
+    """
+
+    name: str
+    arity: int | None
+    commutative: bool
+    flops: Callable[[int], int]
+    forward: Callable[..., Tensor] | None = None
+    constant: float | None = None
+
+
+def _leaky_relu(a: Tensor) -> Tensor:
+    from torch.nn.functional import leaky_relu
+
+    return leaky_relu(a, LEAKY_RELU_SLOPE)
+
+
+def _blend(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    if z.dtype == a.dtype == b.dtype:
+        return b.lerp(a, z)
+    # Under autocast products are half precision while carried states are not; lerp does not promote.
+    return b + z * (a - b)
+
+
+def _mean(*inputs: Tensor) -> Tensor:
+    total = inputs[0]
+    for value in inputs[1:]:
+        total = total + value
+    return total / len(inputs)
+
+
+_TABLE = (
+    Primitive(LINEAR, None, True, lambda n: 0),
+    Primitive("tanh", 1, True, lambda n: 1, lambda a: a.tanh()),
+    Primitive("sigmoid", 1, True, lambda n: 1, lambda a: a.sigmoid()),
+    Primitive("relu", 1, True, lambda n: 1, lambda a: a.relu()),
+    Primitive("leaky_relu", 1, True, lambda n: 1, _leaky_relu),
+    Primitive("identity", 1, True, lambda n: 0, lambda a: a),
+    Primitive("add", 2, True, lambda n: 1, lambda a, b: a + b),
+    Primitive("subtract", 2, False, lambda n: 1, lambda a, b: a - b),
+    Primitive("multiply", 2, True, lambda n: 1, lambda a, b: a * b),
+    # z * a + (1 - z) * b
+    Primitive("blend", 3, False, lambda n: 3, _blend),
+    Primitive("mean", None, True, lambda n: n, _mean),
+    Primitive("zero", 0, True, lambda n: 0, constant=0.0),
+    Primitive("one", 0, True, lambda n: 0, constant=1.0),
+)
+
+PRIMITIVES: dict[str, Primitive] = {primitive.name: primitive for primitive in _TABLE}

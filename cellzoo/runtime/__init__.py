@@ -1,0 +1,76 @@
+"""Engines that execute a Cell over a sequence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from cellzoo.errors import unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from cellzoo.cell import Cell
+
+
+class Runtime(Protocol):
+    """An engine that was prepared for one cell.
+
+    It runs one layer in one direction over rows that are packed as in `PackedSequence`: step t has
+    `batch_sizes[t]` rows, which continue the first rows of step t - 1.
+    """
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        reverse: bool = False,
+        mask_x: Tensor | None = None,
+        mask_h: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the cell.
+
+        Args:
+            inputs: (N, E), N = sum(batch_sizes).
+            batch_sizes: Rows at each step, never growing.
+            states: Initial states, each (B, H) with B = batch_sizes[0].
+            weights: Weight name -> (H, width); bias name -> (H,). A bias that is absent counts as none.
+            reverse: Walk from the last step to the first.
+            mask_x: (B, E) factor on x where a matrix multiplies it.
+            mask_h: (B, H) factor on every other value where a matrix multiplies it.
+
+        Returns:
+            Outputs (N, H) in the order of `inputs`, and the state of each row after its last step, (B, H).
+        """
+        ...
+
+
+def _reference(cell: Cell) -> Runtime:
+    from cellzoo.runtime.reference import ReferenceRuntime
+
+    return ReferenceRuntime(cell)
+
+
+_ENGINES: dict[str, Callable[[Cell], Runtime]] = {"reference": _reference}
+
+RUNTIMES = ("auto", *_ENGINES)
+
+
+def resolve(name: str) -> str:
+    """Name of the engine that `name` stands for; `auto` is the fastest that applies.
+
+    Raises:
+        UnknownNameError: No such engine.
+    """
+    if name not in RUNTIMES:
+        raise unknown("runtime", name, RUNTIMES)
+    return "reference" if name == "auto" else name
+
+
+def prepare(name: str, cell: Cell) -> Runtime:
+    """Prepare the engine `name` (as `resolve` gave it) for a cell."""
+    return _ENGINES[name](cell)

@@ -1,0 +1,138 @@
+"""The definition of what a Cell computes: one step, interpreted node by node.
+
+Plain differentiable torch on any device and dtype, so double backward works. Every other engine is held
+against this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cellzoo.cell import INPUT, Cell, Node
+from cellzoo.ops import LINEAR, PRIMITIVES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Linear nodes that read the same inputs: one matrix product gives them all."""
+
+    inputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A product's weights, stacked over its nodes and its inputs."""
+
+    matrix: Tensor  # (K * H, sum of input widths)
+    bias: Tensor | None  # (K * H,)
+
+
+class ReferenceRuntime:
+    """Interprets a cell step by step. See `cellzoo.runtime.Runtime` for the call."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.program = _group_products(cell)
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        reverse: bool = False,
+        mask_x: Tensor | None = None,
+        mask_h: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the cell as `cellzoo.runtime.Runtime` says."""
+        stacked = [_stack(item, weights) if isinstance(item, _Product) else None for item in self.program]
+        steps = inputs.split(list(batch_sizes))
+        order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
+        outputs: list[Tensor] = [inputs] * len(steps)
+        current = [state[: batch_sizes[order[0]]] for state in states]
+        finished: list[list[Tensor]] = []
+        for t in order:
+            rows, active = batch_sizes[t], current[0].size(0)
+            if rows < active:
+                finished.append([state[rows:] for state in current])
+                current = [state[:rows] for state in current]
+            elif rows > active:
+                current = [
+                    torch.cat([state, initial[active:rows]])
+                    for state, initial in zip(current, states, strict=True)
+                ]
+            outputs[t], current = self._step(
+                steps[t],
+                current,
+                stacked,
+                None if mask_x is None else mask_x[:rows],
+                None if mask_h is None else mask_h[:rows],
+            )
+        parts = [current, *reversed(finished)]
+        final = tuple(torch.cat([part[index] for part in parts]) for index in range(len(states)))
+        return torch.cat(outputs), final
+
+    def _step(
+        self,
+        x: Tensor,  # (b, E)
+        states: Sequence[Tensor],  # each (b, H)
+        stacked: Sequence[_Weights | None],
+        mask_x: Tensor | None,
+        mask_h: Tensor | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        values = {INPUT: x}
+        values.update(zip((state.name for state in self.cell.states), states, strict=True))
+        for item, weights in zip(self.program, stacked, strict=True):
+            if isinstance(item, _Product):
+                assert weights is not None  # noqa: S101 - stacked beside it
+                factors = [
+                    _masked(values[source], mask_x if source == INPUT else mask_h) for source in item.inputs
+                ]
+                joined = torch.cat(factors, dim=1) if len(factors) > 1 else factors[0]  # (b, sum of widths)
+                results = F.linear(joined, weights.matrix, weights.bias).chunk(len(item.nodes), dim=1)
+                values.update(zip((node.name for node in item.nodes), results, strict=True))
+            else:
+                values[item.name] = self._elementwise(item, values)
+        return values[self.cell.output], [values[state.next] for state in self.cell.states]
+
+    def _elementwise(self, node: Node, values: Mapping[str, Tensor]) -> Tensor:
+        primitive = PRIMITIVES[node.op]
+        if primitive.forward is None:
+            like = values[self.cell.states[0].name]  # (b, H)
+            return torch.full_like(like, primitive.constant or 0.0)
+        return primitive.forward(*(values[source] for source in node.inputs))
+
+
+def _group_products(cell: Cell) -> list[_Product | Node]:
+    """List the live nodes in order, with linear nodes on the same inputs joined at the first of them."""
+    groups: dict[tuple[tuple[str, ...], bool], list[Node]] = {}
+    for node in cell.live_nodes:
+        if node.op == LINEAR:
+            groups.setdefault((node.inputs, node.bias is not None), []).append(node)
+    program: list[_Product | Node] = []
+    for node in cell.live_nodes:
+        if node.op != LINEAR:
+            program.append(node)
+        elif (group := groups.pop((node.inputs, node.bias is not None), None)) is not None:
+            program.append(_Product(node.inputs, tuple(group)))
+    return program
+
+
+def _stack(product: _Product, weights: Mapping[str, Tensor]) -> _Weights:
+    rows = [torch.cat([weights[name] for name in node.weights], dim=1) for node in product.nodes]
+    biases = [weights[node.bias] for node in product.nodes if node.bias is not None and node.bias in weights]
+    return _Weights(torch.cat(rows), torch.cat(biases) if biases else None)
+
+
+def _masked(value: Tensor, mask: Tensor | None) -> Tensor:
+    return value if mask is None else value * mask
