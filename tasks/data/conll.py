@@ -60,13 +60,24 @@ def read_conll(
             line with a missing or surplus column or a tag that IOB2 does not allow there. The message
             names file, line, value, and what would be right.
     """
-    text = read_text(path)
+    return parse_conll(read_text(path), str(path), text_column=text_column, tag_column=tag_column, types=types)
+
+
+def parse_conll(
+    text: str,
+    name: str,
+    *,
+    text_column: int = 0,
+    tag_column: int = -1,
+    types: frozenset[str] | None = None,
+) -> list[TaggedSentence]:
+    """Parse the content of a column file; `name` stands for the file in messages. See `read_conll`."""
     if text.startswith(BYTE_ORDER_MARK):
         raise DataError(
-            f"{path}:1: begins with a byte order mark (U+FEFF); save the file as UTF-8 without it, "
+            f"{name}:1: begins with a byte order mark (U+FEFF); save the file as UTF-8 without it, "
             "as with: sed -i '1s/^\\xEF\\xBB\\xBF//' FILE"
         )
-    columns = _Columns(path, text_column, tag_column)
+    columns = _Columns(name, text_column, tag_column)
     legal: set[tuple[str, str]] = set()
     sentences: list[TaggedSentence] = []
     tokens: list[str] = []
@@ -74,7 +85,7 @@ def read_conll(
     for number, line in enumerate(text.split("\n"), start=1):
         if "\r" in line:
             raise DataError(
-                f"{path}:{number}: holds a carriage return ({line[-24:]!r}); lines must end in '\\n' alone, "
+                f"{name}:{number}: holds a carriage return ({line[-24:]!r}); lines must end in '\\n' alone, "
                 "as after: sed -i 's/\\r$//' FILE"
             )
         if not line.strip(_BLANK):
@@ -87,7 +98,7 @@ def read_conll(
         if step not in legal:
             fault = _fault(*step, types)
             if fault:
-                raise DataError(f"{path}:{number}: tag {tag!r} of token {token!r}: {fault}")
+                raise DataError(f"{name}:{number}: tag {tag!r} of token {token!r}: {fault}")
             legal.add(step)
         tokens.append(token)
         tags.append(tag)
@@ -99,8 +110,8 @@ def read_conll(
 class _Columns:
     """Cuts lines into columns and sees to it that all lines have as many as the first one."""
 
-    def __init__(self, path: Path, text_column: int, tag_column: int) -> None:
-        self._path = path
+    def __init__(self, name: str, text_column: int, tag_column: int) -> None:
+        self._name = name
         self._text = text_column
         self._tag = tag_column
         self._count = 0
@@ -115,13 +126,14 @@ class _Columns:
             self._first = number
         if len(fields) != self._count:
             raise DataError(
-                f"{self._path}:{number}: {_plural(len(fields), 'column')} in {line[:60]!r}, "
-                f"but line {self._first} has {self._count}; every token line needs the same columns, separated by one tab or by spaces"
+                f"{self._name}:{number}: {_plural(len(fields), 'column')} in {line[:60]!r}, "
+                f"but line {self._first} has {self._count}; every token line needs the same columns, "
+                "separated by one tab or by spaces"
             )
         token, tag = fields[self._text], fields[self._tag]
         if not token or " " in token:
             state = "is empty" if not token else f"is {token!r}, with a space in it"
-            raise DataError(f"{self._path}:{number}: the token {state} (line {line[:60]!r})")
+            raise DataError(f"{self._name}:{number}: the token {state} (line {line[:60]!r})")
         return token, tag
 
     def _require_both(self, number: int, line: str, count: int) -> None:
@@ -129,7 +141,7 @@ class _Columns:
         same = count and self._text % count == self._tag % count
         if count < needed or same:
             raise DataError(
-                f"{self._path}:{number}: {_plural(count, 'column')} in {line[:60]!r}; a token line needs "
+                f"{self._name}:{number}: {_plural(count, 'column')} in {line[:60]!r}; a token line needs "
                 "a token and a tag, separated by one tab or by spaces, such as 'Paris<tab>B-location'"
             )
 

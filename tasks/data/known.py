@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tasks.data.small_ner.generate import texts as small_ner_texts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -69,6 +71,17 @@ class DataSet:
 
 
 _DATA_SETS = (
+    DataSet(
+        name="small-ner",
+        title="Small NER corpus, synthetic, written by this project",
+        terms="as cellzoo",
+        source=Generated(small_ner_texts),
+        sha256={
+            "train": "0325edcef2819fbaf18926185fa3333d8a6356d92826626a87972f6d25fecd3b",
+            "dev": "5470de93e4abae4e01ea9a2609d7b8e77c3ae8cacc7fdbd1d510381250a90e30",
+            "test": "8a3429f0e799fa5ee002f28d4204c694d6186f95433108516d7aef593d238230",
+        },
+    ),
     DataSet(
         name="wnut17",
         title="WNUT 2017, novel and emerging entities (NER)",
