@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError, unknown
 from tasks.data.conll import parse_conll, spans
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from tasks.data.conll import TaggedSentence
     from tasks.data.found import FoundData
-
-Split: TypeAlias = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+    from tasks.data.splits import Split
 
 
 @dataclass(frozen=True)
