@@ -1,0 +1,1 @@
+"""Ways of doing runs: one after another, or several at a time."""

@@ -1,0 +1,45 @@
+"""Runs one after another in this process: for debugging, and where processes cannot be started."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tasks.runner.events import Failure
+from tasks.runner.execute import attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.runner.events import Listener
+    from tasks.runner.execute import Workshop
+    from tasks.runner.ledger import Ledger
+    from tasks.runner.plan import Job
+
+
+def run_serially(ledger: Ledger, workshop: Workshop, listener: Listener) -> None:
+    """Do the ledger's jobs in order; stops early only if the output folder cannot be written."""
+    with _threads(workshop.environment.threads):
+        while (job := ledger.take()) is not None:
+            listener.started(job)
+
+            def report(fraction: float, words: str, job: Job = job) -> None:
+                listener.progressed(job, fraction, words)
+
+            result = attempt(job, workshop, report)
+            if isinstance(result, Failure):
+                ledger.fail(result)
+            else:
+                ledger.done(job, result)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

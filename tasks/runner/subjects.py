@@ -1,0 +1,62 @@
+"""From what a user calls cells to the subjects of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import CellzooError, unknown
+from tasks.task import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_GLOB = "*?["
+
+
+def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]]:
+    """Look up cells by name, glob or path.
+
+    Returns:
+        The subjects, each graph once, and a note for each graph that was named twice.
+
+    Raises:
+        UnknownNameError: Nothing of that name.
+        CellzooError: Two different cells of one name, or a cell file that is invalid.
+    """
+    import cellzoo
+
+    subjects: dict[str, Subject] = {}
+    by_name: dict[str, str] = {}
+    notes: list[str] = []
+    for wanted in _expand(cells):
+        entry = cellzoo.entry(wanted)
+        digest = entry.cell.hash
+        if by_name.setdefault(entry.name, digest) != digest:
+            raise CellzooError(
+                f"two different cells are called {entry.name!r} ({subjects[by_name[entry.name]].origin} and "
+                f"{entry.origin}); rename one of them"
+            )
+        first = subjects.setdefault(
+            digest, Subject(entry.name, entry.cell, entry.origin, entry.notation, entry.genotype)
+        )
+        if first.name != entry.name:
+            notes.append(f"{entry.name} is the same graph as {first.name}: run once, as {first.name}")
+    if not subjects:
+        raise CellzooError("no cell was given; name some with --cells, such as --cells lstm,darts-v2")
+    return list(subjects.values()), notes
+
+
+def _expand(cells: Iterable[str | Path]) -> Iterable[str | Path]:
+    import cellzoo
+
+    for wanted in cells:
+        if isinstance(wanted, str) and any(sign in wanted for sign in _GLOB):
+            names = cellzoo.list_cells(wanted)
+            if not names:
+                raise unknown("cell pattern", wanted, cellzoo.list_cells("*"))
+            yield from names
+        elif isinstance(wanted, str) and (wanted.endswith(".toml") or "/" in wanted):
+            yield Path(wanted).expanduser()
+        else:
+            yield wanted

@@ -1,0 +1,1 @@
+"""Named suites: TOML files that list tasks and their settings."""
