@@ -39,9 +39,8 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
     data_set = KNOWN.get(name)
     if data_set is None:
         raise unknown("data set", name, KNOWN)
-    if data_dir is not None and not data_dir.is_dir():
-        state = "is not a folder" if data_dir.exists() else "does not exist"
-        raise DataError(f"--data {data_dir}: {state}; name the folder that holds wnut17/, glove/ and so on")
+    if data_dir is not None:
+        require_folder(data_dir)
     if isinstance(data_set.source, Generated):
         return _generate(data_set, data_set.source)
     looked: list[str] = []
@@ -51,6 +50,17 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
             return FoundData(name, place.origin, dict(place.files), _verified(data_set, place.files))
         looked.append(f"  {place.origin}: {problem}")
     raise DataNotFoundError(_not_found(data_set, data_set.source, looked))
+
+
+def require_folder(data_dir: Path) -> None:
+    """See to it that `--data` names a folder.
+
+    Raises:
+        DataError: It does not.
+    """
+    if not data_dir.is_dir():
+        state = "is not a folder" if data_dir.exists() else "does not exist"
+        raise DataError(f"--data {data_dir}: {state}; name the folder that holds wnut17/, glove/ and so on")
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,10 @@ def _package_place(source: InPackage) -> _Place:
         obstacle = f"not installed; pip install 'cellzoo[{source.extra}]'"
         return _Place(f"package {source.package}", None, {}, obstacle)
     folder = Path(spec.origin).parent
-    origin = f"{source.package} {importlib.metadata.version(source.package)}"
+    try:
+        origin = f"{source.package} {importlib.metadata.version(source.package)}"
+    except importlib.metadata.PackageNotFoundError:
+        origin = source.package
     return _Place(origin, folder, {role: folder / path for role, path in source.files.items()})
 
 

@@ -1,0 +1,77 @@
+"""Read a data set that was found and compare its size with the published one."""
+
+from __future__ import annotations
+
+import gzip
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import DataError
+from tasks.data.ner import count, read_ner
+from tasks.data.news import read_news
+from tasks.data.word_pairs import read_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tasks.data.found import FoundData
+
+PAIRS = MappingProxyType({"wordsim-353": 353, "simlex-999": 999})
+VECTORS = 83_341
+DIMENSIONS = 50
+
+
+def check(found: FoundData) -> list[str]:
+    """Read all of a data set.
+
+    Returns:
+        Its size in words, a line for each part.
+
+    Raises:
+        DataError: It cannot be read, or its size is not the published one.
+    """
+    return _CHECKS[found.name](found)
+
+
+def _check_ner(found: FoundData) -> list[str]:
+    return [f"{split}: {count(sentences)}" for split, sentences in read_ner(found).items()]
+
+
+def _check_news(found: FoundData) -> list[str]:
+    documents = read_news(found)
+    return [f"text: {len(documents):,} documents, {sum(map(len, documents)):,} words"]
+
+
+def _check_pairs(found: FoundData) -> list[str]:
+    path = found.files["pairs"]
+    pairs = read_pairs(path)
+    if len(pairs) != PAIRS[found.name]:
+        raise DataError(f"{path}: has {len(pairs):,} pairs; expected {PAIRS[found.name]:,}")
+    return [f"pairs: {len(pairs):,} pairs"]
+
+
+def _check_vectors(found: FoundData) -> list[str]:
+    """Check the word2vec text format: a line with both sizes, then a word and its numbers a line."""
+    path = found.files["vectors"]
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as stream:
+        if stream.readline().split() != [str(VECTORS), str(DIMENSIONS)]:
+            raise DataError(f"{path}:1: expected the line '{VECTORS} {DIMENSIONS}'")
+        number = 1
+        for number, line in enumerate(stream, start=2):
+            if line.count(" ") != DIMENSIONS:
+                raise DataError(f"{path}:{number}: {line[:40]!r} is no word with {DIMENSIONS} numbers")
+    if number - 1 != VECTORS:
+        raise DataError(f"{path}: has {number - 1:,} vectors; expected {VECTORS:,}")
+    return [f"vectors: {VECTORS:,} words, {DIMENSIONS} dimensions"]
+
+
+_CHECKS: Mapping[str, Callable[[FoundData], list[str]]] = MappingProxyType(
+    {
+        "small-ner": _check_ner,
+        "wnut17": _check_ner,
+        "glove-6b-50d": _check_vectors,
+        "news": _check_news,
+        "wordsim-353": _check_pairs,
+        "simlex-999": _check_pairs,
+    }
+)
