@@ -1,0 +1,25 @@
+"""Sequence tagging with Flair: a tagger that knows cells, its features, its training, and NER tasks.
+
+Flair is imported when the first of these names is used, not before. `flair.nn.Classifier.load` finds the
+class of a saved model among the classes that are imported, so write `from tasks.tagging import CellTagger`
+before it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.tagging.embeddings import CharacterFeatures
+    from tasks.tagging.tagger import CellTagger
+
+__all__ = ["CellTagger", "CharacterFeatures"]
+
+_HOMES = {"CellTagger": "tasks.tagging.tagger", "CharacterFeatures": "tasks.tagging.embeddings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,146 @@
+"""Features of tokens: pretrained word vectors, word vectors that are trained, and characters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import flair
+import torch
+from flair.data import Dictionary
+from flair.embeddings import OneHotEmbeddings, TokenEmbeddings, WordEmbeddings
+from flair.embeddings.base import register_embeddings
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from cellzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from flair.data import Sentence
+
+    from tasks.data.conll import TaggedSentence
+
+_UNKNOWN = 0
+
+
+def pretrained_words(path: Path) -> WordEmbeddings:
+    """Load word vectors from a word2vec text file (`.txt` or `.txt.gz`); they are not trained further.
+
+    A word is looked up as it is, then lower-cased, then with its digits replaced by `#` and by `0`; a word
+    that is not found has a vector of zeros.
+
+    Raises:
+        DataError: The file is no word2vec text file.
+    """
+    from gensim.models import KeyedVectors
+
+    try:
+        vectors = KeyedVectors.load_word2vec_format(str(path), binary=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(
+            f"{path}: is no word2vec text file ({error}); its first line says COUNT SIZE"
+        ) from error
+    words = WordEmbeddings(
+        embeddings=None, vocab=vectors.key_to_index, embedding_length=vectors.vector_size, name="words"
+    )
+    with torch.no_grad():
+        words.embedding.weight[:-1] = torch.from_numpy(vectors.vectors)
+    return words
+
+
+def trained_words(sentences: Sequence[TaggedSentence], size: int, min_count: int) -> OneHotEmbeddings:
+    """Build word vectors that are trained, for the words that occur at least `min_count` times.
+
+    The other words share one vector, which also stands for words never seen.
+    """
+    counts = Counter(token for sentence in sentences for token in sentence.tokens)
+    return OneHotEmbeddings(_dictionary(counts, min_count), embedding_length=size)
+
+
+def characters(
+    sentences: Sequence[TaggedSentence], size: int, hidden_size: int, min_count: int = 2
+) -> CharacterFeatures:
+    """Build character features for the characters that occur at least `min_count` times.
+
+    The other characters share one vector, which also stands for characters never seen.
+    """
+    counts = Counter(character for sentence in sentences for token in sentence.tokens for character in token)
+    return CharacterFeatures(_dictionary(counts, min_count), size, hidden_size)
+
+
+def _dictionary(counts: Counter[str], min_count: int) -> Dictionary:
+    dictionary = Dictionary(add_unk=True)
+    for item in sorted(item for item, count in counts.items() if count >= min_count):
+        dictionary.add_item(item)
+    return dictionary
+
+
+@register_embeddings("cellzoo-characters")
+class CharacterFeatures(TokenEmbeddings):
+    """The last states of a bidirectional LSTM over a word's characters (Lample et al., 2016, section 4.1).
+
+    Unlike Flair 0.15.1's `CharacterEmbeddings` it runs once over the distinct words of all sentences given,
+    and a word has the same features wherever it stands. (There, a word that occurs twice in a sentence gets
+    another word's features in its first place, and the backward half has seen the last character only.)
+
+    Args:
+        dictionary: The characters; index 0 is for unknown ones.
+        size: Size of a character's vector.
+        hidden_size: Size of the LSTM in each direction; a token's features have twice this size.
+        name: Name of the features within a token.
+    """
+
+    def __init__(
+        self, dictionary: Dictionary, size: int = 25, hidden_size: int = 25, name: str = "characters"
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.static_embeddings = False
+        self.dictionary = dictionary
+        self.vectors = torch.nn.Embedding(len(dictionary), size)
+        self.rnn = torch.nn.LSTM(size, hidden_size, bidirectional=True, batch_first=True)
+        self.to(flair.device)
+        self.eval()
+
+    @property
+    def embedding_length(self) -> int:
+        """Twice the hidden size."""
+        return 2 * self.rnn.hidden_size
+
+    def _add_embeddings_internal(self, sentences: list[Sentence]) -> list[Sentence]:
+        tokens = [token for sentence in sentences for token in sentence.tokens]
+        rows = {word: row for row, word in enumerate(dict.fromkeys(token.text for token in tokens))}
+        features = self._encode(list(rows))  # (U, 2 hidden_size)
+        index = torch.tensor([rows[token.text] for token in tokens], device=features.device)
+        for token, vector in zip(tokens, features[index].unbind(), strict=True):
+            token.set_embedding(self.name, vector)
+        return sentences
+
+    def _encode(self, words: list[str]) -> torch.Tensor:
+        device = self.vectors.weight.device
+        lengths = torch.tensor([len(word) for word in words])  # (U,)
+        known = self.dictionary.item2idx
+        codes = torch.zeros(len(words), int(lengths.max()), dtype=torch.long)  # (U, longest word)
+        for row, word in enumerate(words):
+            codes[row, : len(word)] = torch.tensor([known.get(letter.encode(), _UNKNOWN) for letter in word])
+        packed = pack_padded_sequence(
+            self.vectors(codes.to(device)), lengths, batch_first=True, enforce_sorted=False
+        )
+        _, (last, _) = self.rnn(packed)  # (2, U, hidden_size)
+        return torch.cat([last[0], last[1]], dim=1)  # (U, 2 hidden_size)
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> CharacterFeatures:
+        """Build from what `to_params` gave; weights come with the model's."""
+        return cls(**params)
+
+    def to_params(self) -> dict[str, Any]:
+        """Give the constructor's arguments."""
+        return {
+            "dictionary": self.dictionary,
+            "size": self.vectors.embedding_dim,
+            "hidden_size": self.rnn.hidden_size,
+            "name": self.name,
+        }

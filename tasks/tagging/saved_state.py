@@ -1,0 +1,43 @@
+"""The state that a `CellTagger` saves, with a clear message for those who load it too early.
+
+`flair.nn.Classifier.load` lists the model classes it knows before it reads the file, so a file of a class
+that is not imported yet ends in "Could not find any model". This dictionary remembers whether it was read
+before `CellTagger` was there, and says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from cellzoo.errors import CellzooError
+
+_TAGGER = "tasks.tagging.tagger"
+
+
+class TaggerState(dict[str, Any]):
+    """A model's state as Flair keeps it: a dictionary with the class name under `__cls__`."""
+
+    too_early = False
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove and return an entry, as `dict.pop`.
+
+        Raises:
+            CellzooError: Flair asks for the class, and `CellTagger` was not imported before the file was read.
+        """
+        if key == "__cls__" and self.too_early:
+            raise CellzooError(
+                "this file holds a CellTagger, which Flair can only find after it is imported: "
+                "write `from tasks.tagging import CellTagger` before loading"
+            )
+        return super().pop(key, *default)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (), None, None, iter(self.items())
+
+
+def _restored() -> TaggerState:
+    state = TaggerState()
+    state.too_early = _TAGGER not in sys.modules
+    return state
