@@ -22,6 +22,7 @@ INPUT = "x"
 MAX_NODES = 1000
 MAX_STATES = 32
 _JSON_VERSION = 1
+_NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -232,7 +233,7 @@ def _check(cell: Cell) -> None:
 
 def _check_name(label: str, kind: str, name: str, known: set[str]) -> None:
     if not _IDENTIFIER.fullmatch(name):
-        raise CellError(f"{label}: {kind} name {name!r:.80} is not a letter or _ with letters, digits, _")
+        raise CellError(f"{label}: {kind} name {name!r:.80} {_NAME_RULE}")
     if name in known:
         raise CellError(f"{label}: the name {name!r} is used twice")
     known.add(name)
@@ -240,6 +241,8 @@ def _check_name(label: str, kind: str, name: str, known: set[str]) -> None:
 
 def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str]) -> None:
     where = f"{label}: node {node.name!r}"
+    if not _IDENTIFIER.fullmatch(node.name):
+        raise CellError(f"{label}: node name {node.name!r:.80} {_NAME_RULE}")
     primitive = PRIMITIVES.get(node.op)
     if primitive is None:
         raise CellError(f"{where}: {unknown('operation', node.op, PRIMITIVES)}")

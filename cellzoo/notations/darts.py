@@ -109,6 +109,12 @@ def _literal(text: str) -> Any:
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
+    if (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and isinstance(node.operand, ast.Constant)
+    ):
+        return f"-{node.operand.value}"
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):

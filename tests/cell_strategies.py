@@ -1,0 +1,86 @@
+"""Hypothesis strategies for cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.ops import LINEAR, PRIMITIVES
+
+if TYPE_CHECKING:
+    import random
+
+
+@st.composite
+def cells(draw, max_nodes=9):
+    """Any valid cell: every primitive, shared weights, one to three states."""
+    states = draw(st.integers(1, 3))
+    names = [f"h{index}" for index in range(states)]
+    values = list(names)
+    nodes = [
+        Node(
+            "start", LINEAR, (INPUT, names[0]), ("start_x", "start_h"), draw(st.sampled_from(["start_b", None]))
+        )
+    ]
+    values.append("start")
+    for index in range(draw(st.integers(1, max_nodes))):
+        op = draw(st.sampled_from(sorted(PRIMITIVES)))
+        arity = PRIMITIVES[op].arity
+        count = draw(st.integers(1, 3)) if arity is None else arity
+        inputs = tuple(draw(st.sampled_from(values)) for _ in range(count))
+        weights, bias = (), None
+        if op == LINEAR:
+            weights = tuple(draw(st.sampled_from(["shared", f"w{index}_{k}"])) for k in range(count))
+            bias = draw(st.sampled_from([None, f"b{index}", "shared_b"]))
+        nodes.append(Node(f"n{index}", op, inputs, weights, bias))
+        values.append(f"n{index}")
+    outcomes = [node.name for node in nodes]
+    after = [draw(st.sampled_from(outcomes)) for _ in names]
+    after[0] = "start" if not draw(st.booleans()) else after[0]
+    try:
+        return Cell(
+            tuple(State(name, value) for name, value in zip(names, after, strict=True)),
+            tuple(nodes),
+            draw(st.sampled_from(outcomes)),
+        )
+    except Exception:
+        # The only way such a graph is invalid: nothing that counts reads x.
+        return Cell(
+            tuple(State(name, "start") for name in names), tuple(nodes), draw(st.sampled_from(outcomes))
+        )
+
+
+def disguise(cell: Cell, generator: random.Random) -> Cell:
+    """Rename everything, list independent nodes in another order, and turn commutative inputs round."""
+    pool = [f"v{index}" for index in range(len(cell.nodes) + len(cell.states))]
+    generator.shuffle(pool)
+    names = {INPUT: INPUT}
+    for value in (*cell.states, *cell.nodes):
+        names[value.name] = pool.pop()
+    weights: dict[str, str] = {}
+    for node in cell.nodes:
+        for weight in (*node.weights, *([node.bias] if node.bias else [])):
+            weights.setdefault(weight, f"p{generator.randrange(10**9)}_{len(weights)}")
+    waiting = list(cell.nodes)
+    done = {INPUT, *(state.name for state in cell.states)}
+    nodes = []
+    while waiting:
+        node = generator.choice([item for item in waiting if set(item.inputs) <= done])
+        waiting.remove(node)
+        done.add(node.name)
+        order = list(range(len(node.inputs)))
+        if PRIMITIVES[node.op].commutative:
+            generator.shuffle(order)
+        nodes.append(
+            Node(
+                names[node.name],
+                node.op,
+                tuple(names[node.inputs[k]] for k in order),
+                tuple(weights[node.weights[k]] for k in order) if node.weights else (),
+                weights[node.bias] if node.bias else None,
+            )
+        )
+    states = tuple(State(names[state.name], names[state.next]) for state in cell.states)
+    return Cell(states, tuple(nodes), names[cell.output])

@@ -1,0 +1,159 @@
+"""Loading by name, families, cell files, and how faults are named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cellzoo
+from cellzoo import catalog
+from cellzoo.errors import CellError, NotationError, UnknownNameError
+from cellzoo.notations.darts import read_genotype
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = """
+name = "mine"
+notation = "equations"
+genotype = "h' = tanh(linear(x, h))"
+"""
+
+
+def test_listing_globs_and_sorts():
+    assert cellzoo.list_cells("darts-*") == ["darts-v1", "darts-v2"]
+    names = cellzoo.list_cells()
+    assert names == sorted(names)
+    assert {"rnn", "lstm", "gru", "enas", "idarts-v1", "gdas", "nao"} < set(names)
+    assert cellzoo.list_cells("nothing*") == []
+
+
+def test_listing_and_loading_import_no_torch():
+    code = (
+        "import sys, cellzoo; cellzoo.list_cells(); cell = cellzoo.load('darts-v2'); cell.hash;"
+        "cell.flops(input_size=1, hidden_size=1); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", cellzoo.list_cells())
+def test_every_zoo_file_is_short_and_says_where_it_is_from(name):
+    found = cellzoo.entry(name)
+    assert found.origin == "zoo"
+    assert found.source
+    assert found.confidence
+    assert all(row.keys() & {"by"} for row in found.published)
+    assert len((catalog.ZOO / f"{name}.toml").read_text(encoding="utf-8").splitlines()) <= 15
+
+
+def test_a_family_member_is_the_same_in_another_process():
+    code = "import cellzoo; print(cellzoo.load('random-darts-12').hash)"
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed, "PATH": ""},
+        ).stdout.strip()
+        for seed in ("1", "2")
+    ]
+    assert runs == [cellzoo.load("random-darts-12").hash] * 2
+
+
+def test_family_members_cover_the_space():
+    drawn = [read_genotype(cellzoo.entry(f"random-darts-{seed}").genotype) for seed in range(300)]
+    assert len(set(drawn)) == 300
+    for step in range(8):
+        edges = [genotype.recurrent[step] for genotype in drawn]
+        assert {op for op, _ in edges} == {"tanh", "relu", "sigmoid", "identity"}
+        assert {predecessor for _, predecessor in edges} == set(range(step + 1))
+        # Uniform over 4 operations: 75 expected of 300, standard deviation 7.5.
+        assert all(40 < sum(op == wanted for op, _ in edges) < 110 for wanted in ("tanh", "relu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("darts-v3", "unknown cell 'darts-v3'. Did you mean 'darts-v"),
+        ("LSTM", "Did you mean 'lstm'"),
+        ("random-darts-", "Families: random-darts-<seed>"),
+        ("random-darts-99999999999", "Families"),
+        ("random-darts-01", "Families"),
+        ("../zoo/lstm", "no such cell file"),
+        ("", "unknown cell"),
+    ],
+)
+def test_unknown_names(name, message):
+    with pytest.raises(UnknownNameError, match=message):
+        cellzoo.load(name)
+
+
+def test_a_cell_file_by_path(tmp_path):
+    path = tmp_path / "found.toml"
+    path.write_text(FILE, encoding="utf-8")
+    for name in (path, str(path)):
+        assert cellzoo.load(name).hash == cellzoo.load("rnn").hash
+        assert cellzoo.entry(name).origin == "found.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (FILE.replace("notation", "notatoin"), CellError, "unknown field 'notatoin'. Did you mean 'notation'"),
+        (FILE.replace('name = "mine"\n', ""), CellError, "lacks the field 'name'"),
+        (FILE.replace("equations", "equation"), CellError, "Did you mean 'equations'"),
+        (FILE.replace('"mine"', '"../../etc/passwd"'), CellError, "expected a-z"),
+        (FILE.replace('"mine"', "3"), CellError, "name is 3; expected text"),
+        (FILE.replace("tanh", "tnh"), NotationError, "mine: equations: line 1: column 6"),
+        (FILE + "published = 3", CellError, "expected an array"),
+        ("not toml", CellError, "is no TOML"),
+        ("\xff\xfe", CellError, "is no TOML|lacks"),
+    ],
+)
+def test_faults_of_a_cell_file_name_the_file(tmp_path, text, error, message):
+    path = tmp_path / "found.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(error, match=message) as caught:
+        cellzoo.load(path)
+    assert "found.toml" in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(UnknownNameError, match="no such cell file"):
+        cellzoo.load(tmp_path / "absent.toml")
+    with pytest.raises(CellError, match="cannot be read"):
+        cellzoo.load(tmp_path)
+
+
+class _Point:
+    name, dist = "extra", None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self) -> Path:
+        return self.folder
+
+
+@pytest.fixture
+def extra_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [_Point(tmp_path)])
+    catalog._files.cache_clear()
+    yield tmp_path
+    catalog._files.cache_clear()
+
+
+def test_an_installed_package_adds_cells(extra_folder):
+    (extra_folder / "mine.toml").write_text(FILE, encoding="utf-8")
+    assert "mine" in cellzoo.list_cells()
+    assert cellzoo.entry("mine").origin == "entry point extra"
+
+
+def test_a_package_cannot_replace_a_zoo_cell(extra_folder):
+    (extra_folder / "lstm.toml").write_text(FILE.replace("mine", "lstm"), encoding="utf-8")
+    with pytest.raises(cellzoo.CellzooError, match="'lstm' is given by zoo and by entry point extra"):
+        cellzoo.list_cells()

@@ -1,0 +1,237 @@
+"""The graph: validation, JSON, canonical form and hash, counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+import pytest
+import torch
+from cell_strategies import cells, disguise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cellzoo
+from cellzoo.canonical import canonical_form
+from cellzoo.cell import Cell, Node, State, linear
+from cellzoo.errors import CellError
+
+ELMAN = Cell((State("h", "y"),), (linear("a", "x", "h"), Node("y", "tanh", ("a",))), "y", name="elman")
+
+
+H_IS_Y = (State("h", "y"),)
+
+
+def cell(*nodes, states=H_IS_Y, output="y"):
+    return Cell(tuple(states), tuple(nodes), output, name="mine")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: cell(), "has no nodes"),
+        (lambda: cell(linear("y", "x"), states=()), "not recurrent"),
+        (lambda: cell(Node("y", "tanh", ("y",))), "'y': reads itself"),
+        (lambda: cell(Node("y", "tanh", ("z",)), linear("z", "x")), r"'y': reads 'z'.*comes later"),
+        (lambda: cell(Node("y", "tanh", ("q",))), "reads 'q', which does not exist$"),
+        (lambda: cell(Node("y", "tanhh", ("x",))), "Did you mean 'tanh'"),
+        (lambda: cell(Node("y", "blend", ("x", "h"))), r"blend takes 3 input\(s\), not 2"),
+        (lambda: cell(Node("y", "mean", ())), "mean needs at least one input"),
+        (lambda: cell(linear("y", "x"), linear("y", "h")), "'y' is used twice"),
+        (lambda: cell(linear("x", "h")), "'x' is used twice"),
+        (lambda: cell(linear("y/../z", "x")), "is not a letter"),
+        (lambda: cell(linear("y", "x"), output="z"), "the output 'z' is no node"),
+        (lambda: cell(linear("y", "x"), states=[State("h", "z")]), "takes the value 'z', which does not exist"),
+        (lambda: cell(linear("y", "h")), "depends on the input x"),
+        (lambda: cell(linear("a", "x"), Node("y", "add", ("a", "x"))), "'y': add mixes"),
+        (lambda: cell(Node("y", "tanh", ("x",))), "has the input's width"),
+        (lambda: cell(Node("y", "linear", ("x",), (), None)), "0 weight names for 1 inputs"),
+        (lambda: cell(Node("y", "linear", ("x", "h"), ("w", "w"))), "shared by inputs of two widths"),
+        (lambda: cell(Node("y", "linear", ("x",), ("w",), "w")), "names a weight and a bias"),
+        (lambda: cell(linear("a", "x"), Node("y", "tanh", ("a",), ("w",))), "tanh has no weights"),
+    ],
+)
+def test_invalid_graphs_are_refused_by_name(build, message):
+    with pytest.raises(CellError, match=message) as caught:
+        build()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_of_too_many_nodes_is_refused():
+    nodes = [linear("n0", "x"), *(Node(f"n{k}", "tanh", (f"n{k - 1}",)) for k in range(1, 1001))]
+    with pytest.raises(CellError, match="1001 nodes"):
+        Cell((State("h", "n5"),), tuple(nodes), "n5")
+
+
+@given(cells())
+@settings(max_examples=100, deadline=None)
+def test_json_round_trip(found):
+    assert Cell.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"cell_version": 2}',
+        '{"cell_version": 1}',
+        "[" * 100_000,
+        '{"cell_version": 1, "states": [["h"]], "nodes": [], "output": "y"}',
+    ],
+)
+def test_foreign_json_is_refused(text):
+    with pytest.raises(CellError, match="a cell in JSON"):
+        Cell.from_json(text)
+
+
+@given(cells(), st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None)
+def test_names_and_order_do_not_change_the_hash(found, generator):
+    other = disguise(found, generator)
+    assert other.hash == found.hash
+    assert canonical_form(other) == canonical_form(found)
+
+
+@given(cells())
+@settings(max_examples=100, deadline=None)
+def test_the_canonical_form_is_the_same_cell(found):
+    form = canonical_form(found)
+    assert form.hash == found.hash
+    assert canonical_form(form) == form
+    sizes = {"input_size": 5, "hidden_size": 3}
+    assert form.num_parameters(**sizes) == found.num_parameters(**sizes)
+    assert form.flops(**sizes) == found.flops(**sizes)
+
+
+def outputs(found: Cell) -> list[float]:
+    """The cell's function at one point, with weights that depend on the canonical name alone."""
+    form = canonical_form(found)
+    rnn = cellzoo.CellRNN(form, 3, 4, dtype=torch.float64)
+    with torch.no_grad():
+        for table in (rnn.directions[0].weights, rnn.directions[0].biases):
+            for name, parameter in table.items():
+                generator = torch.Generator().manual_seed(int(name[1:]))
+                parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64, generator=generator))
+    x = torch.randn(3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    output, final = rnn(x)
+    parts = [output, *(final if isinstance(final, tuple) else (final,))]
+    return torch.cat([part.flatten() for part in parts]).tolist()
+
+
+@given(cells(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_change_that_changes_the_function_changes_the_hash(found, data):
+    """Mutate one node; where the hash stays, the function must have stayed too."""
+    index = data.draw(st.integers(0, len(found.nodes) - 1))
+    node = found.nodes[index]
+    earlier = [state.name for state in found.states] + [other.name for other in found.nodes[:index]]
+    if node.op in ("tanh", "sigmoid", "relu", "leaky_relu", "identity"):
+        change = dataclasses.replace(node, op=data.draw(st.sampled_from(["tanh", "sigmoid", "relu"])))
+    elif node.op == "linear" and "x" not in node.inputs:
+        change = dataclasses.replace(node, bias=None if node.bias else "new_b")
+    elif node.inputs and "x" not in node.inputs:
+        position = data.draw(st.integers(0, len(node.inputs) - 1))
+        inputs = list(node.inputs)
+        inputs[position] = data.draw(st.sampled_from(earlier))
+        change = dataclasses.replace(node, inputs=tuple(inputs))
+    else:
+        return
+    nodes = (*found.nodes[:index], change, *found.nodes[index + 1 :])
+    try:
+        other = Cell(found.states, nodes, found.output)
+    except CellError:
+        return
+    if other.hash == found.hash:
+        assert outputs(other) == pytest.approx(outputs(found), rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: dataclasses.replace(c, nodes=(dataclasses.replace(c.nodes[0], bias=None), c.nodes[1])),
+        lambda c: dataclasses.replace(c, nodes=(c.nodes[0], dataclasses.replace(c.nodes[1], op="relu"))),
+        lambda c: dataclasses.replace(c, output="a"),
+        lambda c: dataclasses.replace(c, states=(State("h", "a"),)),
+        lambda c: dataclasses.replace(c, states=(State("h", "y"), State("c", "y"))),
+    ],
+)
+def test_each_part_of_the_meaning_enters_the_hash(change):
+    assert change(ELMAN).hash != ELMAN.hash
+
+
+def test_sharing_of_weights_enters_the_hash():
+    def two(second):
+        return cell(
+            linear("a", "x", "h"),
+            Node("b", "linear", ("h",), ("wb",)),
+            Node("c", "linear", ("b",), (second,)),
+            Node("y", "multiply", ("a", "c")),
+        )
+
+    assert two("wb").hash != two("wc").hash
+
+
+def test_two_nodes_alike_are_not_one_node_read_twice():
+    one = cell(linear("a", "x", "h"), Node("y", "multiply", ("a", "a")))
+    two = cell(linear("a", "x", "h"), linear("b", "x", "h"), Node("y", "multiply", ("a", "b")))
+    assert one.hash != two.hash
+
+
+def test_the_order_of_blend_and_of_states_enters_the_hash():
+    def blended(first, second):
+        return cell(
+            linear("z", "x", "h"), linear("a", "x", bias=False), Node("y", "blend", ("z", first, second))
+        )
+
+    assert blended("a", "h").hash != blended("h", "a").hash
+    lstm = cellzoo.load("lstm")
+    assert dataclasses.replace(lstm, states=lstm.states[::-1]).hash != lstm.hash
+
+
+def test_nodes_without_effect_and_identities_do_not_matter():
+    extra = dataclasses.replace(ELMAN, nodes=(*ELMAN.nodes, linear("unused", "y")))
+    assert extra.hash == ELMAN.hash
+    assert extra.num_parameters(input_size=2, hidden_size=3) == ELMAN.num_parameters(
+        input_size=2, hidden_size=3
+    )
+    passed = cell(linear("a", "x", "h"), Node("b", "identity", ("a",)), Node("y", "tanh", ("b",)))
+    assert passed.hash == ELMAN.hash
+
+
+def test_a_highly_symmetric_cell_is_hashed_quickly():
+    """14 equal chains: 14! orders, of which one is tried."""
+    nodes = [linear("start", "x", "h")]
+    for k in range(14):
+        nodes += [linear(f"a{k}", "start"), Node(f"b{k}", "tanh", (f"a{k}",)), linear(f"c{k}", f"b{k}")]
+    nodes.append(Node("y", "mean", tuple(f"c{k}" for k in range(14))))
+    big = cell(*nodes)
+    assert disguise(big, random.Random(1)).hash == big.hash
+
+
+def test_hashes_of_the_zoo_are_distinct():
+    hashes = [cellzoo.load(name).hash for name in [*cellzoo.list_cells(), "random-darts-0", "random-darts-1"]]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_flops_of_an_lstm_by_hand():
+    """4 gates: products 2 H (E + H) and a bias H each; 5 activations, 3 products and 1 sum of width H."""
+    e, h = 5, 7
+    expected = 4 * (2 * h * (e + h) + h) + (5 + 3 + 1) * h
+    lstm = cellzoo.load("lstm")
+    assert lstm.flops(input_size=e, hidden_size=h) == expected
+    assert lstm.flops(input_size=e, hidden_size=h, bias=False) == expected - 4 * h
+
+
+def test_json_is_plain():
+    content = json.loads(ELMAN.to_json())
+    assert content["states"] == [["h", "y"]]
+    assert content["nodes"][0] == {
+        "name": "a",
+        "op": "linear",
+        "inputs": ["x", "h"],
+        "weights": ["a_x", "a_h"],
+        "bias": "a_b",
+    }
