@@ -29,6 +29,12 @@ class Failure:
     stops_all: bool = False
 
 
+def describe_failure(failure: Failure) -> str:
+    """One line on a failed run."""
+    details = f" (details: {failure.log})" if failure.log else ""
+    return f"{failure.job.label}: {failure.message}{details}"
+
+
 class Listener(Protocol):
     """Hears what happens; all calls come from the process and thread that started the runs."""
 

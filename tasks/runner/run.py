@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from cellzoo.errors import CellzooError, OutputError, RunError
 from tasks.record_store import RecordStore
 from tasks.runner.device import resolve_device
+from tasks.runner.engines.worker import WORKER_VARIABLE
 from tasks.runner.environment import describe_code, describe_environment
-from tasks.runner.events import Silent
+from tasks.runner.events import Silent, describe_failure
 from tasks.runner.execute import WORK, Workshop
 from tasks.runner.ledger import Ledger
 from tasks.runner.lock import locked
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 Engine: TypeAlias = Literal["serial", "processes"]
 ENGINES: tuple[Engine, ...] = ("serial", "processes")
-WORKER_VARIABLE = "CELLZOO_WORKER"
-"""Set in worker processes."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,6 @@ class Report:
             lines = [f"{len(self.failures)} of {len(self.failures) + len(self.records)} runs failed:"]
             lines += [f"  {describe_failure(failure)}" for failure in self.failures]
             raise RunError("\n".join(lines))
-
-
-def describe_failure(failure: Failure) -> str:
-    """One line on a failed run."""
-    details = f" (details: {failure.log})" if failure.log else ""
-    return f"{failure.job.label}: {failure.message}{details}"
 
 
 def run_suite(

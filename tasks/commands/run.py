@@ -1,0 +1,218 @@
+"""`cellzoo run`: judge cells on tasks and keep a record of each run."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.command import Command
+from cellzoo.errors import CellzooError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.console import Console
+
+    from tasks.runner.plan import Plan
+    from tasks.runner.run import Report
+
+_DESCRIPTION = """\
+Run every task of a suite for every cell and seed, and keep one record of each run below OUT/records.
+Runs that are there already are skipped; a run that was stopped or killed goes on from its last checkpoint.
+"""
+_EXAMPLES = """\
+  cellzoo run demo --cells lstm,darts-v2 --seeds 3       a suite, seeds 0, 1 and 2
+  cellzoo run news-lm --cells 'darts-*,gru' --seeds 0,7  one task, cells by pattern, these two seeds
+  cellzoo run wnut17 --data DIR --cells lstm,found.toml  a cell from a file; data sets below DIR
+  cellzoo run demo --cells gru --set epochs=2 --set news-lm.hidden_size=64
+  cellzoo run mysuite.toml --cells lstm --dry-run        what would be run; writes nothing
+
+exit codes:
+  0 all runs are there   1 a run failed   2 bad input or usage   3 data missing or malformed
+  4 a record is damaged   5 the output folder cannot be used   130 stopped by Ctrl-C
+"""
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "suite", metavar="SUITE|TASK", help="a suite, a task, or the path of a suite file (.toml)"
+    )
+    parser.add_argument(
+        "--cells",
+        required=True,
+        metavar="A,B,...",
+        help="cells by name, pattern ('darts-*') or path of a cell file, separated by commas",
+    )
+    parser.add_argument(
+        "--seeds",
+        default="1",
+        metavar="N|A,B,...",
+        help="how many seeds (5 means 0 to 4), or which ones (0,3,7; one seed alone: 7,); default 1",
+    )
+    parser.add_argument("--out", default="results", metavar="DIR", help="output folder; default results")
+    parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
+    parser.add_argument(
+        "--engine",
+        default="processes",
+        metavar="ENGINE",
+        help="processes: several runs at a time (default); serial: one after another in this process",
+    )
+    parser.add_argument(
+        "--workers", metavar="N", help="runs at a time; default one a processor, one in all on a GPU"
+    )
+    parser.add_argument("--threads", default="1", metavar="N", help="threads of each run; default 1")
+    parser.add_argument(
+        "--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda or cuda:N"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="change a setting of every task that has it, or with TASK.KEY=VALUE of one task; repeatable",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be run; write nothing")
+
+
+def _execute(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    console = Console()
+    request: dict[str, Any] = {
+        "suite": options.suite,
+        "cells": parse_cells(options.cells),
+        "seeds": parse_seeds(options.seeds),
+        "data": options.data,
+        "settings": parse_settings(options.settings),
+    }
+    workers = None if options.workers is None else _number("--workers", options.workers)
+    threads = _number("--threads", options.threads)
+    if options.dry_run:
+        return _dry_run(request, options.out, console)
+
+    from tasks.runner.progress import show_progress
+    from tasks.runner.run import run_suite
+
+    report = run_suite(
+        **request,
+        out=options.out,
+        engine=options.engine,
+        workers=workers,
+        threads=threads,
+        device=options.device,
+        listener=show_progress(console),
+    )
+    _show_report(report, console)
+    report.raise_for_failures()
+    return 0
+
+
+def parse_cells(text: str) -> list[str]:
+    """Split what `--cells` takes.
+
+    Raises:
+        CellzooError: An empty name.
+    """
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise CellzooError(f"--cells {text!r}: an empty name; separate names by single commas")
+    return names
+
+
+def parse_seeds(text: str) -> int | list[int]:
+    """Read what `--seeds` takes: a number of seeds, or a list of seeds with at least one comma.
+
+    Raises:
+        CellzooError: Neither.
+    """
+    if re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII):
+        return int(text)
+    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
+    if not all(re.fullmatch(r"\d{1,10}", part, re.ASCII) for part in parts):
+        raise CellzooError(f"--seeds {text!r}: expected how many, such as 5, or a list of seeds, such as 0,3,7")
+    return [int(part) for part in parts]
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Read what `--set` takes, several times.
+
+    Raises:
+        CellzooError: No `=`, or a setting given twice.
+    """
+    from tasks.settings import Typed
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        key = key.strip()
+        if not sign or not key:
+            raise CellzooError(f"--set {pair!r}: expected KEY=VALUE or TASK.KEY=VALUE, such as epochs=4")
+        if key in settings:
+            raise CellzooError(f"--set {pair!r}: {key} is given twice")
+        settings[key] = Typed(value.strip())
+    return settings
+
+
+def _number(option: str, text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,3}", text, re.ASCII):
+        raise CellzooError(f"{option} {text!r}: expected a whole number from 1 to 9999")
+    return int(text)
+
+
+def _dry_run(request: dict[str, Any], out: str, console: Console) -> int:
+    from pathlib import Path
+
+    from tasks.record_store import RecordStore
+    from tasks.runner.run import request_plan, survey_plan
+
+    plan = request_plan(**request)
+    survey = survey_plan(plan, RecordStore(Path(out).expanduser()))
+    _show_plan(plan, console)
+    for job in plan.jobs:
+        state = "there   " if job.key in survey.records else "to do   "
+        console.print(f"{state}{job.label}", markup=False, highlight=False, soft_wrap=True)
+    for note in (*plan.notes, *survey.strangers):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    to_do = len(plan.jobs) - len(survey.records)
+    console.print(f"{to_do} to do, {len(survey.records)} there already; nothing was written", highlight=False)
+    return 0
+
+
+def _show_plan(plan: Plan, console: Console) -> None:
+    for planned in plan.tasks:
+        settings = ", ".join(f"{key} = {json.dumps(value)}" for key, value in planned.settings.items())
+        console.print(f"task {planned.name}: {settings}", markup=False, highlight=False, soft_wrap=True)
+    for found in plan.data.values():
+        files = ", ".join(str(path) for path in found.files.values())
+        console.print(
+            f"data {found.name}: {found.origin}" + (f" ({files})" if files else ""),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _show_report(report: Report, console: Console) -> None:
+    for note in report.notes:
+        sys.stderr.write(f"cellzoo: note: {note}\n")
+    there = len(report.records) - report.made
+    parts = [f"{report.made} made now", f"{there} there before", f"{len(report.failures)} failed"]
+    console.print(
+        f"{len(report.records)} records in {report.out / 'records'}: {', '.join(parts)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+COMMAND = Command(
+    name="run",
+    summary="judge cells on tasks and keep the records",
+    description=_DESCRIPTION,
+    examples=_EXAMPLES,
+    configure=_configure,
+    execute=_execute,
+)
