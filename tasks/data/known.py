@@ -77,9 +77,9 @@ _DATA_SETS = (
         terms="as cellzoo",
         source=Generated(small_ner_texts),
         sha256={
-            "train": "0325edcef2819fbaf18926185fa3333d8a6356d92826626a87972f6d25fecd3b",
-            "dev": "5470de93e4abae4e01ea9a2609d7b8e77c3ae8cacc7fdbd1d510381250a90e30",
-            "test": "8a3429f0e799fa5ee002f28d4204c694d6186f95433108516d7aef593d238230",
+            "train": "71cdb6f0827e01be4d4462cf2790fde32b982f5ff0cc2c078cb868bebb35df6e",
+            "dev": "dcf85e61a706a8e3e8d10185e9dad7063827c6db96ee2b8d66914621f2154a2c",
+            "test": "8f9a3ccea855e4471d56d140d04a116562d2309b7aa1a6cf3c201907659330de",
         },
     ),
     DataSet(

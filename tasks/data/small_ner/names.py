@@ -22,8 +22,8 @@ _FIRST = """
     Yannick Yusuf Zelda
 """
 _STEMS = """
-    Ald Ash Bard Bel Birk Brans Brin Cald Carr Chel Cran Dal Dray Dun Ell Fal Fen Garr Gil Hal Harn Hess
-    Ing Kel Kir Lang Lor Mal Mer Nor Ock Orm Pell Pres Rad Ros Sal Sel Stan Swin Tarn Thorn Tre Ul Var Wel Wyn
+    Ald Ash Bard Bel Birk Brans Brin Cald Carr Chel Cran Dal Dray Dun Elm Fal Fen Garr Gil Hal Harn Hest
+    Ing Kel Kir Lang Lor Mal Mer Nor Ock Orm Pem Pres Rad Ros Sal Sel Stan Swin Tarn Thorn Tre Ul Var Wel Wyn
 """
 _SHARED_ENDINGS = "brook dale den field ford ham ley lock more stead ton well wick worth"
 _SURNAME_ENDINGS = "akis berg escu ich ino mann ova quist sen ski stein vic"
