@@ -45,7 +45,7 @@ def canonical_form(cell: Cell) -> Cell:
     names |= {weight: f"w{index}" for index, weight in enumerate(weights)}
     nodes = []
     for node in ordered:
-        terms = list(zip(node.inputs, node.weights or ("",) * len(node.inputs), strict=True))
+        terms = list(zip(node.inputs, _matrices(node) or ("",) * len(node.inputs), strict=True))
         if PRIMITIVES[node.op].commutative:
             terms.sort(key=lambda term: (rank[term[0]], rank.get(_weight(term[1]), 0)))
         nodes.append(
@@ -53,11 +53,14 @@ def canonical_form(cell: Cell) -> Cell:
                 names[node.name],
                 node.op,
                 tuple(names[source] for source, _ in terms),
-                tuple(names[_weight(weight)] for _, weight in terms) if node.op == LINEAR else (),
+                tuple(
+                    names[_weight(weight)]
+                    for weight in ([weight for _, weight in terms] if node.op == LINEAR else node.weights)
+                ),
                 None if node.bias is None else names[_weight(node.bias)],
             )
         )
-    states = tuple(State(names[state.name], names[state.next]) for state in canonicaliser.states)
+    states = tuple(State(names[state.name], names[state.next], state.width) for state in canonicaliser.states)
     return Cell(states, tuple(nodes), names[canonicaliser.output], name=cell.name)
 
 
@@ -89,20 +92,22 @@ class _Canonicaliser:
                 alias[node.name] = inputs[0]
             else:
                 self.nodes.append(Node(node.name, node.op, inputs, node.weights, node.bias))
-        self.states = [State(state.name, alias.get(state.next, state.next)) for state in cell.states]
+        self.states = [
+            State(state.name, alias.get(state.next, state.next), state.width) for state in cell.states
+        ]
         self.output = alias.get(cell.output, cell.output)
         self.weights = sorted({_weight(name) for node in self.nodes for name in (*node.weights, *_bias(node))})
         self.uses: dict[str, list[_Use]] = {}
         for node in self.nodes:
             ordered = not PRIMITIVES[node.op].commutative
-            partners = [_weight(name) for name in node.weights] or [""] * len(node.inputs)
+            partners = [_weight(name) for name in _matrices(node)] or [""] * len(node.inputs)
             for role, (source, partner) in enumerate(zip(node.inputs, partners, strict=True)):
                 place = role if ordered else 0
                 self.uses.setdefault(source, []).append(_Use(node.name, place, partner))
                 if partner:
                     self.uses.setdefault(partner, []).append(_Use(node.name, place, source))
-            for bias in _bias(node):
-                self.uses.setdefault(_weight(bias), []).append(_Use(node.name, -1, ""))
+            for name in _other_weights(node):
+                self.uses.setdefault(_weight(name), []).append(_Use(node.name, -1, ""))
         self.refinements = 0
 
     def run(self) -> tuple[list[Any], Colours]:
@@ -116,9 +121,9 @@ class _Canonicaliser:
         markers: dict[str, list[Any]] = {}
         for index, state in enumerate(self.states):
             markers.setdefault(state.next, []).append(index)
-        keys: dict[str, Any] = {INPUT: (0, 0, "", -1, "")}
+        keys: dict[str, Any] = {INPUT: (0, 0, "", -1, str(markers.get(INPUT, "")))}
         for index, state in enumerate(self.states):
-            keys[state.name] = (1, index, "", -1, str(markers.get(state.name, "")))
+            keys[state.name] = (1, index, state.width, -1, str(markers.get(state.name, "")))
         for node in self.nodes:
             is_output = int(node.name == self.output)
             keys[node.name] = (2, depth[node.name], node.op, is_output, str(markers.get(node.name, "")))
@@ -147,11 +152,11 @@ class _Canonicaliser:
 
     @staticmethod
     def _content(node: Node, colours: Colours) -> list[Any]:
-        partners = [colours[_weight(name)] for name in node.weights] or [-1] * len(node.inputs)
+        partners = [colours[_weight(name)] for name in _matrices(node)] or [-1] * len(node.inputs)
         terms = [(colours[source], partner) for source, partner in zip(node.inputs, partners, strict=True)]
         if PRIMITIVES[node.op].commutative:
             terms.sort()
-        return [terms, [colours[_weight(name)] for name in _bias(node)]]
+        return [terms, [colours[_weight(name)] for name in _other_weights(node)]]
 
     def _search(self, colours: Colours, seen: set[str]) -> tuple[list[Any], Colours]:
         """Return the smallest certificate below this colouring.
@@ -191,6 +196,15 @@ class _Canonicaliser:
 
 def _bias(node: Node) -> tuple[str, ...]:
     return () if node.bias is None else (node.bias,)
+
+
+def _matrices(node: Node) -> tuple[str, ...]:
+    return node.weights if node.op == LINEAR else ()
+
+
+def _other_weights(node: Node) -> tuple[str, ...]:
+    """Weights that stand beside no input: a bias, a vector, a scalar."""
+    return _bias(node) if node.op == LINEAR else node.weights
 
 
 def _ranks(keys: dict[str, Any]) -> Colours:

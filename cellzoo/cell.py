@@ -7,20 +7,23 @@ step to an output and to the next value of each state.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellError, unknown
-from cellzoo.ops import LINEAR, PRIMITIVES
+from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 INPUT = "x"
+HIDDEN_WIDTH, INPUT_WIDTH = "hidden", "input"
 MAX_NODES = 1000
 MAX_STATES = 32
+MAX_WEIGHT_NAME = 200
 _JSON_VERSION = 1
 _NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -34,7 +37,8 @@ class Node:
         name: Unique among nodes and states.
         op: A key of `cellzoo.ops.PRIMITIVES`.
         inputs: `x`, names of states, or names of earlier nodes.
-        weights: For `linear`, the weight name for each input; equal names share one matrix.
+        weights: For `linear`, the weight name for each input; for `vector` and `scalar`, one name. Equal
+            names share one weight.
         bias: For `linear`, the bias name, or None.
     """
 
@@ -58,10 +62,17 @@ def linear(name: str, *inputs: str, bias: bool = True) -> Node:
 
 @dataclass(frozen=True)
 class State:
-    """A value carried from step to step: `next` names the value that it takes after this step."""
+    """A value carried from step to step, zero at first.
+
+    Attributes:
+        name: How nodes read it.
+        next: The value that it takes after this step.
+        width: `hidden` (H), or `input` (E) for a delayed input.
+    """
 
     name: str
     next: str
+    width: str = HIDDEN_WIDTH
 
 
 @dataclass(frozen=True)
@@ -98,25 +109,37 @@ class Cell:
     @cached_property
     def widths(self) -> dict[str, str]:
         """Value name -> `input` (E) or `hidden` (H)."""
-        widths = {INPUT: "input", **{state.name: "hidden" for state in self.states}}
+        widths = {INPUT: INPUT_WIDTH, **{state.name: state.width for state in self.states}}
         for node in self.nodes:
             elementwise = node.op != LINEAR and node.inputs
-            widths[node.name] = widths[node.inputs[0]] if elementwise else "hidden"
+            widths[node.name] = widths[node.inputs[0]] if elementwise else HIDDEN_WIDTH
         return widths
 
-    @cached_property
-    def weight_widths(self) -> dict[str, str]:
-        """Weight name -> width of its input, in order of first use by a live node."""
-        return {
-            weight: self.widths[source]
-            for node in self.live_nodes
-            for weight, source in zip(node.weights, node.inputs, strict=False)
-        }
+    def parameter_shapes(
+        self, *, input_size: int, hidden_size: int, bias: bool = True
+    ) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights and biases of one layer in one direction, in order of first use.
 
-    @cached_property
-    def biases(self) -> tuple[str, ...]:
-        """Bias names, in order of first use by a live node."""
-        return tuple(dict.fromkeys(node.bias for node in self.live_nodes if node.bias is not None))
+        Args:
+            input_size: E.
+            hidden_size: H.
+            bias: Whether the biases that the cell defines are there.
+
+        Returns:
+            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar. Nodes
+            without effect have none.
+        """
+        sizes = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for node in self.live_nodes:
+            if node.op == LINEAR:
+                for weight, source in zip(node.weights, node.inputs, strict=True):
+                    shapes[weight] = (hidden_size, sizes[self.widths[source]])
+            else:
+                shapes |= dict.fromkeys(node.weights, (1,) if node.op == SCALAR else (hidden_size,))
+            if bias and node.bias is not None:
+                shapes[node.bias] = (hidden_size,)
+        return shapes
 
     @cached_property
     def hash(self) -> str:
@@ -126,16 +149,9 @@ class Cell:
         return content_hash(self)
 
     def num_parameters(self, *, input_size: int, hidden_size: int, bias: bool = True) -> int:
-        """Count the weights of one layer in one direction.
-
-        Args:
-            input_size: E.
-            hidden_size: H.
-            bias: Whether the module is built with the biases that the cell defines.
-        """
-        sizes = {"input": input_size, "hidden": hidden_size}
-        products = sum(hidden_size * sizes[width] for width in self.weight_widths.values())
-        return products + (hidden_size * len(self.biases) if bias else 0)
+        """Count the weights of one layer in one direction; arguments as in `parameter_shapes`."""
+        shapes = self.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
+        return sum(math.prod(shape) for shape in shapes.values())
 
     def flops(self, *, input_size: int, hidden_size: int, bias: bool = True) -> int:
         """Count the floating-point operations of one forward step for one token.
@@ -143,7 +159,7 @@ class Cell:
         A product with a (H, n) matrix counts 2 H n, a bias H, and each elementwise primitive what
         `cellzoo.ops` says for an element.
         """
-        sizes = {"input": input_size, "hidden": hidden_size}
+        sizes = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
         total = 0
         for node in self.live_nodes:
             total += PRIMITIVES[node.op].flops(len(node.inputs)) * sizes[self.widths[node.name]]
@@ -157,7 +173,7 @@ class Cell:
         content: dict[str, Any] = {
             "cell_version": _JSON_VERSION,
             "name": self.name,
-            "states": [[state.name, state.next] for state in self.states],
+            "states": [[state.name, state.next, state.width] for state in self.states],
             "nodes": [_node_content(node) for node in self.nodes],
             "output": self.output,
         }
@@ -177,7 +193,7 @@ class Cell:
         if not isinstance(content, dict) or content.get("cell_version") != _JSON_VERSION:
             raise CellError(f"a cell in JSON: expected an object with cell_version {_JSON_VERSION}")
         try:
-            states = tuple(State(str(name), str(after)) for name, after in content["states"])
+            states = tuple(State(*map(str, state)) for state in content["states"])
             nodes = tuple(
                 Node(
                     str(item["name"]),
@@ -195,8 +211,9 @@ class Cell:
 
 def _node_content(node: Node) -> dict[str, Any]:
     content: dict[str, Any] = {"name": node.name, "op": node.op, "inputs": list(node.inputs)}
-    if node.op == LINEAR:
+    if node.weights:
         content["weights"] = list(node.weights)
+    if node.bias is not None:
         content["bias"] = node.bias
     return content
 
@@ -210,8 +227,13 @@ def _check(cell: Cell) -> None:
             f"{label}: {len(cell.nodes)} nodes and {len(cell.states)} states; "
             f"at most {MAX_NODES} and {MAX_STATES} are allowed"
         )
-    if not cell.states:
-        raise CellError(f"{label}: has no state, so it is not recurrent")
+    for state in cell.states:
+        if state.width not in (HIDDEN_WIDTH, INPUT_WIDTH):
+            raise CellError(
+                f"{label}: state {state.name!r} has width {state.width!r:.80}; expected hidden or input"
+            )
+    if not any(state.width == HIDDEN_WIDTH for state in cell.states):
+        raise CellError(f"{label}: has no state of the hidden width, so it is not recurrent")
     all_names = {node.name for node in cell.nodes}
     known = {INPUT}
     for state in cell.states:
@@ -227,6 +249,7 @@ def _check(cell: Cell) -> None:
     if cell.output not in all_names:
         raise CellError(f"{label}: the output {cell.output!r} is no node")
     _check_widths(label, cell)
+    _check_sharing(label, cell)
     if not any(INPUT in node.inputs for node in cell.live_nodes):
         raise CellError(f"{label}: neither the output nor a state depends on the input x")
 
@@ -256,14 +279,14 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
         if source not in known:
             later = " yet (it comes later, or the graph has a cycle)" if source in all_names else ""
             raise CellError(f"{where}: reads {source!r}, which does not exist{later}")
-    if node.op == LINEAR:
-        if len(node.weights) != len(node.inputs):
-            raise CellError(f"{where}: {len(node.weights)} weight names for {len(node.inputs)} inputs")
-        for weight in (*node.weights, *([node.bias] if node.bias is not None else [])):
-            if len(weight) > 200 or not weight.isidentifier():
-                raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
-    elif node.weights or node.bias is not None:
-        raise CellError(f"{where}: {node.op} has no weights")
+    wanted = {LINEAR: len(node.inputs), VECTOR: 1, SCALAR: 1}.get(node.op, 0)
+    if len(node.weights) != wanted:
+        raise CellError(f"{where}: {node.op} needs {wanted} weight name(s) here, not {len(node.weights)}")
+    if node.bias is not None and node.op != LINEAR:
+        raise CellError(f"{where}: {node.op} has no bias")
+    for weight in (*node.weights, *([] if node.bias is None else [node.bias])):
+        if len(weight) > MAX_WEIGHT_NAME or not weight.isidentifier():
+            raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
 
 
 def _check_widths(label: str, cell: Cell) -> None:
@@ -274,25 +297,30 @@ def _check_widths(label: str, cell: Cell) -> None:
                 f"{label}: node {node.name!r}: {node.op} mixes a value of the input's width with one of the "
                 "hidden width; project the input by a linear node first"
             )
-    needs_hidden = {"the output": cell.output}
-    needs_hidden |= {f"state {state.name!r}": state.next for state in cell.states}
-    for what, source in needs_hidden.items():
-        if widths[source] != "hidden":
+    needs = {"the output": (cell.output, HIDDEN_WIDTH)}
+    needs |= {f"state {state.name!r}": (state.next, state.width) for state in cell.states}
+    for what, (source, width) in needs.items():
+        if widths[source] != width:
             raise CellError(
-                f"{label}: {what} takes {source!r}, which has the input's width; "
-                "project it by a linear node first"
+                f"{label}: {what} has the {width} width but takes {source!r}, which has the "
+                f"{widths[source]} width; a linear node gives the hidden width"
             )
-    shared: dict[str, str] = {}
+
+
+def _check_sharing(label: str, cell: Cell) -> None:
+    """A name stands for one shape: a matrix on the input, a matrix on a hidden value, a vector, ..."""
     kinds: dict[str, str] = {}
     for node in cell.nodes:
-        for weight, source in zip(node.weights, node.inputs, strict=False):
-            if shared.setdefault(weight, widths[source]) != widths[source]:
+        uses = [(weight, node.op) for weight in node.weights]
+        if node.op == LINEAR:
+            uses = [
+                (weight, f"a matrix on a value of the {cell.widths[source]} width")
+                for weight, source in zip(node.weights, node.inputs, strict=True)
+            ]
+        if node.bias is not None:
+            uses.append((node.bias, "a bias"))
+        for weight, kind in uses:
+            if kinds.setdefault(weight, kind) != kind:
                 raise CellError(
-                    f"{label}: node {node.name!r}: weight {weight!r} is shared by inputs of two widths"
+                    f"{label}: node {node.name!r}: weight {weight!r} is {kind} here and {kinds[weight]} before"
                 )
-            kinds[weight] = "weight"
-        if node.bias is not None and kinds.setdefault(node.bias, "bias") == "weight":
-            raise CellError(f"{label}: node {node.name!r}: {node.bias!r} names a weight and a bias")
-    for node in cell.nodes:
-        if node.bias is not None and node.bias in shared:
-            raise CellError(f"{label}: node {node.name!r}: {node.bias!r} names a weight and a bias")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from cellzoo.cell import HIDDEN_WIDTH
 from cellzoo.runtime import prepare, resolve
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ class CellRNN(nn.Module):
         for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h)):
             if not 0.0 <= value <= 1.0:
                 raise ValueError(f"{what} is {value}; it must be a probability, 0 to 1")
+        delayed_input = any(state.width != HIDDEN_WIDTH for state in cell.states)
+        if delayed_input and num_layers > 1 and input_size != hidden_size * (2 if bidirectional else 1):
+            raise ValueError(
+                "the cell carries its input, whose width would differ between the layers; "
+                f"with num_layers {num_layers} input_size must be {hidden_size * (2 if bidirectional else 1)}"
+            )
         self.cell = cell
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -215,16 +222,17 @@ class CellRNN(nn.Module):
         return F.dropout(like.new_ones(batch, width), probability)
 
     def _initial_states(self, hx: States | None, batch: int, like: Tensor, *, batched: bool) -> list[Tensor]:
-        count = len(self.cell.states)
-        shape = (len(self.directions), batch, self.hidden_size)
+        wanted = self.cell.states
+        rows = len(self.directions)
+        widths = [self.hidden_size if state.width == HIDDEN_WIDTH else self.input_size for state in wanted]
         if hx is None:
-            return [like.new_zeros(shape) for _ in range(count)]
+            return [like.new_zeros(rows, batch, width) for width in widths]
         given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-        if len(given) != count or (isinstance(hx, Tensor) and count > 1):
-            names = ", ".join(state.name for state in self.cell.states)
-            raise ValueError(f"hx has {len(given)} state(s); the cell has {count} ({names})")
-        expected = shape if batched else (shape[0], shape[2])
-        for state, tensor in zip(self.cell.states, given, strict=True):
+        if len(given) != len(wanted) or (isinstance(hx, Tensor) and len(wanted) > 1):
+            names = ", ".join(state.name for state in wanted)
+            raise ValueError(f"hx has {len(given)} state(s); the cell has {len(wanted)} ({names})")
+        for state, width, tensor in zip(wanted, widths, given, strict=True):
+            expected = (rows, batch, width) if batched else (rows, width)
             if tuple(tensor.shape) != expected:
                 raise ValueError(f"hx: {state.name} has shape {tuple(tensor.shape)}; expected {expected}")
         return list(given) if batched else [tensor.unsqueeze(1) for tensor in given]
@@ -262,19 +270,12 @@ class _Direction(nn.Module):
         runtime: str,
     ) -> None:
         super().__init__()
-        sizes = {"input": input_size, "hidden": hidden_size}
-        shapes = {name: (hidden_size, sizes[width]) for name, width in cell.weight_widths.items()}
+        shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
         # Pairs, because ParameterDict sorts the keys of a plain dict.
         self.weights = nn.ParameterDict(
             [
                 (name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
                 for name, shape in shapes.items()
-            ]
-        )
-        self.biases = nn.ParameterDict(
-            [
-                (name, nn.Parameter(torch.empty(hidden_size, device=device, dtype=dtype)))
-                for name in (cell.biases if bias else ())
             ]
         )
         self.engine: Runtime = prepare(runtime, cell)
@@ -289,5 +290,5 @@ class _Direction(nn.Module):
         mask_x: Tensor | None,
         mask_h: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        named = {**dict(self.weights.items()), **dict(self.biases.items())}
-        return self.engine(data, batch_sizes, states, named, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+        weights = dict(self.weights.items())
+        return self.engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)

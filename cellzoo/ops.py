@@ -1,7 +1,10 @@
 """The primitives a cell is made of: one table.
 
-A primitive is elementwise except `linear`, which the runtime computes as
-`sum_k W_k input_k + b` (weights of shape (hidden, width of input k), at most one bias).
+A primitive is elementwise but for three that have weights, which the runtime supplies:
+
+    linear   sum_k W_k input_k + b, weights of shape (H, width of input k), at most one bias (H,)
+    vector   a weight of shape (H,), the same for each row: peepholes, independent recurrences
+    scalar   a weight of shape (1,), the same for each unit
 
 Forward functions use tensor methods alone, so that reading this table does not import torch.
 """
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LINEAR = "linear"
+VECTOR = "vector"
+SCALAR = "scalar"
 
 # The slope that torch and NAS-Bench-NLP's cells use.
 LEAKY_RELU_SLOPE = 0.01
@@ -32,8 +37,8 @@ class Primitive:
         commutative: Whether the order of the inputs has no meaning.
         flops: Floating-point operations for each output element, as a function of the number of inputs.
             Every elementary function counts as one. Products of `linear` are counted by the cell.
-        forward: Elementwise function of the inputs, all of one shape (B, width); None for `linear`, and
-            for the constants, which have no input to take the shape from.
+        forward: Elementwise function of the inputs, all of one shape (B, width); None where there are
+            weights, and for the constants, which have no input to take the shape from.
         constant: Value of a primitive without inputs.
     """
 
@@ -67,6 +72,8 @@ def _mean(*inputs: Tensor) -> Tensor:
 
 _TABLE = (
     Primitive(LINEAR, None, True, lambda n: 0),
+    Primitive(VECTOR, 0, True, lambda n: 0),
+    Primitive(SCALAR, 0, True, lambda n: 0),
     Primitive("tanh", 1, True, lambda n: 1, lambda a: a.tanh()),
     Primitive("sigmoid", 1, True, lambda n: 1, lambda a: a.sigmoid()),
     Primitive("relu", 1, True, lambda n: 1, lambda a: a.relu()),
@@ -75,6 +82,8 @@ _TABLE = (
     Primitive("add", 2, True, lambda n: 1, lambda a, b: a + b),
     Primitive("subtract", 2, False, lambda n: 1, lambda a, b: a - b),
     Primitive("multiply", 2, True, lambda n: 1, lambda a, b: a * b),
+    Primitive("divide", 2, False, lambda n: 1, lambda a, b: a / b),
+    Primitive("minimum", 2, True, lambda n: 1, lambda a, b: a.minimum(b)),
     # z * a + (1 - z) * b
     Primitive("blend", 3, False, lambda n: 3, _blend),
     Primitive("mean", None, True, lambda n: n, _mean),

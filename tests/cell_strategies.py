@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from cellzoo.cell import INPUT, Cell, Node, State
-from cellzoo.ops import LINEAR, PRIMITIVES
+from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     import random
@@ -34,6 +34,8 @@ def cells(draw, max_nodes=9):
         if op == LINEAR:
             weights = tuple(draw(st.sampled_from(["shared", f"w{index}_{k}"])) for k in range(count))
             bias = draw(st.sampled_from([None, f"b{index}", "shared_b"]))
+        elif op in (VECTOR, SCALAR):
+            weights = (f"{op}_{draw(st.integers(0, 1))}",)
         nodes.append(Node(f"n{index}", op, inputs, weights, bias))
         values.append(f"n{index}")
     outcomes = [node.name for node in nodes]
@@ -78,7 +80,9 @@ def disguise(cell: Cell, generator: random.Random) -> Cell:
                 names[node.name],
                 node.op,
                 tuple(names[node.inputs[k]] for k in order),
-                tuple(weights[node.weights[k]] for k in order) if node.weights else (),
+                tuple(weights[node.weights[k]] for k in order)
+                if node.op == LINEAR
+                else tuple(weights[weight] for weight in node.weights),
                 weights[node.bias] if node.bias else None,
             )
         )

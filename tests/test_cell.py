@@ -31,7 +31,7 @@ def cell(*nodes, states=H_IS_Y, output="y"):
     ("build", "message"),
     [
         (lambda: cell(), "has no nodes"),
-        (lambda: cell(linear("y", "x"), states=()), "not recurrent"),
+        (lambda: cell(linear("y", "x"), states=()), "no state of the hidden width"),
         (lambda: cell(Node("y", "tanh", ("y",))), "'y': reads itself"),
         (lambda: cell(Node("y", "tanh", ("z",)), linear("z", "x")), r"'y': reads 'z'.*comes later"),
         (lambda: cell(Node("y", "tanh", ("q",))), "reads 'q', which does not exist$"),
@@ -45,11 +45,14 @@ def cell(*nodes, states=H_IS_Y, output="y"):
         (lambda: cell(linear("y", "x"), states=[State("h", "z")]), "takes the value 'z', which does not exist"),
         (lambda: cell(linear("y", "h")), "depends on the input x"),
         (lambda: cell(linear("a", "x"), Node("y", "add", ("a", "x"))), "'y': add mixes"),
-        (lambda: cell(Node("y", "tanh", ("x",))), "has the input's width"),
-        (lambda: cell(Node("y", "linear", ("x",), (), None)), "0 weight names for 1 inputs"),
-        (lambda: cell(Node("y", "linear", ("x", "h"), ("w", "w"))), "shared by inputs of two widths"),
-        (lambda: cell(Node("y", "linear", ("x",), ("w",), "w")), "names a weight and a bias"),
-        (lambda: cell(linear("a", "x"), Node("y", "tanh", ("a",), ("w",))), "tanh has no weights"),
+        (lambda: cell(Node("y", "tanh", ("x",))), "takes 'y', which has the input width"),
+        (lambda: cell(Node("y", "linear", ("x",), (), None)), r"needs 1 weight name\(s\) here, not 0"),
+        (
+            lambda: cell(Node("y", "linear", ("x", "h"), ("w", "w"))),
+            "hidden width here and a matrix on a value of the input",
+        ),
+        (lambda: cell(Node("y", "linear", ("x",), ("w",), "w")), "is a bias here and a matrix"),
+        (lambda: cell(linear("a", "x"), Node("y", "tanh", ("a",), ("w",))), r"tanh needs 0 weight name\(s\)"),
     ],
 )
 def test_invalid_graphs_are_refused_by_name(build, message):
@@ -111,10 +114,9 @@ def outputs(found: Cell) -> list[float]:
     form = canonical_form(found)
     rnn = cellzoo.CellRNN(form, 3, 4, dtype=torch.float64)
     with torch.no_grad():
-        for table in (rnn.directions[0].weights, rnn.directions[0].biases):
-            for name, parameter in table.items():
-                generator = torch.Generator().manual_seed(int(name[1:]))
-                parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64, generator=generator))
+        for name, parameter in rnn.directions[0].weights.items():
+            generator = torch.Generator().manual_seed(int(name[1:]))
+            parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64, generator=generator))
     x = torch.randn(3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     output, final = rnn(x)
     parts = [output, *(final if isinstance(final, tuple) else (final,))]
@@ -227,7 +229,7 @@ def test_flops_of_an_lstm_by_hand():
 
 def test_json_is_plain():
     content = json.loads(ELMAN.to_json())
-    assert content["states"] == [["h", "y"]]
+    assert content["states"] == [["h", "y", "hidden"]]
     assert content["nodes"][0] == {
         "name": "a",
         "op": "linear",

@@ -22,8 +22,7 @@ def copy_weights(source: nn.RNNBase, target: cellzoo.CellRNN) -> None:
     with torch.no_grad():
         for direction, suffix in zip(target.directions, suffixes(source), strict=True):
             for name, value in mapped(source, target.cell.name, suffix, "sum").items():
-                table = direction.biases if name.endswith("_b") else direction.weights
-                table[name].copy_(value)
+                direction.weights[name].copy_(value)
 
 
 def mapped(source: nn.RNNBase, cell: str, suffix: str, biases: str, grad: bool = False) -> dict:

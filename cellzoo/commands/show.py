@@ -75,7 +75,7 @@ def _steps(cell: Cell) -> list[str]:
             terms = [f"{weight} {source}" for weight, source in zip(node.weights, node.inputs, strict=True)]
             right = " + ".join(terms + ([node.bias] if node.bias else []))
         else:
-            right = f"{node.op}({', '.join(node.inputs)})"
+            right = f"{node.op}({', '.join((*node.inputs, *node.weights))})"
         name = next_names.get(node.name)
         lines.append(f"  {node.name} = {right}" + (f"    -> {name}" if name else ""))
     return lines

@@ -114,7 +114,7 @@ def _value(node: ast.expr) -> Any:
         and isinstance(node.op, ast.USub)
         and isinstance(node.operand, ast.Constant)
     ):
-        return f"-{node.operand.value}"
+        return f"-{node.operand.value!r}"
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):

@@ -8,8 +8,10 @@ r"""Hand-written equations, one a line.
     h' = o * tanh(c')                # the output is h', unless a line `output = ...` says otherwise
 
 `linear(x, h; bias=no)` has no bias; `linear[W](x)` shares its weights with every other `linear[W]`.
-Functions: the primitives of `cellzoo.ops`. Operators: `+`, `-`, `*`, parentheses, and the constants 0 and 1.
-States are what has a primed equation; h comes first, the others in the order of their equations.
+`vector[p]` and `scalar[a]` are weights of shape (H,) and (1,), shared by name.
+Functions: the primitives of `cellzoo.ops`. Operators: `+`, `-`, `*`, `/`, parentheses, and the constants 0, 1.
+States are what has a primed equation; h comes first, the others in the order of their equations. A state
+that takes x itself, `x1' = x`, is a delayed input.
 """
 
 from __future__ import annotations
@@ -18,16 +20,17 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
 from cellzoo.errors import NotationError, unknown
-from cellzoo.ops import LINEAR, PRIMITIVES
+from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
 
 MAX_TEXT = 20_000
 MAX_DEPTH = 60
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*'?)|([0-9.]+)|([-+*(),;=\[\]]))")
-_OPERATORS = {"+": "add", "-": "subtract", "*": "multiply"}
+_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*'?)|([0-9.]+)|([-+*/(),;=\[\]]))")
+_OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 _CONSTANTS = {"0": "zero", "1": "one"}
-_FUNCTIONS = sorted(set(PRIMITIVES) - set(_CONSTANTS.values()))
+_PARAMETERS = (VECTOR, SCALAR)
+_FUNCTIONS = sorted(name for name, primitive in PRIMITIVES.items() if primitive.arity != 0)
 
 
 def parse(source: str, name: str = "") -> Cell:
@@ -98,8 +101,21 @@ class _Builder:
         if not self.states:
             raise NotationError("equations: no state; one line must define a next value, such as h' = ...")
         output = self.values.get("output", self.values[f"{self.states[0]}'"])
-        states = tuple(State(state, self.values[f"{state}'"]) for state in self.states)
+        after = {state: self.values[f"{state}'"] for state in self.states}
+        widths = self._state_widths(after)
+        states = tuple(State(state, after[state], widths[state]) for state in self.states)
         return Cell(states, tuple(self.nodes), output, name=name)
+
+    def _state_widths(self, after: dict[str, str]) -> dict[str, str]:
+        """A state has the input's width if what it takes has, over any number of delays."""
+        widths = dict.fromkeys(self.states, HIDDEN_WIDTH)
+        for _ in self.states:
+            values = {INPUT: INPUT_WIDTH, **widths}
+            for node in self.nodes:
+                elementwise = node.op != LINEAR and node.inputs
+                values[node.name] = values[node.inputs[0]] if elementwise else HIDDEN_WIDTH
+            widths = {state: values[source] for state, source in after.items()}
+        return widths
 
     def _emit(self, expression: str | _Expression, target: str, *, root: bool) -> str:
         """Append the nodes of an expression: its root is named `target`, the others `target_1`, ..."""
@@ -115,6 +131,8 @@ class _Builder:
         weights: tuple[str, ...] = ()
         if expression.op == LINEAR:
             weights = tuple(f"{group}_{position}" for position in range(len(inputs)))
+        elif expression.op in _PARAMETERS:
+            weights = (group,)
         bias = f"{group}_b" if expression.bias else None
         self.nodes.append(Node(name, expression.op, inputs, weights, bias))
         return name
@@ -167,9 +185,9 @@ class _Reader:
 
     def _product(self) -> str | _Expression:
         left = self._atom()
-        while self._peek() == "*":
+        while (operator := self._peek()) in ("*", "/"):
             self.position += 1
-            left = _Expression("multiply", (left, self._atom()))
+            left = _Expression(_OPERATORS[operator], (left, self._atom()))
         return left
 
     def _atom(self) -> str | _Expression:
@@ -197,11 +215,19 @@ class _Reader:
         return self.values[text]
 
     def _call(self, function: str) -> _Expression:
+        if function in _PARAMETERS:
+            self.position += 1
+            group = self._group()
+            if group is None:
+                self._expected("[ and a name for the weight")
+            return _Expression(function, (), group)
         if function not in _FUNCTIONS:
             self._fail(str(unknown("function", function, _FUNCTIONS)))
         start = self.position
         self.position += 1
-        group = self._group(function)
+        if self._peek() == "[" and function != LINEAR:
+            self._expected("( since only linear has weights to share")
+        group = self._group()
         self._take("(")
         arguments = [self._sum()]
         while self._peek() == ",":
@@ -217,11 +243,9 @@ class _Reader:
             self._fail(f"{function} takes {arity} value(s), not {len(arguments)}")
         return _Expression(function, tuple(arguments), group, bias)
 
-    def _group(self, function: str) -> str | None:
+    def _group(self) -> str | None:
         if self._peek() != "[":
             return None
-        if function != LINEAR:
-            self._expected("( since only linear has weights to share")
         self.position += 1
         group = self._peek()
         if not group.isidentifier():

@@ -37,14 +37,14 @@ class Runtime(Protocol):
         Args:
             inputs: (N, E), N = sum(batch_sizes).
             batch_sizes: Rows at each step, never growing.
-            states: Initial states, each (B, H) with B = batch_sizes[0].
-            weights: Weight name -> (H, width); bias name -> (H,). A bias that is absent counts as none.
+            states: Initial states, each (B, H), delayed inputs (B, E), with B = batch_sizes[0].
+            weights: Name -> tensor, as in `Cell.parameter_shapes`. A bias that is absent counts as none.
             reverse: Walk from the last step to the first.
             mask_x: (B, E) factor on x where a matrix multiplies it.
             mask_h: (B, H) factor on every other value where a matrix multiplies it.
 
         Returns:
-            Outputs (N, H) in the order of `inputs`, and the state of each row after its last step, (B, H).
+            Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.
         """
         ...
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cell import INPUT, Cell, Node
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, Cell, Node
 from cellzoo.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class ReferenceRuntime:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.program = _group_products(cell)
+        self.hidden_state = next(state.name for state in cell.states if state.width == HIDDEN_WIDTH)
 
     def __call__(
         self,
@@ -75,6 +76,7 @@ class ReferenceRuntime:
                 steps[t],
                 current,
                 stacked,
+                weights,
                 None if mask_x is None else mask_x[:rows],
                 None if mask_h is None else mask_h[:rows],
             )
@@ -85,8 +87,9 @@ class ReferenceRuntime:
     def _step(
         self,
         x: Tensor,  # (b, E)
-        states: Sequence[Tensor],  # each (b, H)
+        states: Sequence[Tensor],  # each (b, H), delayed inputs (b, E)
         stacked: Sequence[_Weights | None],
+        parameters: Mapping[str, Tensor],
         mask_x: Tensor | None,
         mask_h: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
@@ -102,15 +105,19 @@ class ReferenceRuntime:
                 results = F.linear(joined, weights.matrix, weights.bias).chunk(len(item.nodes), dim=1)
                 values.update(zip((node.name for node in item.nodes), results, strict=True))
             else:
-                values[item.name] = self._elementwise(item, values)
+                values[item.name] = self._elementwise(item, values, parameters)
         return values[self.cell.output], [values[state.next] for state in self.cell.states]
 
-    def _elementwise(self, node: Node, values: Mapping[str, Tensor]) -> Tensor:
+    def _elementwise(
+        self, node: Node, values: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+    ) -> Tensor:
         primitive = PRIMITIVES[node.op]
-        if primitive.forward is None:
-            like = values[self.cell.states[0].name]  # (b, H)
-            return torch.full_like(like, primitive.constant or 0.0)
-        return primitive.forward(*(values[source] for source in node.inputs))
+        if primitive.forward is not None:
+            return primitive.forward(*(values[source] for source in node.inputs))
+        like = values[self.hidden_state]  # (b, H)
+        if primitive.constant is not None:
+            return torch.full_like(like, primitive.constant)
+        return parameters[node.weights[0]].expand_as(like)
 
 
 def _group_products(cell: Cell) -> list[_Product | Node]:
