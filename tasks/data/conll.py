@@ -24,7 +24,7 @@ _BLANK = " \t"
 _SPACES = re.compile(" +")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaggedSentence:
     """A sentence.
 
@@ -79,6 +79,7 @@ def parse_conll(
         )
     columns = _Columns(name, text_column, tag_column)
     legal: set[tuple[str, str]] = set()
+    shared: dict[str, str] = {}  # one object for all equal tokens and tags
     sentences: list[TaggedSentence] = []
     tokens: list[str] = []
     tags: list[str] = []
@@ -100,8 +101,8 @@ def parse_conll(
             if fault:
                 raise DataError(f"{name}:{number}: tag {tag!r} of token {token!r}: {fault}")
             legal.add(step)
-        tokens.append(token)
-        tags.append(tag)
+        tokens.append(shared.setdefault(token, token))
+        tags.append(shared.setdefault(tag, tag))
     if tokens:
         sentences.append(TaggedSentence(tuple(tokens), tuple(tags)))
     return sentences
