@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._+-]{0,79}$"
+_SHA256 = r"^[0-9a-f]{64}$"
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class TaskReference(_Strict):
@@ -36,7 +38,7 @@ class TaskReference(_Strict):
 
 
 class CellReference(_Strict):
-    """Which cell. `hash` identifies the graph; `genotype` in `notation` can rebuild it."""
+    """Which cell. `hash` identifies the graph, a baseline has none; `genotype` in `notation` can rebuild it."""
 
     name: str = Field(pattern=NAME_PATTERN)
     kind: Literal["cell", "baseline"]
@@ -56,7 +58,7 @@ class DataReference(_Strict):
 class MetricValue(_Strict):
     """One measured number with what a table needs to show it."""
 
-    value: float = Field(allow_inf_nan=False)
+    value: float
     title: str
     higher_is_better: bool
     digits: int = Field(ge=0, le=12)
@@ -66,7 +68,7 @@ class ItemsReference(_Strict):
     """The per-item statistics beside the record."""
 
     file: str = Field(pattern=r"^[a-z0-9][A-Za-z0-9._+-]*$")
-    sha256: str
+    sha256: str = Field(pattern=_SHA256)
     count: int = Field(ge=0)
 
 
@@ -109,7 +111,7 @@ class RunRecord(_Strict):
     """One result. `key` is `record_key` of everything that decides the number."""
 
     schema_version: Literal[1]
-    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    key: str = Field(pattern=_SHA256)
     task: TaskReference
     cell: CellReference
     seed: int = Field(ge=0)
@@ -173,12 +175,25 @@ def record_key(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def key_of(record: RunRecord) -> str:
+    """The key that follows from what a record says."""
+    return record_key(
+        task=record.task.name,
+        revision=record.task.revision,
+        subject=record.cell.hash or f"baseline:{record.cell.name}",
+        configuration=record.configuration,
+        data={name: reference.sha256 for name, reference in record.data.items()},
+        seed=record.seed,
+    )
+
+
 def read_record(path: Path) -> RunRecord:
-    """Read and validate one record.
+    """Read one record and check that its parts agree with one another.
 
     Raises:
-        RecordError: The file is no JSON, no run record, or of another schema version; the message names
-            the file, the place in it, the value, and what would be right.
+        RecordError: The file is no JSON, no run record, of another schema version, or was edited so that
+            its key no longer fits; the message names the file, the place in it, the value, and what would
+            be right.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -186,10 +201,12 @@ def read_record(path: Path) -> RunRecord:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RecordError(f"{path}: is not UTF-8 text (byte {error.start}); a run record is JSON") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        place = f" line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
+    except (ValueError, RecursionError) as error:
+        # Not only JSONDecodeError: an integer of thousands of digits is a plain ValueError.
+        place = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise RecordError(
-            f"{path}:{place} is no complete JSON; a run record is one JSON object. "
+            f"{path}: {place}is no complete JSON ({reason}); a run record is one JSON object. "
             "Delete the file and run its task again to replace it."
         ) from error
     if not isinstance(content, dict) or "schema_version" not in content:
@@ -199,11 +216,36 @@ def read_record(path: Path) -> RunRecord:
             f"{path}: schema_version is {content['schema_version']!r}; this version reads {SCHEMA_VERSION}"
         )
     try:
-        return RunRecord.model_validate(content)
+        record = RunRecord.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(
-            f"{path}: {place}: {first['msg']} (found {first['input']!r:.80}); "
-            f"{error.error_count()} fault(s) in all"
-        ) from error
+        found = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
+        more = f"; {error.error_count()} faults in all" if error.error_count() > 1 else ""
+        raise RecordError(f"{path}: {place}: {first['msg']}{found}{more}") from error
+    contradiction = _contradiction(record)
+    if contradiction:
+        raise RecordError(f"{path}: {contradiction}")
+    return record
+
+
+def _contradiction(record: RunRecord) -> str:
+    """Say what does not fit together, or nothing."""
+    cell = record.cell
+    if cell.kind == "cell" and not re.fullmatch(_SHA256, cell.hash or ""):
+        return f"cell.hash: a cell has 64 hexadecimal digits (found {cell.hash!r:.80})"
+    if cell.kind == "baseline" and cell.hash is not None:
+        return f"cell.hash: a baseline has none (found {cell.hash!r:.80})"
+    if record.primary not in record.metrics:
+        known = ", ".join(sorted(record.metrics))
+        return f"primary: {record.primary!r:.80} is not among its metrics ({known:.200})"
+    try:
+        key = key_of(record)
+    except ValueError as error:
+        return f"configuration: holds a number that JSON does not know ({error})"
+    if key != record.key:
+        return (
+            f"key: {record.key[:12]}… is not the key of its content ({key[:12]}…): the task, cell, "
+            "configuration, data or seed was edited. Delete the file and run its task again."
+        )
+    return ""

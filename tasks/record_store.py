@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, OutputError, RecordError
 from tasks.atomic import TEMPORARY, output_errors, write_atomically
-from tasks.record import NAME_PATTERN, ItemsReference, RunRecord, read_record, record_key
+from tasks.record import NAME_PATTERN, ItemsReference, RunRecord, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,11 +117,6 @@ class RecordStore:
                 f"{path}: key is {record.key}, but the run that this file name belongs to has {key}. "
                 "Move the file elsewhere."
             )
-        if key_of(record) != key:
-            raise RecordError(
-                f"{path}: key {key} does not fit what the record says: task, cell, configuration, data or seed "
-                "was changed after it was written. Delete the file and run its task again."
-            )
         items = self.folder / record.items.file
         try:
             with items.open("rb") as stream:
@@ -179,15 +174,3 @@ class RecordStore:
         content = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False)
         write_atomically(path, content.encode() + b"\n")
         return path
-
-
-def key_of(record: RunRecord) -> str:
-    """The key that follows from what a record says."""
-    return record_key(
-        task=record.task.name,
-        revision=record.task.revision,
-        subject=record.cell.hash or f"baseline:{record.cell.name}",
-        configuration=record.configuration,
-        data={name: reference.sha256 for name, reference in record.data.items()},
-        seed=record.seed,
-    )

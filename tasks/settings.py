@@ -47,8 +47,8 @@ def configure(config_class: type, settings: Mapping[str, Any], task: str, source
     prefix = f"{source}: " if source else ""
     for name in settings:
         if name not in types:
-            error = unknown(f"setting of task {task!r}", name, types)
-            raise type(error)(f"{prefix}{error}")
+            error = unknown("setting", name, types)
+            raise type(error)(f"{prefix}task {task!r}: {error}")
     defaults = dataclasses.asdict(config_class())
     values = {
         name: _coerce(settings.get(name, defaults[name]), wanted, f"{prefix}setting {name!r} of task {task!r}")

@@ -23,6 +23,7 @@ class FakeConfig:
     seconds: float = 0.0
     fault: str = ""
     victim: str = ""
+    padding: int = 0
 
 
 class Fake:
@@ -45,7 +46,7 @@ class Fake:
         drawn = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
         resumed = len(drawn)
         for epoch in range(resumed, self.config.epochs):
-            drawn.append(random.Random(f"{subject.name} {seed} {epoch}").random())  # noqa: S311
+            drawn.append(random.Random(f"{subject.name} {seed} {epoch}").random())
             temporary = checkpoint.with_suffix(".tmp")
             temporary.write_text(json.dumps(drawn))
             temporary.replace(checkpoint)
@@ -57,7 +58,7 @@ class Fake:
         (context.artifacts / f"{self.name}-{subject.name}-{seed}.txt").write_text(str(resumed))
         return Outcome(
             metrics={"score": float("nan") if self.config.fault == "nan" else mean, "loss": 1 - mean},
-            items=[{"split": "test", "value": value} for value in drawn],
+            items=[{"split": "test", "value": value, "padding": "x" * self.config.padding} for value in drawn],
             parameters=ParameterCounts(10, 20, 30),
             flops_per_token=7,
             tokens=100,

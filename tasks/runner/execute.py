@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 WORK = "work"
 ARTIFACTS = "artifacts"
 LOG = "error.log"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @dataclass(frozen=True)

@@ -186,12 +186,11 @@ def _distribute(
     for place, value in sorted(overrides.items(), key=lambda item: "." in item[0]):
         task, _, key = place.rpartition(".")
         if task and task not in settings:
-            raise unknown("task in --set", task, settings, f"Asked for by {place!r}.")
+            raise unknown("task in --set", task, settings, f"Asked for with {place!r}.")
         takers = [task] if task else [name for name, known in settings.items() if key in known]
         known = sorted({key for name in takers or settings for key in settings[name]})
         if key not in known:
-            owner = f"of task {task!r}" if task else f"of {', '.join(settings)}"
-            raise unknown(f"setting {owner}", key, known)
+            raise unknown("setting", key, known, f"Asked for with {place!r}; tasks: {', '.join(takers or settings)}.")
         for name in takers:
             changes[name][key] = value
     return changes

@@ -135,7 +135,7 @@ def _task(item: Any, place: str, source: str) -> SuiteTask:
 def _check_keys(table: Mapping[str, Any], known: set[str], source: str, place: str = "") -> None:
     for key in table:
         if key not in known:
-            raise CellzooError(f"{source}: {unknown('key', place + key, (place + name for name in known))}")
+            raise CellzooError(f"{source}: key '{place}{key}': {unknown('key', key, known)}")
 
 
 def _check_type(value: Any, wanted: type, place: str, expected: str, source: str) -> None:

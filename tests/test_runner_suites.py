@@ -1,0 +1,89 @@
+"""Suite files: found, read strictly, wrong ones named with file and key."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellzoo.errors import CellzooError, UnknownNameError
+from tasks.registry import build_task
+from tasks.suites.suite import find_suite, parse_suite, suite_names
+
+
+def test_the_demo_suite_comes_with_the_package():
+    assert "demo" in suite_names()
+    suite = find_suite("demo")
+    assert [task.name for task in suite.tasks] == ["small-ner", "news-lm", "word-similarity"]
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_that_comes_along_can_be_built(name):
+    suite = find_suite(name)
+    for task in suite.tasks:
+        assert build_task(task.name, task.settings, suite.source).name == task.name
+
+
+def test_a_task_is_a_suite_of_one():
+    suite = find_suite("wnut17")
+    assert (suite.name, [task.name for task in suite.tasks]) == ("wnut17", ["wnut17"])
+
+
+def test_a_suite_file_is_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "Mine"\n[[task]]\nname = "news-lm"\n[task.settings]\nepochs = 2\n')
+    suite = find_suite(str(path))
+    assert (suite.name, suite.title, suite.source) == ("mine", "Mine", str(path))
+    assert suite.tasks[0].settings == {"epochs": 2}
+
+
+def test_an_unknown_name_is_answered_with_the_closest_suite_or_task():
+    with pytest.raises(UnknownNameError, match="Did you mean 'demo'"):
+        find_suite("demos")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title = ", "is no TOML"),
+        ('title = "x"', "key 'task': has no task"),
+        ("task = 3", "key 'task': has no task"),
+        ("task = [3]", "key 'task[1]': expected a table, found 3"),
+        ("title = 3\n[[task]]\nname = 'news-lm'", "key 'title': expected a text, found 3"),
+        ("titel = 'x'\n[[task]]\nname = 'news-lm'", "key 'titel': unknown key 'titel'. Did you mean 'title'?"),
+        ("[[task]]\nnam = 'news-lm'", "key 'task[1].nam': unknown key 'nam'. Did you mean 'name'?"),
+        ("[[task]]\n[task.settings]\nepochs = 1", "key 'task[1].name' is missing"),
+        ("[[task]]\nname = 3", "key 'task[1].name': expected a text, found 3"),
+        ("[[task]]\nname = 'news-lm'\nsettings = 4", "key 'task[1].settings': expected a table, found 4"),
+        ("[[task]]\nname = 'news-ml'", "key 'task[1].name': unknown task 'news-ml'. Did you mean 'news-lm'?"),
+        (
+            "[[task]]\nname = 'wnut17'\n[[task]]\nname = 'wnut17'",
+            "key 'task[2].name': 'wnut17' is listed twice",
+        ),
+    ],
+)
+def test_a_wrong_file_is_one_message_with_file_and_key(tmp_path, text, words):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(CellzooError) as caught:
+        find_suite(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert words in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_one_message(tmp_path):
+    with pytest.raises(CellzooError, match=r"no\.toml: cannot be read: No such file"):
+        find_suite(str(tmp_path / "no.toml"))
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(CellzooError, match=r"bytes\.toml: is not UTF-8 text"):
+        find_suite(str(tmp_path / "bytes.toml"))
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_suite_or_one_error(text):
+    try:
+        suite = parse_suite(text, name="any", source="any.toml")
+    except CellzooError as error:
+        assert str(error).startswith("any.toml: ")  # noqa: PT017 - both outcomes are right
+    else:
+        assert suite.tasks
