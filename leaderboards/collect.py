@@ -1,0 +1,173 @@
+"""Run records from files and folders: found, checked, each counted once.
+
+What is not a sound record is never passed over in silence: `collect` lists all of it in one error, or,
+when told to go on, hands it back as faults for the page to name. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import RecordError
+from tasks.record import read_record
+from tasks.record_store import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from tasks.record import RunRecord
+
+SHOWN_FAULTS = 20
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is left out, and why. `message` is complete and names the file."""
+
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was read.
+
+    Attributes:
+        records: One record a key, ordered by task, cell and seed.
+        faults: What was left out; empty unless faults are allowed.
+        repeats: Files that hold a result already read from another file.
+    """
+
+    records: tuple[RunRecord, ...]
+    faults: tuple[Fault, ...]
+    repeats: int
+
+
+def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
+    """Read every record in `sources`.
+
+    Args:
+        sources: Record files, `records` folders, folders that hold one, or folders that hold such folders.
+        skip_bad: Leave faulty files out and report them, where the default is to refuse them all.
+
+    Raises:
+        RecordError: A source holds no record; without `skip_bad` also: a file is truncated, foreign or
+            edited, or two files contradict each other. The message lists all such files.
+    """
+    read: list[tuple[Path, RunRecord]] = []
+    faults: list[Fault] = []
+    for path in _files(sources):
+        try:
+            read.append((path, read_record(path)))
+        except RecordError as error:
+            faults.append(Fault(path, str(error)))
+    records, contradictions, repeats = _once_a_key(read)
+    faults += contradictions
+    if faults and not skip_bad:
+        raise RecordError(_refusal(faults))
+    if not records:
+        raise RecordError("no sound record is left:\n" + _listed(faults))
+    records.sort(key=lambda r: (r.task.name, r.task.revision, r.cell.kind, r.cell.name, r.seed, r.key))
+    return Collection(tuple(records), tuple(faults), repeats)
+
+
+def _files(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield each record file once, in the order of the sources and by name within a folder."""
+    seen: set[Path] = set()
+    for source in sources:
+        try:
+            found = _files_of(source)
+        except OSError as error:
+            raise RecordError(f"{source}: cannot be read: {error.strerror}") from error
+        for path in found:
+            if (real := path.resolve()) not in seen:
+                seen.add(real)
+                yield path
+
+
+def _files_of(source: Path) -> list[Path]:
+    """Record files of one source.
+
+    Raises:
+        RecordError: There is none.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise RecordError(f"{source}: no such file or folder; give the folder that `cellzoo run` wrote to")
+    os.scandir(source).close()
+    if source.name == FOLDER:
+        folders = [source]
+    else:
+        folders = sorted(folder for folder in source.rglob(FOLDER) if folder.is_dir()) or [source]
+    found = sorted({path for folder in folders for path in folder.glob("*.json") if path.name[0] != "."})
+    if not found:
+        raise RecordError(
+            f"{source}: holds no run records (looked for records/*.json); "
+            "`cellzoo run` and `cellzoo demo` write them"
+        )
+    return found
+
+
+def _once_a_key(read: Iterable[tuple[Path, RunRecord]]) -> tuple[list[RunRecord], list[Fault], int]:
+    """Keep one record a key; where two give different results, keep neither and say so."""
+    kept: dict[str, tuple[Path, RunRecord]] = {}
+    contradicted: set[str] = set()
+    faults = []
+    repeats = 0
+    for path, record in read:
+        if record.key not in kept:
+            kept[record.key] = (path, record)
+            continue
+        first_path, first = kept[record.key]
+        if difference := _difference(first, record):
+            contradicted.add(record.key)
+            faults.append(
+                Fault(
+                    path,
+                    f"{path}: contradicts {first_path}: the same task, cell, configuration, data and seed "
+                    f"({record.task.name}, {record.cell.name}, seed {record.seed}), but {difference}. "
+                    "Give only one of the two.",
+                )
+            )
+        else:
+            repeats += 1
+    return [record for key, (_, record) in kept.items() if key not in contradicted], faults, repeats
+
+
+def _difference(first: RunRecord, second: RunRecord) -> str:
+    """Say what differs between two results of one key; empty if the results agree.
+
+    Times, code and environment may differ: agreement then is a reproduction.
+    """
+    a, b = _results(first), _results(second)
+    for name in dict.fromkeys([*a, *b]):
+        if a.get(name) != b.get(name):
+            return f"{name} is {a.get(name, 'absent')} there and {b.get(name, 'absent')} here"
+    return ""
+
+
+def _results(record: RunRecord) -> dict[str, Any]:
+    return {
+        **{f"metrics.{name}": metric.value for name, metric in record.metrics.items()},
+        **{f"parameters.{name}": count for name, count in record.parameters},
+        "primary": record.primary,
+        "flops_per_token": record.flops_per_token,
+        "tokens": record.tokens,
+        "items.sha256": record.items.sha256,
+    }
+
+
+def _refusal(faults: Sequence[Fault]) -> str:
+    files = "1 file is no sound record" if len(faults) == 1 else f"{len(faults)} files are no sound records"
+    return f"{files}:\n{_listed(faults)}\nNothing was written. --skip-bad goes on without them and names them."
+
+
+def _listed(faults: Sequence[Fault]) -> str:
+    lines = [f"  {fault.message}" for fault in faults[:SHOWN_FAULTS]]
+    if len(faults) > SHOWN_FAULTS:
+        lines.append(f"  and {len(faults) - SHOWN_FAULTS} more")
+    return "\n".join(lines)

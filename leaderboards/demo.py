@@ -1,0 +1,94 @@
+"""`cellzoo demo`: a small run of everything, from cells to a leaderboard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellzoo.command import Command
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from tasks.suites.suite import Suite
+
+SUITE = "demo"
+CELLS = ("lstm", "gru", "darts-v2", "idarts-v1", "random-darts-0")
+SEEDS = 2
+TITLE = "Demo: five cells on three small tasks"
+
+_DESCRIPTION = f"""\
+Train and judge the cells {", ".join(CELLS)} on three small
+tasks, {SEEDS} seeds each, and make a leaderboard of the results. It takes a few minutes on two cores and
+downloads nothing. What is there already is not run again, so a second time takes seconds.
+
+The tasks are small enough to be quick. Their numbers show how everything works, not which cell is best."""
+
+
+def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS, seeds: int = SEEDS) -> None:
+    """Run a suite and write its board, both into `out`, saying what is done as it goes.
+
+    Raises:
+        OutputError: `out` cannot be written or another run uses it.
+        RunError: Some runs failed; the board shows the others.
+    """
+    from rich.console import Console
+
+    from leaderboards.board import build_board
+    from leaderboards.collect import Collection
+    from leaderboards.render.terminal import show
+    from leaderboards.write import write_board
+    from tasks.runner.progress import show_progress
+    from tasks.runner.run import run_suite
+    from tasks.suites.suite import Suite, find_suite
+
+    found = suite if isinstance(suite, Suite) else find_suite(suite)
+    _say(
+        f"{found.title}.",
+        f"cells  {', '.join(cells)}",
+        f"tasks  {', '.join(task.name for task in found.tasks)}",
+        f"seeds  {', '.join(map(str, range(seeds)))}",
+        "",
+    )
+    report = run_suite(found, cells, seeds, out=out, listener=show_progress(Console()))
+    there = len(report.records) - report.made
+    _say(
+        *(f"note: {note}" for note in report.notes),
+        f"{report.made} runs made now, {there} were there before ({report.seconds:.0f} s)",
+        "",
+    )
+    if report.records:
+        board = build_board(Collection(report.records, (), 0), TITLE)
+        show(board, write_board(board, report.out))
+    report.raise_for_failures()
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="output folder (default: demo)"
+    )
+
+
+def _execute(options: argparse.Namespace) -> int:
+    demo(options.out)
+    return 0
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+COMMAND = Command(
+    name="demo",
+    summary="a small run of everything, with a leaderboard",
+    description=_DESCRIPTION,
+    examples=(
+        "  cellzoo demo                 run it, or look at it again, in the folder demo\n"
+        "  cellzoo demo --out /tmp/try  in another folder"
+    ),
+    configure=_configure,
+    execute=_execute,
+)

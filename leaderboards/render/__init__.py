@@ -1,0 +1,1 @@
+"""From a board to text: Markdown, HTML, pictures, the terminal."""
