@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, Cell, Node, State
 from cellzoo.errors import CellError
 from cellzoo.ops import LINEAR, PRIMITIVES
 
@@ -58,6 +58,7 @@ def canonical_form(cell: Cell) -> Cell:
                     for weight in ([weight for _, weight in terms] if node.op == LINEAR else node.weights)
                 ),
                 None if node.bias is None else names[_weight(node.bias)],
+                node.width,
             )
         )
     states = tuple(State(names[state.name], names[state.next], state.width) for state in canonicaliser.states)
@@ -91,7 +92,7 @@ class _Canonicaliser:
             if node.op == "identity" and (is_node or node.name != cell.output):
                 alias[node.name] = inputs[0]
             else:
-                self.nodes.append(Node(node.name, node.op, inputs, node.weights, node.bias))
+                self.nodes.append(replace(node, inputs=inputs))
         self.states = [
             State(state.name, alias.get(state.next, state.next), state.width) for state in cell.states
         ]
@@ -126,7 +127,7 @@ class _Canonicaliser:
             keys[state.name] = (1, index, state.width, -1, str(markers.get(state.name, "")))
         for node in self.nodes:
             is_output = int(node.name == self.output)
-            keys[node.name] = (2, depth[node.name], node.op, is_output, str(markers.get(node.name, "")))
+            keys[node.name] = (2, depth[node.name], _kind(node), is_output, str(markers.get(node.name, "")))
         for weight in self.weights:
             keys[weight] = (3, 0, "", -1, "")
         return _ranks(keys)
@@ -190,8 +191,12 @@ class _Canonicaliser:
         return [
             [colours[state.next] for state in self.states],
             colours[self.output],
-            [[colours[node.name], node.op, *self._content(node, colours)] for node in ordered],
+            [[colours[node.name], _kind(node), *self._content(node, colours)] for node in ordered],
         ]
+
+
+def _kind(node: Node) -> str:
+    return node.op if node.width == HIDDEN_WIDTH else f"{node.op} to {node.width}"
 
 
 def _bias(node: Node) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ class Node:
         weights: For `linear`, the weight name for each input; for `vector` and `scalar`, one name. Equal
             names share one weight.
         bias: For `linear`, the bias name, or None.
+        width: For `linear`, the width of the result: `hidden` (H), or `input` (E) for what changes x itself.
+            Every other node has the width of its inputs, and `hidden` here.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Node:
     inputs: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     bias: str | None = None
+    width: str = HIDDEN_WIDTH
 
 
 def linear(name: str, *inputs: str, bias: bool = True) -> Node:
@@ -112,7 +115,7 @@ class Cell:
         widths = {INPUT: INPUT_WIDTH, **{state.name: state.width for state in self.states}}
         for node in self.nodes:
             elementwise = node.op != LINEAR and node.inputs
-            widths[node.name] = widths[node.inputs[0]] if elementwise else HIDDEN_WIDTH
+            widths[node.name] = widths[node.inputs[0]] if elementwise else node.width
         return widths
 
     def parameter_shapes(
@@ -126,19 +129,20 @@ class Cell:
             bias: Whether the biases that the cell defines are there.
 
         Returns:
-            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar. Nodes
-            without effect have none.
+            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar; E stands
+            for the first H where a linear node has the input's width. Nodes without effect have none.
         """
         sizes = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.live_nodes:
+            rows = sizes[node.width]
             if node.op == LINEAR:
                 for weight, source in zip(node.weights, node.inputs, strict=True):
-                    shapes[weight] = (hidden_size, sizes[self.widths[source]])
+                    shapes[weight] = (rows, sizes[self.widths[source]])
             else:
                 shapes |= dict.fromkeys(node.weights, (1,) if node.op == SCALAR else (hidden_size,))
             if bias and node.bias is not None:
-                shapes[node.bias] = (hidden_size,)
+                shapes[node.bias] = (rows,)
         return shapes
 
     @cached_property
@@ -156,16 +160,17 @@ class Cell:
     def flops(self, *, input_size: int, hidden_size: int, bias: bool = True) -> int:
         """Count the floating-point operations of one forward step for one token.
 
-        A product with a (H, n) matrix counts 2 H n, a bias H, and each elementwise primitive what
+        A product with an (m, n) matrix counts 2 m n, a bias its size, and each elementwise primitive what
         `cellzoo.ops` says for an element.
         """
         sizes = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
         total = 0
         for node in self.live_nodes:
-            total += PRIMITIVES[node.op].flops(len(node.inputs)) * sizes[self.widths[node.name]]
+            size = sizes[self.widths[node.name]]
+            total += PRIMITIVES[node.op].flops(len(node.inputs)) * size
             if node.op == LINEAR:
-                total += sum(2 * hidden_size * sizes[self.widths[source]] for source in node.inputs)
-                total += hidden_size if bias and node.bias is not None else 0
+                total += sum(2 * size * sizes[self.widths[source]] for source in node.inputs)
+                total += size if bias and node.bias is not None else 0
         return total
 
     def to_json(self) -> str:
@@ -201,6 +206,7 @@ class Cell:
                     tuple(map(str, item["inputs"])),
                     tuple(map(str, item.get("weights", ()))),
                     None if item.get("bias") is None else str(item["bias"]),
+                    str(item.get("width", HIDDEN_WIDTH)),
                 )
                 for item in content["nodes"]
             )
@@ -215,6 +221,8 @@ def _node_content(node: Node) -> dict[str, Any]:
         content["weights"] = list(node.weights)
     if node.bias is not None:
         content["bias"] = node.bias
+    if node.width != HIDDEN_WIDTH:
+        content["width"] = node.width
     return content
 
 
@@ -284,6 +292,8 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
         raise CellError(f"{where}: {node.op} needs {wanted} weight name(s) here, not {len(node.weights)}")
     if node.bias is not None and node.op != LINEAR:
         raise CellError(f"{where}: {node.op} has no bias")
+    if node.width != HIDDEN_WIDTH and (node.op != LINEAR or node.width != INPUT_WIDTH):
+        raise CellError(f"{where}: width is {node.width!r:.80}; expected hidden, or input for a linear node")
     for weight in (*node.weights, *([] if node.bias is None else [node.bias])):
         if len(weight) > MAX_WEIGHT_NAME or not weight.isidentifier():
             raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
@@ -312,13 +322,14 @@ def _check_sharing(label: str, cell: Cell) -> None:
     kinds: dict[str, str] = {}
     for node in cell.nodes:
         uses = [(weight, node.op) for weight in node.weights]
+        gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"
         if node.op == LINEAR:
             uses = [
-                (weight, f"a matrix on a value of the {cell.widths[source]} width")
+                (weight, f"a matrix on a value of the {cell.widths[source]} width{gives}")
                 for weight, source in zip(node.weights, node.inputs, strict=True)
             ]
         if node.bias is not None:
-            uses.append((node.bias, "a bias"))
+            uses.append((node.bias, f"a bias{gives}"))
         for weight, kind in uses:
             if kinds.setdefault(weight, kind) != kind:
                 raise CellError(

@@ -41,7 +41,7 @@ class CellRNN(nn.Module):
         dropout: Probability of an independent dropout on the outputs of every layer but the last.
         bidirectional: Whether a second set of layers reads backwards; outputs are then (..., 2 H).
         dropout_x: Probability of the variational dropout on x (Gal & Ghahramani 2016): one mask a
-            sequence, on x where a matrix multiplies it.
+            sequence, on x, and on any other value of its width, where a matrix multiplies it.
         dropout_h: The same on every hidden value that a matrix multiplies, one mask for all of them, as in
             the DARTS cell. A carried value is never masked.
         device: As in torch.nn.LSTM.

@@ -2,7 +2,8 @@
 
 A primitive is elementwise but for three that have weights, which the runtime supplies:
 
-    linear   sum_k W_k input_k + b, weights of shape (H, width of input k), at most one bias (H,)
+    linear   sum_k W_k input_k + b, weights of shape (H, width of input k), at most one bias (H,);
+             E stands for H where the node has the input's width
     vector   a weight of shape (H,), the same for each row: peepholes, independent recurrences
     scalar   a weight of shape (1,), the same for each unit
 
@@ -56,6 +57,12 @@ def _leaky_relu(a: Tensor) -> Tensor:
     return leaky_relu(a, LEAKY_RELU_SLOPE)
 
 
+def _selu(a: Tensor) -> Tensor:
+    from torch import selu
+
+    return selu(a)
+
+
 def _blend(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
     if z.dtype == a.dtype == b.dtype:
         return b.lerp(a, z)
@@ -78,6 +85,7 @@ _TABLE = (
     Primitive("sigmoid", 1, True, lambda n: 1, lambda a: a.sigmoid()),
     Primitive("relu", 1, True, lambda n: 1, lambda a: a.relu()),
     Primitive("leaky_relu", 1, True, lambda n: 1, _leaky_relu),
+    Primitive("selu", 1, True, lambda n: 1, _selu),
     Primitive("identity", 1, True, lambda n: 0, lambda a: a),
     Primitive("add", 2, True, lambda n: 1, lambda a, b: a + b),
     Primitive("subtract", 2, False, lambda n: 1, lambda a, b: a - b),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
 from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
 
 if TYPE_CHECKING:
@@ -15,30 +15,37 @@ if TYPE_CHECKING:
 
 @st.composite
 def cells(draw, max_nodes=9):
-    """Any valid cell: every primitive, shared weights, one to three states."""
+    """Any valid cell: every primitive, shared weights, values of both widths, one to three states."""
     states = draw(st.integers(1, 3))
     names = [f"h{index}" for index in range(states)]
-    values = list(names)
+    widths = {INPUT: INPUT_WIDTH, **dict.fromkeys(names, HIDDEN_WIDTH)}
     nodes = [
         Node(
             "start", LINEAR, (INPUT, names[0]), ("start_x", "start_h"), draw(st.sampled_from(["start_b", None]))
         )
     ]
-    values.append("start")
+    widths["start"] = HIDDEN_WIDTH
     for index in range(draw(st.integers(1, max_nodes))):
         op = draw(st.sampled_from(sorted(PRIMITIVES)))
         arity = PRIMITIVES[op].arity
         count = draw(st.integers(1, 3)) if arity is None else arity
-        inputs = tuple(draw(st.sampled_from(values)) for _ in range(count))
+        first = draw(st.sampled_from(list(widths)))
+        alike = [value for value, width in widths.items() if op == LINEAR or width == widths[first]]
+        inputs = (first, *(draw(st.sampled_from(alike)) for _ in range(count - 1)))[:count]
+        width = widths[first] if inputs else HIDDEN_WIDTH
         weights, bias = (), None
         if op == LINEAR:
-            weights = tuple(draw(st.sampled_from(["shared", f"w{index}_{k}"])) for k in range(count))
-            bias = draw(st.sampled_from([None, f"b{index}", "shared_b"]))
+            width = draw(st.sampled_from([HIDDEN_WIDTH, HIDDEN_WIDTH, INPUT_WIDTH]))
+            weights = tuple(
+                draw(st.sampled_from([f"{widths[source]}_to_{width}", f"w{index}_{k}"]))
+                for k, source in enumerate(inputs)
+            )
+            bias = draw(st.sampled_from([None, f"b{index}", f"{width}_b"]))
         elif op in (VECTOR, SCALAR):
             weights = (f"{op}_{draw(st.integers(0, 1))}",)
-        nodes.append(Node(f"n{index}", op, inputs, weights, bias))
-        values.append(f"n{index}")
-    outcomes = [node.name for node in nodes]
+        nodes.append(Node(f"n{index}", op, inputs, weights, bias, width if op == LINEAR else HIDDEN_WIDTH))
+        widths[f"n{index}"] = width
+    outcomes = [node.name for node in nodes if widths[node.name] == HIDDEN_WIDTH]
     after = [draw(st.sampled_from(outcomes)) for _ in names]
     after[0] = "start" if not draw(st.booleans()) else after[0]
     try:
@@ -84,7 +91,8 @@ def disguise(cell: Cell, generator: random.Random) -> Cell:
                 if node.op == LINEAR
                 else tuple(weights[weight] for weight in node.weights),
                 weights[node.bias] if node.bias else None,
+                node.width,
             )
         )
-    states = tuple(State(names[state.name], names[state.next]) for state in cell.states)
+    states = tuple(State(names[state.name], names[state.next], state.width) for state in cell.states)
     return Cell(states, tuple(nodes), names[cell.output])

@@ -53,6 +53,18 @@ def cell(*nodes, states=H_IS_Y, output="y"):
         ),
         (lambda: cell(Node("y", "linear", ("x",), ("w",), "w")), "is a bias here and a matrix"),
         (lambda: cell(linear("a", "x"), Node("y", "tanh", ("a",), ("w",))), r"tanh needs 0 weight name\(s\)"),
+        (lambda: cell(Node("y", "linear", ("x",), ("w",), width="wide")), "width is 'wide'; expected hidden"),
+        (
+            lambda: cell(linear("a", "x"), Node("y", "tanh", ("a",), width="input")),
+            "width is 'input'; expected hidden, or input for a linear node",
+        ),
+        (lambda: cell(Node("y", "linear", ("h",), ("w",), width="input")), "the output has the hidden width"),
+        (
+            lambda: cell(
+                Node("q", "linear", ("h",), ("w",), width="input"), Node("y", "linear", ("h",), ("w",))
+            ),
+            "'w' is a matrix on a value of the hidden width here and .* that gives the input width before",
+        ),
     ],
 )
 def test_invalid_graphs_are_refused_by_name(build, message):
@@ -216,6 +228,31 @@ def test_a_highly_symmetric_cell_is_hashed_quickly():
 def test_hashes_of_the_zoo_are_distinct():
     hashes = [cellzoo.load(name).hash for name in [*cellzoo.list_cells(), "random-darts-0", "random-darts-1"]]
     assert len(set(hashes)) == len(hashes)
+
+
+def test_a_linear_node_of_the_inputs_width_by_hand():
+    """x changed by h: one (E, H) matrix with a bias E and two products, then an Elman cell."""
+    found = cell(
+        Node("q", "linear", ("h",), ("Q",), "b", width="input"),
+        Node("m", "multiply", ("q", "x")),
+        linear("a", "m", "h"),
+        Node("y", "tanh", ("a",)),
+    )
+    e, h = 5, 7
+    sizes = {"input_size": e, "hidden_size": h}
+    assert found.parameter_shapes(**sizes) == {
+        "Q": (e, h),
+        "b": (e,),
+        "a_m": (h, e),
+        "a_h": (h, h),
+        "a_b": (h,),
+    }
+    assert found.flops(**sizes) == (2 * e * h + e) + e + (2 * h * (e + h) + h) + h
+    assert Cell.from_json(found.to_json()) == found
+    hidden = dataclasses.replace(found.nodes[0], width="hidden")
+    wide = cell(hidden, linear("a", "q", "x"), Node("y", "tanh", ("a",)))
+    narrow = cell(found.nodes[0], linear("a", "q", "x"), Node("y", "tanh", ("a",)))
+    assert wide.hash != narrow.hash
 
 
 def test_flops_of_an_lstm_by_hand():

@@ -101,6 +101,35 @@ def test_variational_masks_act_on_products_alone_and_once_a_sequence():
     torch.testing.assert_close(output, torch.stack(expected), rtol=1e-12, atol=1e-12)
 
 
+def test_each_value_gets_the_mask_of_its_width():
+    """A delayed input and a projection to the input's width are masked as x is."""
+    text = "d' = x\nq = linear(h; width=input, bias=no)\nh' = linear(x, d, q, h; bias=no)"
+    rnn = cellzoo.CellRNN(
+        cellzoo.parse(text, "equations"), E, H, dropout_x=0.4, dropout_h=0.3, dtype=torch.float64
+    )
+    x = torch.stack(sequences(4, 4), dim=1)
+    torch.manual_seed(5)
+    output, (_, last_input) = rnn(x)
+    torch.manual_seed(5)
+    mask_x = torch.nn.functional.dropout(torch.ones(2, E, dtype=torch.float64), 0.4)
+    mask_h = torch.nn.functional.dropout(torch.ones(2, H, dtype=torch.float64), 0.3)
+    w = dict(rnn.directions[0].weights.items())
+    h, d = torch.zeros(2, H, dtype=torch.float64), torch.zeros(2, E, dtype=torch.float64)
+    expected = []
+    for step in x:
+        q = (h * mask_h) @ w["q_0"].T
+        h = (
+            (step * mask_x) @ w["h_next_0"].T
+            + (d * mask_x) @ w["h_next_1"].T
+            + (q * mask_x) @ w["h_next_2"].T
+            + (h * mask_h) @ w["h_next_3"].T
+        )
+        d = step
+        expected.append(h)
+    torch.testing.assert_close(output, torch.stack(expected), rtol=1e-12, atol=1e-12)
+    assert torch.equal(last_input[0], x[-1])
+
+
 def test_with_everything_masked_the_state_decays_by_the_gate_alone():
     """All products are 0, so every gate is 1/2 and every candidate f(0) = 0: s0 = h/2, s1 = s0/2."""
     genotype = "Genotype(recurrent=[('tanh', 0)], concat=[1])"

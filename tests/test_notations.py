@@ -127,6 +127,17 @@ def test_precedence_constants_sharing_and_output():
     assert [by_name[source].op for source in total.inputs] == ["multiply", "multiply"]
 
 
+def test_a_linear_of_the_inputs_width_changes_x_itself():
+    found = cellzoo.parse(
+        "q = linear(h; width=input, bias=no)\nh' = linear(sigmoid(q) * x; bias=yes, width=hidden)", "equations"
+    )
+    assert found.parameter_shapes(input_size=3, hidden_size=5) == {
+        "q_0": (3, 5),
+        "h_next_0": (5, 3),
+        "h_next_b": (5,),
+    }
+
+
 def test_states_are_ordered_with_h_first():
     found = cellzoo.parse("b' = linear(x, b)\nc' = linear(b)\nh' = tanh(c')", "equations")
     assert [state.name for state in found.states] == ["h", "b", "c"]
@@ -152,6 +163,11 @@ def test_states_are_ordered_with_h_first():
         ("h'", "expected NAME = EXPRESSION"),
         ("h' = tanh[W](x)", "only linear has weights to share"),
         ("h' = linear(x; bias=maybe)", "expected yes or no"),
+        ("h' = linear(x; wide=yes)", "found 'wide', expected bias or width"),
+        ("h' = linear(x; width=7)", "found '7', expected hidden or input"),
+        ("h' = linear(x; bias=no, bias=no)", "column 25: found 'bias', expected width"),
+        ("h' = linear(x; bias=no,)", "found '\\)', expected width"),
+        ("h' = tanh(linear(x); bias=no)", "found ';', expected '\\)'"),
         ("h' = " + "(" * 100 + "x" + ")" * 100, "nested deeper"),
         ("h' = linear(x) linear(x)", "expected an operator"),
         ("h' = linear(x)\n" + "y" * 30_000, "at most 20000"),

@@ -22,6 +22,8 @@ from cellzoo.cell import Cell, Node, State, linear
 from cellzoo.errors import NotationError, unknown
 
 OPERATIONS = ("tanh", "relu", "sigmoid", "identity")
+# Of some published cells, but no part of the space that searches and random draws run in.
+MORE_OPERATIONS = ("selu",)
 MAX_TEXT = 20_000
 MAX_STEPS = 100
 _FORM = "Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))"
@@ -160,8 +162,9 @@ def _checked_edge(step: int, edge: Any) -> tuple[str, int]:
     op, predecessor = edge
     if op == "none":
         raise NotationError(f"{where}: 'none' is an operation of the search only, never of a derived cell")
-    if not isinstance(op, str) or op not in OPERATIONS:
-        raise NotationError(f"{where}: {unknown('operation', str(op)[:80], OPERATIONS)}")
+    if not isinstance(op, str) or op not in (*OPERATIONS, *MORE_OPERATIONS):
+        known = (*OPERATIONS, *MORE_OPERATIONS)
+        raise NotationError(f"{where}: {unknown('operation', str(op)[:80], known)}")
     if type(predecessor) is not int or not 0 <= predecessor < step:
         allowed = "only 0 exists" if step == 1 else f"0 to {step - 1} exist"
         raise NotationError(f"{where}: predecessor {predecessor!r:.80} does not exist yet; {allowed}")

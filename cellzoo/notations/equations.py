@@ -8,6 +8,7 @@ r"""Hand-written equations, one a line.
     h' = o * tanh(c')                # the output is h', unless a line `output = ...` says otherwise
 
 `linear(x, h; bias=no)` has no bias; `linear[W](x)` shares its weights with every other `linear[W]`.
+`linear(h; width=input)` has the width of x, so that what it gives can change x itself.
 `vector[p]` and `scalar[a]` are weights of shape (H,) and (1,), shared by name.
 Functions: the primitives of `cellzoo.ops`. Operators: `+`, `-`, `*`, `/`, parentheses, and the constants 0, 1.
 States are what has a primed equation; h comes first, the others in the order of their equations. A state
@@ -30,6 +31,7 @@ _TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*'?)|([0-9.]+)|([-+*/(),;=\[\]
 _OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 _CONSTANTS = {"0": "zero", "1": "one"}
 _PARAMETERS = (VECTOR, SCALAR)
+_OPTIONS = {"bias": ("yes", "no"), "width": (HIDDEN_WIDTH, INPUT_WIDTH)}
 _FUNCTIONS = sorted(name for name, primitive in PRIMITIVES.items() if primitive.arity != 0)
 
 
@@ -71,6 +73,7 @@ class _Expression:
     arguments: tuple[str | _Expression, ...] = ()
     group: str | None = None
     bias: bool = False
+    width: str = HIDDEN_WIDTH
 
 
 class _Builder:
@@ -113,7 +116,7 @@ class _Builder:
             values = {INPUT: INPUT_WIDTH, **widths}
             for node in self.nodes:
                 elementwise = node.op != LINEAR and node.inputs
-                values[node.name] = values[node.inputs[0]] if elementwise else HIDDEN_WIDTH
+                values[node.name] = values[node.inputs[0]] if elementwise else node.width
             widths = {state: values[source] for state, source in after.items()}
         return widths
 
@@ -134,7 +137,7 @@ class _Builder:
         elif expression.op in _PARAMETERS:
             weights = (group,)
         bias = f"{group}_b" if expression.bias else None
-        self.nodes.append(Node(name, expression.op, inputs, weights, bias))
+        self.nodes.append(Node(name, expression.op, inputs, weights, bias, expression.width))
         return name
 
 
@@ -233,15 +236,15 @@ class _Reader:
         while self._peek() == ",":
             self.position += 1
             arguments.append(self._sum())
-        bias = function == LINEAR
-        if bias and self._peek() == ";":
-            bias = self._bias_option()
+        options = {"bias": "yes" if function == LINEAR else "no", "width": HIDDEN_WIDTH}
+        if function == LINEAR and self._peek() == ";":
+            options |= self._options()
         self._take(")")
         arity = PRIMITIVES[function].arity
         if arity is not None and arity != len(arguments):
             self.position = start
             self._fail(f"{function} takes {arity} value(s), not {len(arguments)}")
-        return _Expression(function, tuple(arguments), group, bias)
+        return _Expression(function, tuple(arguments), group, options["bias"] == "yes", options["width"])
 
     def _group(self) -> str | None:
         if self._peek() != "[":
@@ -254,14 +257,21 @@ class _Reader:
         self._take("]")
         return group
 
-    def _bias_option(self) -> bool:
-        self.position += 1
-        self._take("bias")
-        self._take("=")
-        if self._peek() not in ("yes", "no"):
-            self._expected("yes or no")
-        self.position += 1
-        return self.tokens[self.position - 1].text == "yes"
+    def _options(self) -> dict[str, str]:
+        """Read `; bias=no, width=input`."""
+        found: dict[str, str] = {}
+        while not found or self._peek() == ",":
+            self.position += 1
+            option = self._peek()
+            if option not in _OPTIONS or option in found:
+                self._expected(" or ".join(name for name in _OPTIONS if name not in found) or "')'")
+            self.position += 1
+            self._take("=")
+            if self._peek() not in _OPTIONS[option]:
+                self._expected(" or ".join(_OPTIONS[option]))
+            found[option] = self._peek()
+            self.position += 1
+        return found
 
 
 def _target(number: int, tokens: list[_Token]) -> str:

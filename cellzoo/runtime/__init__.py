@@ -40,8 +40,8 @@ class Runtime(Protocol):
             states: Initial states, each (B, H), delayed inputs (B, E), with B = batch_sizes[0].
             weights: Name -> tensor, as in `Cell.parameter_shapes`. A bias that is absent counts as none.
             reverse: Walk from the last step to the first.
-            mask_x: (B, E) factor on x where a matrix multiplies it.
-            mask_h: (B, H) factor on every other value where a matrix multiplies it.
+            mask_x: (B, E) factor on x, and on any other value of its width, where a matrix multiplies it.
+            mask_h: (B, H) factor on every value of the hidden width where a matrix multiplies it.
 
         Returns:
             Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node
 from cellzoo.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Product:
-    """Linear nodes that read the same inputs: one matrix product gives them all."""
+    """Linear nodes that read the same inputs: one matrix product gives them all, each of one width."""
 
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]
@@ -32,8 +32,8 @@ class _Product:
 class _Weights:
     """A product's weights, stacked over its nodes and its inputs."""
 
-    matrix: Tensor  # (K * H, sum of input widths)
-    bias: Tensor | None  # (K * H,)
+    matrix: Tensor  # (K * width, sum of input widths)
+    bias: Tensor | None  # (K * width,)
 
 
 class ReferenceRuntime:
@@ -99,7 +99,8 @@ class ReferenceRuntime:
             if isinstance(item, _Product):
                 assert weights is not None  # noqa: S101 - stacked beside it
                 factors = [
-                    _masked(values[source], mask_x if source == INPUT else mask_h) for source in item.inputs
+                    _masked(values[source], mask_x if self.cell.widths[source] == INPUT_WIDTH else mask_h)
+                    for source in item.inputs
                 ]
                 joined = torch.cat(factors, dim=1) if len(factors) > 1 else factors[0]  # (b, sum of widths)
                 results = F.linear(joined, weights.matrix, weights.bias).chunk(len(item.nodes), dim=1)
@@ -122,15 +123,19 @@ class ReferenceRuntime:
 
 def _group_products(cell: Cell) -> list[_Product | Node]:
     """List the live nodes in order, with linear nodes on the same inputs joined at the first of them."""
-    groups: dict[tuple[tuple[str, ...], bool], list[Node]] = {}
+
+    def key(node: Node) -> tuple[tuple[str, ...], bool, str]:
+        return node.inputs, node.bias is not None, node.width
+
+    groups: dict[tuple[tuple[str, ...], bool, str], list[Node]] = {}
     for node in cell.live_nodes:
         if node.op == LINEAR:
-            groups.setdefault((node.inputs, node.bias is not None), []).append(node)
+            groups.setdefault(key(node), []).append(node)
     program: list[_Product | Node] = []
     for node in cell.live_nodes:
         if node.op != LINEAR:
             program.append(node)
-        elif (group := groups.pop((node.inputs, node.bias is not None), None)) is not None:
+        elif (group := groups.pop(key(node), None)) is not None:
             program.append(_Product(node.inputs, tuple(group)))
     return program
 
