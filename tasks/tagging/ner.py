@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cellzoo.errors import CellzooError
-from tasks.tagging.settings import Optimizer, TaggerSettings
+from tasks.tagging.settings import Optimizer, TagFormat, TaggerSettings
 from tasks.task import Metric
 
 if TYPE_CHECKING:
@@ -34,13 +34,17 @@ class SmallNerSettings(TaggerSettings):
         word_min_count: Words that are rarer in the training data share one vector.
     """
 
-    hidden_size: int = 32
-    locked_dropout: float = 0.2
+    hidden_size: int = 48
+    crf: bool = False
+    tag_format: TagFormat = "BIO"
+    reproject: bool = False
+    word_dropout: float = 0.0
+    locked_dropout: float = 0.0
     character_hidden: int = 0
-    epochs: int = 5
+    epochs: int = 4
     optimizer: Optimizer = "adam"
-    learning_rate: float = 0.01
-    word_size: int = 32
+    learning_rate: float = 0.02
+    word_size: int = 48
     word_min_count: int = 2
 
 

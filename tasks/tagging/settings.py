@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from cellzoo.errors import CellzooError
 
 Optimizer: TypeAlias = Literal["sgd", "adam"]
+TagFormat: TypeAlias = Literal["BIOES", "BIO"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class TaggerSettings:
     layers: int = 1
     bidirectional: bool = True
     crf: bool = True
-    tag_format: Literal["BIOES", "BIO"] = "BIOES"
+    tag_format: TagFormat = "BIOES"
     reproject: bool = True
     dropout: float = 0.0
     word_dropout: float = 0.05
