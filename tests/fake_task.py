@@ -78,6 +78,15 @@ class Fake:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "die-once" if not resumed:
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "shout":
+                print("SHOUT")  # noqa: T201 - that is the fault
+                os.write(2, b"SHOUT")
+            case "threads":
+                import torch
+
+                (context.artifacts / "threads.txt").write_text(
+                    f"{torch.get_num_threads()} {os.environ['OMP_NUM_THREADS']}"
+                )
             case "exit":
                 raise SystemExit("bye")
 

@@ -58,5 +58,13 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
+def run_script(path) -> subprocess.CompletedProcess:
+    """Run a script to its end."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+    return subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -190,7 +190,9 @@ def _distribute(
         takers = [task] if task else [name for name, known in settings.items() if key in known]
         known = sorted({key for name in takers or settings for key in settings[name]})
         if key not in known:
-            raise unknown("setting", key, known, f"Asked for with {place!r}; tasks: {', '.join(takers or settings)}.")
+            raise unknown(
+                "setting", key, known, f"Asked for with {place!r}; tasks: {', '.join(takers or settings)}."
+            )
         for name in takers:
             changes[name][key] = value
     return changes

@@ -7,7 +7,6 @@ worker that is killed in the middle of a message cannot block the others, as it 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from cellzoo.errors import RunError
 from tasks.runner.engines.worker import OUTPUT, WORKER_VARIABLE, Done, Progressed, Ready, work
 from tasks.runner.events import Failure
+from tasks.runner.threads import environment, thread_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _TICK = 0.25
 _PATIENCE = 5.0
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def run_in_processes(ledger: Ledger, workshop: Workshop, listener: Listener, workers: int) -> None:
@@ -202,16 +201,9 @@ class _Worker:
 @contextmanager
 def _surroundings(threads: int) -> Iterator[None]:
     """What a worker inherits: the number of threads, and a deaf ear for Ctrl-C from its first moment."""
-    changed = {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), WORKER_VARIABLE: "1"}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        yield
+        with environment({**thread_variables(threads), WORKER_VARIABLE: "1"}):
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.runner.events import Failure
 from tasks.runner.execute import attempt
+from tasks.runner.threads import environment, thread_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +37,14 @@ def run_serially(ledger: Ledger, workshop: Workshop, listener: Listener) -> None
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    """Limit torch, whether it is loaded already or will be by the first run."""
+    torch: Any = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    if torch:
+        torch.set_num_threads(count)
     try:
-        yield
+        with environment(thread_variables(count)):
+            yield
     finally:
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)
