@@ -327,6 +327,18 @@ def test_durations(seconds, expected):
     assert numbers.duration(seconds) == expected
 
 
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        *(((0,), "1"), ((0, 1, 2), "3"), ((3,), "1 seed 3"), ((1, 2), "2 seeds 1, 2")),
+        ((0, 2, 4, 6, 8), "5 seeds 0, 2, 4, 6, …"),
+    ],
+)
+def test_seeds_are_named_unless_they_count_from_0(seeds, expected):
+    board = board_of(*(record(seed=seed) for seed in seeds))
+    assert Page(render_html(board)).column(1, 4)[0].text == expected
+
+
 def test_one_seed_shows_no_deviation():
     assert numbers.mean_and_std(summarize([2.0]), 1) == "2.0"
     assert numbers.interval(summarize([2.0]), 1) == "—"

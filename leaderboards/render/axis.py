@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from leaderboards.stats import Summary
 
-WHISKER_ROOM = 0.6
+WHISKER_ROOM = 0.3
 MARGIN = 0.06
 
 

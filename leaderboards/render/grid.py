@@ -219,4 +219,4 @@ def _unusual(seeds: tuple[int, ...]) -> str:
     if seeds == tuple(range(len(seeds))):
         return ""
     shown = ", ".join(map(str, seeds[:4]))
-    return shown if len(seeds) <= 4 else f"{shown}, …"
+    return f"seed{'s' if len(seeds) > 1 else ''} {shown}{', …' if len(seeds) > 4 else ''}"

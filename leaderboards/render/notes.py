@@ -56,7 +56,8 @@ def reading(board: Board) -> list[str]:
         "A number is the mean over seeds ± the sample standard deviation (divisor n − 1). "
         "One seed has no deviation and none is shown.",
         "The 95 % interval is that of the mean, by Student's t with n − 1 degrees of freedom. "
-        "With two seeds it is about 9 standard deviations to either side: two seeds settle little.",
+        "With two seeds it is about 9 standard deviations to either side: two seeds settle little, and "
+        "the interval may reach beyond what the metric can be.",
         "A rank is a range. Two entries are told apart by Welch's t test at 5 %, two-sided, without "
         "correction for the number of pairs; what is not told apart shares ranks. One seed is told apart "
         "from nothing.",
