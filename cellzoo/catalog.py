@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
@@ -28,7 +29,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_FILE_BYTES = 200_000
 
 _TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes")
-_FIELDS = (*_TEXT_FIELDS, "genotype", "published")
+_FIELDS = (*_TEXT_FIELDS, "genotype", "aliases", "published")
 _REQUIRED = ("name", "notation", "genotype")
 
 
@@ -47,6 +48,7 @@ class CellEntry:
         licence: Licence note.
         confidence: How sure the source is, such as `file read`.
         notes: Anything else worth knowing.
+        aliases: Other names that it loads by.
     """
 
     name: str
@@ -59,6 +61,7 @@ class CellEntry:
     licence: str = ""
     confidence: str = ""
     notes: str = ""
+    aliases: tuple[str, ...] = ()
 
     @cached_property
     def cell(self) -> Cell:
@@ -76,7 +79,8 @@ class CellEntry:
 def list_cells(pattern: str = "*") -> list[str]:
     """Names of the catalog that match a shell pattern, sorted. Imports no torch.
 
-    Members of a family are endless, so a family is not listed; see `cellzoo.families.FAMILIES`.
+    Aliases are not listed. Members of a family are endless, so a family is not listed either; see
+    `cellzoo.families.FAMILIES`.
     """
     return sorted(name for name in _files() if fnmatchcase(name, pattern))
 
@@ -85,7 +89,7 @@ def load(name: str | Path) -> Cell:
     """Load a cell by its name in the catalog, or from a cell file.
 
     Args:
-        name: A name such as `darts-v2` or `random-darts-7`, or a path that ends in `.toml`.
+        name: A name such as `darts-v2` or `random-darts-7`, an alias, or a path that ends in `.toml`.
 
     Raises:
         UnknownNameError: No such cell; the message suggests close names.
@@ -112,15 +116,34 @@ def entry(name: str | Path) -> CellEntry:
             )
     files = _files()
     if name not in files:
-        families = [family.pattern for family in FAMILIES]
-        hint = f"Families: {', '.join(families)}. A cell file is named by a path that ends in .toml."
-        raise unknown("cell", name[:80], files, hint)
+        aliases = _aliases()
+        if name not in aliases:
+            families = [family.pattern for family in FAMILIES]
+            hint = f"Families: {', '.join(families)}. A cell file is named by a path that ends in .toml."
+            raise unknown("cell", name[:80], [*files, *aliases], hint)
+        name = aliases[name]
     found = read_cell_file(files[name][0], origin=files[name][1])
     if found.name != name:
         raise CellError(
             f"{files[name][0]}: holds the name {found.name!r}; expected {name!r}, as the file is named"
         )
     return found
+
+
+def isomorphic() -> tuple[tuple[str, ...], ...]:
+    """Group the names of the catalog that stand for one graph; a cell alone in its graph is left out."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for names in _by_signature().values():
+        for name in names if len(names) > 1 else ():
+            graph = entry(name).cell.hash
+            groups[graph] = (*groups.get(graph, ()), name)
+    return tuple(sorted(group for group in groups.values() if len(group) > 1))
+
+
+def same_graph(cell: Cell) -> tuple[str, ...]:
+    """Names of the catalog, sorted, whose cell is the same graph as `cell`."""
+    names = _by_signature().get(_signature(cell), ())
+    return tuple(name for name in names if entry(name).cell.hash == cell.hash)
 
 
 def read_cell_file(path: Path, origin: str) -> CellEntry:
@@ -130,6 +153,16 @@ def read_cell_file(path: Path, origin: str) -> CellEntry:
         UnknownNameError: No such file.
         CellError: The file is no cell file; the message names the field, the value and what would be right.
     """
+    content = _read_table(path)
+    for key in ("aliases", "published"):
+        content[key] = tuple(content.get(key, ()))
+    found = CellEntry(**content, origin=origin)
+    _ = found.cell
+    return found
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """Read a cell file and check its fields, but for what the genotype says."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise CellError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is no cell file")
@@ -153,12 +186,16 @@ def read_cell_file(path: Path, origin: str) -> CellEntry:
         raise CellError(f"{path}: name {content['name']!r:.80}: expected a-z, 0-9, '.', '_', '-', at most 64")
     if content["notation"] not in NOTATIONS:
         raise CellError(f"{path}: {unknown('notation', content['notation'], NOTATIONS)}")
-    published = content.pop("published", [])
+    published = content.get("published", [])
     if not isinstance(published, list) or not all(isinstance(row, dict) for row in published):
         raise CellError(f"{path}: published is {published!r:.80}; expected an array of tables")
-    found = CellEntry(**content, published=tuple(published), origin=origin)
-    _ = found.cell
-    return found
+    aliases = content.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(item, str) for item in aliases):
+        raise CellError(f"{path}: aliases is {aliases!r:.80}; expected an array of text")
+    for alias in aliases:
+        if not NAME.fullmatch(alias):
+            raise CellError(f"{path}: alias {alias!r:.80}: expected a-z, 0-9, '.', '_', '-', at most 64")
+    return content
 
 
 @cache
@@ -172,3 +209,39 @@ def _files() -> dict[str, tuple[Path, str]]:
                 raise CellzooError(f"cell {path.stem!r} is given by {files[path.stem][1]} and by {origin}")
             files[path.stem] = (path, origin)
     return files
+
+
+def _aliases() -> dict[str, str]:
+    """Alias -> name, over all cell files; a file that is no cell file says so when it is loaded."""
+    files = _files()
+    aliases: dict[str, str] = {}
+    for name, (path, _) in sorted(files.items()):
+        try:
+            given = _read_table(path).get("aliases", [])
+        except CellzooError:
+            continue
+        for alias in given:
+            if alias in files or any(family.seed(alias) is not None for family in FAMILIES):
+                raise CellError(f"{path}: the alias {alias!r} is the name of another cell")
+            if alias in aliases:
+                raise CellError(f"{path}: the alias {alias!r} is given to {aliases[alias]!r} already")
+            aliases[alias] = name
+    return aliases
+
+
+_Signature = tuple[int, tuple[tuple[str, int], ...]]
+
+
+def _by_signature() -> dict[_Signature, tuple[str, ...]]:
+    """Names of the catalog by what is quick to count; equal graphs have equal counts."""
+    found: dict[_Signature, tuple[str, ...]] = {}
+    for name in list_cells():
+        key = _signature(entry(name).cell)
+        found[key] = (*found.get(key, ()), name)
+    return found
+
+
+def _signature(cell: Cell) -> _Signature:
+    """Number of states, and how often each operation stands in the graph, identities left out."""
+    counts = Counter(node.op for node in cell.live_nodes if node.op != "identity")
+    return len(cell.states), tuple(sorted(counts.items()))

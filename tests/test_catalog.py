@@ -39,16 +39,6 @@ def test_listing_and_loading_import_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", cellzoo.list_cells())
-def test_every_zoo_file_is_short_and_says_where_it_is_from(name):
-    found = cellzoo.entry(name)
-    assert found.origin == "zoo"
-    assert found.source
-    assert found.confidence
-    assert all(row.keys() & {"by"} for row in found.published)
-    assert len((catalog.ZOO / f"{name}.toml").read_text(encoding="utf-8").splitlines()) <= 15
-
-
 def test_a_family_member_is_the_same_in_another_process():
     code = "import cellzoo; print(cellzoo.load('random-darts-12').hash)"
     runs = [
@@ -110,6 +100,8 @@ def test_a_cell_file_by_path(tmp_path):
         (FILE.replace('"mine"', "3"), CellError, "name is 3; expected text"),
         (FILE.replace("tanh", "tnh"), NotationError, "mine: equations: line 1: column 6"),
         (FILE + "published = 3", CellError, "expected an array"),
+        (FILE + 'aliases = "other"', CellError, "aliases is 'other'; expected an array of text"),
+        (FILE + 'aliases = ["Other"]', CellError, "alias 'Other': expected a-z"),
         ("not toml", CellError, "is no TOML"),
         ("\xff\xfe", CellError, "is no TOML|lacks"),
     ],
@@ -151,6 +143,43 @@ def test_an_installed_package_adds_cells(extra_folder):
     (extra_folder / "mine.toml").write_text(FILE, encoding="utf-8")
     assert "mine" in cellzoo.list_cells()
     assert cellzoo.entry("mine").origin == "entry point extra"
+
+
+def test_an_alias_loads_the_cell_under_its_own_name(extra_folder):
+    (extra_folder / "mine.toml").write_text(FILE + 'aliases = ["meine", "mia"]', encoding="utf-8")
+    assert cellzoo.entry("meine").name == cellzoo.load("mia").name == "mine"
+    assert cellzoo.entry("mia").aliases == ("meine", "mia")
+    assert not {"meine", "mia"} & set(cellzoo.list_cells())
+    with pytest.raises(UnknownNameError, match="Did you mean 'meine'"):
+        cellzoo.load("meinee")
+
+
+@pytest.mark.parametrize(
+    ("alias", "message"),
+    [
+        ("lstm", "mine.toml: the alias 'lstm' is the name of another cell"),
+        ("random-darts-3", "the alias 'random-darts-3' is the name of another cell"),
+        ("darts", "the alias 'darts' is given to 'darts-v2' already"),
+    ],
+)
+def test_an_alias_that_collides_is_an_error(extra_folder, alias, message):
+    (extra_folder / "mine.toml").write_text(FILE + f'aliases = ["{alias}"]', encoding="utf-8")
+    with pytest.raises(CellError, match=message):
+        cellzoo.load("no-such-name")
+    assert cellzoo.load("lstm").name == "lstm"
+
+
+def test_a_broken_file_takes_no_alias_of_others_away(extra_folder):
+    (extra_folder / "broken.toml").write_text("not toml", encoding="utf-8")
+    assert cellzoo.load("darts").name == "darts-v2"
+
+
+def test_one_graph_under_several_names_is_found(extra_folder):
+    other = FILE.replace('"h\' = tanh(linear(x, h))"', '"o = tanh(linear(h, x))\\nh\' = o"')
+    (extra_folder / "mine.toml").write_text(other, encoding="utf-8")
+    assert ("mine", "rnn") in catalog.isomorphic()
+    assert catalog.same_graph(cellzoo.load("rnn")) == ("mine", "rnn")
+    assert catalog.same_graph(cellzoo.load("random-darts-0")) == ()
 
 
 def test_a_package_cannot_replace_a_zoo_cell(extra_folder):
