@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cellzoo.atomic import output_errors, write_atomically
 from leaderboards.render.html import picture_style, render_html
 from leaderboards.render.markdown import render_markdown
 from leaderboards.render.picture import all_pictures
-from tasks.atomic import output_errors, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

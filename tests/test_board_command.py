@@ -85,7 +85,7 @@ def test_a_full_disk_keeps_the_board_that_was_there(results, tmp_path, monkeypat
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tasks.atomic.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match="No space left on device"):
         run(results, "--out", out, "--title", "After")
     assert {path: path.read_bytes() for path in out.iterdir()} == before
