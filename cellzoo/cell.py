@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellError, unknown
-from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
+from cellzoo.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,7 @@ HIDDEN_WIDTH, INPUT_WIDTH = "hidden", "input"
 MAX_NODES = 1000
 MAX_STATES = 32
 MAX_WEIGHT_NAME = 200
+MAX_UNITS = 100_000
 _JSON_VERSION = 1
 _NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -40,8 +41,9 @@ class Node:
         weights: For `linear`, the weight name for each input; for `vector` and `scalar`, one name. Equal
             names share one weight.
         bias: For `linear`, the bias name, or None.
-        width: For `linear`, the width of the result: `hidden` (H), or `input` (E) for what changes x itself.
-            Every other node has the width of its inputs, and `hidden` here.
+        width: Of the result, for `linear`, weights and constants: `hidden` (H), `input` (E) for what changes
+            x itself, or a number of units such as `32` for a product of low rank. Every other node has the
+            width of its inputs (`recast` the other one), and `hidden` here.
     """
 
     name: str
@@ -111,12 +113,31 @@ class Cell:
 
     @cached_property
     def widths(self) -> dict[str, str]:
-        """Value name -> `input` (E) or `hidden` (H)."""
+        """Value name -> `input` (E), `hidden` (H), or a number of units in digits."""
         widths = {INPUT: INPUT_WIDTH, **{state.name: state.width for state in self.states}}
         for node in self.nodes:
-            elementwise = node.op != LINEAR and node.inputs
-            widths[node.name] = widths[node.inputs[0]] if elementwise else node.width
+            widths[node.name] = node.width
+            if node.op == RECAST:
+                widths[node.name] = _OTHER_WIDTH.get(widths[node.inputs[0]], "")
+            elif not _has_own_width(node):
+                widths[node.name] = widths[node.inputs[0]]
         return widths
+
+    def sizes(self, *, input_size: int, hidden_size: int) -> dict[str, int]:
+        """Number of units of every value, by name.
+
+        Raises:
+            CellError: The cell needs E = H, and they differ.
+        """
+        recast = next((node for node in self.live_nodes if node.op == RECAST), None)
+        if recast is not None and input_size != hidden_size:
+            label = f"cell {self.name!r}" if self.name else "cell"
+            raise CellError(
+                f"{label}: node {recast.name!r} reads {recast.inputs[0]!r} as a value of the other width, so "
+                f"the input size must equal the hidden size; they are {input_size} and {hidden_size}"
+            )
+        known = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
+        return {name: known[width] if width in known else int(width) for name, width in self.widths.items()}
 
     def parameter_shapes(
         self, *, input_size: int, hidden_size: int, bias: bool = True
@@ -129,18 +150,22 @@ class Cell:
             bias: Whether the biases that the cell defines are there.
 
         Returns:
-            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar; E stands
-            for the first H where a linear node has the input's width. Nodes without effect have none.
+            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar; E, or a
+            number of units, stands for the first H where the node has that width. Nodes without effect have
+            none.
+
+        Raises:
+            CellError: As in `sizes`.
         """
-        sizes = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
+        sizes = self.sizes(input_size=input_size, hidden_size=hidden_size)
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.live_nodes:
-            rows = sizes[node.width]
+            rows = sizes[node.name]
             if node.op == LINEAR:
                 for weight, source in zip(node.weights, node.inputs, strict=True):
-                    shapes[weight] = (rows, sizes[self.widths[source]])
+                    shapes[weight] = (rows, sizes[source])
             else:
-                shapes |= dict.fromkeys(node.weights, (1,) if node.op == SCALAR else (hidden_size,))
+                shapes |= dict.fromkeys(node.weights, (1,) if node.op == SCALAR else (rows,))
             if bias and node.bias is not None:
                 shapes[node.bias] = (rows,)
         return shapes
@@ -163,13 +188,13 @@ class Cell:
         A product with an (m, n) matrix counts 2 m n, a bias its size, and each elementwise primitive what
         `cellzoo.ops` says for an element.
         """
-        sizes = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
+        sizes = self.sizes(input_size=input_size, hidden_size=hidden_size)
         total = 0
         for node in self.live_nodes:
-            size = sizes[self.widths[node.name]]
+            size = sizes[node.name]
             total += PRIMITIVES[node.op].flops(len(node.inputs)) * size
             if node.op == LINEAR:
-                total += sum(2 * size * sizes[self.widths[source]] for source in node.inputs)
+                total += sum(2 * size * sizes[source] for source in node.inputs)
                 total += size if bias and node.bias is not None else 0
         return total
 
@@ -213,6 +238,13 @@ class Cell:
             return cls(states, nodes, str(content["output"]), name=str(content.get("name", "")))
         except (KeyError, TypeError, ValueError) as error:
             raise CellError(f"a cell in JSON: missing or malformed field: {error}") from error
+
+
+_OTHER_WIDTH = {INPUT_WIDTH: HIDDEN_WIDTH, HIDDEN_WIDTH: INPUT_WIDTH}
+
+
+def _has_own_width(node: Node) -> bool:
+    return node.op == LINEAR or not node.inputs
 
 
 def _node_content(node: Node) -> dict[str, Any]:
@@ -292,8 +324,14 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
         raise CellError(f"{where}: {node.op} needs {wanted} weight name(s) here, not {len(node.weights)}")
     if node.bias is not None and node.op != LINEAR:
         raise CellError(f"{where}: {node.op} has no bias")
-    if node.width != HIDDEN_WIDTH and (node.op != LINEAR or node.width != INPUT_WIDTH):
-        raise CellError(f"{where}: width is {node.width!r:.80}; expected hidden, or input for a linear node")
+    if node.width != HIDDEN_WIDTH:
+        if not _has_own_width(node):
+            raise CellError(f"{where}: width is {node.width!r:.80}; {node.op} takes it from its inputs")
+        is_number = re.fullmatch(r"[1-9][0-9]{0,5}", node.width) and int(node.width) <= MAX_UNITS
+        if node.width != INPUT_WIDTH and not is_number:
+            raise CellError(
+                f"{where}: width is {node.width!r:.80}; expected hidden, input, or 1 to {MAX_UNITS}"
+            )
     for weight in (*node.weights, *([] if node.bias is None else [node.bias])):
         if len(weight) > MAX_WEIGHT_NAME or not weight.isidentifier():
             raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
@@ -302,10 +340,16 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
 def _check_widths(label: str, cell: Cell) -> None:
     widths = cell.widths
     for node in cell.nodes:
-        if node.op != LINEAR and len({widths[source] for source in node.inputs}) > 1:
+        found = list(dict.fromkeys(widths[source] for source in node.inputs))
+        if node.op != LINEAR and len(found) > 1:
             raise CellError(
-                f"{label}: node {node.name!r}: {node.op} mixes a value of the input's width with one of the "
-                "hidden width; project the input by a linear node first"
+                f"{label}: node {node.name!r}: {node.op} mixes a value of the {found[0]} width with one of the "
+                f"{found[1]} width; project one by a linear node first"
+            )
+        if node.op == RECAST and found[0] not in _OTHER_WIDTH:
+            raise CellError(
+                f"{label}: node {node.name!r}: recast reads {node.inputs[0]!r}, which has the {found[0]} "
+                "width; expected hidden or input"
             )
     needs = {"the output": (cell.output, HIDDEN_WIDTH)}
     needs |= {f"state {state.name!r}": (state.next, state.width) for state in cell.states}
@@ -321,8 +365,8 @@ def _check_sharing(label: str, cell: Cell) -> None:
     """A name stands for one shape: a matrix on the input, a matrix on a hidden value, a vector, ..."""
     kinds: dict[str, str] = {}
     for node in cell.nodes:
-        uses = [(weight, node.op) for weight in node.weights]
         gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"
+        uses = [(weight, node.op + (gives if node.op == VECTOR else "")) for weight in node.weights]
         if node.op == LINEAR:
             uses = [
                 (weight, f"a matrix on a value of the {cell.widths[source]} width{gives}")

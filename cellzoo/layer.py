@@ -51,6 +51,7 @@ class CellRNN(nn.Module):
 
     Raises:
         ValueError: A size or probability is out of range.
+        CellError: The cell needs an input as wide as its state, and a layer's is not.
         UnknownNameError: No such engine.
     """
 

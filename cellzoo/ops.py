@@ -3,7 +3,7 @@
 A primitive is elementwise but for three that have weights, which the runtime supplies:
 
     linear   sum_k W_k input_k + b, weights of shape (H, width of input k), at most one bias (H,);
-             E stands for H where the node has the input's width
+             E, or a number of units, stands for H where the node has that width
     vector   a weight of shape (H,), the same for each row: peepholes, independent recurrences
     scalar   a weight of shape (1,), the same for each unit
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LINEAR = "linear"
 VECTOR = "vector"
 SCALAR = "scalar"
+RECAST = "recast"
 
 # The slope that torch and NAS-Bench-NLP's cells use.
 LEAKY_RELU_SLOPE = 0.01
@@ -70,11 +71,15 @@ def _blend(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return b + z * (a - b)
 
 
-def _mean(*inputs: Tensor) -> Tensor:
+def _add(*inputs: Tensor) -> Tensor:
     total = inputs[0]
     for value in inputs[1:]:
         total = total + value
-    return total / len(inputs)
+    return total
+
+
+def _mean(*inputs: Tensor) -> Tensor:
+    return _add(*inputs) / len(inputs)
 
 
 _TABLE = (
@@ -87,7 +92,9 @@ _TABLE = (
     Primitive("leaky_relu", 1, True, lambda n: 1, _leaky_relu),
     Primitive("selu", 1, True, lambda n: 1, _selu),
     Primitive("identity", 1, True, lambda n: 0, lambda a: a),
-    Primitive("add", 2, True, lambda n: 1, lambda a, b: a + b),
+    # The same numbers as a value of the other width, input or hidden; exists only where E = H.
+    Primitive(RECAST, 1, True, lambda n: 0, lambda a: a),
+    Primitive("add", None, True, lambda n: n - 1, _add),
     Primitive("subtract", 2, False, lambda n: 1, lambda a, b: a - b),
     Primitive("multiply", 2, True, lambda n: 1, lambda a, b: a * b),
     Primitive("divide", 2, False, lambda n: 1, lambda a, b: a / b),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
-from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
+from cellzoo.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     import random
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @st.composite
 def cells(draw, max_nodes=9):
-    """Any valid cell: every primitive, shared weights, values of both widths, one to three states."""
+    """Any valid cell for any E and H: shared weights, values of all widths, one to three states.
+
+    Every primitive but `recast`, which needs E = H.
+    """
     states = draw(st.integers(1, 3))
     names = [f"h{index}" for index in range(states)]
     widths = {INPUT: INPUT_WIDTH, **dict.fromkeys(names, HIDDEN_WIDTH)}
@@ -26,24 +29,26 @@ def cells(draw, max_nodes=9):
     ]
     widths["start"] = HIDDEN_WIDTH
     for index in range(draw(st.integers(1, max_nodes))):
-        op = draw(st.sampled_from(sorted(PRIMITIVES)))
+        op = draw(st.sampled_from(sorted(set(PRIMITIVES) - {RECAST})))
         arity = PRIMITIVES[op].arity
         count = draw(st.integers(1, 3)) if arity is None else arity
         first = draw(st.sampled_from(list(widths)))
         alike = [value for value, width in widths.items() if op == LINEAR or width == widths[first]]
         inputs = (first, *(draw(st.sampled_from(alike)) for _ in range(count - 1)))[:count]
-        width = widths[first] if inputs else HIDDEN_WIDTH
+        has_own_width = op == LINEAR or not inputs
+        width = (
+            draw(st.sampled_from([HIDDEN_WIDTH] * 3 + [INPUT_WIDTH, "2"])) if has_own_width else widths[first]
+        )
         weights, bias = (), None
         if op == LINEAR:
-            width = draw(st.sampled_from([HIDDEN_WIDTH, HIDDEN_WIDTH, INPUT_WIDTH]))
             weights = tuple(
-                draw(st.sampled_from([f"{widths[source]}_to_{width}", f"w{index}_{k}"]))
+                draw(st.sampled_from([f"W_{widths[source]}_to_{width}", f"w{index}_{k}"]))
                 for k, source in enumerate(inputs)
             )
-            bias = draw(st.sampled_from([None, f"b{index}", f"{width}_b"]))
+            bias = draw(st.sampled_from([None, f"b{index}", f"b_{width}"]))
         elif op in (VECTOR, SCALAR):
-            weights = (f"{op}_{draw(st.integers(0, 1))}",)
-        nodes.append(Node(f"n{index}", op, inputs, weights, bias, width if op == LINEAR else HIDDEN_WIDTH))
+            weights = (f"{op}_{width}_{draw(st.integers(0, 1))}",)
+        nodes.append(Node(f"n{index}", op, inputs, weights, bias, width if has_own_width else HIDDEN_WIDTH))
         widths[f"n{index}"] = width
     outcomes = [node.name for node in nodes if widths[node.name] == HIDDEN_WIDTH]
     after = [draw(st.sampled_from(outcomes)) for _ in names]

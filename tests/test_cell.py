@@ -56,8 +56,19 @@ def cell(*nodes, states=H_IS_Y, output="y"):
         (lambda: cell(Node("y", "linear", ("x",), ("w",), width="wide")), "width is 'wide'; expected hidden"),
         (
             lambda: cell(linear("a", "x"), Node("y", "tanh", ("a",), width="input")),
-            "width is 'input'; expected hidden, or input for a linear node",
+            "'y': width is 'input'; tanh takes it from its inputs",
         ),
+        (
+            lambda: cell(Node("y", "linear", ("x",), ("w",), width="0")),
+            "width is '0'; expected hidden, input, or",
+        ),
+        (lambda: cell(Node("y", "linear", ("x",), ("w",), width="200000")), "expected hidden, input, or 1 to"),
+        (lambda: cell(Node("y", "linear", ("x",), ("w",), width="3")), "takes 'y', which has the 3 width"),
+        (
+            lambda: cell(Node("q", "linear", ("x",), ("w",), width="3"), Node("y", "recast", ("q",))),
+            "recast reads 'q', which has the 3 width; expected hidden or input",
+        ),
+        (lambda: cell(Node("y", "recast", ("h",)), linear("a", "x")), "takes 'y', which has the input width"),
         (lambda: cell(Node("y", "linear", ("h",), ("w",), width="input")), "the output has the hidden width"),
         (
             lambda: cell(
@@ -248,6 +259,64 @@ def test_a_linear_node_of_the_inputs_width_by_hand():
     wide = cell(hidden, linear("a", "q", "x"), Node("y", "tanh", ("a",)))
     narrow = cell(found.nodes[0], linear("a", "q", "x"), Node("y", "tanh", ("a",)))
     assert wide.hash != narrow.hash
+
+
+def test_a_product_of_low_rank_by_hand():
+    """W x with W = A B of rank 3, and a weight for each of the 3 units between."""
+    found = cell(
+        Node("q", "linear", ("x",), ("B",), width="3"),
+        Node("v", "vector", (), ("v",), width="3"),
+        Node("qv", "multiply", ("q", "v")),
+        Node("a", "linear", ("qv", "h"), ("A", "U")),
+        Node("y", "tanh", ("a",)),
+    )
+    e, h = 5, 7
+    sizes = {"input_size": e, "hidden_size": h}
+    assert found.parameter_shapes(**sizes) == {"B": (3, e), "v": (3,), "A": (h, 3), "U": (h, h)}
+    assert found.flops(**sizes) == 2 * 3 * e + 3 + 2 * h * (3 + h) + h
+    assert Cell.from_json(found.to_json()) == found
+    other = [dataclasses.replace(node, width="4") if node.width == "3" else node for node in found.nodes]
+    assert cell(*other).hash != found.hash
+
+
+def test_constants_and_vectors_of_the_inputs_width():
+    found = cell(
+        Node("one", "one", width="input"),
+        Node("v", "vector", (), ("v",), width="input"),
+        Node("a", "add", ("x", "one", "v")),
+        linear("y", "a", "h"),
+    )
+    assert found.widths["a"] == "input"
+    assert found.parameter_shapes(input_size=5, hidden_size=7)["v"] == (5,)
+    assert found.flops(input_size=5, hidden_size=7) == 2 * 5 + 2 * 7 * (5 + 7) + 7
+
+
+def test_a_recast_value_needs_an_input_as_wide_as_the_state():
+    """MUT1 reads tanh(x) without a matrix."""
+    found = cell(
+        Node("t", "tanh", ("x",)), Node("r", "recast", ("t",)), linear("a", "h"), Node("y", "add", ("a", "r"))
+    )
+    assert found.num_parameters(input_size=4, hidden_size=4) == 4 * 4 + 4
+    assert found.flops(input_size=4, hidden_size=4) == 4 + (2 * 4 * 4 + 4) + 4
+    with pytest.raises(CellError, match=r"'mine': node 'r' reads 't' .* must equal .* 3 and 4"):
+        found.num_parameters(input_size=3, hidden_size=4)
+    with pytest.raises(CellError, match="they are 3 and 4"):
+        cellzoo.CellRNN(found, 3, 4)
+    with pytest.raises(CellError, match="they are 8 and 4"):
+        cellzoo.CellRNN(found, 4, 4, num_layers=2, bidirectional=True)
+
+
+def test_a_sum_of_many_does_not_depend_on_their_order():
+    def total(*inputs):
+        return cell(
+            linear("a", "x", "h"),
+            Node("b", "relu", ("a",)),
+            Node("c", "tanh", ("a",)),
+            Node("y", "add", inputs),
+        )
+
+    assert total("a", "b", "c").hash == total("c", "a", "b").hash != total("a", "b").hash
+    assert total("a", "b", "c").flops(input_size=1, hidden_size=1) == (2 * 2 + 1) + 2 + 2
 
 
 def test_flops_of_an_lstm_by_hand():

@@ -10,6 +10,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
 import cellzoo
+from cellzoo.cell import Cell, Node, State
 
 CELLS = ["darts-v2", "enas", "idarts-v1", "lstm", "random-darts-5"]
 E, H = 3, 4
@@ -128,6 +129,35 @@ def test_each_value_gets_the_mask_of_its_width():
         expected.append(h)
     torch.testing.assert_close(output, torch.stack(expected), rtol=1e-12, atol=1e-12)
     assert torch.equal(last_input[0], x[-1])
+
+
+def test_values_of_every_width_and_their_masks():
+    """A constant and a vector of the input's width; a product of rank 2, whose inner units are not masked."""
+    nodes = (
+        Node("one", "one", width="input"),
+        Node("v", "vector", (), ("v",), width="input"),
+        Node("xv", "add", ("x", "one", "v")),
+        Node("q", "linear", ("xv",), ("B",), width="2"),
+        Node("half", "scalar", (), ("scale",), width="2"),
+        Node("qh", "multiply", ("q", "half")),
+        Node("y", "linear", ("qh", "h"), ("A", "U")),
+    )
+    cell = Cell((State("h", "y"),), nodes, "y")
+    rnn = cellzoo.CellRNN(cell, E, H, dropout_x=0.4, dropout_h=0.3, dtype=torch.float64)
+    x = torch.stack(sequences(4, 4), dim=1)
+    torch.manual_seed(5)
+    output, _ = rnn(x)
+    torch.manual_seed(5)
+    mask_x = torch.nn.functional.dropout(torch.ones(2, E, dtype=torch.float64), 0.4)
+    mask_h = torch.nn.functional.dropout(torch.ones(2, H, dtype=torch.float64), 0.3)
+    w = dict(rnn.directions[0].weights.items())
+    h = torch.zeros(2, H, dtype=torch.float64)
+    expected = []
+    for step in x:
+        q = ((step + 1 + w["v"]) * mask_x) @ w["B"].T
+        h = (q * w["scale"]) @ w["A"].T + (h * mask_h) @ w["U"].T
+        expected.append(h)
+    torch.testing.assert_close(output, torch.stack(expected), rtol=1e-12, atol=1e-12)
 
 
 def test_with_everything_masked_the_state_decays_by_the_gate_alone():

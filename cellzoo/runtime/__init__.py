@@ -41,7 +41,8 @@ class Runtime(Protocol):
             weights: Name -> tensor, as in `Cell.parameter_shapes`. A bias that is absent counts as none.
             reverse: Walk from the last step to the first.
             mask_x: (B, E) factor on x, and on any other value of its width, where a matrix multiplies it.
-            mask_h: (B, H) factor on every value of the hidden width where a matrix multiplies it.
+            mask_h: (B, H) factor on every value of the hidden width where a matrix multiplies it. Values
+                with a number of units of their own are not masked.
 
         Returns:
             Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.

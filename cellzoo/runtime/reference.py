@@ -95,12 +95,12 @@ class ReferenceRuntime:
     ) -> tuple[Tensor, list[Tensor]]:
         values = {INPUT: x}
         values.update(zip((state.name for state in self.cell.states), states, strict=True))
+        masks = {INPUT_WIDTH: mask_x, HIDDEN_WIDTH: mask_h}
         for item, weights in zip(self.program, stacked, strict=True):
             if isinstance(item, _Product):
                 assert weights is not None  # noqa: S101 - stacked beside it
                 factors = [
-                    _masked(values[source], mask_x if self.cell.widths[source] == INPUT_WIDTH else mask_h)
-                    for source in item.inputs
+                    _masked(values[source], masks.get(self.cell.widths[source])) for source in item.inputs
                 ]
                 joined = torch.cat(factors, dim=1) if len(factors) > 1 else factors[0]  # (b, sum of widths)
                 results = F.linear(joined, weights.matrix, weights.bias).chunk(len(item.nodes), dim=1)
@@ -115,7 +115,9 @@ class ReferenceRuntime:
         primitive = PRIMITIVES[node.op]
         if primitive.forward is not None:
             return primitive.forward(*(values[source] for source in node.inputs))
-        like = values[self.hidden_state]  # (b, H)
+        like = values[INPUT if node.width == INPUT_WIDTH else self.hidden_state]  # (b, E) or (b, H)
+        if node.width.isdecimal():
+            like = like.new_empty(like.size(0), int(node.width))
         if primitive.constant is not None:
             return torch.full_like(like, primitive.constant)
         return parameters[node.weights[0]].expand_as(like)
