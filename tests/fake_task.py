@@ -63,7 +63,10 @@ class Fake:
             flops_per_token=7,
             tokens=100,
             seconds={"train": 0.5, "evaluate": 0.1},
-            history=[{"epoch": n, "score": value, "seconds": n * 0.1} for n, value in enumerate(drawn, 1)],
+            history=[
+                {"epoch": n, "score": value, "rates": [float("inf"), 0.5], "seconds": n * 0.1}
+                for n, value in enumerate(drawn, 1)
+            ],
         )
 
     def _fail(self, context, resumed):

@@ -23,7 +23,9 @@ REQUEST = (
 
 
 def records(out):
-    return {path.name: read_record(path).comparable() for path in (out / "records").glob("*.json")}
+    """File name -> all of a record but times and the code's revision, which a commit changes."""
+    found = {path.name: read_record(path).comparable() for path in (out / "records").glob("*.json")}
+    return {name: {**content, "code": None} for name, content in found.items()}
 
 
 def wait_until(condition, what):

@@ -75,7 +75,7 @@ class Estimate:
     def progressed(self, job: Job, fraction: float, words: str) -> None:
         """Note how far a run is."""
         run = self.running[job.key]
-        run.fraction, run.words = min(max(fraction, 0.0), 1.0), words
+        run.fraction, run.words = min(1.0, max(0.0, fraction)), words
         run.last = (self._clock(), run.fraction)
         run.first = run.first or run.last
 

@@ -176,13 +176,15 @@ def _metrics(task: Task, outcome: Outcome) -> dict[str, MetricValue]:
 
 def _finite(history: Sequence[Mapping[str, Json]]) -> list[dict[str, Any]]:
     """JSON has no NaN: an epoch's value that is not finite becomes null."""
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in epoch.items()
-        }
-        for epoch in history
-    ]
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if isinstance(value, dict):
+            return {name: clean(item) for name, item in value.items()}
+        return [clean(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return [clean(dict(epoch)) for epoch in history]
 
 
 def _is_full(error: BaseException) -> bool:

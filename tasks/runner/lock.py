@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,8 @@ def locked(out: Path) -> Iterator[None]:
         write_atomically(out / HOLDER, json.dumps({"pid": os.getpid(), "since": since}).encode())
         yield
     finally:
-        (out / HOLDER).unlink(missing_ok=True)
+        with suppress(OSError):
+            (out / HOLDER).unlink()
         lock.release()
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TICK = 0.25
 _PATIENCE = 5.0
+_SIGKILL = 9
 
 
 def run_in_processes(ledger: Ledger, workshop: Workshop, listener: Listener, workers: int) -> None:
@@ -191,7 +192,7 @@ class _Worker:
     def obituary(self) -> str:
         """Say how it ended."""
         code = self._process.exitcode
-        if code == -signal.SIGKILL:
+        if code == -_SIGKILL:
             return "SIGKILL: killed from outside, or memory ran out"
         if code is not None and code < 0:
             return signal.Signals(-code).name
