@@ -1,0 +1,118 @@
+"""Cut one long text into parallel streams and these into segments.
+
+Every word that is to be predicted has the word before it as input, so a text of N words to predict comes
+with one word of context in front, usually `<eos>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cellzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PADDING = -100
+"""Target that counts for nothing (the default `ignore_index` of torch's cross entropy)."""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """B contiguous pieces of one text, side by side.
+
+    Attributes:
+        inputs: Word numbers, (T, B).
+        targets: The word after each input, (T, B); `PADDING` past the end of the text.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def to(self, device: torch.device | str) -> Streams:
+        """Both tensors on another device."""
+        return Streams(self.inputs.to(device), self.targets.to(device))
+
+
+def training_streams(words: Tensor, context: int, streams: int) -> Streams:
+    """Cut a text into pieces of equal length; up to `streams` - 1 words at the end are left out.
+
+    Args:
+        words: Word numbers of the text, (N,).
+        context: Number of the word that stands before the text.
+        streams: B.
+
+    Raises:
+        DataError: The text has fewer words than there are streams.
+    """
+    length = words.numel() // streams
+    if length == 0:
+        raise DataError(
+            f"the training text has {words.numel()} words, too few for {streams} parallel streams; "
+            "take a longer text or a smaller batch_size"
+        )
+    kept = words[: length * streams]
+    return _side_by_side(_before(kept, context), kept, streams)
+
+
+def evaluation_streams(words: Tensor, context: int, streams: int) -> Streams:
+    """Cut a text into pieces so that every word is predicted exactly once; the last pieces are padded.
+
+    The piece that starts inside the text starts from a zero state but has the true word before it as input,
+    so the number of streams touches the result at `streams` - 1 places only; `streams` = 1 is exact.
+
+    Args:
+        words: Word numbers of the text, (N,).
+        context: Number of the word that stands before the text.
+        streams: B.
+
+    Raises:
+        DataError: The text is empty.
+    """
+    if words.numel() == 0:
+        raise DataError("a text without words has no perplexity")
+    missing = -words.numel() % streams
+    inputs = F.pad(_before(words, context), (0, missing), value=context)
+    return _side_by_side(inputs, F.pad(words, (0, missing), value=PADDING), streams)
+
+
+def segments(length: int, bptt: int, generator: torch.Generator | None = None) -> Iterator[tuple[int, int]]:
+    """Cut `length` time steps into segments of truncated back-propagation.
+
+    Args:
+        length: T of the streams.
+        bptt: Steps of a segment.
+        generator: Where lengths are drawn from, as in DARTS: mean `bptt` in 95 % of the cases and half of it
+            in the others, standard deviation 5, at least 5 and at most `bptt` + 20. None: always `bptt`.
+
+    Yields:
+        (start, stop) of each segment; together they cover every step once, in order.
+    """
+    start = 0
+    while start < length:
+        steps = bptt if generator is None else _jittered(bptt, generator)
+        stop = min(start + steps, length)
+        yield start, stop
+        start = stop
+
+
+def _jittered(bptt: int, generator: torch.Generator) -> int:
+    mean = bptt if torch.rand((), generator=generator).item() < 0.95 else bptt / 2
+    drawn = int(mean + 5.0 * torch.randn((), generator=generator).item())
+    return min(max(5, drawn), bptt + 20)
+
+
+def _before(words: Tensor, context: int) -> Tensor:
+    return torch.cat([words.new_tensor([context]), words[:-1]])
+
+
+def _side_by_side(inputs: Tensor, targets: Tensor, streams: int) -> Streams:
+    return Streams(
+        inputs.view(streams, -1).t().contiguous(),  # (T, B)
+        targets.view(streams, -1).t().contiguous(),  # (T, B)
+    )

@@ -1,0 +1,61 @@
+"""The baseline: word2vec's skip-gram with negative sampling, by gensim, on the same training text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+GENSIM_SEEDS = 2**32
+
+
+def skip_gram(
+    documents: Sequence[Sequence[str]],
+    words: Sequence[str],
+    *,
+    size: int,
+    window: int,
+    negative: int,
+    epochs: int,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Train word vectors (Mikolov et al., arXiv 1310.4546) with one thread, so that the seed decides all.
+
+    Words outside the vocabulary are taken out before contexts are formed, as word2vec does with rare words.
+
+    Args:
+        documents: Training text.
+        words: The vocabulary, all of which occur in the text; its order is the order of the vectors.
+        size: E.
+        window: Largest distance of a context word.
+        negative: Noise words for each context word.
+        epochs: Passes over the text.
+        seed: Any whole number from 0; gensim takes it modulo 2**32.
+
+    Returns:
+        One row a word, (V, E).
+    """
+    from gensim.models import Word2Vec
+
+    known = set(words)
+    text = [[word for word in document if word in known] for document in documents]
+    counts = Counter(word for document in text for word in document)
+    model = Word2Vec(
+        vector_size=size,
+        window=window,
+        negative=negative,
+        sg=1,
+        min_count=1,
+        workers=1,
+        seed=seed % GENSIM_SEEDS,
+        epochs=epochs,
+        sorted_vocab=0,
+    )
+    model.build_vocab_from_freq({word: counts[word] for word in words}, corpus_count=len(text))
+    model.train(text, total_examples=len(text), epochs=epochs)
+    return model.wv[list(words)]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from language_models import random_words, small_model
+
+import cellzoo
+from tasks.language_modeling.dropout import embed, locked_dropout
+from tasks.language_modeling.model import CellLanguageModel, detach
+
+
+# Sizes of the models in Liu et al. (arXiv 1806.09055): 23M on PTB, 33M on WikiText-2, 300 units in search.
+@pytest.mark.parametrize(
+    ("cell", "nodes", "words", "size", "expected"),
+    [
+        ("darts-v2", 8, 10_000, 850, 22_960_000),
+        ("enas", 11, 10_000, 850, 27_295_000),
+        ("darts-v2", 8, 33_278, 700, 33_127_878),
+        ("darts-v2", 8, 10_000, 300, 4_810_000),
+    ],
+)
+def test_parameters_are_those_of_darts(cell: str, nodes: int, words: int, size: int, expected: int) -> None:
+    graph = cellzoo.load(cell)
+    model = CellLanguageModel(graph, words, size, size, device="meta")
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected
+    counted = graph.num_parameters(input_size=size, hidden_size=size)
+    assert counted == (2 * size) ** 2 + nodes * size * 2 * size
+    assert words * size + words + counted == expected
+
+
+def test_a_tied_model_has_one_tensor_for_embedding_and_decoder() -> None:
+    model = small_model()
+    state = model.state_dict()
+    assert [name for name, tensor in state.items() if tensor.shape == (11, 6)] == ["embedding"]
+    tokens = torch.tensor([[3], [5]])
+    with torch.no_grad():
+        before = model(tokens).logits
+        model.embedding[7] += 1.0  # read by the decoder alone, as 7 is not among the tokens
+        after = model(tokens).logits
+    changed = (before != after).any(dim=0).any(dim=0)
+    assert changed.nonzero().flatten().tolist() == [7]
+
+
+def test_an_untied_model_may_have_two_widths() -> None:
+    model = CellLanguageModel(cellzoo.load("gru"), 11, 3, 5, tied=False)
+    assert model(random_words(8, 11).view(4, 2)).logits.shape == (4, 2, 11)
+    with pytest.raises(ValueError, match="embedding_size == hidden_size, not 3 and 5"):
+        CellLanguageModel(cellzoo.load("gru"), 11, 3, 5)
+
+
+def test_initial_weights_follow_the_generator_and_the_ranges() -> None:
+    one, same, other = (small_model(seed=seed, size=16, words=50) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.embedding, other.embedding)
+    assert 0.039 < one.embedding.abs().max().item() <= 0.04
+    assert not one.decoder_bias.any()
+    largest = max(parameter.abs().max().item() for parameter in one.rnn.parameters())
+    assert 0.24 < largest <= 0.25  # 1 / sqrt(16)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "darts-v2"])
+def test_carrying_the_state_equals_running_the_whole_text(cell: str) -> None:
+    model = small_model(cell, dtype=torch.float64).eval()
+    tokens = random_words(3 * 12, 11).view(12, 3)
+    whole = model(tokens)
+    first = model(tokens[:5])
+    second = model(tokens[5:], detach(first.hidden))
+    logits = torch.cat([first.logits, second.logits])
+    torch.testing.assert_close(logits, whole.logits, rtol=0, atol=1e-13)
+    assert whole.logits.std() > 1e-3
+
+
+@pytest.mark.parametrize("cell", ["lstm", "darts-v2"])
+def test_no_gradient_passes_a_detached_state(cell: str) -> None:
+    model = small_model(cell)
+    first = model(random_words(6, 11).view(3, 2))
+    carried = detach(first.hidden)
+    assert isinstance(carried, tuple) == (cell == "lstm")
+    model(random_words(6, 11).view(3, 2), carried).logits.sum().backward()
+    states = first.hidden if isinstance(first.hidden, tuple) else (first.hidden,)
+    assert all(state.requires_grad for state in states)
+    states[0].sum().backward()  # the graph of the first segment was not used up
+
+
+def test_locked_dropout_has_one_mask_for_all_steps() -> None:
+    torch.manual_seed(0)
+    values = torch.rand(7, 50, 40) + 1.0
+    dropped = locked_dropout(values, 0.25, training=True)
+    factors = dropped / values  # (T, B, H)
+    torch.testing.assert_close(factors, factors[:1].expand_as(factors))
+    assert {round(value, 5) for value in factors.unique().tolist()} == {0.0, round(4 / 3, 5)}
+    assert not torch.equal(factors[0, 0], factors[0, 1])
+    share = (factors[0] == 0).float().mean().item()
+    assert abs(share - 0.25) < 4 * (0.25 * 0.75 / 2000) ** 0.5
+    assert locked_dropout(values, 0.25, training=False) is values
+
+
+def test_embedding_dropout_drops_whole_words_wherever_they_occur() -> None:
+    torch.manual_seed(0)
+    weight = torch.ones(1000, 4)
+    tokens = torch.cat([torch.arange(1000), torch.arange(1000)]).view(20, 100)
+    factors = embed(tokens, weight, 0.4, training=True)  # (T, B, E)
+    assert torch.equal(factors[:10].reshape(1000, 4), factors[10:].reshape(1000, 4))
+    assert torch.equal(factors.amin(dim=2), factors.amax(dim=2))
+    dropped = factors[:10, :, 0] == 0
+    torch.testing.assert_close(factors[:10][~dropped], torch.full((int((~dropped).sum()), 4), 1 / 0.6))
+    assert abs(dropped.float().mean().item() - 0.4) < 4 * (0.4 * 0.6 / 1000) ** 0.5
+    assert torch.equal(embed(tokens, weight, 0.4, training=False), weight[tokens])
+
+
+def test_dropout_is_off_in_evaluation_and_on_in_training() -> None:
+    model = small_model(dropout=0.5, dropout_e=0.5, dropout_i=0.5, dropout_x=0.5, dropout_h=0.5)
+    tokens = random_words(10, 11).view(5, 2)
+    assert not torch.equal(model(tokens).logits, model(tokens).logits)
+    model.eval()
+    plain = small_model().eval()
+    assert torch.equal(model(tokens).logits, plain(tokens).logits)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from language_models import random_words, small_model
+
+from cellzoo.errors import DataError, RunError
+from tasks.language_modeling.evaluate import perplexity, word_losses
+from tasks.language_modeling.streams import PADDING, evaluation_streams, segments, training_streams
+
+CONTEXT = 1
+
+
+def test_training_streams_by_hand() -> None:
+    streams = training_streams(torch.arange(10, 21), CONTEXT, 3)
+    assert streams.targets.tolist() == [[10, 13, 16], [11, 14, 17], [12, 15, 18]]
+    assert streams.inputs.tolist() == [[1, 12, 15], [10, 13, 16], [11, 14, 17]]
+
+
+def test_evaluation_streams_by_hand() -> None:
+    streams = evaluation_streams(torch.arange(10, 17), CONTEXT, 3)
+    assert streams.targets.tolist() == [[10, 13, 16], [11, 14, PADDING], [12, 15, PADDING]]
+    assert streams.inputs.tolist() == [[1, 12, 15], [10, 13, 1], [11, 14, 1]]
+
+
+@settings(deadline=None)
+@given(count=st.integers(1, 60), streams=st.integers(1, 12))
+def test_every_word_is_predicted_once_from_the_word_before_it(count: int, streams: int) -> None:
+    words = torch.arange(100, 100 + count)
+    cut = evaluation_streams(words, 99, streams)
+    targets, inputs = cut.targets.t().flatten(), cut.inputs.t().flatten()
+    real = targets != PADDING
+    assert torch.equal(targets[real], words)
+    assert torch.equal(inputs[real], words - 1)
+
+
+def test_a_text_without_enough_words_is_refused() -> None:
+    with pytest.raises(DataError, match="has 3 words, too few for 4 parallel streams"):
+        training_streams(torch.arange(3), CONTEXT, 4)
+    with pytest.raises(DataError, match="without words"):
+        evaluation_streams(torch.arange(0), CONTEXT, 4)
+
+
+@settings(deadline=None)
+@given(length=st.integers(0, 400), bptt=st.integers(1, 60), seed=st.none() | st.integers(0, 99))
+def test_segments_cover_every_step_once(length: int, bptt: int, seed: int | None) -> None:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    cut = list(segments(length, bptt, generator))
+    assert [step for start, stop in cut for step in range(start, stop)] == list(range(length))
+    sizes = [stop - start for start, stop in cut[:-1]]
+    if seed is None:
+        assert all(size == bptt for size in sizes)
+    else:
+        assert all(5 <= size <= bptt + 20 for size in sizes)
+
+
+def test_jittered_segments_have_the_distribution_of_darts() -> None:
+    cut = list(segments(1_000_000, 100, torch.Generator().manual_seed(0)))
+    sizes = torch.tensor([float(stop - start) for start, stop in cut[:-1]])
+    short = sizes < 75
+    count = len(sizes)
+    assert abs(short.float().mean().item() - 0.05) < 4 * (0.05 * 0.95 / count) ** 0.5
+    assert abs(sizes[~short].mean().item() - 99.5) < 0.4  # truncation takes half a step off the mean
+    assert abs(sizes[~short].std().item() - 5.0) < 0.3
+    assert abs(sizes[short].mean().item() - 49.5) < 1.5
+
+
+def constant_model(distribution: torch.Tensor) -> torch.nn.Module:
+    """A model that gives every word the same distribution whatever came before."""
+    model = small_model(words=len(distribution), dtype=torch.float64)
+    with torch.no_grad():
+        model.embedding.zero_()
+        model.decoder_bias.copy_(distribution.log())
+    return model
+
+
+def test_a_uniform_model_has_the_size_of_the_vocabulary_as_perplexity() -> None:
+    model = constant_model(torch.full((37,), 1 / 37, dtype=torch.float64))
+    losses = word_losses(model, evaluation_streams(random_words(101, 37), CONTEXT, 4))
+    assert perplexity(losses) == pytest.approx(37, rel=1e-12)
+
+
+def test_a_unigram_model_has_the_cross_entropy_of_its_distribution() -> None:
+    distribution = torch.softmax(torch.linspace(-2, 2, 11, dtype=torch.float64), dim=0)
+    words = random_words(203, 11)
+    losses = word_losses(constant_model(distribution), evaluation_streams(words, CONTEXT, 10))
+    expected = [-math.log(distribution[word]) for word in words.tolist()]
+    assert losses.tolist() == pytest.approx(expected, rel=1e-12)
+    assert perplexity(losses) == pytest.approx(math.exp(math.fsum(expected) / 203), rel=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "darts-v2"])
+def test_one_stream_equals_feeding_word_by_word(cell: str) -> None:
+    model = small_model(cell, dtype=torch.float64, dropout=0.5, dropout_h=0.5)
+    words = random_words(150, 11)
+    losses = word_losses(model, evaluation_streams(words, CONTEXT, 1))
+    assert model.training  # as it was
+    model.eval()
+    before, hidden = CONTEXT, None
+    with torch.no_grad():
+        for word, loss in zip(words.tolist(), losses.tolist(), strict=True):
+            output = model(torch.tensor([[before]]), hidden)
+            hidden = output.hidden
+            assert loss == pytest.approx(-output.logits[0, 0].log_softmax(0)[word].item(), abs=1e-12)
+            before = word
+
+
+def test_a_diverged_model_has_no_perplexity() -> None:
+    for loss in (math.nan, math.inf, 1000.0):
+        with pytest.raises(RunError, match="diverged"):
+            perplexity(torch.tensor([1.0, loss, 3000.0], dtype=torch.float64))
