@@ -1,0 +1,10 @@
+"""Cells for people: pictures, diagrams, equations. Pure Python; imports nothing heavy."""
+
+from __future__ import annotations
+
+from cellzoo.draw.equations import equations, latex
+from cellzoo.draw.figure import LEVELS
+from cellzoo.draw.flowchart import mermaid
+from cellzoo.draw.picture import svg
+
+__all__ = ["LEVELS", "equations", "latex", "mermaid", "svg"]

@@ -1,0 +1,218 @@
+"""A cell as equations that people read: which nodes get a line, and how a line is put together.
+
+How names, weights and functions are spelled is up to a `Spelling`: plain text or LaTeX.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+from cellzoo.draw.compounds import is_highway, overview_groups
+from cellzoo.draw.names import display_names, is_auxiliary
+from cellzoo.ops import LINEAR, SCALAR, VECTOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cellzoo.cell import Cell, Node
+
+# How tightly a piece holds together; a looser one needs parentheses inside a tighter one.
+SUM, MATRIX, PRODUCT, ATOM = range(4)
+
+# A longer right-hand side is broken up by giving its parts lines of their own.
+MAX_LEAVES = 12
+_ALWAYS_INLINE = (VECTOR, SCALAR, "zero", "one")
+_MATRICES = "WUVQRSPKLM"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a right-hand side."""
+
+    text: str
+    strength: int = ATOM
+
+
+class Spelling(Protocol):
+    """How equations are written."""
+
+    @property
+    def times(self) -> str:
+        """The sign of a product of elements."""
+
+    @property
+    def minus(self) -> str:
+        """The sign of a difference."""
+
+    def value(self, name: str) -> str:
+        """A value, by its display name: the input, a state, a state's next value with a prime, or a node."""
+
+    def weight(self, letter: str, subscript: str) -> str:
+        """A weight that the cell does not name itself; `subscript`, a display name, may be empty."""
+
+    def own_weight(self, name: str) -> str:
+        """A weight by the name that the cell gives it."""
+
+    def parentheses(self, text: str) -> str:
+        """Text in parentheses."""
+
+    def call(self, function: str, arguments: Sequence[str]) -> str:
+        """A function's value."""
+
+    def fraction(self, above: Piece, below: Piece) -> Piece:
+        """A quotient."""
+
+    def mean(self, pieces: Sequence[Piece]) -> Piece:
+        """The mean of one or more."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """An equation: `left` is the display name of the value, `node` the node that it belongs to, if any."""
+
+    left: str
+    right: str
+    node: str = ""
+
+
+def lines(cell: Cell, spelling: Spelling) -> list[Line]:
+    """Write a cell as equations, in an order in which they can be worked out."""
+    return list(_Writer(cell, spelling).lines())
+
+
+class _Writer:
+    def __init__(self, cell: Cell, spelling: Spelling) -> None:
+        self.cell = cell
+        self.spelling = spelling
+        self.nodes = {node.name: node for node in cell.live_nodes}
+        self.names = display_names(cell)
+        self.inlined = _inlined(cell)
+        weighted = [name for name in self.nodes if name not in self.inlined and self._has_weights(name)]
+        self.is_alone = len(weighted) == 1
+        self.symbols: dict[str, str] = {}
+        self.taken = set(self.names.values())
+        self.target = ""
+        self.letters: Iterator[str] = iter(())
+        self.biases: Iterator[str] = iter(())
+
+    def lines(self) -> Iterator[Line]:
+        for name in self.nodes:
+            if name in self.inlined:
+                continue
+            self.target = self.names[name]
+            self.letters = _series(_MATRICES)
+            self.biases = _series("b")
+            yield Line(self.target, self._piece(self.nodes[name]).text, name)
+        for state in self.cell.states:
+            after = f"{state.name}'"
+            if self.names[state.next] != after:
+                yield Line(after, self._value(state.next).text)
+        if self.cell.output != self.cell.states[0].next and self.names[self.cell.output] != "output":
+            yield Line("output", self._value(self.cell.output).text)
+
+    def _has_weights(self, name: str) -> bool:
+        node = self.nodes[name]
+        return node.op == LINEAR or any(
+            self._has_weights(source) for source in node.inputs if source in self.inlined
+        )
+
+    def _value(self, name: str) -> Piece:
+        if name in self.inlined:
+            return self._piece(self.nodes[name])
+        return Piece(self.spelling.value(self.names[name]))
+
+    def _piece(self, node: Node) -> Piece:
+        if node.op == LINEAR:
+            return self._product(node)
+        if node.op in (VECTOR, SCALAR):
+            return Piece(self._own_symbol(node.weights[0]))
+        parts = [self._value(source) for source in node.inputs]
+        match node.op:
+            case "zero" | "one":
+                return Piece("0" if node.op == "zero" else "1")
+            case "identity" | "recast":
+                return parts[0]
+            case "add":
+                return Piece(" + ".join(part.text for part in parts), SUM)
+            case "subtract":
+                return Piece(f"{parts[0].text} {self.spelling.minus} {self._held(parts[1], SUM)}", SUM)
+            case "multiply":
+                return Piece(self._times(*parts), PRODUCT)
+            case "divide":
+                return self.spelling.fraction(*parts)
+            case "blend":
+                gate, first, second = parts
+                rest = self.spelling.parentheses(f"1 {self.spelling.minus} {gate.text}")
+                return Piece(f"{self._times(gate, first)} + {self._times(Piece(rest), second)}", SUM)
+            case "mean":
+                return self.spelling.mean(parts)
+        return Piece(self.spelling.call(node.op, [part.text for part in parts]))
+
+    def _product(self, node: Node) -> Piece:
+        terms = []
+        for source, weight in zip(node.inputs, node.weights, strict=True):
+            symbol = self._symbol(weight, self.letters)
+            terms.append(f"{symbol} {self._held(self._value(source), PRODUCT)}")
+        if node.bias is not None:
+            terms.append(self._symbol(node.bias, self.biases))
+        return Piece(" + ".join(terms), MATRIX if len(terms) == 1 else SUM)
+
+    def _times(self, left: Piece, right: Piece) -> str:
+        return f"{self._held(left, MATRIX)} {self.spelling.times} {self._held(right, MATRIX)}"
+
+    def _held(self, piece: Piece, limit: int) -> str:
+        """The piece as an operand that must hold together more tightly than `limit`."""
+        return self.spelling.parentheses(piece.text) if piece.strength <= limit else piece.text
+
+    def _symbol(self, weight: str, series: Iterator[str]) -> str:
+        """The symbol of a matrix or bias: shared weights keep the one of their first use."""
+        if weight not in self.symbols:
+            subscript = "" if self.is_alone else self.target.removesuffix("'")
+            candidates = (self.spelling.weight(letter, subscript) for letter in series)
+            self.symbols[weight] = self._free(candidates)
+        return self.symbols[weight]
+
+    def _own_symbol(self, weight: str) -> str:
+        if weight not in self.symbols:
+            longer = (f"{weight}_{number}" for number in count(1))
+            names = (name for more in ((weight,), longer) for name in more)
+            self.symbols[weight] = self._free(self.spelling.own_weight(name) for name in names)
+        return self.symbols[weight]
+
+    def _free(self, candidates: Iterator[str]) -> str:
+        """The first symbol that stands for nothing else yet."""
+        symbol = next(candidate for candidate in candidates if candidate not in self.taken)
+        self.taken.add(symbol)
+        return symbol
+
+
+def _series(letters: str) -> Iterator[str]:
+    """Yield the letters, then each with 2, with 3, ..."""
+    yield from letters
+    for number in count(2):
+        yield from (f"{letter}{number}" for letter in letters)
+
+
+def _inlined(cell: Cell) -> set[str]:
+    """Nodes without a line of their own: they are written where they are read."""
+    nodes = {node.name: node for node in cell.live_nodes}
+    names = display_names(cell)
+    uses = Counter(source for node in nodes.values() for source in node.inputs)
+    kept = {cell.output, *(state.next for state in cell.states)}
+    kept |= {node.inputs[0] for node in nodes.values() if node.op == "blend"}
+    groups = overview_groups(cell)
+    candidates = {parts[3] for root, parts in groups.items() if is_highway(nodes[root], parts)}
+    inlined: set[str] = set()
+    leaves: dict[str, int] = {}
+    for name, node in nodes.items():
+        leaves[name] = max(1, sum(leaves[source] if source in inlined else 1 for source in node.inputs))
+        if name in kept:
+            continue
+        is_part = node.op == LINEAR or name in candidates or is_auxiliary(name, names)
+        is_single = uses[name] == 1 and is_part and leaves[name] <= MAX_LEAVES
+        if node.op in _ALWAYS_INLINE or is_single:
+            inlined.add(name)
+    return inlined

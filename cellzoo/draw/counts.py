@@ -1,0 +1,42 @@
+"""A cell's size as a formula in E, the input size, and H, the hidden size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.ops import LINEAR, SCALAR
+
+if TYPE_CHECKING:
+    from cellzoo.cell import Cell
+
+_LETTERS = {INPUT_WIDTH: "E", HIDDEN_WIDTH: "H"}
+_SQUARES = {"EE": "E²", "HH": "H²"}
+_ORDER = ("EE", "EH", "HH", "E", "H", "")
+
+
+def parameter_formula(cell: Cell) -> str:
+    """The number of parameters of one layer in one direction, such as `4EH + 4H² + 4H`."""
+    shapes: dict[str, tuple[str, ...]] = {}
+    for node in cell.live_nodes:
+        rows = cell.widths[node.name]
+        for position, weight in enumerate(node.weights):
+            if node.op == LINEAR:
+                shapes[weight] = (rows, cell.widths[node.inputs[position]])
+            else:
+                shapes[weight] = () if node.op == SCALAR else (rows,)
+        if node.bias is not None:
+            shapes[node.bias] = (rows,)
+    counts: Counter[str] = Counter()
+    for shape in shapes.values():
+        factor = 1
+        for width in shape:
+            factor *= 1 if width in _LETTERS else int(width)
+        counts["".join(sorted(_LETTERS[width] for width in shape if width in _LETTERS))] += factor
+    return " + ".join(_term(counts[term], term) for term in _ORDER if counts[term]) or "0"
+
+
+def _term(count: int, term: str) -> str:
+    written = _SQUARES.get(term, term)
+    return written if count == 1 and written else f"{count}{written}"

@@ -1,0 +1,219 @@
+"""What is drawn of a cell: boxes and edges, at one of two levels.
+
+`full` has a box for each node that has an effect. `overview` draws as one box what people read as one thing:
+a product with its activation, sums of sums, and the highway of the DARTS family.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from typing import TYPE_CHECKING
+
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.draw.compounds import is_highway, overview_groups
+from cellzoo.draw.names import display_names, is_auxiliary
+from cellzoo.errors import unknown
+from cellzoo.ops import LINEAR, SCALAR, VECTOR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cellzoo.cell import Cell, Node
+
+LEVELS = ("overview", "full")
+
+# Kinds of boxes.
+INPUT_BOX, STATE, OPERATION, OUTCOME = "input", "state", "operation", "outcome"
+
+# Kinds of edges: a value as it is; through a weight matrix; through weight matrices and past them.
+VALUE, WEIGHT, HIGHWAY = "value", "weight", "highway"
+
+_ROLES = {
+    "blend": ("z", "×z", "×(1−z)"),
+    "subtract": ("a", "b"),
+    "divide": ("a", "b"),
+}
+
+
+@dataclass(frozen=True)
+class Box:
+    """One thing in the picture.
+
+    Attributes:
+        key: Unique. The name of a value; for an outcome, a state's name with a prime, or `output'`.
+        kind: `input`, `state`, `operation`, or `outcome`: a state's next value, the output, or both.
+        label: What is written large: the operation, or the value's name.
+        caption: What is written small; may be empty.
+        op: The primitive; empty for all but operations.
+        nodes: Names of the cell's nodes that it stands for.
+        bias: Whether a bias is added.
+        is_highway: Whether it stands for a highway: s = z * f(W p) + (1 - z) * p.
+        state: The index of the state that it stands for or continues, else None.
+    """
+
+    key: str
+    kind: str
+    label: str
+    caption: str = ""
+    op: str = ""
+    nodes: tuple[str, ...] = ()
+    bias: bool = False
+    is_highway: bool = False
+    state: int | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A value on its way from one box to another.
+
+    Attributes:
+        source: Key of a box.
+        target: Key of a box.
+        kind: `value`, `weight`, or `highway`.
+        role: What the target does with it, where the order of inputs has a meaning.
+        weights: Names of the weight matrices on it.
+        shared: A letter that all edges with these weights bear; empty where no other has them.
+    """
+
+    source: str
+    target: str
+    kind: str = VALUE
+    role: str = ""
+    weights: tuple[str, ...] = ()
+    shared: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """All boxes and edges, in the order of the cell."""
+
+    cell: Cell
+    level: str
+    boxes: tuple[Box, ...]
+    edges: tuple[Edge, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def figure(cell: Cell, level: str = "overview") -> Figure:
+    """Work out what is drawn.
+
+    Raises:
+        UnknownNameError: `level` is none of `LEVELS`.
+    """
+    if level not in LEVELS:
+        raise unknown("level", level, LEVELS)
+    names = display_names(cell)
+    live = {node.name: node for node in cell.live_nodes}
+    groups = overview_groups(cell) if level == "overview" else {name: [name] for name in live}
+    boxes = [Box(INPUT, INPUT_BOX, "x", "input")]
+    boxes += [
+        Box(state.name, STATE, state.name, "delayed input" if state.width == "input" else "state", state=index)
+        for index, state in enumerate(cell.states)
+    ]
+    edges: list[Edge] = []
+    for root, members in groups.items():
+        parts = [live[name] for name in members]
+        boxes.append(_operation(live[root], parts, names))
+        edges += _edges(live[root], parts)
+    boxes += _outcomes(cell)
+    edges += [Edge(state.next, f"{state.name}'") for state in cell.states]
+    if boxes[-1].key == "output'":
+        edges.append(Edge(cell.output, "output'"))
+    return Figure(cell, level, tuple(boxes), tuple(_with_letters(edges)), names)
+
+
+def _operation(root: Node, parts: Sequence[Node], names: Mapping[str, str]) -> Box:
+    highway = is_highway(root, parts)
+    op = parts[-2].op if highway else root.op
+    caption = "" if is_auxiliary(root.name, names) else names[root.name]
+    units = next((_UNITS.get(part.width, f"{part.width} units") for part in parts if part.weights), "")
+    if op in (VECTOR, SCALAR):
+        return Box(root.name, OPERATION, root.weights[0], _joined(op, units), op, (root.name,))
+    return Box(
+        root.name,
+        OPERATION,
+        "1 − a" if op == "subtract" and len(parts) > 1 else _SYMBOLS.get(op, op),
+        _joined(caption, units),
+        op,
+        tuple(part.name for part in parts),
+        any(part.bias is not None for part in parts),
+        highway,
+    )
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+# Only what is out of the ordinary is said.
+_UNITS = {HIDDEN_WIDTH: "", INPUT_WIDTH: "E units"}
+
+_SYMBOLS = {
+    "add": "+",
+    "multiply": "×",
+    "subtract": "a − b",
+    "divide": "a / b",
+    "minimum": "min",
+    "zero": "0",
+    "one": "1",
+}
+
+
+def _edges(root: Node, parts: Sequence[Node]) -> list[Edge]:
+    """The edges into a box, from outside it."""
+    inside = {part.name for part in parts}
+    if is_highway(root, parts):
+        to_gate, to_candidate = parts[0], parts[2]
+        second = dict(zip(to_candidate.inputs, to_candidate.weights, strict=True))
+        return [
+            Edge(
+                source,
+                root.name,
+                HIGHWAY if source == root.inputs[2] else WEIGHT,
+                weights=(weight, second[source]),
+            )
+            for source, weight in zip(to_gate.inputs, to_gate.weights, strict=True)
+        ]
+    found = []
+    for part in parts:
+        has_roles = part.op in _ROLES and inside.isdisjoint(part.inputs)
+        roles = _ROLES[part.op] if has_roles else ("",) * len(part.inputs)
+        weights = part.weights if part.op == LINEAR else ("",) * len(part.inputs)
+        for source, role, weight in zip(part.inputs, roles, weights, strict=True):
+            if source not in inside:
+                kind = WEIGHT if part.op == LINEAR else VALUE
+                found.append(Edge(source, root.name, kind, role, (weight,) if weight else ()))
+    return found
+
+
+def _outcomes(cell: Cell) -> list[Box]:
+    """A box for each state's next value; the first that is the output says so."""
+    outcomes = []
+    is_said = False
+    for index, state in enumerate(cell.states):
+        is_output = state.next == cell.output and not is_said
+        is_said = is_said or is_output
+        caption = "output" if is_output else "next"
+        outcomes.append(Box(f"{state.name}'", OUTCOME, f"{state.name}'", caption, state=index))
+    if not is_said:
+        outcomes.append(Box("output'", OUTCOME, "output"))
+    return outcomes
+
+
+def _with_letters(edges: Sequence[Edge]) -> list[Edge]:
+    """Give edges that share their weights a letter."""
+    uses = Counter(weight for edge in edges for weight in edge.weights)
+    letters: dict[tuple[str, ...], str] = {}
+    lettered = []
+    for edge in edges:
+        shared = tuple(weight for weight in edge.weights if uses[weight] > 1)
+        letter = letters.setdefault(shared, _letter(len(letters))) if shared else ""
+        lettered.append(Edge(edge.source, edge.target, edge.kind, edge.role, edge.weights, letter))
+    return lettered
+
+
+def _letter(index: int) -> str:
+    round_, position = divmod(index, len(ascii_uppercase))
+    return ascii_uppercase[position] + (str(round_ + 1) if round_ else "")

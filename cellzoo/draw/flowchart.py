@@ -1,0 +1,93 @@
+"""A cell as a Mermaid flowchart, for Markdown pages that draw those."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from cellzoo.draw import palette
+from cellzoo.draw.figure import HIGHWAY, INPUT_BOX, OPERATION, VALUE, Box, Edge, figure
+from cellzoo.draw.names import printable
+from cellzoo.draw.shapes import BIAS, mark
+
+if TYPE_CHECKING:
+    from cellzoo.cell import Cell
+    from cellzoo.draw.palette import Colour
+
+_CIRCLED = ("add", "multiply")
+# Mermaid reads these in a label as its own or as Markdown.
+_ENTITIES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;", "_": "#95;", "*": "#42;"}
+
+
+def mermaid(cell: Cell, level: str = "overview") -> str:
+    """Write a cell as a Mermaid flowchart.
+
+    Thick arrows pass a weight matrix (`p` marks those that also pass it by, in a highway node), dotted
+    lines join a state with its next value.
+
+    Args:
+        cell: Any cell.
+        level: `overview` or `full`, as in `cellzoo.draw.svg`.
+
+    Raises:
+        UnknownNameError: No such level.
+    """
+    drawn = figure(cell, level)
+    identity = {box.key: f"n{place}" for place, box in enumerate(drawn.boxes)}
+    title = json.dumps(printable(cell.name or "cell"), ensure_ascii=False)
+    rows = ["---", f"title: {title}", "---", "flowchart LR"]
+    rows += [f"  {identity[box.key]}{_shape(box)}" for box in drawn.boxes]
+    for edge in drawn.edges:
+        rows.append(f"  {identity[edge.source]} {_arrow(edge)} {identity[edge.target]}")
+    for state in cell.states:
+        after = f"{state.name}'"
+        # Written from left to right and without a head: an arrow back would put the state on the right.
+        rows.append(f'  {identity[state.name]} -.-|"{after} becomes {_escaped(state.name)}"| {identity[after]}')
+    classes: dict[str, list[str]] = {}
+    for box in drawn.boxes:
+        classes.setdefault(_class(box), []).append(identity[box.key])
+    for name, members in classes.items():
+        rows.append(f"  classDef {name} {_style(_colour(name))}")
+        rows.append(f"  class {','.join(members)} {name}")
+    return "\n".join(rows) + "\n"
+
+
+def _shape(box: Box) -> str:
+    words = [box.caption, f"{box.label} {BIAS}" if box.bias else box.label]
+    label = "<br>".join(_escaped(part) for part in words if part)
+    if box.kind != OPERATION:
+        return f'(["{label}"])'
+    if box.op in _CIRCLED:
+        return f'(("{_escaped(box.label)}"))'
+    return f'[["{label}"]]' if box.is_highway else f'["{label}"]'
+
+
+def _arrow(edge: Edge) -> str:
+    words = mark(edge) or ("p" if edge.kind == HIGHWAY else "")
+    line = "-->" if edge.kind == VALUE else "==>"
+    return f'{line}|"{_escaped(words)}"|' if words else line
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ENTITIES.get(character, character) for character in printable(text))
+
+
+def _class(box: Box) -> str:
+    if box.kind == OPERATION:
+        return f"op-{box.op}"
+    if box.kind == INPUT_BOX:
+        return "input"
+    return "output" if box.state is None else f"state{box.state % len(palette.STATES)}"
+
+
+def _colour(name: str) -> Colour:
+    if name.startswith("op-"):
+        return palette.OPERATIONS.get(name.removeprefix("op-"), palette.OTHER_OPERATION)
+    if name.startswith("state"):
+        return palette.state_colour(int(name.removeprefix("state")))
+    return palette.INPUT if name == "input" else palette.OUTPUT
+
+
+def _style(colour: Colour) -> str:
+    # A diagram does not know the reader's scheme; a light fill with dark ink is readable on both.
+    return f"fill:{colour.fill},stroke:{colour.line},color:{palette.INK}"

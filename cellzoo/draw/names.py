@@ -1,0 +1,43 @@
+"""What values are called where people read them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cellzoo.cell import Cell
+
+# All but what XML 1.0 allows (section 2.2), and the C1 controls, which steer terminals.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NUMBERED = re.compile(r"(.+)_[0-9]+")
+
+
+def printable(text: str) -> str:
+    """Put the replacement character in the place of control characters and the like."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut text to `limit` characters, the last of which then is an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def display_names(cell: Cell) -> dict[str, str]:
+    """Value name -> how it is written: a state's next value is the state with a prime, all else its name."""
+    names = {node.name: node.name for node in cell.nodes}
+    for state in reversed(cell.states):
+        if state.next in names:
+            names[state.next] = f"{state.name}'"
+    return names | {state.name: state.name for state in cell.states} | {"x": "x"}
+
+
+def is_auxiliary(name: str, names: Mapping[str, str]) -> bool:
+    """Whether a node's name was made from another's by a number: `i_1` beside `i`.
+
+    Such a name says nothing to a reader. `names` are the cell's, as `display_names` gives them.
+    """
+    match = _NUMBERED.fullmatch(name)
+    return match is not None and match.group(1) in names and names[name] == name

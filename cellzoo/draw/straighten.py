@@ -1,0 +1,97 @@
+"""The last step: edges run flat as far as the neighbours of their points let them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellzoo.draw.place import room_between
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cellzoo.draw.layers import Columns
+
+ROUNDS = 10
+_BEND_COST = 12.0
+_FLAT = 0.5
+
+
+def straightened(
+    columns: Columns,
+    orders: Sequence[Sequence[int]],
+    extents: Sequence[float],
+    port: Callable[[int, int], float],
+    y: Sequence[float],
+) -> list[float]:
+    """Give the bends of each edge one height, or as few as the room allows, and move boxes to fit.
+
+    Each move makes the sum of rises, and of a cost for each edge that rises at all, less. Order and room are
+    kept. Arguments as in `cellzoo.draw.place.heights`; `y` is what it gives.
+    """
+    y = list(y)
+    slot = {point: (column, index) for column, order in enumerate(orders) for index, point in enumerate(order)}
+
+    def limits(point: int) -> tuple[float, float]:
+        column, index = slot[point]
+        order = orders[column]
+        low, high = float("-inf"), float("inf")
+        if index:
+            above = order[index - 1]
+            low = y[above] + room_between(columns, extents, above, point)
+        if index + 1 < len(order):
+            below = order[index + 1]
+            high = y[below] - room_between(columns, extents, point, below)
+        return low, high
+
+    runs = [*_chains(columns), *([box] for box in range(columns.bends_from))]
+    for _ in range(ROUNDS):
+        for chain in runs:
+            start = 0
+            while start < len(chain):
+                low, high = limits(chain[start])
+                end = start + 1
+                while end < len(chain):
+                    next_low, next_high = limits(chain[end])
+                    if max(low, next_low) > min(high, next_high):
+                        break
+                    low, high = max(low, next_low), min(high, next_high)
+                    end += 1
+                run = chain[start:end]
+                height = _best_height(columns, run, y, port, low, high)
+                for point in run:
+                    y[point] = height
+                start = end
+    return y
+
+
+def _chains(columns: Columns) -> list[list[int]]:
+    """The bends of each source, from left to right; the longest chains first."""
+    chains = []
+    for point in range(columns.bends_from, len(columns.column)):
+        if columns.before[point][0] < columns.bends_from:
+            chain = [point]
+            while following := [end for end in columns.after[chain[-1]] if end >= columns.bends_from]:
+                chain.append(following[0])
+            chains.append(chain)
+    return sorted(chains, key=lambda chain: (-len(chain), chain))
+
+
+def _best_height(
+    columns: Columns,
+    run: Sequence[int],
+    y: Sequence[float],
+    port: Callable[[int, int], float],
+    low: float,
+    high: float,
+) -> float:
+    """The height, between the limits, at which the steps into and out of a run rise least and bend least."""
+    inside = set(run)
+    ends = [y[other] - port(other, run[0]) for other in columns.before[run[0]]]
+    ends += [y[end] + port(point, end) for point in run for end in columns.after[point] if end not in inside]
+    candidates = dict.fromkeys(min(max(height, low), high) for height in (*ends, y[run[0]]))
+
+    def cost(height: float) -> tuple[float, float]:
+        rises = [abs(height - end) for end in ends]
+        return sum(rises) + _BEND_COST * sum(rise > _FLAT for rise in rises), height
+
+    return min(candidates, key=cost)
