@@ -4,11 +4,13 @@ import cellzoo
 
 cellzoo.list_cells("darts*")
 cell = cellzoo.load("darts-v2")
+cellzoo.draw.svg(cell)                      # also equations, latex, mermaid
 rnn = cellzoo.rnn("darts-v2", input_size=100, hidden_size=256, bidirectional=True)
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.catalog import CellEntry, entry, list_cells, load
@@ -40,4 +42,6 @@ def __getattr__(name: str) -> Any:
         from cellzoo.layer import CellRNN
 
         return CellRNN
+    if name == "draw":
+        return import_module("cellzoo.draw")
     raise AttributeError(f"module 'cellzoo' has no attribute {name!r}")

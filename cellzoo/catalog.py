@@ -63,6 +63,11 @@ class CellEntry:
     notes: str = ""
     aliases: tuple[str, ...] = ()
 
+    @property
+    def paper(self) -> str:
+        """Where the cell was first described: `source` up to its first semicolon."""
+        return self.source.partition(";")[0].strip()
+
     @cached_property
     def cell(self) -> Cell:
         """The graph.

@@ -198,6 +198,12 @@ class Cell:
                 total += size if bias and node.bias is not None else 0
         return total
 
+    def _repr_svg_(self) -> str:
+        """The picture of the cell, which notebooks show."""
+        from cellzoo.draw import svg
+
+        return svg(self)
+
     def to_json(self) -> str:
         """Write the cell as JSON text that `from_json` reads."""
         content: dict[str, Any] = {
