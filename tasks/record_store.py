@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cellzoo.atomic import TEMPORARY, output_errors, write_atomically
 from cellzoo.errors import CellzooError, OutputError, RecordError
-from tasks.atomic import TEMPORARY, output_errors, write_atomically
 from tasks.record import NAME_PATTERN, ItemsReference, RunRecord, read_record
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from board_records import record
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellzoo.atomic import write_atomically
 from cellzoo.errors import CellzooError, OutputError, RecordError
-from tasks.atomic import write_atomically
 from tasks.record import RunRecord
 from tasks.record_store import RecordStore, record_stem
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cellzoo.atomic import output_errors
 from cellzoo.errors import CellzooError, OutputError, RunError
-from tasks.atomic import output_errors
 from tasks.record import (
     CellReference,
     DataReference,
@@ -74,7 +74,9 @@ def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) 
         return Failure(job, str(error))
     except (Exception, SystemExit) as error:  # a defect in a task must not end the other runs
         if _is_full(error):
-            return Failure(job, f"{workshop.out}: cannot be written: {error}", stops_all=True)
+            place = getattr(error, "filename", None) or workshop.out
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            return Failure(job, f"{place}: cannot be written: {reason}", stops_all=True)
         log = _write_log(workshop.work(job.key))
         first = (str(error).strip() or "no message").splitlines()[0]
         return Failure(job, f"{type(error).__name__}: {first:.300}", log)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from cellzoo.atomic import output_errors, write_atomically
 from cellzoo.errors import OutputError
-from tasks.atomic import output_errors, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
