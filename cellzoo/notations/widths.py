@@ -1,0 +1,43 @@
+"""The widths of states, where a notation does not write them down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
+from cellzoo.ops import LINEAR, RECAST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def state_widths(
+    nodes: Iterable[Node], after: Mapping[str, str], declared: Mapping[str, str]
+) -> dict[str, str]:
+    """Infer the width of each state from what it takes, over any delays; `hidden` where nothing says.
+
+    Args:
+        nodes: In topological order.
+        after: State -> the value that it takes.
+        declared: Widths that are known.
+
+    Returns:
+        State -> `input`, `hidden`, or a number of units, which no state may have.
+    """
+    nodes = tuple(nodes)
+    widths: dict[str, str | None] = {state: declared.get(state) for state in after}
+    for _ in after:
+        values: dict[str, str | None] = {INPUT: INPUT_WIDTH, **widths}
+        for node in nodes:
+            if node.op == LINEAR or not node.inputs:
+                values[node.name] = node.width
+            elif node.op == RECAST:
+                values[node.name] = _OTHER_WIDTH.get(values[node.inputs[0]])
+            else:
+                found = (values[source] for source in node.inputs)
+                values[node.name] = next((width for width in found if width), None)
+        widths = {state: values[source] for state, source in after.items()}
+    return {state: width or HIDDEN_WIDTH for state, width in widths.items()}
+
+
+_OTHER_WIDTH: dict[str | None, str] = {INPUT_WIDTH: HIDDEN_WIDTH, HIDDEN_WIDTH: INPUT_WIDTH}
