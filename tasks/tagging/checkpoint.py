@@ -1,13 +1,7 @@
-"""What a training run keeps on disk to go on exactly where it was killed.
-
-A checkpoint is `checkpoint.json` and the safetensors files it names, with their digests. The JSON file is
-written last and atomically, so it always names complete files; the files of the epoch before are removed
-after that.
-"""
+"""The state of a tagger's training between two epochs, in one file that is replaced as a whole."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from dataclasses import dataclass
@@ -15,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from cellzoo.errors import CellzooError
+from cellzoo.errors import DataError
+from tasks.language_modeling.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +20,6 @@ if TYPE_CHECKING:
     from tasks.task import Json
 
 _VERSION = 1
-_INDEX = "checkpoint.json"
-
-
-class CheckpointError(CellzooError):
-    """A checkpoint that is damaged, or of another run."""
 
 
 @dataclass(frozen=True)
@@ -39,103 +27,57 @@ class Checkpoint:
     """The state after an epoch.
 
     Attributes:
-        epoch: Epochs done.
+        tensors: Group (`model`, `best`, `optimizer`, `random`) -> name -> tensor.
         facts: Everything that is no tensor, as plain JSON.
-        tensors: Model, optimizer and random generators.
-        best: The weights of the best epoch so far.
     """
 
-    epoch: int
+    tensors: Mapping[str, Mapping[str, torch.Tensor]]
     facts: Mapping[str, Any]
-    tensors: Mapping[str, torch.Tensor]
-    best: Mapping[str, torch.Tensor]
 
 
-class CheckpointFolder:
-    """Keeps the newest checkpoint of one run.
+@dataclass(frozen=True)
+class CheckpointFile:
+    """Where one run keeps its newest checkpoint.
 
-    Args:
-        folder: Where; it must exist.
+    Attributes:
+        path: The file.
         identity: What decides the run's result; a checkpoint of another identity is refused.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Json]) -> None:
-        self._folder = folder
-        self._identity = json.loads(json.dumps(dict(identity)))
-        self._best: dict[str, str] = {}
+    path: Path
+    identity: Mapping[str, Json]
 
-    def write(self, checkpoint: Checkpoint, *, best_is_new: bool) -> None:
-        """Replace the checkpoint; the best weights are written only when they are new."""
-        files = {"state": self._write_tensors(f"state-{checkpoint.epoch}", checkpoint.tensors)}
-        if best_is_new:
-            self._best = self._write_tensors(f"best-{checkpoint.epoch}", checkpoint.best)
-        files["best"] = self._best
-        content = {
-            "checkpoint_version": _VERSION,
-            "identity": self._identity,
-            "epoch": checkpoint.epoch,
-            "files": files,
-            "facts": dict(checkpoint.facts),
-        }
-        index = self._folder / _INDEX
-        unfinished = index.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-        unfinished.replace(index)
-        kept = {entry["name"] for entry in files.values()}
-        for path in self._folder.glob("*.safetensors"):
-            if path.name not in kept:
-                path.unlink()
-
-    def read(self) -> Checkpoint | None:
-        """Return the newest checkpoint, or None where there is none.
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint.
 
         Raises:
-            CheckpointError: It is damaged, or belongs to another run or version.
+            OutputError: The file cannot be written.
         """
-        index = self._folder / _INDEX
-        if not index.exists():
+        tensors = {
+            f"{group}/{name}": tensor
+            for group, members in checkpoint.tensors.items()
+            for name, tensor in members.items()
+        }
+        content = {"version": _VERSION, "identity": dict(self.identity), "facts": dict(checkpoint.facts)}
+        write_tensors(self.path, tensors, content)
+
+    def read(self) -> Checkpoint | None:
+        """Return the checkpoint, or None where there is none.
+
+        Raises:
+            DataError: It is damaged, or belongs to another run or version.
+        """
+        if not self.path.exists():
             return None
-        try:
-            content = json.loads(index.read_text(encoding="utf-8"))
-            version, identity = content["checkpoint_version"], content["identity"]
-            if version != _VERSION or identity != self._identity:
-                raise CheckpointError(f"{index}: belongs to another run; delete the folder to start afresh")
-            checkpoint = Checkpoint(
-                content["epoch"],
-                content["facts"],
-                self._read_tensors(content["files"]["state"]),
-                self._read_tensors(content["files"]["best"]),
-            )
-            self._best = content["files"]["best"]
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{index}: is damaged ({error}); delete the folder to start afresh"
-            ) from error
-        return checkpoint
-
-    def _write_tensors(self, stem: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
-        path = self._folder / f"{stem}.safetensors"
-        unfinished = path.with_suffix(".unfinished")
-        save_file({name: _plain(tensor) for name, tensor in tensors.items()}, unfinished)
-        digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
-        unfinished.replace(path)
-        return {"name": path.name, "sha256": digest}
-
-    def _read_tensors(self, entry: Mapping[str, str]) -> dict[str, torch.Tensor]:
-        path = self._folder / _checked_name(entry["name"])
-        if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
-            raise ValueError(f"{path.name} has changed")
-        return load_file(path)
-
-
-def _checked_name(name: str) -> str:
-    if "/" in name or "\\" in name or not name.endswith(".safetensors"):
-        raise ValueError(f"{name!r} is no file name of a checkpoint")
-    return name
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().to("cpu", copy=True).contiguous()
+        tensors, content = read_tensors(self.path)
+        identity = json.loads(json.dumps(dict(self.identity)))
+        if content.get("version") != _VERSION or content.get("identity") != identity:
+            raise DataError(f"{self.path}: belongs to another run or another version of cellzoo; delete it")
+        groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "random": {}}
+        for full_name, tensor in tensors.items():
+            group, _, name = full_name.partition("/")
+            groups.setdefault(group, {})[name] = tensor
+        return Checkpoint(groups, content["facts"])
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

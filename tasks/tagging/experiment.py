@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import flair
 import torch
 
-from tasks.tagging.checkpoint import CheckpointFolder
+from tasks.tagging.checkpoint import CheckpointFile
 from tasks.tagging.corpus import LABEL, flair_sentences, type_dictionary
 from tasks.tagging.evaluation import evaluate
 from tasks.tagging.scores import micro
@@ -68,7 +68,7 @@ def run_tagging(
             sentences["train"],
             sentences["dev"],
             settings,
-            CheckpointFolder(context.work, identity),
+            CheckpointFile(context.work / "checkpoint.safetensors", identity),
             context.work,
             lambda fraction, words: context.report(_TRAINING_SHARE * fraction, words),
         )

@@ -47,6 +47,11 @@ class SmallNerSettings(TaggerSettings):
     word_size: int = 48
     word_min_count: int = 2
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("word_size", "word_min_count"):
+            self._require(name, "at least 1", getattr(self, name) >= 1)
+
 
 class SmallNer:
     """NER on a corpus of made-up sentences, with word vectors trained from nothing.

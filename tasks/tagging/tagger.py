@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from flair.data import Sentence
 from flair.embeddings import StackedEmbeddings
+from flair.embeddings.base import load_embeddings
 from flair.models import SequenceTagger
 
+import tasks.tagging.embeddings  # noqa: F401 - registers CharacterFeatures, which saved taggers may hold
 from cellzoo import load
 from cellzoo.cell import Cell
 from cellzoo.errors import CellzooError, unknown
@@ -35,6 +37,7 @@ class CellTagger(SequenceTagger):
     - The direction and all dropouts are saved, so one-directional taggers can be loaded again.
     - `predict` switches dropout off while it predicts.
     - Frozen embeddings stay in evaluation mode while the rest trains.
+    - The order of stacked embeddings is saved, which Flair loses for some classes (`OneHotEmbeddings`).
     - Embeddings that are trained are never left in sentences by `predict`, so that scores on the
       development data are fresh whatever `embeddings_storage_mode` is.
 
@@ -131,17 +134,10 @@ class CellTagger(SequenceTagger):
 
     def _features(self, *, trained: bool) -> Iterator[TokenEmbeddings]:
         """Walk the embeddings whose values change, or do not change, by training."""
-        waiting = [self.embeddings]
-        while waiting:
-            part = waiting.pop()
-            if isinstance(part, StackedEmbeddings):
-                waiting.extend(part.embeddings)
-            else:
-                changes = not part.static_embeddings and any(
-                    weight.requires_grad for weight in part.parameters()
-                )
-                if changes == trained:
-                    yield part
+        for part in _parts(self.embeddings):
+            changes = not part.static_embeddings and any(weight.requires_grad for weight in part.parameters())
+            if changes == trained:
+                yield part
 
     def _get_state_dict(self) -> TaggerState:
         return TaggerState(
@@ -151,14 +147,29 @@ class CellTagger(SequenceTagger):
             rnn_dropout=self.rnn_dropout,
             dropout_x=self.dropout_x,
             dropout_h=self.dropout_h,
+            feature_names=[part.name for part in _parts(self.embeddings)],
         )
 
     @classmethod
     def _init_model_with_state_dict(cls, state: dict[str, Any], **settings: Any) -> CellTagger:
-        if state.get("cell") is not None:
-            state = {**state, "rnn_type": Cell.from_json(state["cell"])}
+        embeddings = load_embeddings(state["embeddings"])
+        # Flair joins the features of a token in the order of their names, and not every class saves its name.
+        for part, name in zip(_parts(embeddings), state["feature_names"], strict=True):
+            part.name = name
+        state = {**state, "embeddings": embeddings}
+        if state["cell"] is not None:
+            state["rnn_type"] = Cell.from_json(state["cell"])
         names = ("bidirectional", "rnn_dropout", "dropout_x", "dropout_h")
         return super()._init_model_with_state_dict(state, **{name: state[name] for name in names}, **settings)
+
+
+def _parts(embeddings: TokenEmbeddings) -> Iterator[TokenEmbeddings]:
+    """Walk stacks of embeddings down to their parts."""
+    if isinstance(embeddings, StackedEmbeddings):
+        for part in embeddings.embeddings:
+            yield from _parts(part)
+    else:
+        yield embeddings
 
 
 def _layer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,10 +20,9 @@ from flair.trainers import ModelTrainer
 from flair.trainers.plugins import TrainerPlugin, TrainingInterrupt
 from flair.training_utils import AnnealOnPlateau
 
-from cellzoo.errors import RunError
+from cellzoo.errors import DataError, RunError
 from tasks.tagging.checkpoint import (
     Checkpoint,
-    CheckpointError,
     optimizer_state,
     random_state,
     restore_optimizer,
@@ -33,13 +32,13 @@ from tasks.tagging.evaluation import evaluate
 from tasks.tagging.scores import micro
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from flair.data import Sentence
     from flair.trainers.plugins import MetricRecord
 
-    from tasks.tagging.checkpoint import CheckpointFolder
+    from tasks.tagging.checkpoint import CheckpointFile
     from tasks.tagging.settings import TaggerSettings
     from tasks.tagging.tagger import CellTagger
     from tasks.task import Json
@@ -56,19 +55,19 @@ class Progress:
         epoch: Epochs done.
         finished: Whether training has ended.
         best_epoch: The epoch with the highest dev F1; the first of them.
-        best_f1: Its dev F1 in percent.
+        best_f1: Its dev F1 in percent; below 0 before the first epoch's.
         seconds_train: Seconds of all training, over all processes that took part.
         seconds_dev: The same for scoring the development data.
         history: One entry an epoch.
     """
 
-    epoch: int
-    finished: bool
-    best_epoch: int
-    best_f1: float
-    seconds_train: float
-    seconds_dev: float
-    history: list[dict[str, Json]]
+    epoch: int = 0
+    finished: bool = False
+    best_epoch: int = 0
+    best_f1: float = -1.0
+    seconds_train: float = 0.0
+    seconds_dev: float = 0.0
+    history: list[dict[str, Json]] = field(default_factory=list)
 
 
 def train(
@@ -76,7 +75,7 @@ def train(
     training: Sequence[Sentence],
     development: Sequence[Sentence],
     settings: TaggerSettings,
-    checkpoints: CheckpointFolder,
+    checkpoint: CheckpointFile,
     folder: Path,
     report: Callable[[float, str], None],
 ) -> Progress:
@@ -87,14 +86,15 @@ def train(
         training: Sentences to train on.
         development: Sentences to choose the epoch by and to anneal the learning rate by.
         settings: How to train.
-        checkpoints: Read before training, written after each epoch.
+        checkpoint: Read before training, written after each epoch.
         folder: For the trainer's own files.
         report: Takes the fraction of the training that is done, and a few words.
 
     Raises:
         RunError: The loss is no longer a finite number.
+        KeyboardInterrupt: The user ended the training; its checkpoint stays.
     """
-    plugin = ResumableTraining(checkpoints, development, settings, report)
+    plugin = ResumableTraining(checkpoint, development, settings, report)
     plugin.find_checkpoint(tagger)
     if not plugin.progress.finished:
         corpus = Corpus(train=FlairDatapointDataset(list(training)), sample_missing_splits=False)
@@ -113,6 +113,8 @@ def train(
             create_file_logs=False,
             create_loss_file=False,
         )
+    if not plugin.progress.finished:
+        raise KeyboardInterrupt  # the trainer took it for the end of training
     plugin.load_best(tagger)
     return plugin.progress
 
@@ -120,39 +122,40 @@ def train(
 class ResumableTraining(TrainerPlugin):
     """Checkpoints, dev scores, annealing and progress of one training run."""
 
+    _schedule: AnnealOnPlateau
+
     def __init__(
         self,
-        checkpoints: CheckpointFolder,
+        checkpoint: CheckpointFile,
         development: Sequence[Sentence],
         settings: TaggerSettings,
         report: Callable[[float, str], None],
     ) -> None:
         super().__init__()
-        self.progress = Progress(0, False, 0, -1.0, 0.0, 0.0, [])
-        self._checkpoints = checkpoints
+        self.progress = Progress()
+        self._file = checkpoint
         self._development = development
         self._settings = settings
         self._report = report
         self._restored: Checkpoint | None = None
         self._best: dict[str, torch.Tensor] = {}
-        self._schedule: AnnealOnPlateau | None = None
         self._train_loss = math.nan
         self._started = 0.0
 
     def find_checkpoint(self, tagger: CellTagger) -> None:
         """Take up the newest checkpoint; one that is of no use is reported and ignored."""
         try:
-            checkpoint = self._checkpoints.read()
+            checkpoint = self._file.read()
             if checkpoint is None:
                 return
             expected = set(trained_weights(tagger))
-            if set(checkpoint.best) != expected or set(_part(checkpoint.tensors, "model")) != expected:
-                raise CheckpointError("the checkpoint holds other weights than the tagger has")
-        except CheckpointError as error:
+            if any(set(checkpoint.tensors[group]) != expected for group in ("model", "best")):
+                raise DataError(f"{self._file.path}: holds other weights than the tagger has; delete it")
+        except DataError as error:
             self._report(0.0, f"warning: {error}; starting afresh")
             return
         self._restored = checkpoint
-        self._best = dict(checkpoint.best)
+        self._best = dict(checkpoint.tensors["best"])
         self.progress = Progress(**checkpoint.facts["progress"])
 
     def load_best(self, tagger: CellTagger) -> None:
@@ -169,10 +172,10 @@ class ResumableTraining(TrainerPlugin):
         if self._restored is None:
             return
         tensors, facts = self._restored.tensors, self._restored.facts
-        load_weights(self.model, _part(tensors, "model"))
-        restore_optimizer(optimizer, _part(tensors, "optimizer"), facts["optimizer"])
+        load_weights(self.model, tensors["model"])
+        restore_optimizer(optimizer, tensors["optimizer"], facts["optimizer"])
         self._schedule.load_state_dict(facts["schedule"])
-        restore_random(_part(tensors, "random"), facts["random"])
+        restore_random(tensors["random"], facts["random"])
         self._restored = None
 
     @TrainerPlugin.hook
@@ -204,11 +207,9 @@ class ResumableTraining(TrainerPlugin):
         judged = time.perf_counter()
         self._require_finite("dev loss", loss)
         f1 = micro(items).f1
-        best_is_new = f1 > self.progress.best_f1
-        if best_is_new:
+        if f1 > self.progress.best_f1:
             self.progress.best_f1, self.progress.best_epoch = f1, epoch
             self._best = {name: tensor.clone() for name, tensor in trained_weights(self.model).items()}
-        assert self._schedule is not None  # noqa: S101
         self._schedule.step(f1, loss)
         exhausted = self._learning_rate() < self._settings.min_learning_rate
         self.progress.epoch = epoch
@@ -226,7 +227,7 @@ class ResumableTraining(TrainerPlugin):
         )
         self.progress.seconds_train += trained - self._started
         self.progress.seconds_dev += judged - trained
-        self._write(best_is_new)
+        self._write()
         if exhausted:
             raise TrainingInterrupt("the learning rate fell below its minimum")
 
@@ -240,31 +241,22 @@ class ResumableTraining(TrainerPlugin):
                 f"lower learning_rate ({self._learning_rate()}) or clip ({self._settings.clip})"
             )
 
-    def _write(self, best_is_new: bool) -> None:
+    def _write(self) -> None:
         optimizer_tensors, optimizer_rest = optimizer_state(self.trainer.optimizer)
         random_tensors, random_rest = random_state()
-        parts = {
+        tensors = {
             "model": trained_weights(self.model),
+            "best": self._best,
             "optimizer": optimizer_tensors,
             "random": random_tensors,
         }
-        assert self._schedule is not None  # noqa: S101
-        schedule = self._schedule.state_dict()
         facts = {
             "progress": vars(self.progress),
             "optimizer": optimizer_rest,
             "random": random_rest,
-            "schedule": {name: schedule[name] for name in _SCHEDULE},
+            "schedule": {name: getattr(self._schedule, name) for name in _SCHEDULE},
         }
-        tensors = {f"{part}/{name}": value for part, group in parts.items() for name, value in group.items()}
-        self._checkpoints.write(
-            Checkpoint(self.progress.epoch, facts, tensors, self._best), best_is_new=best_is_new
-        )
-
-
-def _part(tensors: Any, part: str) -> dict[str, torch.Tensor]:
-    prefix = f"{part}/"
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        self._file.write(Checkpoint(tensors, facts))
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -273,6 +265,6 @@ def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
-def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Put back what `trained_weights` gave."""
     model.load_state_dict({**model.state_dict(), **weights})
