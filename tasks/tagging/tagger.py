@@ -152,7 +152,7 @@ class CellTagger(SequenceTagger):
 
     @classmethod
     def _init_model_with_state_dict(cls, state: dict[str, Any], **settings: Any) -> CellTagger:
-        embeddings = load_embeddings(state["embeddings"])
+        embeddings: Any = load_embeddings(state["embeddings"])
         # Flair joins the features of a token in the order of their names, and not every class saves its name.
         for part, name in zip(_parts(embeddings), state["feature_names"], strict=True):
             part.name = name
