@@ -208,3 +208,18 @@ def test_whatever_decides_the_number_decides_the_key(data, monkeypatch):
 def test_an_unknown_task_in_a_suite_is_told_before_anything_else():
     with pytest.raises(UnknownNameError, match="unknown suite or task 'fake'"):
         find_suite("fake")
+
+
+def test_a_graph_written_down_in_another_order_runs_as_the_same_cell(tmp_path):
+    """Otherwise one key would stand for two numbers: weights are drawn in the order of the graph's nodes."""
+    turned = tmp_path / "turned.toml"
+    turned.write_text(
+        'name = "turned"\nnotation = "equations"\ngenotype = """\n'
+        "o = sigmoid(linear(h, x))\ng = tanh(linear(x, h))\nf = sigmoid(linear(x, h))\n"
+        "i = sigmoid(linear(h, x))\nc' = g * i + c * f\nh' = tanh(c') * o\n\"\"\"\n",
+        encoding="utf-8",
+    )
+    (first,) = make_plan(ONE, ["lstm"], [0]).jobs
+    (second,) = make_plan(ONE, [turned], [0]).jobs
+    assert first.key == second.key
+    assert first.subject.cell == second.subject.cell

@@ -185,3 +185,19 @@ def test_being_stopped_says_how_to_go_on():
     assert output.getvalue().splitlines()[-1] == (
         "stopped with 0 of 1 run over. What is written is kept; the same command goes on from there."
     )
+
+
+def test_a_run_that_is_quiet_for_a_minute_says_how_far_it_is(clock):
+    out = io.StringIO()
+    one = job("a", "x")
+    lines = Lines(Console(file=out, width=200), clock)
+    lines.begin([one], 0, 1)
+    lines.started(one)
+    clock.now += 59
+    lines.progressed(one, 0.1, "epoch 1/10")
+    assert "running" not in out.getvalue()
+    clock.now += 1
+    lines.progressed(one, 0.2, "epoch 2/10")
+    clock.now += 1
+    lines.progressed(one, 0.21, "epoch 2/10")
+    assert out.getvalue().count("running   a x seed 0: 20%, epoch 2/10  (0/1") == 1

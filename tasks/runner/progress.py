@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -15,6 +16,8 @@ from tasks.runner.estimate import Estimate
 from tasks.runner.events import describe_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
     from tasks.record import RunRecord
@@ -22,17 +25,21 @@ if TYPE_CHECKING:
     from tasks.runner.plan import Job
 
 _BAR = 24
+_QUIET = 60.0
 
 
 class Lines:
-    """A line for each run that starts or ends.
+    """A line for each run that starts or ends, and one when nothing was written for a minute.
 
     Args:
         console: Where to write.
+        clock: Seconds, for tests.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
+        self._written = clock()
         self._total = 0
         self._over = 0
         self._estimate = Estimate((), 1)
@@ -51,8 +58,10 @@ class Lines:
         self._write(f"started   {job.label}")
 
     def progressed(self, job: Job, fraction: float, words: str) -> None:
-        """Keep it for the time left."""
+        """Keep it for the time left, and say it if it has been quiet for long."""
         self._estimate.progressed(job, fraction, words)
+        if self._clock() - self._written >= _QUIET:
+            self._write(f"running   {job.label}: {fraction:.0%}, {words}  ({self._standing()})")
 
     def finished(self, job: Job, record: RunRecord) -> None:
         """Say what came out."""
@@ -84,6 +93,7 @@ class Lines:
         return f"{self._over}/{self._total}" + (f", {_duration(left)} left" if left is not None else "")
 
     def _write(self, line: str, style: str = "") -> None:
+        self._written = self._clock()
         self._console.print(Text(line, style=style), soft_wrap=True, highlight=False)
 
 
@@ -109,7 +119,7 @@ class Bars(Lines):
 
     def progressed(self, job: Job, fraction: float, words: str) -> None:
         """Move its bar."""
-        super().progressed(job, fraction, words)
+        self._estimate.progressed(job, fraction, words)
         self._live.refresh()
 
     def tick(self) -> None:

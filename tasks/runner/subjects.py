@@ -17,6 +17,9 @@ _GLOB = "*?["
 def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]]:
     """Look up cells by name, glob or path.
 
+    The subjects hold the canonical form of each graph. A record's key has the graph's hash, so two files that
+    write one graph down in different orders must draw the same weights and add in the same order.
+
     Returns:
         The subjects, each graph once, and a note for each graph that was named twice.
 
@@ -25,6 +28,7 @@ def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]
         CellzooError: Two different cells of one name, or a cell file that is invalid.
     """
     import cellzoo
+    from cellzoo.canonical import canonical_form
 
     subjects: dict[str, Subject] = {}
     by_name: dict[str, str] = {}
@@ -38,7 +42,8 @@ def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]
                 f"{entry.origin}); rename one of them"
             )
         first = subjects.setdefault(
-            digest, Subject(entry.name, entry.cell, entry.origin, entry.notation, entry.genotype)
+            digest,
+            Subject(entry.name, canonical_form(entry.cell), entry.origin, entry.notation, entry.genotype),
         )
         if first.name != entry.name:
             notes.append(f"{entry.name} is the same graph as {first.name}: run once, as {first.name}")
