@@ -1,26 +1,42 @@
-"""`cellzoo show`: one cell in full."""
+"""`cellzoo show`: one cell in full, or its picture, equations, diagram or graph alone."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from argparse import ArgumentTypeError
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.catalog import CellEntry, entry
+from cellzoo.catalog import CellEntry, entry, same_graph
 from cellzoo.command import Command
-from cellzoo.ops import LINEAR
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
-    from cellzoo.cell import Cell
+STANDARD_OUTPUT = "-"
+_INDENT = 13
+_MIN_WIDTH = 40
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a cell's name, or a cell file (.toml)")
     parser.add_argument("--input-size", type=_size, default=256, metavar="E", help="for the counts (256)")
     parser.add_argument("--hidden-size", type=_size, default=256, metavar="H", help="for the counts (256)")
-    parser.add_argument("--json", action="store_true", help="print the graph as JSON and nothing else")
+    parser.add_argument(
+        "--level",
+        choices=("overview", "full"),
+        default="overview",
+        help="of pictures and diagrams: what people read as one thing as one box, or each node (overview)",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--svg", metavar="FILE", help="write the picture to a file; - is standard output")
+    instead.add_argument("--equations", action="store_true", help="print the equations and nothing else")
+    instead.add_argument("--latex", action="store_true", help="print the equations in LaTeX (amsmath)")
+    instead.add_argument("--mermaid", action="store_true", help="print a Mermaid flowchart, for Markdown")
+    instead.add_argument("--json", action="store_true", help="print the graph as JSON and nothing else")
 
 
 def _size(text: str) -> int:
@@ -30,62 +46,95 @@ def _size(text: str) -> int:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    from cellzoo import draw
+
     found = entry(options.name)
-    if options.json:
-        sys.stdout.write(found.cell.to_json() + "\n")
-        return 0
-    sizes = {"input_size": options.input_size, "hidden_size": options.hidden_size}
-    at = f"at E {options.input_size}, H {options.hidden_size}"
-    lines = [
-        f"{found.name}  ({found.origin})",
-        *_provenance(found),
-        f"states      {', '.join(state.name for state in found.cell.states)}",
-        f"parameters  {found.cell.num_parameters(**sizes):,}   {at}",
-        f"FLOPs       {found.cell.flops(**sizes):,} a token",
-        f"hash        {found.cell.hash}",
-        "",
-        *_steps(found.cell),
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    cell = found.cell
+    if options.svg is not None:
+        _write_picture(draw.svg(cell, options.level), options.svg)
+    elif options.equations:
+        sys.stdout.write(draw.equations(cell))
+    elif options.latex:
+        sys.stdout.write(draw.latex(cell))
+    elif options.mermaid:
+        sys.stdout.write(draw.mermaid(cell, options.level))
+    elif options.json:
+        sys.stdout.write(cell.to_json() + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _lines(found, options.input_size, options.hidden_size))
     return 0
 
 
-def _provenance(found: CellEntry) -> list[str]:
-    fields = {
-        "notation": found.notation,
-        "genotype": found.genotype.strip().replace("\n", "\n            "),
-        "source": found.source,
-        "searched on": found.searched_on,
-        "licence": found.licence,
-        "confidence": found.confidence,
-        "notes": found.notes,
-    }
-    lines = [f"{title:<11} {value}" for title, value in fields.items() if value]
-    for row in found.published:
-        numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key != "by")
-        lines.append(f"published   {numbers} ({row.get('by', 'no source given')})")
-    return lines
+def _write_picture(picture: str, target: str) -> None:
+    from cellzoo.atomic import write_atomically
+
+    if target == STANDARD_OUTPUT:
+        sys.stdout.write(picture)
+        return
+    path = Path(target)
+    write_atomically(path, picture.encode())
+    sys.stdout.write(f"{path}\n")
 
 
-def _steps(cell: Cell) -> list[str]:
-    next_names = {state.next: f"{state.name}'" for state in cell.states}
-    lines = []
-    for node in cell.live_nodes:
-        if node.op == LINEAR:
-            terms = [f"{weight} {source}" for weight, source in zip(node.weights, node.inputs, strict=True)]
-            right = " + ".join(terms + ([node.bias] if node.bias else []))
-        else:
-            right = f"{node.op}({', '.join((*node.inputs, *node.weights))})"
-        name = next_names.get(node.name)
-        lines.append(f"  {node.name} = {right}" + (f"    -> {name}" if name else ""))
-    return lines
+def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]:
+    from cellzoo import draw
+    from cellzoo.draw.counts import parameter_formula
+
+    cell = found.cell
+    yield f"{found.name}  ({found.origin}, {found.notation})"
+    yield ""
+    for title, text in _provenance(found):
+        yield from _field(title, text)
+    for number, row in enumerate(found.published):
+        numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("by", "data"))
+        data = f"{row['data']}: " if "data" in row else ""
+        yield from _field(
+            "" if number else "published", f"{data}{numbers} ({row.get('by', 'no source given')})"
+        )
+    states = ", ".join(state.name for state in cell.states)
+    yield from _field("states", f"{len(cell.states)} ({states})")
+    yield from _field("nodes", str(len(cell.live_nodes)))
+    parameters = cell.num_parameters(input_size=input_size, hidden_size=hidden_size)
+    at = f"at E = {input_size:,} inputs and H = {hidden_size:,} units"
+    yield from _field("parameters", f"{parameters:,} = {parameter_formula(cell)} {at}")
+    flops = cell.flops(input_size=input_size, hidden_size=hidden_size)
+    yield from _field("FLOPs", f"{flops:,} a token")
+    yield from _field("hash", cell.hash)
+    yield ""
+    yield "equations"
+    yield from (f"  {line}" for line in draw.equations(cell).splitlines())
+    yield ""
+    yield "genotype"
+    yield from (f"  {line}" for line in found.genotype.strip().splitlines())
+    yield ""
+    yield f"picture: cellzoo show {found.name} --svg {found.name}.svg"
+
+
+def _provenance(found: CellEntry) -> Iterator[tuple[str, str]]:
+    yield "also called", ", ".join(found.aliases)
+    yield "source", found.source
+    yield "searched on", found.searched_on
+    yield "licence", found.licence
+    yield "confidence", found.confidence
+    yield "notes", found.notes
+    yield "same graph", ", ".join(name for name in same_graph(found.cell) if name != found.name)
+
+
+def _field(title: str, text: str) -> list[str]:
+    """A titled text, wrapped to the terminal."""
+    if not text:
+        return []
+    width = max(_MIN_WIDTH, shutil.get_terminal_size().columns) - _INDENT
+    first, *others = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{title:<{_INDENT}}{first}", *(" " * _INDENT + line for line in others)]
 
 
 COMMAND = Command(
     name="show",
-    summary="show one cell: where it comes from, its equations, its counts",
-    description="Show a cell's provenance, published numbers, counts and steps.",
-    examples="  cellzoo show darts-v2\n  cellzoo show random-darts-7\n"
+    summary="show one cell: where it comes from, its equations, its counts, its picture",
+    description="Show a cell's provenance, published numbers, counts and equations, or draw it.",
+    examples="  cellzoo show darts-v2\n  cellzoo show darts-v2 --svg darts-v2.svg\n"
+    "  cellzoo show lstm --equations\n  cellzoo show random-darts-7 --mermaid --level full\n"
     "  cellzoo show found.toml --hidden-size 850",
     configure=_configure,
     execute=_execute,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cellzoo.draw.equations import equations, latex
+from cellzoo.draw.equations import equations, latex, symbols
 from cellzoo.draw.figure import LEVELS
 from cellzoo.draw.flowchart import mermaid
 from cellzoo.draw.picture import svg
 
-__all__ = ["LEVELS", "equations", "latex", "mermaid", "svg"]
+__all__ = ["LEVELS", "equations", "latex", "mermaid", "svg", "symbols"]

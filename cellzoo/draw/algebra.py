@@ -15,7 +15,7 @@ from cellzoo.draw.names import display_names, is_auxiliary
 from cellzoo.ops import LINEAR, SCALAR, VECTOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cellzoo.cell import Cell, Node
 
@@ -78,9 +78,23 @@ class Line:
     node: str = ""
 
 
-def lines(cell: Cell, spelling: Spelling) -> list[Line]:
-    """Write a cell as equations, in an order in which they can be worked out."""
-    return list(_Writer(cell, spelling).lines())
+@dataclass(frozen=True)
+class Written:
+    """A cell as equations.
+
+    Attributes:
+        lines: In an order in which they can be worked out.
+        symbols: Name of a weight of the cell -> how the equations write it.
+    """
+
+    lines: tuple[Line, ...]
+    symbols: Mapping[str, str]
+
+
+def write(cell: Cell, spelling: Spelling) -> Written:
+    """Write a cell as equations."""
+    writer = _Writer(cell, spelling)
+    return Written(tuple(writer.lines()), writer.symbols)
 
 
 class _Writer:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.draw.algebra import MATRIX, PRODUCT, Line, Piece, lines
+from cellzoo.draw.algebra import MATRIX, PRODUCT, Line, Piece, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +20,23 @@ def equations(cell: Cell) -> str:
     """Write a cell as text, one equation a line: `i = sigmoid(W_i x + U_i h + b_i)`.
 
     `W_i x` is a product with a matrix, `*` works on each element, `h` is the state before the step and `h'`
-    after it. Equal symbols are one weight.
+    after it. Equal symbols are one weight; `symbols` says which.
     """
     return "".join(f"{line.left} = {line.right}\n" for line in text_lines(cell))
 
 
-def text_lines(cell: Cell) -> list[Line]:
+def text_lines(cell: Cell) -> tuple[Line, ...]:
     """The equations in plain text."""
-    return lines(cell, _Text())
+    return write(cell, _Text()).lines
+
+
+def symbols(cell: Cell) -> dict[str, str]:
+    """Which weight each symbol of `equations` stands for.
+
+    Returns:
+        Symbol -> name of the weight, as in `Cell.parameter_shapes`.
+    """
+    return {symbol: weight for weight, symbol in write(cell, _Text()).symbols.items()}
 
 
 def latex(cell: Cell) -> str:
@@ -37,7 +46,7 @@ def latex(cell: Cell) -> str:
     amsmath.
     """
     spelling = _Latex(frozenset(state.name for state in cell.states))
-    rows = [f"{spelling.value(line.left)} &= {line.right}" for line in lines(cell, spelling)]
+    rows = [f"{spelling.value(line.left)} &= {line.right}" for line in write(cell, spelling).lines]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n"
 
 

@@ -31,19 +31,20 @@ MIN_WIDTH = 460.0
 TITLE, TITLE_LIMIT = 17, 64
 
 
-def svg(cell: Cell, level: str = "overview", *, styled: bool = True) -> str:
+def svg(cell: Cell, level: str = "overview", *, is_part: bool = False) -> str:
     """Draw a cell as an SVG document. The same cell gives the same text, on every machine.
 
     Args:
         cell: Any cell.
         level: `overview` draws what people read as one thing as one box; `full` draws each node.
-        styled: Whether the style sheet is inside; a page of many pictures has it once.
+        is_part: Whether it will stand in a page that has `cellzoo.draw.style.style` and the cell's name; the
+            picture then has neither.
 
     Raises:
         UnknownNameError: No such level.
     """
     drawn = figure(cell, level)
-    return printable(tostring(_Picture(drawn).draw(styled=styled), encoding="unicode")) + "\n"
+    return printable(tostring(_Picture(drawn).draw(is_part=is_part), encoding="unicode")) + "\n"
 
 
 class _Picture:
@@ -67,7 +68,7 @@ class _Picture:
             tuple((self.index[edge.source], self.index[edge.target]) for edge in self.figure.edges),
         )
 
-    def draw(self, *, styled: bool) -> Element:
+    def draw(self, *, is_part: bool) -> Element:
         name = shortened(self.figure.cell.name or "cell", TITLE_LIMIT)
         summary = self._summary()
         lanes = max(loop.lane for loop in self.loops)
@@ -81,12 +82,13 @@ class _Picture:
         left = (width - self.layout.size[0]) / 2
         root = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "class": ROOT, "role": "img"})
         root.set("aria-label", f"The recurrent cell {name}")
-        if styled:
+        if not is_part:
             SubElement(root, "style").text = style()
         ground = SubElement(root, "rect", {"class": "ground", "rx": "8"})
-        text(root, MARGIN, 28, name, "title")
-        text(root, MARGIN, 47, summary, "note")
-        top = TITLE_HEIGHT + room(self.loops, above=True)
+        if not is_part:
+            text(root, MARGIN, 28, name, "title")
+            text(root, MARGIN, 47, summary, "note")
+        top = (MARGIN / 2 if is_part else TITLE_HEIGHT) + room(self.loops, above=True)
         bottom = top + self.layout.size[1] + room(self.loops, above=False)
         graph = SubElement(root, "g", {"transform": f"translate({number(left)} {number(top)})"})
         for loop in self.loops:
