@@ -94,16 +94,14 @@ class AWDLanguageModel(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew: embedding uniform in ±0.1, decoder bias zero, cells in ±1/sqrt(hidden size)."""
+        """Draw all weights anew: embedding in ±0.1, decoder bias zero, cells in ±1/sqrt(hidden size)."""
         with torch.no_grad():
             self.embedding.uniform_(-EMBEDDING_RANGE, EMBEDDING_RANGE, generator=generator)
             self.decoder_bias.zero_()
         for layer in self.layers:
             cast("CellRNN", layer).reset_parameters(generator)
 
-    def forward(
-        self, tokens: Tensor, hidden: Sequence[Tensor | tuple[Tensor, ...]] | None = None
-    ) -> AWDOutput:
+    def forward(self, tokens: Tensor, hidden: Sequence[Tensor | tuple[Tensor, ...]] | None = None) -> AWDOutput:
         """Score the word after each word of a segment.
 
         Args:
@@ -134,10 +132,12 @@ class AWDLanguageModel(nn.Module):
 
 def _recurrent_weights(cell: Cell) -> tuple[str, ...]:
     """Names, in a `CellRNN` of one layer, of the matrices that do not read x."""
-    found = {
-        weight: source
+    uses = [
+        (weight, source == INPUT)
         for node in cell.live_nodes
         if node.op == LINEAR
         for weight, source in zip(node.weights, node.inputs, strict=True)
-    }
-    return tuple(f"directions.0.weights.{weight}" for weight, source in found.items() if source != INPUT)
+    ]
+    on_x = {weight for weight, reads_x in uses if reads_x}
+    names = dict.fromkeys(weight for weight, _ in uses if weight not in on_x)
+    return tuple(f"directions.0.weights.{name}" for name in names)
