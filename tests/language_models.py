@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 TINY = LanguageModelSettings(
     hidden_size=6,
-    dropout=0.2,
-    dropout_e=0.1,
-    dropout_i=0.2,
-    dropout_x=0.2,
-    dropout_h=0.2,
     epochs=3,
     batch_size=4,
     bptt=10,

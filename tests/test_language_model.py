@@ -108,10 +108,16 @@ def test_embedding_dropout_drops_whole_words_wherever_they_occur() -> None:
     assert torch.equal(embed(tokens, weight, 0.4, training=False), weight[tokens])
 
 
-def test_dropout_is_off_in_evaluation_and_on_in_training() -> None:
-    model = small_model(dropout=0.5, dropout_e=0.5, dropout_i=0.5, dropout_x=0.5, dropout_h=0.5)
+@pytest.mark.parametrize("name", ["dropout", "dropout_e", "dropout_i", "dropout_x", "dropout_h"])
+def test_each_dropout_works_in_training_alone(name: str) -> None:
+    model, plain = small_model(**{name: 0.5}), small_model()
     tokens = random_words(10, 11).view(5, 2)
-    assert not torch.equal(model(tokens).logits, model(tokens).logits)
+    torch.manual_seed(0)
+    first = model(tokens)
+    assert not torch.equal(first.logits, model(tokens).logits)
+    assert torch.equal(plain(tokens).logits, plain(tokens).logits)
     model.eval()
-    plain = small_model().eval()
     assert torch.equal(model(tokens).logits, plain(tokens).logits)
+    before_the_cell = name != "dropout"
+    assert torch.equal(first.raw, first.dropped) == before_the_cell
+    assert torch.equal(first.raw, plain(tokens).raw) != before_the_cell

@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from cellzoo.errors import DataError
 from cellzoo.atomic import output_errors, write_atomically
+from cellzoo.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

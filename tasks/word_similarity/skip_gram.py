@@ -26,7 +26,7 @@ def skip_gram(
 ) -> NDArray[np.float32]:
     """Train word vectors (Mikolov et al., arXiv 1310.4546) with one thread, so that the seed decides all.
 
-    Words outside the vocabulary are taken out before contexts are formed, as word2vec does with rare words.
+    gensim takes words outside the vocabulary out before it forms contexts, as word2vec does with rare words.
 
     Args:
         documents: Training text.
@@ -42,9 +42,7 @@ def skip_gram(
     """
     from gensim.models import Word2Vec
 
-    known = set(words)
-    text = [[word for word in document if word in known] for document in documents]
-    counts = Counter(word for document in text for word in document)
+    counts = Counter(word for document in documents for word in document)
     model = Word2Vec(
         vector_size=size,
         window=window,
@@ -56,6 +54,6 @@ def skip_gram(
         epochs=epochs,
         sorted_vocab=0,
     )
-    model.build_vocab_from_freq({word: counts[word] for word in words}, corpus_count=len(text))
-    model.train(text, total_examples=len(text), epochs=epochs)
+    model.build_vocab_from_freq({word: counts[word] for word in words}, corpus_count=len(documents))
+    model.train(documents, total_examples=len(documents), epochs=epochs)
     return model.wv[list(words)]
