@@ -101,6 +101,12 @@ def test_the_known_cells_have_as_many_nodes_as_the_paper_gives_them():
     assert len(fenas.read_architecture(cellzoo.entry("fenas-gru").genotype).genes) == 8
 
 
+@pytest.mark.parametrize("name", ["fenas-lstm", "fenas-gru"])
+def test_the_known_cells_are_written_and_read_as_themselves(name):
+    cell = cellzoo.load(name)
+    assert fenas.parse(fenas.write(cell)).hash == cell.hash
+
+
 def test_there_are_fourteen_functions():
     assert len(fenas.FUNCTIONS) == len(set(fenas.FUNCTIONS)) == 14
 

@@ -334,6 +334,12 @@ def test_what_no_recipe_can_say_is_refused(equations, why):
         nas_bench_nlp.write(cell)
 
 
+@pytest.mark.parametrize("name", cellzoo.list_cells("nbnlp-*"))
+def test_the_zoos_recipes_are_written_and_read_as_themselves(name):
+    cell = cellzoo.load(name)
+    assert nas_bench_nlp.parse(nas_bench_nlp.write(cell)).hash == cell.hash
+
+
 def published_runs() -> list[dict]:
     path = (
         data_folder("nas-bench-nlp/train_logs_wikitext-2.zip") / "nas-bench-nlp" / "train_logs_wikitext-2.zip"
