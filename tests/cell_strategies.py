@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
 from cellzoo.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
+from cellzoo.testing import disguised
 
 if TYPE_CHECKING:
     import random
@@ -68,36 +69,4 @@ def cells(draw, max_nodes=9):
 
 def disguise(cell: Cell, generator: random.Random) -> Cell:
     """Rename everything, list independent nodes in another order, and turn commutative inputs round."""
-    pool = [f"v{index}" for index in range(len(cell.nodes) + len(cell.states))]
-    generator.shuffle(pool)
-    names = {INPUT: INPUT}
-    for value in (*cell.states, *cell.nodes):
-        names[value.name] = pool.pop()
-    weights: dict[str, str] = {}
-    for node in cell.nodes:
-        for weight in (*node.weights, *([node.bias] if node.bias else [])):
-            weights.setdefault(weight, f"p{generator.randrange(10**9)}_{len(weights)}")
-    waiting = list(cell.nodes)
-    done = {INPUT, *(state.name for state in cell.states)}
-    nodes = []
-    while waiting:
-        node = generator.choice([item for item in waiting if set(item.inputs) <= done])
-        waiting.remove(node)
-        done.add(node.name)
-        order = list(range(len(node.inputs)))
-        if PRIMITIVES[node.op].commutative:
-            generator.shuffle(order)
-        nodes.append(
-            Node(
-                names[node.name],
-                node.op,
-                tuple(names[node.inputs[k]] for k in order),
-                tuple(weights[node.weights[k]] for k in order)
-                if node.op == LINEAR
-                else tuple(weights[weight] for weight in node.weights),
-                weights[node.bias] if node.bias else None,
-                node.width,
-            )
-        )
-    states = tuple(State(names[state.name], names[state.next], state.width) for state in cell.states)
-    return Cell(states, tuple(nodes), names[cell.output])
+    return disguised(cell, generator)[0]

@@ -1,0 +1,81 @@
+"""Variational masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH, Cell
+from cellzoo.ops import LINEAR
+from cellzoo.testing.subject import (
+    assert_all_close,
+    assert_close,
+    build,
+    give,
+    label,
+    listed,
+    needed_layout,
+    random,
+)
+
+if TYPE_CHECKING:
+    from cellzoo.layer import CellRNN
+    from cellzoo.testing import Layer
+
+
+def check_masks(cell: Cell, layer: Layer) -> None:
+    """Variational masks act where matrices multiply and nowhere else, once a sequence, in training only."""
+    where = needed_layout(cell)
+    x = random(3, 2, where.input_size, seed=1)
+    plain, _ = build(cell, layer, where)(x)
+    masked_x = build(cell, layer, where, dropout_x=1.0)
+    masked_h = build(cell, layer, where, dropout_h=1.0)
+    for option, rnn, width in (("dropout_x", masked_x, INPUT_WIDTH), ("dropout_h", masked_h, HIDDEN_WIDTH)):
+        assert_close(rnn.eval()(x)[0], plain, f"{label(cell)}: {option} in eval mode: output")
+        # With everything masked, the products that read this width are 0; what is carried stays.
+        output, final = rnn.train()(x)
+        expected, states = _without_products(build(cell, layer, where), cell, width)(x)
+        what = f"{label(cell)}: with {option} 1, against products of 0"
+        assert_close(output, expected, f"{what}: output")
+        assert_all_close(listed(final), listed(states), f"{what}: states")
+    _check_one_mask_a_sequence(cell, build(cell, layer, where, dropout_x=0.5, dropout_h=0.5), where.input_size)
+
+
+def _without_products(rnn: CellRNN, cell: Cell, width: str) -> CellRNN:
+    """Set the matrices to 0 that read values of a width."""
+    reading = {
+        weight
+        for node in cell.live_nodes
+        if node.op == LINEAR
+        for weight, source in zip(node.weights, node.inputs, strict=True)
+        if cell.widths[source] == width
+    }
+    with torch.no_grad():
+        for name, parameter in rnn.named_parameters():
+            if name.rpartition(".")[2] in reading:
+                parameter.zero_()
+    return rnn
+
+
+def _check_one_mask_a_sequence(cell: Cell, rnn: CellRNN, input_size: int) -> None:
+    """One draw serves all steps: going step by step with the same draw gives the same."""
+    x = random(1, 1, input_size, seed=2).expand(3, 16, input_size)
+    kept = torch.get_rng_state()
+    try:
+        torch.manual_seed(3)
+        whole, _ = rnn(x)
+        parts, hx = [], None
+        for step in x:
+            torch.manual_seed(3)
+            output, final = rnn(step.unsqueeze(0), hx)
+            hx = give(listed(final))
+            parts.append(output)
+    finally:
+        torch.set_rng_state(kept)
+    assert_close(
+        torch.cat(parts), whole, f"{label(cell)}: masks differ between the steps of a sequence: output"
+    )
+    multiplies = any(node.op == LINEAR for node in cell.live_nodes)
+    if multiplies and len({tuple(row) for row in whole[-1].tolist()}) == 1:
+        raise AssertionError(f"{label(cell)}: 16 equal sequences got equal masks")

@@ -1,0 +1,74 @@
+"""Every engine against the reference."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.utils.rnn import pack_sequence
+
+from cellzoo.layer import CellRNN
+from cellzoo.runtime import RUNTIMES, resolve
+from cellzoo.testing.subject import (
+    LENGTHS,
+    assert_all_close,
+    build,
+    give,
+    label,
+    largest_layout,
+    listed,
+    random,
+    random_states,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cellzoo.cell import Cell
+    from cellzoo.testing import Layer
+    from cellzoo.testing.subject import Layout
+
+AUTO, REFERENCE = "auto", "reference"
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
+
+
+def check_runtimes(cell: Cell, layer: Layer) -> None:
+    """Every engine gives the reference's outputs, states and gradients, with masks, in both precisions.
+
+    Looks at the engines of `cellzoo.runtime.RUNTIMES` and at the layer as it is built by default.
+    """
+    candidates = {name: partial(layer, runtime=name) for name in RUNTIMES if name not in (AUTO, REFERENCE)}
+    if layer is not CellRNN:
+        candidates["of the layer"] = partial(layer)
+    elif resolve(AUTO) != REFERENCE:
+        candidates[AUTO] = partial(layer, runtime=AUTO)
+    where = largest_layout(cell)
+    for dtype, tolerance in TOLERANCES.items() if candidates else ():
+        expected = _results(cell, partial(CellRNN, runtime=REFERENCE), where, dtype)
+        for name, candidate in candidates.items():
+            found = _results(cell, candidate, where, dtype)
+            for what, tensors in found.items():
+                message = f"{label(cell)}: engine {name} against the reference, {dtype}: {what}"
+                assert_all_close(tensors, expected[what], message, tolerance)
+
+
+def _results(cell: Cell, layer: Layer, where: Layout, dtype: torch.dtype) -> dict[str, list[Tensor]]:
+    """Outputs, final states and gradients on a packed batch, masked with the same draw for every engine."""
+    rnn = build(cell, layer, where, dropout_x=0.3, dropout_h=0.4).to(dtype)
+    parts = [random(length, where.input_size, seed=index).to(dtype) for index, length in enumerate(LENGTHS)]
+    packed = pack_sequence(parts, enforce_sorted=False)
+    packed.data.requires_grad_()
+    states = [state.to(dtype).requires_grad_() for state in random_states(cell, where, len(parts))]
+    kept = torch.get_rng_state()
+    try:
+        torch.manual_seed(9)
+        output, final = rnn(packed, give(states))
+    finally:
+        torch.set_rng_state(kept)
+    values = [output.data, *listed(final)]
+    flat = torch.cat([value.flatten() for value in values])
+    loss = (flat * torch.cos(torch.arange(flat.numel()))).sum()
+    sources = [packed.data, *states, *rnn.parameters()]
+    gradients = torch.autograd.grad(loss, sources, allow_unused=True, materialize_grads=True)
+    return {"outputs and states": [value.detach() for value in values], "gradients": list(gradients)}
