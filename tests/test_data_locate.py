@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import importlib.util
 import subprocess
@@ -159,3 +160,36 @@ def test_pinned_digests_are_those_published_beside_the_files() -> None:
         if isinstance(data_set.source, InFolder):
             for role, path in data_set.source.files.items():
                 assert data_set.sha256[role] == published[path]
+
+
+TAGGED = "Ada\tB-person\nlives\tO\n\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (TAGGED + "alone\n", "wnut17train.conll:4: "),
+        (TAGGED + "Paris\tB-city\n", "wnut17train.conll:4: tag 'B-city' of token 'Paris'"),
+        ("\ufeff" + TAGGED, "wnut17train.conll:1: begins with a byte order mark"),
+        (TAGGED.replace("\n", "\r\n"), "wnut17train.conll:1: holds a carriage return"),
+        ("", "wnut17train.conll: "),
+        (TAGGED, "expected 3,394 sentences"),
+    ],
+)
+def test_a_file_that_is_not_the_known_one_is_told_its_first_fault(tmp_path, content, fault):
+    folder = tmp_path / "wnut17"
+    folder.mkdir()
+    for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
+        (folder / name).write_bytes(content.encode())
+    with pytest.raises(DataError, match="is not the known train file") as caught:
+        find("wnut17", tmp_path)
+    assert f"Its first fault: {folder}" in str(caught.value)
+    assert fault in str(caught.value)
+
+
+def test_a_truncated_archive_is_named(tmp_path):
+    (tmp_path / "glove").mkdir()
+    path = tmp_path / "glove" / "glove.6B.50d.subset.w2v.txt.gz"
+    path.write_bytes(gzip.compress(b"83341 50\n")[:12])
+    with pytest.raises(DataError, match=r"Its first fault: .*is no gzip file of UTF-8 text"):
+        find("glove-6b-50d", tmp_path)

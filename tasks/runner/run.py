@@ -108,7 +108,7 @@ def run_suite(
     With the engine `processes`, a script must call this under `if __name__ == "__main__":`, since worker
     processes import the script.
     """
-    _check_request(engine, workers, threads)
+    _check_request(engine, workers, threads, device)
     begin = time.perf_counter()
     listener = listener or Silent()
     out = Path(out).expanduser()
@@ -158,12 +158,15 @@ def survey_plan(plan: Plan, store: RecordStore) -> Survey:
     return store.survey({job.key: job.stem for job in plan.jobs})
 
 
-def _check_request(engine: str, workers: int | None, threads: int) -> None:
+def _check_request(engine: str, workers: int | None, threads: int, device: str) -> None:
     if engine not in ENGINES:
         raise CellzooError(f"engine {engine!r}: expected {' or '.join(ENGINES)}")
     for name, value in (("workers", workers), ("threads", threads)):
         if value is not None and value < 1:
             raise CellzooError(f"{name} = {value}: expected at least 1")
+    # `auto` and `cpu` cannot be wrong, and looking for a device imports torch.
+    if device not in ("auto", "cpu"):
+        resolve_device(device)
     if os.environ.get(WORKER_VARIABLE):
         raise CellzooError(
             "run_suite was called while a worker process imported your script; "
