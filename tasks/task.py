@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellzoo.cell import Cell
     from tasks.data.found import FoundData
 
-Json: TypeAlias = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
+Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
 
 
 @dataclass(frozen=True)
