@@ -7,12 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.notations.darts import OPERATIONS, Genotype
+from cellzoo.notations import darts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DARTS_STEPS = 8
 MAX_SEED = 2**32 - 1
 
 
@@ -49,11 +48,7 @@ def draw_random_darts(seed: int) -> str:
     This is the space that random search is run in by Li & Talwalkar 2019, "Random Search and
     Reproducibility for NAS", section 4.1.
     """
-    generator = random.Random(seed)  # noqa: S311 - a reproducible draw, no secret
-    edges = tuple(
-        (generator.choice(OPERATIONS), generator.randrange(step)) for step in range(1, DARTS_STEPS + 1)
-    )
-    return str(Genotype(edges, tuple(range(1, DARTS_STEPS + 1))))
+    return darts.sample(random.Random(seed))  # noqa: S311 - a reproducible draw, no secret
 
 
 FAMILIES = (

@@ -1,4 +1,4 @@
-"""Notations: text to Cell, one file a notation."""
+"""Notations: text to Cell to text, one file a notation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.errors import unknown
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from cellzoo.cell import Cell
 
-# Each module has `parse(source, name) -> Cell`.
+# Each module has `parse(source, name) -> Cell` and `write(cell) -> str`.
 _MODULES = {
     "darts": "cellzoo.notations.darts",
+    "egs": "cellzoo.notations.egs",
+    "enas": "cellzoo.notations.enas",
     "equations": "cellzoo.notations.equations",
+    "ess": "cellzoo.notations.ess",
+    "fenas": "cellzoo.notations.fenas",
+    "idarts": "cellzoo.notations.idarts",
+    "nas-bench-nlp": "cellzoo.notations.nas_bench_nlp",
 }
 
 NOTATIONS = tuple(_MODULES)
@@ -23,7 +31,7 @@ def parse(source: Any, notation: str, name: str = "") -> Cell:
     """Read a cell.
 
     Args:
-        source: The text; for `darts` also the genotype as data.
+        source: The text; where the notation says so, also the genotype as data.
         notation: One of `NOTATIONS`.
         name: The name to give the cell.
 
@@ -32,7 +40,26 @@ def parse(source: Any, notation: str, name: str = "") -> Cell:
         NotationError: The source is not in that notation; the message names the token.
         CellError: The source reads as a graph that is no valid cell.
     """
+    cell: Cell = _module(notation).parse(source, name)
+    return cell
+
+
+def write(cell: Cell, notation: str) -> str:
+    """Write a cell as a text that `parse` reads as the same graph.
+
+    Args:
+        cell: The cell, from any notation.
+        notation: One of `NOTATIONS`.
+
+    Raises:
+        UnknownNameError: No such notation.
+        NotationError: The notation cannot say this cell; the message says why.
+    """
+    text: str = _module(notation).write(cell)
+    return text
+
+
+def _module(notation: str) -> ModuleType:
     if notation not in _MODULES:
         raise unknown("notation", notation, _MODULES)
-    cell: Cell = import_module(_MODULES[notation]).parse(source, name)
-    return cell
+    return import_module(_MODULES[notation])

@@ -1,47 +1,81 @@
 """DARTS recurrent genotypes.
 
-Text: `Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))`. Data: a mapping with the same two keys.
+Text: `Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))`. Data: a mapping with the same keys, also as
+JSON.
 
-Semantics (Liu et al. 2019, "DARTS", section 2.1 and appendix; settled by rnn/model.py of quark0/darts):
+Node i applies an operation to one earlier state p (Liu et al. 2019, "DARTS", section 2.1 and appendix; settled
+by rnn/model.py of quark0/darts):
 
     s_0 = h + sigmoid(c_0) * (tanh(u_0) - h),        [c_0, u_0] = W_0 [x, h]
-    s_i = s_p + sigmoid(c_i) * (f_i(u_i) - s_p),     [c_i, u_i] = W_i s_p,   p = predecessor of i
+    s_i = s_p + sigmoid(c_i) * (f_i(u_i) - s_p),     [c_i, u_i] = W_i s_p
     h'  = mean of s_j over j in concat
 
 No biases. Dropout masks act on x, h and s_p where a matrix multiplies them, never on the carried value.
+
+Two parts are optional:
+
+`none='zero'` gives the operation `none` the meaning that it has in the GDAS code (D-X-Y/AutoDL-Projects), where
+f(u) = 0 * u: the node is (1 - sigmoid(c_i)) * s_p, which is not 0, and the half of W_i that makes u has no
+effect and is not there. The default, `none='refuse'`, is quark0's: `none` weakens the other operations in
+a search, and a derived cell that has it is an error.
+
+`highway=False` leaves out the gates, as the equations in the papers do and no code does:
+s_0 = tanh(W_0 [x, h]), s_i = f_i(W_i s_p).
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cellzoo.cell import Cell, Node, State, linear
-from cellzoo.errors import NotationError, unknown
+from cellzoo.notations.literals import Form, write_states
+from cellzoo.notations.steps.checks import checked_concat, checked_edge, checked_recurrent
+from cellzoo.notations.steps.graph import NONE, OPERATIONS, Edge, Steps, to_cell
+from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
 
-OPERATIONS = ("tanh", "relu", "sigmoid", "identity")
-# Of some published cells, but no part of the space that searches and random draws run in.
-MORE_OPERATIONS = ("selu",)
-MAX_TEXT = 20_000
-MAX_STEPS = 100
-_FORM = "Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))"
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from cellzoo.cell import Cell
+
+REFUSE, ZERO = "refuse", "zero"
+FORM = Form(
+    label="DARTS genotype",
+    call="Genotype",
+    example="Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))",
+    required=("recurrent", "concat"),
+    optional={"none": REFUSE, "highway": True},
+)
+SPACE_STEPS = 8
 
 
 @dataclass(frozen=True)
 class Genotype:
-    """A DARTS genotype: node i + 1 applies `recurrent[i][0]` to state `recurrent[i][1]`; state 0 is s_0."""
+    """A DARTS genotype.
 
-    recurrent: tuple[tuple[str, int], ...]
+    Attributes:
+        recurrent: Node i + 1 applies `recurrent[i][0]` to state `recurrent[i][1]`; state 0 is s_0.
+        concat: The states whose mean is the output.
+        none: What the operation `none` means: `refuse` or `zero`.
+        highway: Whether a gate lets part of what a node reads pass.
+    """
+
+    recurrent: tuple[Edge, ...]
     concat: tuple[int, ...]
+    none: str = REFUSE
+    highway: bool = True
 
     def __str__(self) -> str:
         edges = ", ".join(f"({op!r}, {predecessor})" for op, predecessor in self.recurrent)
-        first, last = self.concat[0], self.concat[-1]
-        consecutive = self.concat == tuple(range(first, last + 1))
-        concat = f"range({first}, {last + 1})" if consecutive else str(list(self.concat))
-        return f"Genotype(recurrent=[{edges}], concat={concat})"
+        options = "" if self.none == REFUSE else f", none={self.none!r}"
+        options += "" if self.highway else ", highway=False"
+        return f"Genotype(recurrent=[{edges}], concat={write_states(self.concat)}{options})"
+
+    @property
+    def steps(self) -> Steps:
+        """The genotype as steps of one edge each."""
+        return Steps(tuple((edge,) for edge in self.recurrent), self.concat, highway=self.highway)
 
 
 def parse(source: str | Mapping[str, Any] | Genotype, name: str = "") -> Cell:
@@ -50,7 +84,28 @@ def parse(source: str | Mapping[str, Any] | Genotype, name: str = "") -> Cell:
     Raises:
         NotationError: The text or data is no genotype; the message names the edge and what would be right.
     """
-    return to_cell(read_genotype(source), name)
+    return to_cell(read_genotype(source).steps, name)
+
+
+def write(cell: Cell) -> str:
+    """Write a cell as a genotype.
+
+    Raises:
+        NotationError: The cell is none of this form.
+    """
+    genotype = to_genotype(read_steps(cell, FORM), FORM)
+    confirm(cell, parse(genotype), FORM)
+    return str(genotype)
+
+
+def sample(generator: random.Random, steps: int = SPACE_STEPS) -> str:
+    """Draw a genotype: operation and predecessor of each node are uniform, all nodes are averaged.
+
+    This is the space that random search is run in by Li & Talwalkar 2019, "Random Search and
+    Reproducibility for NAS", section 4.1.
+    """
+    edges = tuple((generator.choice(OPERATIONS), generator.randrange(step)) for step in range(1, steps + 1))
+    return str(Genotype(edges, tuple(range(1, steps + 1))))
 
 
 def read_genotype(source: str | Mapping[str, Any] | Genotype) -> Genotype:
@@ -59,113 +114,46 @@ def read_genotype(source: str | Mapping[str, Any] | Genotype) -> Genotype:
     Raises:
         NotationError: As in `parse`.
     """
-    if isinstance(source, Genotype):
-        return _checked(source.recurrent, source.concat)
-    content = _literal(source) if isinstance(source, str) else source
-    if not isinstance(content, Mapping):
-        raise NotationError(f"DARTS genotype: expected {_FORM}, found {content!r:.80}")
-    missing = {"recurrent", "concat"} - set(content)
-    extra = {str(key) for key in content} - {"recurrent", "concat"}
-    if missing or extra:
-        fault = f"lacks {min(missing)!r}" if missing else f"has an unknown part {min(extra)!r:.80}"
-        raise NotationError(f"DARTS genotype: {fault}; expected {_FORM}")
-    return _checked(content["recurrent"], content["concat"])
+    return checked_genotype(vars(source) if isinstance(source, Genotype) else FORM.read(source), FORM)
 
 
-def to_cell(genotype: Genotype, name: str = "") -> Cell:
-    """Build the graph of a genotype."""
-    nodes: list[Node] = [
-        linear("c0", "x", "h", bias=False),
-        linear("u0", "x", "h", bias=False),
-        Node("gate0", "sigmoid", ("c0",)),
-        Node("cand0", "tanh", ("u0",)),
-        Node("s0", "blend", ("gate0", "cand0", "h")),
-    ]
-    for step, (op, predecessor) in enumerate(genotype.recurrent, start=1):
-        source = f"s{predecessor}"
-        nodes += [
-            linear(f"c{step}", source, bias=False),
-            linear(f"u{step}", source, bias=False),
-            Node(f"gate{step}", "sigmoid", (f"c{step}",)),
-            Node(f"cand{step}", op, (f"u{step}",)),
-            Node(f"s{step}", "blend", (f"gate{step}", f"cand{step}", source)),
-        ]
-    nodes.append(Node("h_next", "mean", tuple(f"s{index}" for index in genotype.concat)))
-    return Cell((State("h", "h_next"),), tuple(nodes), "h_next", name=name)
+def checked_genotype(content: Mapping[str, Any], form: Form) -> Genotype:
+    """Check the parts of a genotype, which may stand in a text of another notation.
 
+    Args:
+        content: The parts `recurrent`, `concat`, `highway`, and `none` where the notation has it.
+        form: The notation.
 
-def _literal(text: str) -> Any:
-    """Read `Genotype(...)`, a dict literal, or JSON, without evaluating anything."""
-    if len(text) > MAX_TEXT:
-        raise NotationError(f"DARTS genotype: {len(text)} characters; at most {MAX_TEXT} are read")
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        return _value(tree)
-    except SyntaxError as error:
-        place = f"line {error.lineno}, column {error.offset}"
-        raise NotationError(f"DARTS genotype: {place}: {error.msg}; expected {_FORM}") from error
-    except (RecursionError, MemoryError, ValueError) as error:
-        raise NotationError(f"DARTS genotype: not readable ({error}); expected {_FORM}") from error
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Constant):
-        return node.value
-    if (
-        isinstance(node, ast.UnaryOp)
-        and isinstance(node.op, ast.USub)
-        and isinstance(node.operand, ast.Constant)
-    ):
-        return f"-{node.operand.value!r}"
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(item) for item in node.elts]
-    if isinstance(node, ast.Dict):
-        keys = [None if key is None else _value(key) for key in node.keys]
-        if not all(isinstance(key, str) for key in keys):
-            raise ValueError("a key is not text")
-        return dict(zip(keys, [_value(item) for item in node.values], strict=True))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id == "range" and not node.keywords and 1 <= len(node.args) <= 2:
-            bounds = [_value(item) for item in node.args]
-            if all(type(bound) is int and 0 <= bound <= MAX_STEPS + 1 for bound in bounds):
-                return list(range(*bounds))
-            raise ValueError(f"range{tuple(bounds)} is out of 0 to {MAX_STEPS + 1}")
-        if node.func.id == "Genotype" and not node.args:
-            return {keyword.arg or "**": _value(keyword.value) for keyword in node.keywords}
-    raise ValueError(f"{ast.unparse(node)[:80]!r} at column {node.col_offset + 1} is no part of a genotype")
-
-
-def _checked(recurrent: Any, concat: Any) -> Genotype:
-    if isinstance(recurrent, str) or not isinstance(recurrent, Sequence) or not recurrent:
-        raise NotationError(
-            f"DARTS genotype: recurrent is {recurrent!r:.80}; expected at least one (op, predecessor)"
-        )
-    if len(recurrent) > MAX_STEPS:
-        raise NotationError(f"DARTS genotype: {len(recurrent)} nodes; at most {MAX_STEPS} are read")
-    edges = [_checked_edge(step, edge) for step, edge in enumerate(recurrent, start=1)]
-    if isinstance(concat, str) or not isinstance(concat, Sequence) or not concat:
-        raise NotationError(f"DARTS genotype: concat is {concat!r:.80}; expected at least one state")
-    for index in concat:
-        if type(index) is not int or not 0 <= index <= len(edges):
-            raise NotationError(
-                f"DARTS genotype: concat names state {index!r:.80}; the states are 0 to {len(edges)}"
+    Raises:
+        NotationError: As in `parse`.
+    """
+    none = form.choice(content, "none", (REFUSE, ZERO)) if "none" in content else REFUSE
+    highway = form.switch(content, "highway")
+    edges = []
+    for step, edge in enumerate(checked_recurrent(form, content["recurrent"]), start=1):
+        op, predecessor = checked_edge(form, step, edge, none=True)
+        if op == NONE and none == REFUSE:
+            hint = f"; the part none={ZERO!r} gives it a meaning" if "none" in form.optional else ""
+            raise form.fault(
+                f"node {step}: 'none' is an operation of the search only, never of a derived cell{hint}"
             )
-    if len(set(concat)) != len(concat):
-        raise NotationError(f"DARTS genotype: concat {list(concat)} names a state twice")
-    return Genotype(tuple(edges), tuple(concat))
+        if op == NONE and not highway:
+            raise form.fault(f"node {step}: 'none' with highway=False is 0 whatever it reads")
+        edges.append((op, predecessor))
+    return Genotype(tuple(edges), checked_concat(form, content["concat"], len(edges)), none, highway)
 
 
-def _checked_edge(step: int, edge: Any) -> tuple[str, int]:
-    where = f"DARTS genotype: node {step}"
-    if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
-        raise NotationError(f"{where}: {edge!r:.80} is no (op, predecessor)")
-    op, predecessor = edge
-    if op == "none":
-        raise NotationError(f"{where}: 'none' is an operation of the search only, never of a derived cell")
-    if not isinstance(op, str) or op not in (*OPERATIONS, *MORE_OPERATIONS):
-        known = (*OPERATIONS, *MORE_OPERATIONS)
-        raise NotationError(f"{where}: {unknown('operation', str(op)[:80], known)}")
-    if type(predecessor) is not int or not 0 <= predecessor < step:
-        allowed = "only 0 exists" if step == 1 else f"0 to {step - 1} exist"
-        raise NotationError(f"{where}: predecessor {predecessor!r:.80} does not exist yet; {allowed}")
-    return op, predecessor
+def to_genotype(steps: Steps, form: Form) -> Genotype:
+    """Turn steps that were read from a cell into a genotype.
+
+    Raises:
+        NotationError: A genotype cannot say them.
+    """
+    for step, edges in enumerate(steps.edges, start=1):
+        if len(edges) != 1:
+            raise cannot_say(form, f"node {step} has {len(edges)} edges; expected one")
+    if steps.start != "tanh":
+        raise cannot_say(form, f"state 0 applies {steps.start!r}; expected 'tanh'")
+    recurrent = tuple(edges[0] for edges in steps.edges)
+    none = ZERO if any(op == NONE for op, _ in recurrent) else REFUSE
+    return Genotype(recurrent, steps.concat, none, steps.highway)

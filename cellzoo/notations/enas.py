@@ -1,0 +1,194 @@
+"""ENAS arcs: a row of numbers, whose meaning depends on the code base that it was published with.
+
+Text: the name of a table and the arc, `enas_lm: 0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2`. Data: a mapping with the keys
+`table` and `arc`. An arc is a pair (predecessor, operation) for each node from 1 on; node 0 reads x and h.
+
+    table         operations 0, 1, 2, 3         output: mean of   code
+    enas_lm       tanh relu sigmoid identity    all nodes         google-research enas_lm, src/fixed_lib.py
+    enas_lm_tpu   tanh relu sigmoid identity    loose ends        google-research enas_lm, src/tpu/fixed_lib.py
+    nao           tanh relu identity sigmoid    all nodes         renqianluo/NAO, NAO/rnn
+    nao-ws        tanh relu sigmoid identity    all nodes         renqianluo/NAO, NAO-WS/rnn
+    melodyguan    tanh relu identity sigmoid    loose ends        melodyguan/enas
+
+Loose ends are the nodes that no other node reads. Node 0 applies tanh, but in a `melodyguan` arc the operation
+that its first number names: `melodyguan: 0 0 0 1 1`. The nodes themselves are those of a DARTS genotype
+(Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing", section 2.1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import unknown
+from cellzoo.notations.literals import MAX_TEXT, Form
+from cellzoo.notations.steps.checks import MAX_STEPS, is_list
+from cellzoo.notations.steps.graph import Edge, Steps, to_cell
+from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping, Sequence
+
+    from cellzoo.cell import Cell
+
+FORM = Form(
+    label="ENAS arc",
+    call="",
+    example="TABLE: 0 2 1 0 ..., with a pair (predecessor, operation) for each node",
+    required=("table", "arc"),
+    optional={},
+)
+SPACE_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a code base reads an arc.
+
+    Attributes:
+        operations: What the numbers 0, 1, 2, 3 stand for.
+        loose_ends: Whether the output is the mean of the loose ends, not of all nodes.
+        has_start: Whether the first number is the operation of node 0.
+    """
+
+    operations: tuple[str, ...]
+    loose_ends: bool = False
+    has_start: bool = False
+
+    @property
+    def legend(self) -> str:
+        """The operations with their numbers."""
+        return ", ".join(f"{number} {op}" for number, op in enumerate(self.operations))
+
+
+_SIGMOID_THIRD = ("tanh", "relu", "sigmoid", "identity")
+_IDENTITY_THIRD = ("tanh", "relu", "identity", "sigmoid")
+# The first that can say a cell is the one that it is written in.
+TABLES = {
+    "enas_lm": Table(_SIGMOID_THIRD),
+    "enas_lm_tpu": Table(_SIGMOID_THIRD, loose_ends=True),
+    "melodyguan": Table(_IDENTITY_THIRD, loose_ends=True, has_start=True),
+    "nao": Table(_IDENTITY_THIRD),
+    "nao-ws": Table(_SIGMOID_THIRD),
+}
+
+
+def parse(source: str | Mapping[str, Any], name: str = "") -> Cell:
+    """Read an arc as a Cell with one state, h.
+
+    Raises:
+        NotationError: The source is no arc; the message names the number and what would be right.
+    """
+    content = _split(source) if isinstance(source, str) else FORM.read(source)
+    return to_cell(_steps(*_checked(content["table"], content["arc"])), name)
+
+
+def write(cell: Cell, table: str | None = None) -> str:
+    """Write a cell as an arc.
+
+    Args:
+        cell: The cell.
+        table: A key of `TABLES`; None for the first that can say the cell.
+
+    Raises:
+        NotationError: No table, or not this one, can say the cell.
+        UnknownNameError: No such table.
+    """
+    if table is not None and table not in TABLES:
+        raise unknown("table", table, TABLES)
+    steps = read_steps(cell, FORM)
+    for number, edges in enumerate(steps.edges, start=1):
+        if len(edges) != 1:
+            raise cannot_say(FORM, f"node {number} has {len(edges)} edges; expected one")
+    recurrent = [edges[0] for edges in steps.edges]
+    for key in TABLES if table is None else (table,):
+        arc = _arc(TABLES[key], steps.start, recurrent)
+        if arc is None or set(_averaged(TABLES[key], recurrent)) != set(steps.concat):
+            continue
+        text = f"{key}: {' '.join(map(str, arc))}"
+        confirm(cell, parse(text), FORM)
+        return text
+    said = f"the table {table!r}" if table else "any table"
+    shown = f"start {steps.start!r} and the mean of {list(steps.concat)}"
+    raise cannot_say(FORM, f"{shown} do not fit {said}")
+
+
+def sample(generator: random.Random, steps: int = SPACE_STEPS, table: str = "enas_lm") -> str:
+    """Draw an arc: every number is uniform."""
+    rule = TABLES[table]
+    arc = [generator.randrange(len(rule.operations))] if rule.has_start else []
+    for step in range(1, steps + 1):
+        arc += [generator.randrange(step), generator.randrange(len(rule.operations))]
+    return f"{table}: {' '.join(map(str, arc))}"
+
+
+def _split(text: str) -> dict[str, Any]:
+    if len(text) > MAX_TEXT:
+        raise FORM.fault(f"{len(text)} characters; at most {MAX_TEXT} are read")
+    table, colon, row = text.partition(":")
+    if not colon:
+        raise FORM.fault(f"found {text!r:.80}; expected {FORM.example}, and TABLE one of {', '.join(TABLES)}")
+    arc: list[Any] = []
+    for position, token in enumerate(re.split(r"[\s,]+", row.strip()), start=1):
+        if not re.fullmatch(r"[0-9]{1,4}", token, re.ASCII):
+            raise FORM.fault(f"number {position} is {token!r:.80}; expected a number such as 0")
+        arc.append(int(token))
+    return {"table": table.strip(), "arc": arc}
+
+
+def _checked(table: Any, arc: Any) -> tuple[Table, str, list[Edge]]:
+    """Return the table, the operation of node 0 and the edges."""
+    if not isinstance(table, str) or table not in TABLES:
+        raise FORM.fault(f"{unknown('table', str(table)[:80], TABLES)}")
+    rule = TABLES[table]
+    if not is_list(arc):
+        raise FORM.fault(f"arc is {arc!r:.80}; expected a list of numbers")
+    pairs = len(arc) - int(rule.has_start)
+    if pairs < 2 or pairs % 2 or pairs > 2 * MAX_STEPS:
+        first = "the operation of node 0, then " if rule.has_start else ""
+        raise FORM.fault(
+            f"{len(arc)} numbers; expected {first}a pair (predecessor, operation) for each of "
+            f"1 to {MAX_STEPS} nodes"
+        )
+    start = _operation(rule, table, arc, 0) if rule.has_start else "tanh"
+    recurrent: list[Edge] = []
+    for position in range(int(rule.has_start), len(arc), 2):
+        predecessor, step = arc[position], len(recurrent) + 1
+        if type(predecessor) is not int or not 0 <= predecessor < step:
+            allowed = "only 0 exists" if step == 1 else f"0 to {step - 1} exist"
+            where = f"number {position + 1}, node {step}"
+            raise FORM.fault(f"{where}: predecessor {predecessor!r:.80} does not exist yet; {allowed}")
+        recurrent.append((_operation(rule, table, arc, position + 1), predecessor))
+    return rule, start, recurrent
+
+
+def _operation(rule: Table, table: str, arc: Sequence[Any], position: int) -> str:
+    number = arc[position]
+    if type(number) is not int or not 0 <= number < len(rule.operations):
+        raise FORM.fault(f"number {position + 1}: operation {number!r:.80}; {table} has {rule.legend}")
+    return rule.operations[number]
+
+
+def _steps(rule: Table, start: str, recurrent: Sequence[Edge]) -> Steps:
+    return Steps(tuple((edge,) for edge in recurrent), _averaged(rule, recurrent), start)
+
+
+def _averaged(rule: Table, recurrent: Sequence[Edge]) -> tuple[int, ...]:
+    """The nodes whose mean is the output."""
+    read = {predecessor for _, predecessor in recurrent} if rule.loose_ends else set()
+    return tuple(step for step in range(1, len(recurrent) + 1) if step not in read)
+
+
+def _arc(rule: Table, start: str, recurrent: Sequence[Edge]) -> list[int] | None:
+    """The numbers that a table has for these nodes; None if it cannot say one of them."""
+    if not rule.has_start and start != "tanh":
+        return None
+    try:
+        arc = [rule.operations.index(start)] if rule.has_start else []
+        for op, predecessor in recurrent:
+            arc += [predecessor, rule.operations.index(op)]
+    except ValueError:
+        return None
+    return arc
