@@ -1,0 +1,135 @@
+"""One step of a Cell as ONNX nodes: each primitive is one or a few operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellzoo.cell import INPUT
+from cellzoo.errors import CellError
+from cellzoo.ops import LEAKY_RELU_SLOPE, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cellzoo.cell import Cell, Node
+    from cellzoo.export.onnx_graph import OnnxGraph
+
+# Operators that say the same as a primitive. A sum or mean of one value is that value.
+_SAME = {
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "relu": "Relu",
+    "selu": "Selu",
+    "add": "Sum",
+    "subtract": "Sub",
+    "multiply": "Mul",
+    "divide": "Div",
+    "minimum": "Min",
+    "mean": "Mean",
+}
+_RENAMING = ("identity", RECAST)
+
+
+class OnnxCell:
+    """The weights of one layer in one direction, and the nodes of a step.
+
+    What depends on the weights alone is computed once, outside of the step: its value has one row, which
+    the operators stretch over the batch.
+
+    Args:
+        cell: The cell.
+        sizes: Value -> number of units.
+        weights: Name in the cell -> tensor; a bias that is absent counts as none.
+        graph: The outermost graph; takes the weights.
+        prefix: Stands before every name.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        sizes: Mapping[str, int],
+        weights: Mapping[str, np.ndarray],
+        graph: OnnxGraph,
+        prefix: str,
+    ) -> None:
+        self.cell = cell
+        self.sizes = sizes
+        self.weights = {
+            name: graph.constant(f"{prefix}weights.{name}", value) for name, value in weights.items()
+        }
+        self.fixed: dict[str, str] = {}
+        for node in cell.live_nodes:
+            if all(source in self.fixed for source in node.inputs):
+                self.fixed[node.name] = self._emit(graph, node, self.fixed, f"{prefix}{node.name}")
+
+    def step(self, graph: OnnxGraph, x: str, states: Sequence[str], prefix: str) -> tuple[str, list[str]]:
+        """Add the nodes of one step.
+
+        Args:
+            graph: Where they go.
+            x: Name of the input, (B, E).
+            states: Names of the states, (B, H) or (B, E).
+            prefix: Stands before every name that is new.
+
+        Returns:
+            Names of the output (B, H) and of the next states.
+        """
+        values = {INPUT: x, **self.fixed}
+        values.update(zip((state.name for state in self.cell.states), states, strict=True))
+        for node in self.cell.live_nodes:
+            if node.name not in self.fixed:
+                values[node.name] = self._emit(graph, node, values, f"{prefix}{node.name}")
+
+        results = [self.cell.output, *(state.next for state in self.cell.states)]
+        for name in self.fixed.keys() & set(results):
+            values[name] = self._stretched(graph, name, x, prefix)
+        output, *after = (values[name] for name in results)
+        return output, after
+
+    def _emit(self, graph: OnnxGraph, node: Node, values: Mapping[str, str], output: str) -> str:
+        if node.op == LINEAR:
+            return self._products(graph, node, values, output)
+        sources = [values[source] for source in node.inputs]
+        if node.op in _RENAMING:
+            return sources[0]
+        if node.op in _SAME:
+            return graph.add(_SAME[node.op], sources, output)
+        if node.op == "leaky_relu":
+            return graph.add("LeakyRelu", sources, output, alpha=LEAKY_RELU_SLOPE)
+        if node.op == "blend":
+            z, a, b = sources
+            distance = graph.add("Sub", [a, b], f"{output}.distance")
+            return graph.add("Add", [b, graph.add("Mul", [z, distance], f"{output}.part")], output)
+        return self._row(graph, node, output)
+
+    def _products(self, graph: OnnxGraph, node: Node, values: Mapping[str, str], output: str) -> str:
+        """W_1 v_1 + b, then W_2 v_2 added to it, and so on: a Gemm each."""
+        total = self.weights.get(node.bias) if node.bias is not None else None
+        # A Gemm stretches what it adds to, not its product: values of one row come first.
+        terms = sorted(zip(node.inputs, node.weights, strict=True), key=lambda term: term[0] not in self.fixed)
+        last = len(terms) - 1
+        for index, (source, weight) in enumerate(terms):
+            inputs = [values[source], self.weights[weight], *([total] if total else [])]
+            total = graph.add("Gemm", inputs, output if index == last else f"{output}.{index}", transB=1)
+        return output
+
+    def _row(self, graph: OnnxGraph, node: Node, output: str) -> str:
+        """A value without inputs, (1, width)."""
+        units = self.sizes[node.name]
+        constant = PRIMITIVES[node.op].constant
+        if constant is not None:
+            return graph.constant(output, np.full((1, units), constant, dtype=np.float32))
+        if node.op == VECTOR:
+            return graph.add("Unsqueeze", [self.weights[node.weights[0]], graph.integers(0)], output)
+        if node.op == SCALAR:
+            return graph.add("Expand", [self.weights[node.weights[0]], graph.integers(1, units)], output)
+        raise CellError(f"node {node.name!r}: the operation {node.op!r} has no form in ONNX")
+
+    def _stretched(self, graph: OnnxGraph, name: str, x: str, prefix: str) -> str:
+        """One row as many times as x has rows."""
+        label = f"{prefix}{name}.rows"
+        rows = graph.add("Shape", [x], f"{label}.count", start=0, end=1)
+        shape = graph.add("Concat", [rows, graph.integers(self.sizes[name])], f"{label}.shape", axis=0)
+        return graph.add("Expand", [self.fixed[name], shape], label)

@@ -1,0 +1,180 @@
+"""The layers and directions of a CellRNN around the step of its cell, as an ONNX graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from onnx import TensorProto, helper
+
+from cellzoo.cell import HIDDEN_WIDTH
+from cellzoo.export.onnx_cell import OnnxCell
+from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph
+from cellzoo.export.onnx_model import ANY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnx import GraphProto, ValueInfoProto
+
+    from cellzoo.layer import CellRNN
+
+_INPUT, _OUTPUT = "input", "output"
+
+
+def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
+    """Build the graph that `cellzoo.export.to_onnx` describes."""
+    graph = OnnxGraph()
+    first = {
+        state.name: [
+            graph.pick(f"{state.name}_0", index, f"states.{index}.{state.name}")
+            for index in range(len(rnn.directions))
+        ]
+        for state in rnn.cell.states
+    }
+    states = [list(values) for values in zip(*first.values(), strict=True)]
+    if steps is None:
+        finals = _one_step(graph, rnn, states)
+    elif steps == ANY:
+        finals = _scan(graph, rnn, states)
+    else:
+        finals = _unrolled(graph, rnn, states, steps)
+    for state, values in zip(rnn.cell.states, zip(*finals, strict=True), strict=True):
+        graph.stack(values, f"{state.name}_n")
+    inputs, outputs = _interface(rnn, steps)
+    return graph.finish(rnn.cell.name or "cell", inputs, outputs)
+
+
+def _one_step(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> list[list[str]]:
+    value, finals = _INPUT, []
+    for index in range(rnn.num_layers):
+        prefix = _label(index)
+        value, final = _cell(graph, rnn, index).step(graph, value, states[index], prefix)
+        finals.append(final)
+    graph.add("Identity", [value], _OUTPUT)
+    return finals
+
+
+def _unrolled(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]], steps: int) -> list[list[str]]:
+    axis = _time_axis(rnn)
+    values = [graph.pick(_INPUT, t, f"{_INPUT}.{t}", axis) for t in range(steps)]
+    finals: list[list[str]] = []
+
+    def run(index: int, *, reverse: bool) -> list[str]:
+        cell = _cell(graph, rnn, index)
+        outputs, current = [""] * steps, list(states[index])
+        for t in range(steps - 1, -1, -1) if reverse else range(steps):
+            outputs[t], current = cell.step(graph, values[t], current, _label(index, f"{t}."))
+        finals.append(current)
+        return outputs
+
+    for layer in range(rnn.num_layers):
+        ways = [run(index, reverse=reverse) for index, reverse in _ways(rnn, layer)]
+        values = [
+            graph.join(parts, f"layer.{layer}.{t}", axis=1) for t, parts in enumerate(zip(*ways, strict=True))
+        ]
+    graph.stack(values, _OUTPUT, axis)
+    return finals
+
+
+def _scan(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> list[list[str]]:
+    value = _INPUT
+    finals: list[list[str]] = []
+    axis = _time_axis(rnn)
+
+    def run(index: int, *, reverse: bool) -> str:
+        prefix = _label(index)
+        final = [f"{prefix}scan.states.{state.name}" for state in rnn.cell.states]
+        output = f"{prefix}scan.output"
+        graph.nodes.append(
+            helper.make_node(
+                "Scan",
+                [*states[index], value],
+                [*final, output],
+                name=f"{prefix}scan",
+                body=_body(graph, rnn, index),
+                num_scan_inputs=1,
+                scan_input_axes=[axis],
+                scan_output_axes=[axis],
+                scan_input_directions=[int(reverse)],
+                scan_output_directions=[int(reverse)],
+            )
+        )
+        finals.append(final)
+        return output
+
+    for layer in range(rnn.num_layers):
+        ways = [run(index, reverse=reverse) for index, reverse in _ways(rnn, layer)]
+        value = graph.join(ways, f"layer.{layer}", axis=2)
+    graph.add("Identity", [value], _OUTPUT)
+    return finals
+
+
+def _body(graph: OnnxGraph, rnn: CellRNN, index: int) -> GraphProto:
+    """The step that a Scan repeats: states and input in, next states and output out."""
+    prefix = _label(index, "step.")
+    body = OnnxGraph(graph)
+    names = [f"{prefix}{state.name}" for state in rnn.cell.states]
+    x = f"{prefix}x"
+    output, after = _cell(graph, rnn, index).step(body, x, names, prefix)
+    # A value of its own for each output: one value may be two outputs, or be an input.
+    following = [
+        body.add("Identity", [value], f"{name}.next") for name, value in zip(names, after, strict=True)
+    ]
+    result = body.add("Identity", [output], f"{prefix}output.result")
+    widths = [_state_width(rnn, state.width) for state in rnn.cell.states]
+    inputs = [_info(name, BATCH, width) for name, width in zip(names, widths, strict=True)]
+    outputs = [_info(name, BATCH, width) for name, width in zip(following, widths, strict=True)]
+    return body.finish(
+        f"{prefix}body",
+        [*inputs, _info(x, BATCH, _layer_input(rnn, index))],
+        [*outputs, _info(result, BATCH, rnn.hidden_size)],
+    )
+
+
+def _ways(rnn: CellRNN, layer: int) -> list[tuple[int, bool]]:
+    """Index of each direction of a layer, and whether it reads backwards."""
+    return [(layer * rnn.num_directions + way, way == 1) for way in range(rnn.num_directions)]
+
+
+def _interface(
+    rnn: CellRNN, steps: int | Literal["any"] | None
+) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+    leading: list[str | int] = [BATCH]
+    if steps is not None:
+        leading.insert(_time_axis(rnn), TIME if steps == ANY else steps)
+    inputs = [_info(_INPUT, *leading, rnn.input_size)]
+    outputs = [_info(_OUTPUT, *leading, rnn.hidden_size * rnn.num_directions)]
+    for state in rnn.cell.states:
+        shape = (len(rnn.directions), BATCH, _state_width(rnn, state.width))
+        inputs.append(_info(f"{state.name}_0", *shape))
+        outputs.append(_info(f"{state.name}_n", *shape))
+    return inputs, outputs
+
+
+def _info(name: str, *shape: str | int) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _cell(graph: OnnxGraph, rnn: CellRNN, index: int) -> OnnxCell:
+    weights = {
+        name.removeprefix("weights."): parameter.detach().cpu().numpy()
+        for name, parameter in rnn.directions[index].named_parameters()
+    }
+    sizes = rnn.cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
+    return OnnxCell(rnn.cell, sizes, weights, graph, _label(index))
+
+
+def _state_width(rnn: CellRNN, width: str) -> int:
+    return rnn.hidden_size if width == HIDDEN_WIDTH else rnn.input_size
+
+
+def _layer_input(rnn: CellRNN, index: int) -> int:
+    return rnn.input_size if index < rnn.num_directions else rnn.hidden_size * rnn.num_directions
+
+
+def _time_axis(rnn: CellRNN) -> int:
+    return 1 if rnn.batch_first else 0
+
+
+def _label(index: int, name: str = "") -> str:
+    return f"directions.{index}.{name}"

@@ -1,0 +1,97 @@
+"""A CellRNN as an ONNX model: of one step, of a number of steps, or of any number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from cellzoo.atomic import write_atomically
+from cellzoo.errors import OutputError
+from cellzoo.extras import require
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from cellzoo.layer import CellRNN
+
+ANY: Literal["any"] = "any"
+MAX_UNROLLED = 100_000
+OPSET, IR_VERSION = 17, 8
+MAX_BYTES = 2**31 - 1
+
+
+def to_onnx(rnn: CellRNN, path: Path | str, *, steps: int | Literal["any"] | None = None) -> None:
+    """Write a recurrent layer as an ONNX file, for inference (dropout does nothing).
+
+    The file's inputs and outputs are those of a call of the layer, all float32; the batch may have any size:
+
+        input      (B, E) for one step; (T, B, E) for a sequence, (B, T, E) with `batch_first`
+        h_0, ...   each state, (num_layers * num_directions, B, H), named as in the cell; zeros to begin
+        output     (B, H) for one step; else as `input`, of width num_directions * H
+        h_n, ...   each state after the last step
+
+    The weights are named as in the layer's `state_dict`, and the file's metadata hold the cell.
+
+    Args:
+        rnn: The layer, with all its layers and directions.
+        path: The file to write; one that is there is replaced.
+        steps: None for one step; a number T for a sequence of T steps, written without control flow; `any`
+            for a sequence of any length, by the operator Scan.
+
+    Raises:
+        MissingDependencyError: The package onnx is not installed.
+        ValueError: The layer is bidirectional, so there is no single step; it is not float32; or `steps` is
+            no length, or one that asks for too large a graph.
+        OutputError: The file cannot be written.
+    """
+    require("onnx", "export")
+    import onnx
+
+    destination = Path(path)
+    model = build_model(rnn, steps)
+    if model.ByteSize() > MAX_BYTES:
+        raise OutputError(f"{destination}: the model has {model.ByteSize():,} bytes; ONNX files end at 2 GiB")
+    onnx.checker.check_model(model, full_check=True)
+    write_atomically(destination, model.SerializeToString())
+
+
+def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
+    """Build what `to_onnx` writes; arguments and errors as there."""
+    from onnx import helper
+
+    from cellzoo import __version__
+    from cellzoo.export.onnx_layers import build_graph
+
+    _check(rnn, steps)
+    model = helper.make_model(
+        build_graph(rnn, steps),
+        producer_name="cellzoo",
+        producer_version=__version__,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    helper.set_model_props(
+        model,
+        {"cell_name": rnn.cell.name, "cell_hash": rnn.cell.hash, "cell": rnn.cell.to_json()},
+    )
+    return model
+
+
+def _check(rnn: CellRNN, steps: int | Literal["any"] | None) -> None:
+    for name, parameter in rnn.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise ValueError(f"{name} is {parameter.dtype}; ONNX files are float32: call .float() before")
+    if steps is None and rnn.bidirectional:
+        raise ValueError("a bidirectional layer has no single step; give the number of steps, or 'any'")
+    if steps is None or steps == ANY:
+        return
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps is {steps!r:.40}; expected None, a number from 1, or {ANY!r}")
+    nodes = steps * len(rnn.directions) * len(rnn.cell.live_nodes)
+    if nodes > MAX_UNROLLED:
+        raise ValueError(
+            f"steps is {steps}; that would be {nodes:,} nodes, and at most {MAX_UNROLLED:,} are written out; "
+            f"{ANY!r} gives a graph of the size of one step"
+        )
