@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import random
+import re
 import subprocess
 import sys
+import unittest
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 import cellzoo
 from cellzoo import runtime
 from cellzoo.cell import Cell, Node, State, linear
-from cellzoo.errors import UnknownNameError
+from cellzoo.errors import MissingDependencyError, UnknownNameError
 from cellzoo.runtime.reference import ReferenceRuntime
 from cellzoo.testing import CHECKS, CellConformance, check_cell, disguised, run_check, runtimes
 
@@ -64,6 +66,41 @@ def test_a_cell_file_without_pytest(tmp_path):
     path.write_text(FILE, encoding="utf-8")
     check_cell(path)
     check_cell(str(path))
+
+
+TEST_FILE = """
+import cellzoo
+from cellzoo.testing import CellConformance
+
+class Broken(cellzoo.CellRNN):
+    def forward(self, data, hx=None):
+        output, final = super().forward(data, hx)
+        return output, final[:, :1]
+
+class TestFound(CellConformance):
+    cell = cellzoo.load("found.toml")
+
+class TestBroken(CellConformance):
+    cell = "found.toml"
+    layer = Broken
+"""
+
+
+def test_the_example_of_the_documentation_under_pytest(tmp_path):
+    (tmp_path / "found.toml").write_text(FILE, encoding="utf-8")
+    (tmp_path / "test_found.py").write_text(TEST_FILE, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "-k", "not export"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    failed = set(re.findall(r"FAILED test_found.py::(\w+)::test_(\w+)", run.stdout))
+    assert {name for name, _ in failed} == {"TestBroken"}
+    assert {("TestBroken", check) for check in ("shapes", "packed", "carried_state")} <= failed
+    assert f"{2 * (len(CHECKS) - 1) - len(failed)} passed" in run.stdout
 
 
 def test_importing_the_kit_imports_neither_torch_nor_pytest():
@@ -498,6 +535,21 @@ def register(monkeypatch, engine):
     monkeypatch.setitem(runtime._ENGINES, "mine", engine)
     monkeypatch.setattr(runtime, "RUNTIMES", names)
     monkeypatch.setattr(runtimes, "RUNTIMES", names)
+
+
+def test_a_file_that_differs_from_the_layer_is_found():
+    pytest.importorskip("onnxruntime")
+    fails("export", "the ONNX file of one step differs from the layer by", "gru", Scales)
+
+
+def test_without_the_packages_of_the_extra_the_export_is_skipped(monkeypatch):
+    def missing(*arguments, **options):
+        raise MissingDependencyError("onnx is not installed")
+
+    monkeypatch.setattr("cellzoo.export.to_onnx", missing)
+    with pytest.raises(unittest.SkipTest, match="onnx is not installed"):
+        run_check("export", "rnn")
+    check_cell("rnn")
 
 
 @given(cells(), st.randoms(use_true_random=False))

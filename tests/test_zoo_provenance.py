@@ -11,7 +11,7 @@ import time
 import pytest
 
 import cellzoo
-from cellzoo import catalog
+from cellzoo import catalog, notations
 from cellzoo.cell import Cell
 from cellzoo.notations.darts import read_genotype
 
@@ -64,6 +64,15 @@ def test_the_genotype_reads_again_as_the_same_cell(name):
     assert again == found.cell
     assert again.name == name
     assert Cell.from_json(again.to_json()).hash == found.cell.hash
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cell_written_in_its_notation_reads_as_the_same_graph(name):
+    found = ENTRIES[name]
+    text = notations.write(found.cell, found.notation)
+    assert cellzoo.parse(text, found.notation).hash == found.cell.hash
+    if found.notation == "darts":
+        assert read_genotype(text) == read_genotype(found.genotype)
 
 
 @pytest.mark.parametrize("name", DARTS)
