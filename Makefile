@@ -8,7 +8,7 @@ demo: $(READY)
 	$(BIN)/cellzoo demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
