@@ -17,7 +17,7 @@ from cellzoo.notations.darts import read_genotype
 
 NAMES = cellzoo.list_cells()
 ENTRIES = {name: cellzoo.entry(name) for name in NAMES}
-DARTS = [name for name, found in ENTRIES.items() if found.notation == "darts"]
+DARTS = [name for name, found in ENTRIES.items() if found.notation in ("darts", "enas")]
 # Cells that people designed, written in the notations of searches.
 DESIGNED = {"fenas-gru", "fenas-lstm", "nbnlp-gru", "nbnlp-lstm-tanh-gate"}
 # What results are measured in; every published row has at least one.
@@ -83,10 +83,22 @@ def test_parameters_of_a_language_model_by_the_formula_of_the_papers(name):
     """
     vocabulary, hidden = 10_000, 850
     in_cell = ENTRIES[name].cell.num_parameters(input_size=hidden, hidden_size=hidden)
-    edges = read_genotype(ENTRIES[name].genotype).recurrent
+    edges = read_genotype(notations.write(ENTRIES[name].cell, "darts")).recurrent
     dropped = sum(op == "none" for op, _ in edges) * hidden**2
     total = vocabulary * hidden + vocabulary + in_cell + dropped
     assert total == {4: 17_180_000, 8: 22_960_000, 11: 27_295_000, 12: 28_740_000}[len(edges)]
+
+
+@pytest.mark.parametrize(
+    ("arc", "name"),
+    [
+        ("melodyguan: 0 0 0 1 1 2 1 2 0 2 0 5 1 1 0 6 1 8 1 8 1 8 1", "enas"),
+        ("nao: 0 1 0 1 1 1 3 0 4 1 4 1 5 1 1 1 7 1 1 1 1 2", "nao"),
+    ],
+)
+def test_arcs_as_their_scripts_have_them_are_the_genotypes(arc, name):
+    assert ENTRIES[name].notation == "darts"
+    assert cellzoo.parse(arc, "enas").hash == ENTRIES[name].cell.hash
 
 
 def test_one_graph_under_several_names_is_marked():
@@ -103,7 +115,7 @@ def test_one_graph_under_several_names_is_marked():
         unmarked = [
             name
             for name in group
-            if ENTRIES[name].notation == "darts"
+            if name in DARTS
             if not any(f"The graph of {other}" in ENTRIES[name].notes for other in group if other != name)
         ]
         assert len(unmarked) <= 1, f"{unmarked} are one graph; all but one must say 'The graph of ...' in notes"
