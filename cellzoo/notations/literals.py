@@ -107,12 +107,13 @@ class Form:
             keys = [None if key is None else self._value(key) for key in node.keys]
             if not all(isinstance(key, str) for key in keys):
                 raise ValueError("a key is not text")
-            return dict(zip(keys, [self._value(item) for item in node.values], strict=True))
+            return _once(keys, [self._value(item) for item in node.values])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id == "range" and not node.keywords and 1 <= len(node.args) <= 2:
                 return self._range([self._value(item) for item in node.args])
             if node.func.id == self.call and not node.args:
-                return {keyword.arg or "**": self._value(keyword.value) for keyword in node.keywords}
+                keys = [keyword.arg or "**" for keyword in node.keywords]
+                return _once(keys, [self._value(keyword.value) for keyword in node.keywords])
         text = ast.unparse(node)[:80]
         raise ValueError(f"{text!r} at column {node.col_offset + 1} is no part of a genotype")
 
@@ -121,6 +122,13 @@ class Form:
         if all(type(bound) is int and 0 <= bound <= MAX_INDEX for bound in bounds):
             return list(range(*bounds))
         raise ValueError(f"range({', '.join(map(str, bounds))}) is out of 0 to {MAX_INDEX}")
+
+
+def _once(keys: list[Any], values: list[Any]) -> dict[str, Any]:
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r:.80} is there twice")
+    return dict(zip(keys, values, strict=True))
 
 
 def _constant(node: ast.Constant) -> Any:

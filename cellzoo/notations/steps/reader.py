@@ -74,9 +74,10 @@ class StepsReader:
             if node.op == "identity":
                 self._alias[node.name] = inputs[0]
                 continue
-            self.nodes[node.name] = replace(node, inputs=inputs)
+            seen = node if inputs == node.inputs else replace(node, inputs=inputs)
+            self.nodes[node.name] = seen
             for source in set(inputs):
-                self.uses[source].append(self.nodes[node.name])
+                self.uses[source].append(seen)
 
     def resolve(self, name: str) -> str:
         """Look through identities."""
@@ -107,6 +108,7 @@ class StepsReader:
         joints = {
             name: node for name, node in self.nodes.items() if node.op in ("mean", "add") and name != final.name
         }
+        candidates = {node.inputs[1] for node in self.nodes.values() if node.op == "blend"}
         members = {source for node in joints.values() for source in node.inputs}
         index = {first: 0}
         found: dict[str, Edge] = {}
@@ -118,7 +120,7 @@ class StepsReader:
             if edge is not None:
                 found[node.name] = edge
                 step = None if node.name in members else (edge,)
-            elif node.op == "zero" and not any(user.op == "blend" for user in self.uses[node.name]):
+            elif node.op == "zero" and node.name not in candidates:
                 step = ()
             elif node.name in joints and found.keys() >= set(node.inputs):
                 step = tuple(found[source] for source in node.inputs)
