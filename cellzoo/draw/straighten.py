@@ -56,10 +56,7 @@ def straightened(
                         break
                     low, high = max(low, next_low), min(high, next_high)
                     end += 1
-                run = chain[start:end]
-                height = _best_height(columns, run, y, port, low, high)
-                for point in run:
-                    y[point] = height
+                _settle(columns, chain[start:end], y, port, low, high)
                 start = end
     return y
 
@@ -76,22 +73,31 @@ def _chains(columns: Columns) -> list[list[int]]:
     return sorted(chains, key=lambda chain: (-len(chain), chain))
 
 
-def _best_height(
+def _settle(
     columns: Columns,
     run: Sequence[int],
-    y: Sequence[float],
+    y: list[float],
     port: Callable[[int, int], float],
     low: float,
     high: float,
-) -> float:
-    """The height, between the limits, at which the steps into and out of a run rise least and bend least."""
+) -> None:
+    """Move a run to the one height, between the limits, where its edges rise and bend least.
+
+    A run that is better as it is stays.
+    """
     inside = set(run)
     ends = [y[other] - port(other, run[0]) for other in columns.before[run[0]]]
     ends += [y[end] + port(point, end) for point in run for end in columns.after[point] if end not in inside]
-    candidates = dict.fromkeys(min(max(height, low), high) for height in (*ends, y[run[0]]))
+    before = _cost([y[run[0]] - y[other] + port(other, run[0]) for other in columns.before[run[0]]])
+    before += _cost([y[point] - y[end] - port(point, end) for point in run for end in columns.after[point]])
+    heights = dict.fromkeys(min(max(height, low), high) for height in ends)
+    if not heights:
+        return
+    least, best = min((_cost([height - end for end in ends]), height) for height in heights)
+    if least < before:
+        for point in run:
+            y[point] = best
 
-    def cost(height: float) -> tuple[float, float]:
-        rises = [abs(height - end) for end in ends]
-        return sum(rises) + _BEND_COST * sum(rise > _FLAT for rise in rises), height
 
-    return min(candidates, key=cost)
+def _cost(rises: Sequence[float]) -> float:
+    return sum(abs(rise) + _BEND_COST * (abs(rise) > _FLAT) for rise in rises)
