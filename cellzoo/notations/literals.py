@@ -6,6 +6,7 @@ The same content may come as a dict literal, as JSON, or as data. Nothing is eva
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,11 @@ class Form:
         if len(text) > MAX_TEXT:
             raise self.fault(f"{len(text)} characters; at most {MAX_TEXT} are read")
         try:
-            return self._value(ast.parse(text.strip(), mode="eval").body)
+            with warnings.catch_warnings():
+                # Such as those about odd escapes, which are no business of this text.
+                warnings.simplefilter("ignore")
+                tree = ast.parse(text.strip(), mode="eval").body
+            return self._value(tree)
         except SyntaxError as error:
             place = f"line {error.lineno}, column {error.offset}"
             raise self.fault(f"{place}: {error.msg}; expected {self.example}") from error
