@@ -1,0 +1,133 @@
+"""CellConfig: everything that a model of the type `cellzoo` is built from, the cell included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from cellzoo.catalog import NAME, load
+from cellzoo.cell import Cell
+from cellzoo.errors import CellError
+
+POOLINGS = ("last", "mean", "max")
+
+
+class CellConfig(PretrainedConfig):
+    """Configuration of `CellModel` and the models on top of it.
+
+    The cell is held, and saved, as its graph in JSON: a saved model means the same whatever becomes of the
+    name that it was loaded by.
+
+    Args:
+        cell: A name of the catalog, a Cell, the path of a cell file, or a cell as JSON text. Must be given.
+        vocab_size: Tokens, V.
+        embedding_size: Width of the token embeddings, E; None for `hidden_size`.
+        hidden_size: H.
+        num_hidden_layers: Recurrent layers.
+        bidirectional: Whether a second set of layers reads backwards; not for a causal language model.
+        bias: Whether the biases that the cell defines are there.
+        embedding_dropout: Probability of a dropout on the embeddings.
+        dropout: The same between the layers.
+        output_dropout: The same on what the last layer gives.
+        dropout_x: Of the variational dropout on the input of each layer; see `cellzoo.CellRNN`.
+        dropout_h: Of the variational dropout on hidden values.
+        initializer_range: Embeddings and heads start uniform in plus or minus this.
+        pooling: What a sequence classifier reads: `last`, the output after the last token (and of the
+            backward direction, after the first); `mean` or `max` over the tokens.
+        use_cache: Whether a causal language model gives its state, for the next call, outside of training.
+        tie_word_embeddings: Whether a causal language model predicts with the embedding matrix; needs
+            E = H.
+        **kwargs: See transformers.PretrainedConfig.
+
+    Raises:
+        UnknownNameError, CellError: There is no such cell, or it is malformed.
+        ValueError: A size, probability or choice is out of range.
+    """
+
+    model_type = "cellzoo"
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 - declared by the base class
+    # There is no cell that a configuration would stand for by default.
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        cell: str | Path | Cell | None = None,
+        vocab_size: int = 10_000,
+        embedding_size: int | None = None,
+        hidden_size: int = 256,
+        num_hidden_layers: int = 1,
+        bidirectional: bool = False,
+        bias: bool = True,
+        embedding_dropout: float = 0.0,
+        dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        dropout_x: float = 0.0,
+        dropout_h: float = 0.0,
+        initializer_range: float = 0.1,
+        pooling: str = "last",
+        use_cache: bool = True,
+        tie_word_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if cell is None:
+            # transformers asks for the defaults, and takes a ValueError for an answer.
+            raise ValueError("cell is missing; expected a cell's name, or a Cell")
+        self.cell = _read(cell).to_json()
+        self.vocab_size = vocab_size
+        self.embedding_size = hidden_size if embedding_size is None else embedding_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.bidirectional = bidirectional
+        self.bias = bias
+        self.embedding_dropout = embedding_dropout
+        self.dropout = dropout
+        self.output_dropout = output_dropout
+        self.dropout_x = dropout_x
+        self.dropout_h = dropout_h
+        self.initializer_range = initializer_range
+        self.pooling = pooling
+        self.use_cache = use_cache
+        self._check()
+        super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
+
+    @property
+    def output_size(self) -> int:
+        """Width of what the last layer gives: H, or 2 H in both directions."""
+        return self.hidden_size * (2 if self.bidirectional else 1)
+
+    def to_cell(self) -> Cell:
+        """The cell."""
+        return Cell.from_json(self.cell)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What is saved: everything that decides what the model computes, be it a default or not."""
+        return {**super().to_diff_dict(), "tie_word_embeddings": self.tie_word_embeddings}
+
+    def _check(self) -> None:
+        for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"):
+            size = getattr(self, name)
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"{name} is {size!r:.40}; expected a number from 1")
+        for name in ("embedding_dropout", "dropout", "output_dropout", "dropout_x", "dropout_h"):
+            probability = getattr(self, name)
+            if not isinstance(probability, int | float) or not 0 <= probability <= 1:
+                raise ValueError(f"{name} is {probability!r:.40}; expected a probability, 0 to 1")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is {self.pooling!r:.40}; expected one of {', '.join(POOLINGS)}")
+
+
+def _read(cell: str | Path | Cell) -> Cell:
+    if isinstance(cell, Cell):
+        return cell
+    if isinstance(cell, Path):
+        return load(cell)
+    if isinstance(cell, str) and cell.lstrip().startswith("{"):
+        return Cell.from_json(cell)
+    # A configuration may come from a stranger: its text never becomes a path.
+    if not isinstance(cell, str) or not NAME.fullmatch(cell) or cell.endswith(".toml"):
+        raise CellError(
+            f"cell is {cell!r:.80}; expected a name of the catalog, a Cell, a pathlib.Path, or a cell as JSON"
+        )
+    return load(cell)

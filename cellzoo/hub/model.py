@@ -1,0 +1,161 @@
+"""CellModel: token embeddings under recurrent layers, the body of the models with a head."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from cellzoo.hub.config import CellConfig
+from cellzoo.hub.masked import run_masked
+from cellzoo.hub.state import RecurrentState
+from cellzoo.layer import CellRNN
+
+
+class CellPreTrainedModel(PreTrainedModel):
+    """What the models here have in common: configuration, initial weights, names of saved weights."""
+
+    config_class = CellConfig
+    base_model_prefix = "model"
+    # The state holds no history to roll back to, which assisted decoding would need.
+    _is_stateful = True
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, CellRNN):
+            loaded = [
+                (parameter, parameter.detach().clone())
+                for parameter in module.parameters()
+                if getattr(parameter, "_is_hf_initialized", False)
+            ]
+            module.reset_parameters()
+            with torch.no_grad():
+                for parameter, value in loaded:
+                    parameter.copy_(value)
+        elif isinstance(module, nn.Linear | nn.Embedding):
+            spread = self.config.initializer_range
+            with torch.no_grad():
+                module.weight.uniform_(-spread, spread)
+                if isinstance(module, nn.Linear) and module.bias is not None:
+                    module.bias.zero_()
+
+    @staticmethod
+    def _fix_state_dict_key_on_load(key: str) -> tuple[str, bool]:
+        """Keep every name: a cell may well call a weight `weight_g`, which transformers would rename."""
+        return key, False
+
+
+class CellModel(CellPreTrainedModel):
+    """Token embeddings and recurrent layers over them.
+
+    Args:
+        config: The configuration.
+
+    Raises:
+        CellError, ValueError: The cell does not fit the sizes.
+    """
+
+    def __init__(self, config: CellConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.rnn = CellRNN(
+            config.to_cell(),
+            config.embedding_size,
+            config.hidden_size,
+            num_layers=config.num_hidden_layers,
+            bias=config.bias,
+            batch_first=True,
+            dropout=config.dropout,
+            bidirectional=config.bidirectional,
+            dropout_x=config.dropout_x,
+            dropout_h=config.dropout_h,
+        )
+        self.output_dropout = nn.Dropout(config.output_dropout)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: RecurrentState | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast | tuple[Any, ...]:
+        """Run the layers.
+
+        Args:
+            input_ids: (B, T).
+            attention_mask: (B, T) or, where a state is given, (B, tokens read before + T); 0 for tokens to
+                skip, wherever they stand. Each sequence gives what it gives alone.
+            past_key_values: The state to begin with; zeros if None. Not for both directions.
+            inputs_embeds: (B, T, E), in place of `input_ids`.
+            use_cache: Whether to give the state; None for the configuration's choice, outside of training.
+            output_hidden_states: Must be false: what passes between the layers is not given out.
+            return_dict: False for a tuple.
+            **kwargs: Ignored; other models of transformers know more inputs.
+
+        Returns:
+            `last_hidden_state` (B, T, H or 2 H): at a token that is skipped, the value of the last one
+            before it, or zeros; and `past_key_values`.
+
+        Raises:
+            ValueError: An input is missing, has a wrong shape, or asks for what these models do not have.
+        """
+        if output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states):
+            raise ValueError("output_hidden_states: the values between the recurrent layers are not given out")
+        if past_key_values is not None and self.config.bidirectional:
+            raise ValueError("past_key_values: a bidirectional model reads whole sequences; it takes no state")
+        embedded = self._embed(input_ids, inputs_embeds)
+        mask = self._mask(attention_mask, embedded, past_key_values)
+        states: Any = None
+        if past_key_values is not None:
+            given = past_key_values.states
+            states = given if len(given) > 1 else given[0]
+        output, final = run_masked(self.rnn, self.embedding_dropout(embedded), mask, states)
+        # Typed as the attention cache of transformers, whose part it plays.
+        past: Any = None
+        wanted = use_cache if use_cache is not None else self.config.use_cache and not self.training
+        if wanted and not self.config.bidirectional:
+            before = past_key_values.tokens if past_key_values is not None else 0
+            past = RecurrentState(final if isinstance(final, tuple) else (final,), before + embedded.size(1))
+        result = BaseModelOutputWithPast(last_hidden_state=self.output_dropout(output), past_key_values=past)
+        return result if wants_dict(self, return_dict) else result.to_tuple()
+
+    def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds")
+        if inputs_embeds is None:
+            ids = cast("Tensor", input_ids)
+            if ids.dim() != 2:
+                raise ValueError(f"input_ids has the shape {tuple(ids.shape)}; expected (batch, tokens)")
+            return self.embed_tokens(ids)  # (B, T, E)
+        if inputs_embeds.dim() != 3:
+            raise ValueError(
+                f"inputs_embeds has the shape {tuple(inputs_embeds.shape)}; expected (batch, tokens, width)"
+            )
+        return inputs_embeds
+
+    def _mask(
+        self, attention_mask: Tensor | None, embedded: Tensor, past: RecurrentState | None
+    ) -> Tensor | None:
+        if attention_mask is None:
+            return None
+        batch, tokens = embedded.shape[:2]
+        allowed = [(batch, tokens), *([(batch, past.tokens + tokens)] if past is not None else [])]
+        if tuple(attention_mask.shape) not in allowed:
+            raise ValueError(
+                f"attention_mask has the shape {tuple(attention_mask.shape)}; expected "
+                + " or ".join(map(str, allowed))
+            )
+        return attention_mask[:, -tokens:]
+
+
+def wants_dict(model: PreTrainedModel, return_dict: bool | None) -> bool:
+    """Whether a model gives a dictionary: what the call says, else the configuration."""
+    return model.config.use_return_dict if return_dict is None else return_dict
