@@ -375,8 +375,8 @@ def test_the_zoo_has_the_best_twenty_with_the_numbers_of_the_logs():
         for run in runs:
             valid = min(run["val_losses"])
             row = rows.pop(run["recepie_id"])
-            assert row["valid_ppl"] == pytest.approx(math.exp(valid), abs=0.0051)
-            assert row["test_ppl"] == pytest.approx(
+            assert row["valid"] == pytest.approx(math.exp(valid), abs=0.0051)
+            assert row["test"] == pytest.approx(
                 math.exp(run["test_losses"][run["val_losses"].index(valid)]), abs=0.0051
             )
             assert row["params"] == run["num_params"]
