@@ -153,6 +153,31 @@ def test_darts_nodes_are_one_box_each_in_overview():
     assert Counter(shown) == Counter(labels) + Counter(set(labels))  # the legend has each once
 
 
+@pytest.mark.parametrize("combine", ["mean", "sum"])
+def test_a_node_that_joins_highways_is_one_box_with_their_operations(combine):
+    text = "IDARTS(recurrent=[[('tanh', 0), ('relu', 0)], [('relu', 1), ('identity', 0)], [('sigmoid', 2)]], "
+    cell = cellzoo.parse(f"{text}concat=[1, 2, 3], combine='{combine}')", "idarts")
+    drawn = read_picture(svg(cell))
+    check_geometry(drawn)
+    check_completeness(cell, drawn)
+    assert [key for key, nodes in drawn.nodes.items() if nodes] == ["s0", "s1", "s2", "s3", "h_next"]
+    assert {(edge.source, edge.target) for edge in drawn.edges if edge.kind == "highway"} == {
+        ("h", "s0"), ("s0", "s1"), ("s1", "s2"), ("s0", "s2"), ("s2", "s3"),
+    }  # fmt: skip
+    # The two edges into s2 share their weights.
+    assert {"tanh, relu", "relu A", "identity A", combine} <= set(drawn.words)
+
+
+def test_a_gate_that_is_read_elsewhere_stays_outside():
+    genotype = "Genotype(recurrent=[('tanh', 0), ('relu', 1), ('tanh', 2)], concat=[1, 2, 3])"
+    plain = cellzoo.parse(genotype, "darts")
+    peek = Node("out", "multiply", ("h_next", "gate2"))
+    drawn = read_picture(svg(Cell((State("h", "out"),), (*plain.nodes, peek), "out")))
+    assert drawn.nodes["gate2"] == ["c2", "gate2"]
+    assert drawn.nodes["s2"] == ["s2"]
+    assert len(drawn.nodes["s1"]) == len(drawn.nodes["s3"]) == 5
+
+
 def test_a_few_highways_are_shown_in_parts():
     text = "Genotype(recurrent=[('tanh', 0)], concat=[1])"
     drawn = read_picture(svg(cellzoo.parse(text, "darts")))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from cellzoo.draw.compounds import is_highway, overview_groups
+from cellzoo.draw.compounds import overview_groups
 from cellzoo.draw.names import display_names, is_auxiliary
 from cellzoo.ops import LINEAR, SCALAR, VECTOR
 
@@ -217,8 +217,8 @@ def _inlined(cell: Cell) -> set[str]:
     uses = Counter(source for node in nodes.values() for source in node.inputs)
     kept = {cell.output, *(state.next for state in cell.states)}
     kept |= {node.inputs[0] for node in nodes.values() if node.op == "blend"}
-    groups = overview_groups(cell)
-    candidates = {parts[3] for root, parts in groups.items() if is_highway(nodes[root], parts)}
+    branches = [branch for group in overview_groups(cell) for branch in group.branches]
+    candidates = {branch.candidate.name for branch in branches}
     inlined: set[str] = set()
     leaves: dict[str, int] = {}
     for name, node in nodes.items():

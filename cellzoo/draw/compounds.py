@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.ops import LINEAR, PRIMITIVES, RECAST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from cellzoo.cell import Cell, Node
 
@@ -16,77 +16,159 @@ ACTIVATIONS = frozenset(
     name for name, primitive in PRIMITIVES.items() if primitive.arity == 1 and name != RECAST
 )
 CHAINED = ("add", "multiply")
+JOINED = ("add", "mean")
 
 # With fewer, a cell is clearer when all its parts are seen.
 MIN_HIGHWAYS = 3
 
 
-def overview_groups(cell: Cell) -> dict[str, list[str]]:
-    """Group the nodes that have an effect, in topological order.
+@dataclass(frozen=True)
+class Branch:
+    """One highway, z * f(W p) + (1 - z) * p with z = sigmoid(V p): what it is made of.
 
-    Returns:
-        Root -> members, the root last. A highway's members are: product of the gate, gate, product of the
-        candidate, candidate, blend. All others are a root with what only it reads: the product before an
-        activation, the sums of a sum, the products of a product, the 1 of 1 - a.
+    Attributes:
+        blend: Its last node.
+        candidate: f.
+        to_gate: The product before the gate.
+        to_candidate: The product before f; None where f is a constant.
+    """
+
+    blend: Node
+    candidate: Node
+    to_gate: Node
+    to_candidate: Node | None
+
+    @property
+    def carry(self) -> str:
+        """The name of p."""
+        return self.blend.inputs[2]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of its nodes."""
+        parts = (self.to_gate.name, self.blend.inputs[0], self.candidate.name, self.blend.name)
+        return parts if self.to_candidate is None else (*parts, self.to_candidate.name)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that are one box.
+
+    Attributes:
+        root: The node whose value leaves the box.
+        members: Names of all nodes in it, in topological order.
+        branches: Of a highway node: one, whose last node is the root, or several that the root joins.
+    """
+
+    root: Node
+    members: tuple[str, ...]
+    branches: tuple[Branch, ...] = ()
+
+
+def single_groups(cell: Cell) -> list[Group]:
+    """A group for each node that has an effect, in topological order."""
+    return [Group(node, (node.name,)) for node in cell.live_nodes]
+
+
+def overview_groups(cell: Cell) -> list[Group]:
+    """Group the nodes that have an effect, in topological order of the roots.
+
+    Beside highways, a box holds a node with what only it reads of: the product before an activation, the
+    sums of a sum, the products of a product, the 1 of 1 - a.
     """
     nodes = {node.name: node for node in cell.live_nodes}
-    uses = _uses(cell)
-    groups = {root.name: parts for root in nodes.values() if (parts := _highway(root, nodes, uses))}
-    if len(groups) < MIN_HIGHWAYS:
-        groups = {}
-    taken = {name for parts in groups.values() for name in parts}
+    order = {name: index for index, name in enumerate(nodes)}
+    highways = _highways(nodes, _readers(cell))
+    inside = {name: root for root, branches in highways.items() for name in _members(branches)}
+    inside |= {root: root for root in highways}
     owner: dict[str, str] = {}
+    uses = _readers(cell)
     for node in reversed(nodes.values()):
-        if node.name in taken:
+        if node.name in inside:
             continue
         for source in node.inputs:
             part = nodes.get(source)
-            if part is None or uses[source] != 1 or source in taken:
-                continue
-            is_product = part.op == LINEAR and node.op in ACTIVATIONS
-            is_chain = part.op == node.op and node.op in CHAINED
-            is_rest = part.op == "one" and node.op == "subtract" and source == node.inputs[0]
-            if is_product or is_chain or is_rest:
+            if part is not None and source not in inside and len(uses[source]) == 1 and _is_part(part, node):
                 owner[source] = owner.get(node.name, node.name)
+    members: dict[str, list[str]] = {}
     for name in nodes:
-        if name not in taken:
-            groups.setdefault(owner.get(name, name), []).append(name)
-    order = {name: index for index, name in enumerate(nodes)}
-    return dict(sorted(groups.items(), key=lambda item: order[item[0]]))
+        members.setdefault(inside.get(name) or owner.get(name, name), []).append(name)
+    return [
+        Group(nodes[root], tuple(members[root]), highways.get(root, ()))
+        for root in sorted(members, key=lambda root: order[root])
+    ]
 
 
-def is_highway(root: Node, members: Sequence[object]) -> bool:
-    """Whether a group of `overview_groups` is a highway."""
-    return root.op == "blend" and len(members) > 1
+def _is_part(part: Node, node: Node) -> bool:
+    """Whether people read `part`, which only `node` reads, as part of it."""
+    return (
+        (part.op == LINEAR and node.op in ACTIVATIONS)
+        or (part.op == node.op and node.op in CHAINED)
+        or (part.op == "one" and node.op == "subtract" and part.name == node.inputs[0])
+    )
 
 
-def _uses(cell: Cell) -> Counter[str]:
-    """How often each value is read, by nodes, as a next state, or as the output."""
-    uses = Counter(source for node in cell.live_nodes for source in node.inputs)
-    uses.update(state.next for state in cell.states)
-    uses[cell.output] += 1
-    return uses
+def _readers(cell: Cell) -> dict[str, list[str]]:
+    """Value -> who reads it, with repetition: nodes, or nothing for a next state or the output."""
+    readers: dict[str, list[str]] = {node.name: [] for node in cell.live_nodes}
+    for node in cell.live_nodes:
+        for source in node.inputs:
+            readers.setdefault(source, []).append(node.name)
+    for source in (*(state.next for state in cell.states), cell.output):
+        readers.setdefault(source, []).append("")
+    return readers
 
 
-def _highway(root: Node, nodes: dict[str, Node], uses: Counter[str]) -> list[str]:
-    """The members of the highway that ends in `root`: z * f(W p) + (1 - z) * p; empty if it is none."""
-    if root.op != "blend":
-        return []
-    gate, candidate = nodes.get(root.inputs[0]), nodes.get(root.inputs[1])
-    if gate is None or candidate is None or gate.op != "sigmoid" or candidate.op not in ACTIVATIONS:
-        return []
-    products = (nodes.get(gate.inputs[0]), nodes.get(candidate.inputs[0]))
-    for part in (gate, candidate, *products):
-        if part is None or uses[part.name] != 1:
-            return []
-    first, second = products
-    if first is None or second is None or first.op != LINEAR or second.op != LINEAR:
-        return []
-    sources = set(first.inputs)
-    if len(sources) != len(first.inputs) or len(second.inputs) != len(sources):
-        return []
-    if set(second.inputs) != sources or root.inputs[2] not in sources:
-        return []
-    if (first.bias is None) != (second.bias is None):
-        return []
-    return [first.name, gate.name, second.name, candidate.name, root.name]
+def _highways(nodes: dict[str, Node], readers: dict[str, list[str]]) -> dict[str, tuple[Branch, ...]]:
+    """Root -> branches, of all highway nodes; none where there are too few."""
+    branches = {name: branch for name, node in nodes.items() if (branch := _branch(node, nodes))}
+    found: dict[str, tuple[Branch, ...]] = {}
+    for root in nodes.values():
+        joined = tuple(branches[source] for source in root.inputs if source in branches)
+        if root.op in JOINED and len(joined) == len(root.inputs) > 1 and _is_closed(joined, root.name, readers):
+            found[root.name] = joined
+    taken = _members(branch for joined in found.values() for branch in joined)
+    for name, branch in branches.items():
+        if name not in taken and _is_closed((branch,), name, readers):
+            found[name] = (branch,)
+    return found if len(found) >= MIN_HIGHWAYS else {}
+
+
+def _branch(blend: Node, nodes: dict[str, Node]) -> Branch | None:
+    """The highway that ends in a node, if it does."""
+    if blend.op != "blend":
+        return None
+    gate, candidate = nodes.get(blend.inputs[0]), nodes.get(blend.inputs[1])
+    if gate is None or candidate is None or gate.op != "sigmoid":
+        return None
+    to_gate = _product(gate, nodes)
+    if to_gate is None or blend.inputs[2] not in to_gate.inputs:
+        return None
+    if candidate.op == "zero":
+        return Branch(blend, candidate, to_gate, None)
+    to_candidate = _product(candidate, nodes) if candidate.op in ACTIVATIONS else None
+    if to_candidate is None or set(to_candidate.inputs) != set(to_gate.inputs):
+        return None
+    if (to_gate.bias is None) != (to_candidate.bias is None):
+        return None
+    return Branch(blend, candidate, to_gate, to_candidate)
+
+
+def _product(node: Node, nodes: dict[str, Node]) -> Node | None:
+    """The product that a node reads, if it reads each value once."""
+    part = nodes.get(node.inputs[0])
+    is_plain = part is not None and part.op == LINEAR and len(set(part.inputs)) == len(part.inputs)
+    return part if is_plain else None
+
+
+def _members(branches: Iterable[Branch]) -> set[str]:
+    return {name for branch in branches for name in branch.members}
+
+
+def _is_closed(branches: tuple[Branch, ...], root: str, readers: dict[str, list[str]]) -> bool:
+    """Whether nothing but the root is read from outside, and each blend once."""
+    members = _members(branches)
+    inside = members | {root}
+    return all(set(readers[name]) <= inside for name in members - {root}) and all(
+        len(readers[branch.blend.name]) == 1 for branch in branches if branch.blend.name != root
+    )

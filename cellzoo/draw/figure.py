@@ -1,7 +1,7 @@
 """What is drawn of a cell: boxes and edges, at one of two levels.
 
 `full` has a box for each node that has an effect. `overview` draws as one box what people read as one thing:
-a product with its activation, sums of sums, and the highway of the DARTS family.
+a product with its activation, sums of sums, and the highways of the DARTS family.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
-from cellzoo.draw.compounds import is_highway, overview_groups
+from cellzoo.draw.compounds import Group, overview_groups, single_groups
 from cellzoo.draw.names import display_names, is_auxiliary
 from cellzoo.errors import unknown
 from cellzoo.ops import LINEAR, SCALAR, VECTOR
@@ -49,7 +49,7 @@ class Box:
         op: The primitive; empty for all but operations.
         nodes: Names of the cell's nodes that it stands for.
         bias: Whether a bias is added.
-        is_highway: Whether it stands for a highway: s = z * f(W p) + (1 - z) * p.
+        is_highway: Whether it stands for a highway, s = z * f(W p) + (1 - z) * p, or joins several.
         state: The index of the state that it stands for or continues, else None.
     """
 
@@ -72,7 +72,7 @@ class Edge:
         source: Key of a box.
         target: Key of a box.
         kind: `value`, `weight`, or `highway`.
-        role: What the target does with it, where the order of inputs has a meaning.
+        role: What the target does with it, where its inputs differ in that.
         weights: Names of the weight matrices on it.
         shared: A letter that all edges with these weights bear; empty where no other has them.
     """
@@ -106,17 +106,17 @@ def figure(cell: Cell, level: str = "overview") -> Figure:
         raise unknown("level", level, LEVELS)
     names = display_names(cell)
     live = {node.name: node for node in cell.live_nodes}
-    groups = overview_groups(cell) if level == "overview" else {name: [name] for name in live}
+    groups = overview_groups(cell) if level == "overview" else single_groups(cell)
     boxes = [Box(INPUT, INPUT_BOX, "x", "input")]
     boxes += [
         Box(state.name, STATE, state.name, "delayed input" if state.width == "input" else "state", state=index)
         for index, state in enumerate(cell.states)
     ]
     edges: list[Edge] = []
-    for root, members in groups.items():
-        parts = [live[name] for name in members]
-        boxes.append(_operation(live[root], parts, names))
-        edges += _edges(live[root], parts)
+    for group in groups:
+        parts = [live[name] for name in group.members]
+        boxes.append(_operation(group, parts, names))
+        edges += _highway_edges(group) if group.branches else _edges(group.root, parts)
     boxes += _outcomes(cell)
     edges += [Edge(state.next, f"{state.name}'") for state in cell.states]
     if boxes[-1].key == "output'":
@@ -124,22 +124,27 @@ def figure(cell: Cell, level: str = "overview") -> Figure:
     return Figure(cell, level, tuple(boxes), tuple(_with_letters(edges)), names)
 
 
-def _operation(root: Node, parts: Sequence[Node], names: Mapping[str, str]) -> Box:
-    highway = is_highway(root, parts)
-    op = parts[-2].op if highway else root.op
+def _operation(group: Group, parts: Sequence[Node], names: Mapping[str, str]) -> Box:
+    root = group.root
+    op = group.branches[0].candidate.op if len(group.branches) == 1 else root.op
     caption = "" if is_auxiliary(root.name, names) else names[root.name]
     units = next((_UNITS.get(part.width, f"{part.width} units") for part in parts if part.weights), "")
     if op in (VECTOR, SCALAR):
-        return Box(root.name, OPERATION, root.weights[0], _joined(op, units), op, (root.name,))
+        return Box(root.name, OPERATION, root.weights[0], _joined(op, units), op, group.members)
+    label = _SYMBOLS.get(op, op)
+    if op == "subtract" and len(parts) > 1:
+        label = "1 − a"
+    if op == "add" and group.branches:
+        label = "sum"
     return Box(
         root.name,
         OPERATION,
-        "1 − a" if op == "subtract" and len(parts) > 1 else _SYMBOLS.get(op, op),
+        label,
         _joined(caption, units),
         op,
-        tuple(part.name for part in parts),
+        group.members,
         any(part.bias is not None for part in parts),
-        highway,
+        bool(group.branches),
     )
 
 
@@ -164,18 +169,6 @@ _SYMBOLS = {
 def _edges(root: Node, parts: Sequence[Node]) -> list[Edge]:
     """The edges into a box, from outside it."""
     inside = {part.name for part in parts}
-    if is_highway(root, parts):
-        to_gate, to_candidate = parts[0], parts[2]
-        second = dict(zip(to_candidate.inputs, to_candidate.weights, strict=True))
-        return [
-            Edge(
-                source,
-                root.name,
-                HIGHWAY if source == root.inputs[2] else WEIGHT,
-                weights=(weight, second[source]),
-            )
-            for source, weight in zip(to_gate.inputs, to_gate.weights, strict=True)
-        ]
     found = []
     for part in parts:
         has_roles = part.op in _ROLES and inside.isdisjoint(part.inputs)
@@ -186,6 +179,23 @@ def _edges(root: Node, parts: Sequence[Node]) -> list[Edge]:
                 kind = WEIGHT if part.op == LINEAR else VALUE
                 found.append(Edge(source, root.name, kind, role, (weight,) if weight else ()))
     return found
+
+
+def _highway_edges(group: Group) -> list[Edge]:
+    """The edges into a highway node; where it joins several branches, with their operations."""
+    merged: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for branch in group.branches:
+        second = branch.to_candidate
+        other = {} if second is None else dict(zip(second.inputs, second.weights, strict=True))
+        for source, weight in zip(branch.to_gate.inputs, branch.to_gate.weights, strict=True):
+            kind = HIGHWAY if source == branch.carry else WEIGHT
+            weights = (weight, other[source]) if source in other else (weight,)
+            merged.setdefault((source, kind, weights), []).append(branch.candidate.op)
+    is_marked = len(group.branches) > 1
+    return [
+        Edge(source, group.root.name, kind, ", ".join(ops) if is_marked else "", weights)
+        for (source, kind, weights), ops in merged.items()
+    ]
 
 
 def _outcomes(cell: Cell) -> list[Box]:

@@ -29,7 +29,7 @@ _WORDS = {
     "one": "constant",
 }
 
-_LETTERS = {"letter": "A", "bias": BIAS}
+_LETTERS = {"letter": "A", "bias": BIAS, "function": "tanh"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def _entries(figure: Figure) -> list[_Entry]:
     kinds = {edge.kind for edge in figure.edges}
     if any(box.is_highway for box in figure.boxes):
         entries.append(_Entry("frame", "highway node: s = z·f(W p) + (1−z)·p with z = sigmoid(V p)"))
+    if any(edge.role and edge.kind != VALUE for edge in figure.edges):
+        entries.append(_Entry("function", "f, where a node joins several highways"))
     if HIGHWAY in kinds:
         entries.append(_Entry(HIGHWAY, "p: through the weights and past them"))
     if WEIGHT in kinds:
