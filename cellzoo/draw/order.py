@@ -45,7 +45,7 @@ def ordered(columns: Columns, cost: Callable[[Orders], float], loops: Sequence[t
         found = _improved(columns, orders, sweeps, loops)
         crossings = crossings_of(columns, found) + _twists(found, loops)
         if best is None or crossings <= best[0]:
-            value = (crossings, cost(found))
+            value = (crossings, cost(found) if starts > 1 else 0.0)
             if best is None or value < best[:2]:
                 best = (*value, found)
     assert best is not None  # noqa: S101 - there is at least one start

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from cellzoo.draw.layers import Columns
 
-SWEEPS = 24
+SWEEPS, MIN_SWEEPS = 24, 4
+# In sweeps times points: large graphs are settled less finely, never in an endless wait.
+BUDGET = 500_000
 BETWEEN_BOXES, BETWEEN_BENDS = 16.0, 11.0
 
 # Edges that pass many columns should be straight before edges between boxes are.
@@ -36,13 +38,14 @@ def heights(
         orders: Column -> its points from top to bottom.
         extents: Point -> its height in the picture; 0 for a bend.
         port: (source, target) -> where the edge enters the target, relative to its middle.
-        sweeps: How often to go over all columns.
+        sweeps: How often to go over all columns, at most.
     """
     y = [0.0] * len(columns.column)
     offsets = [_offsets(columns, order, extents) for order in orders]
     for order, offset in zip(orders, offsets, strict=True):
         for point, place in zip(order, offset, strict=True):
             y[point] = place - offset[-1] / 2
+    sweeps = min(sweeps, max(MIN_SWEEPS, BUDGET // len(y)))
     for sweep in range(sweeps):
         both = sweep >= sweeps // 2
         left, right = both or sweep % 2 == 0, both or sweep % 2 == 1

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     from cellzoo.draw.layers import Columns
 
-ROUNDS = 10
+MAX_ROUNDS = 10
+# In rounds times points, as in `cellzoo.draw.place`.
+BUDGET = 500_000
 _BEND_COST = 12.0
 _FLAT = 0.5
 
@@ -44,7 +46,8 @@ def straightened(
         return low, high
 
     runs = [*_chains(columns), *([box] for box in range(columns.bends_from))]
-    for _ in range(ROUNDS):
+    for _ in range(min(MAX_ROUNDS, max(1, BUDGET // len(y)))):
+        is_moved = False
         for chain in runs:
             start = 0
             while start < len(chain):
@@ -56,8 +59,10 @@ def straightened(
                         break
                     low, high = max(low, next_low), min(high, next_high)
                     end += 1
-                _settle(columns, chain[start:end], y, port, low, high)
+                is_moved |= _settle(columns, chain[start:end], y, port, low, high)
                 start = end
+        if not is_moved:
+            break
     return y
 
 
@@ -80,10 +85,10 @@ def _settle(
     port: Callable[[int, int], float],
     low: float,
     high: float,
-) -> None:
+) -> bool:
     """Move a run to the one height, between the limits, where its edges rise and bend least.
 
-    A run that is better as it is stays.
+    A run that is better as it is stays. Returns whether it moved.
     """
     inside = set(run)
     ends = [y[other] - port(other, run[0]) for other in columns.before[run[0]]]
@@ -92,11 +97,13 @@ def _settle(
     before += _cost([y[point] - y[end] - port(point, end) for point in run for end in columns.after[point]])
     heights = dict.fromkeys(min(max(height, low), high) for height in ends)
     if not heights:
-        return
+        return False
     least, best = min((_cost([height - end for end in ends]), height) for height in heights)
-    if least < before:
-        for point in run:
-            y[point] = best
+    if least >= before - _FLAT / 10:
+        return False
+    for point in run:
+        y[point] = best
+    return True
 
 
 def _cost(rises: Sequence[float]) -> float:
