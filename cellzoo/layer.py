@@ -101,7 +101,7 @@ class CellRNN(nn.Module):
         self.dropout_h = dropout_h
         self.runtime = resolve(runtime)
         self.directions = nn.ModuleList(
-            _Direction(
+            Direction(
                 cell,
                 input_size if layer == 0 else hidden_size * self.num_directions,
                 hidden_size,
@@ -124,6 +124,10 @@ class CellRNN(nn.Module):
     def all_weights(self) -> list[list[nn.Parameter]]:
         """The weights of each layer and direction, layer by layer, forward before backward."""
         return [list(direction.parameters()) for direction in self.directions]
+
+    def direction(self, index: int) -> Direction:
+        """Return one layer in one direction; `index` is layer * num_directions + (0 forward, 1 backward)."""
+        return cast("Direction", self.directions[index])
 
     def flatten_parameters(self) -> None:
         """Do nothing; torch.nn.LSTM compacts its weights here, and callers expect the method."""
@@ -200,8 +204,7 @@ class CellRNN(nn.Module):
             outputs = []
             for way in range(self.num_directions):
                 index = layer * self.num_directions + way
-                direction = cast("_Direction", self.directions[index])
-                output, final = direction(
+                output, final = self.direction(index)(
                     data,
                     batch_sizes,
                     [state[index] for state in states],
@@ -256,8 +259,14 @@ class CellRNN(nn.Module):
         return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])
 
 
-class _Direction(nn.Module):
-    """The weights of one layer in one direction, under the names that the cell gives them."""
+class Direction(nn.Module):
+    """The weights of one layer in one direction.
+
+    Attributes:
+        weights: The parameters by key.
+        keys: The cell's name of a weight -> its key, which is the name but for the few a module reserves.
+        engine: What runs the cell.
+    """
 
     def __init__(
         self,
@@ -272,13 +281,11 @@ class _Direction(nn.Module):
     ) -> None:
         super().__init__()
         shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
-        # Pairs, because ParameterDict sorts the keys of a plain dict.
-        self.weights = nn.ParameterDict(
-            [
-                (name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
-                for name, shape in shapes.items()
-            ]
-        )
+        self.weights = nn.ParameterDict()
+        # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
+        self.keys = {name: f"{name}'" if hasattr(self.weights, name) else name for name in shapes}
+        for name, shape in shapes.items():
+            self.weights[self.keys[name]] = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.engine: Runtime = prepare(runtime, cell)
 
     def forward(
@@ -291,5 +298,9 @@ class _Direction(nn.Module):
         mask_x: Tensor | None,
         mask_h: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        weights = dict(self.weights.items())
+        weights = self.named_weights()
         return self.engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+
+    def named_weights(self) -> dict[str, Tensor]:
+        """The weights by the names that the cell gives them."""
+        return {name: self.weights[key] for name, key in self.keys.items()}

@@ -253,3 +253,17 @@ def test_cuda_agrees_with_the_cpu(name):
     here, _ = rnn(packed)
     there, _ = rnn.cuda()(packed.to("cuda"))
     torch.testing.assert_close(here.data, there.data.cpu(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["half", "keys", "items", "training", "forward", "_parameters", "pop"])
+def test_a_weight_may_have_any_name(name):
+    cell = cellzoo.parse(f"h' = tanh(linear(x, h) * scalar[{name}])", "equations")
+    same = cellzoo.parse("h' = tanh(linear(x, h) * scalar[a])", "equations")
+    first, second = (cellzoo.CellRNN(found, E, H, dtype=torch.float64) for found in (cell, same))
+    for rnn in (first, second):
+        rnn.reset_parameters(torch.Generator().manual_seed(1))
+    (part,) = sequences(3)
+    assert torch.equal(first(part)[0], second(part)[0])
+    other = copy.deepcopy(first)
+    other.load_state_dict(first.state_dict())
+    assert torch.equal(other(part)[0], first(part)[0])

@@ -157,8 +157,8 @@ def _info(name: str, *shape: str | int) -> ValueInfoProto:
 
 def _cell(graph: OnnxGraph, rnn: CellRNN, index: int) -> OnnxCell:
     weights = {
-        name.removeprefix("weights."): parameter.detach().cpu().numpy()
-        for name, parameter in rnn.directions[index].named_parameters()
+        name: parameter.detach().cpu().numpy()
+        for name, parameter in rnn.direction(index).named_weights().items()
     }
     sizes = rnn.cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
     return OnnxCell(rnn.cell, sizes, weights, graph, _label(index))

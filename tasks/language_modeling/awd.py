@@ -90,7 +90,7 @@ class AWDLanguageModel(nn.Module):
             for input_size, hidden_size in sizes.layers
         )
         self.decoder_bias = nn.Parameter(torch.empty(sizes.vocabulary_size, device=device, dtype=dtype))
-        self.recurrent_weights = _recurrent_weights(cell)
+        self.recurrent_weights = _recurrent_weights(self.layers[0])
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -130,14 +130,16 @@ class AWDLanguageModel(nn.Module):
         return {name: mask.detach() for name, mask in dropped.items()} if self.freeze_dropped else dropped
 
 
-def _recurrent_weights(cell: Cell) -> tuple[str, ...]:
+def _recurrent_weights(layer: nn.Module) -> tuple[str, ...]:
     """Names, in a `CellRNN` of one layer, of the matrices that do not read x."""
+    rnn = cast("CellRNN", layer)
     uses = [
         (weight, source == INPUT)
-        for node in cell.live_nodes
+        for node in rnn.cell.live_nodes
         if node.op == LINEAR
         for weight, source in zip(node.weights, node.inputs, strict=True)
     ]
     on_x = {weight for weight, reads_x in uses if reads_x}
     names = dict.fromkeys(weight for weight, _ in uses if weight not in on_x)
-    return tuple(f"directions.0.weights.{name}" for name in names)
+    keys = rnn.direction(0).keys
+    return tuple(f"directions.0.weights.{keys[name]}" for name in names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cellzoo.errors import DataError
-from tasks.language_modeling.tensor_file import read_tensors, write_tensors
+from tasks.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
