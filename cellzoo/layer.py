@@ -298,6 +298,7 @@ class Direction(nn.Module):
         mask_x: Tensor | None,
         mask_h: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the engine with these weights; arguments as in `cellzoo.runtime.Runtime`."""
         weights = self.named_weights()
         return self.engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
 
