@@ -169,14 +169,18 @@ def read_cell_file(path: Path, origin: str) -> CellEntry:
 def _read_table(path: Path) -> dict[str, Any]:
     """Read a cell file and check its fields, but for what the genotype says."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        with path.open("rb") as stream:
+            text = stream.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
             raise CellError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is no cell file")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte order mark and end its lines with CR LF.
+        content = tomllib.loads(text.decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise UnknownNameError(f"{path}: no such cell file") from error
     except OSError as error:
         raise CellError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: bytes that are no text, or an integer of thousands of digits.
         raise CellError(f"{path}: is no TOML: {error}") from error
     for key in content:
         if key not in _FIELDS:

@@ -103,6 +103,8 @@ def test_a_cell_file_by_path(tmp_path):
         (FILE + 'aliases = "other"', CellError, "aliases is 'other'; expected an array of text"),
         (FILE + 'aliases = ["Other"]', CellError, "alias 'Other': expected a-z"),
         ("not toml", CellError, "is no TOML"),
+        (FILE + "published = " + "9" * 5000, CellError, "is no TOML: Exceeds the limit"),
+        (FILE + "# " + "long" * 50_000, CellError, "larger than 200000 bytes"),
         ("\xff\xfe", CellError, "is no TOML|lacks"),
     ],
 )
@@ -112,6 +114,20 @@ def test_faults_of_a_cell_file_name_the_file(tmp_path, text, error, message):
     with pytest.raises(error, match=message) as caught:
         cellzoo.load(path)
     assert "found.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path, prefix, end):
+    text = 'name = "mine"\nnotation = "equations"\ngenotype = """\na = linear(x, h)\nh\' = tanh(a)\n"""\n'
+    path = tmp_path / "found.toml"
+    path.write_bytes(prefix + text.encode().replace(b"\n", end))
+    assert cellzoo.load(path).hash == cellzoo.load("rnn").hash
+
+
+def test_a_file_without_end_is_not_read_to_its_end():
+    with pytest.raises(CellError, match="/dev/zero: larger than 200000 bytes"):
+        cellzoo.load("/dev/zero")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

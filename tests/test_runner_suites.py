@@ -29,9 +29,10 @@ def test_a_task_is_a_suite_of_one():
     assert (suite.name, [task.name for task in suite.tasks]) == ("wnut17", ["wnut17"])
 
 
-def test_a_suite_file_is_read(tmp_path):
+@pytest.mark.parametrize("prefix", ["", "\ufeff"])
+def test_a_suite_file_is_read(tmp_path, prefix):
     path = tmp_path / "mine.toml"
-    path.write_text('title = "Mine"\n[[task]]\nname = "news-lm"\n[task.settings]\nepochs = 2\n')
+    path.write_text(prefix + 'title = "Mine"\n[[task]]\nname = "news-lm"\n[task.settings]\nepochs = 2\n')
     suite = find_suite(str(path))
     assert (suite.name, suite.title, suite.source) == ("mine", "Mine", str(path))
     assert suite.tasks[0].settings == {"epochs": 2}
@@ -46,6 +47,7 @@ def test_an_unknown_name_is_answered_with_the_closest_suite_or_task():
     ("text", "words"),
     [
         ("title = ", "is no TOML"),
+        ("title = " + "9" * 5000, "is no TOML: Exceeds the limit"),
         ('title = "x"', "key 'task': has no task"),
         ("task = 3", "key 'task': has no task"),
         ("task = [3]", "key 'task[1]': expected a table, found 3"),

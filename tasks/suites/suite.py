@@ -82,7 +82,7 @@ def find_suite(text: str) -> Suite:
 
 def _read_file(path: Path) -> Suite:
     try:
-        return parse_suite(path.read_text(encoding="utf-8"), name=path.stem, source=str(path))
+        return parse_suite(path.read_text(encoding="utf-8-sig"), name=path.stem, source=str(path))
     except OSError as error:
         raise CellzooError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -98,7 +98,8 @@ def parse_suite(text: str, *, name: str, source: str) -> Suite:
     """
     try:
         content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: an integer of thousands of digits is a plain ValueError.
         raise CellzooError(f"{source}: is no TOML: {error}") from error
     _check_keys(content, {"title", "task"}, source)
     title = content.get("title", name)
