@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,11 @@ def task_class(name: str) -> type[Task]:
     """
     entry = task_entry(name)
     found = load_target(entry.target, f"task {name!r} of {entry.origin}")
+    if not isinstance(found, type) or not is_dataclass(getattr(found, "Config", None)):
+        raise CellzooError(
+            f"task {name!r} of {entry.origin}: {entry.target} is no task; "
+            "expected a class with a configuration `Config`, as tasks.task.Task says"
+        )
     if entry.name not in (entry.target, getattr(found, "name", None)):
         raise CellzooError(
             f"task {name!r} of {entry.origin}: {entry.target} calls itself {getattr(found, 'name', None)!r}"

@@ -83,6 +83,8 @@ def test_an_unknown_task_is_answered_with_the_closest_name():
         ("fake_task.deeper:Task", CellzooError, "there is no module"),
         ("fake_task:Missing", CellzooError, "module 'fake_task' has no 'Missing'"),
         ("fake_task:Fake", CellzooError, "calls itself 'fake'"),
+        ("os:getcwd", CellzooError, "os:getcwd is no task; expected a class"),
+        ("pathlib:Path", CellzooError, "pathlib:Path is no task; expected a class"),
         ("needs_more:Task", MissingDependencyError, "needs the package 'not_installed_here'"),
     ],
 )

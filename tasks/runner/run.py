@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Engine: TypeAlias = Literal["serial", "processes"]
 ENGINES: tuple[Engine, ...] = ("serial", "processes")
+MAX_SEEDS = 10_000
+"""The most seeds that are counted from 0; more than that is a slip, such as a seed in place of their number."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,10 @@ def request_plan(
     settings: Mapping[str, Any] | None,
 ) -> Plan:
     """Work out what `run_suite` would run; writes nothing. Arguments and errors as there."""
-    if isinstance(seeds, int) and seeds < 1:
-        raise CellzooError(f"{seeds} seeds: expected at least 1")
+    if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
+        raise CellzooError(
+            f"{seeds} seeds: expected at least 1 and at most {MAX_SEEDS}; one seed alone is written {seeds},"
+        )
     return make_plan(
         suite if isinstance(suite, Suite) else find_suite(str(suite)),
         cells,
