@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from importlib.metadata import entry_points, version
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.errors import CellzooError, unknown
+from cellzoo.errors import CellzooError, OutputError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +33,15 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
     try:
         commands = find_commands()
         if given and not given[0].startswith("-") and given[0] not in commands:
             raise unknown("command", given[0][:80], commands)
         options = _parser(commands).parse_args(given)
-        return commands[options.command].execute(options)
+        code = commands[options.command].execute(options)
+        sys.stdout.flush()
+        return code
     except CellzooError as error:
         sys.stderr.write(f"cellzoo: error: {error}\n")
         return error.exit_code
@@ -44,9 +49,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("cellzoo: interrupted\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, less) is gone; keep the interpreter from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()  # the reader of our output (head, less) is gone
         return 141
+    except OSError as error:
+        _mute()
+        place = f"{error.filename}: " if error.filename else "the output cannot be written: "
+        sys.stderr.write(f"cellzoo: error: {place}{error.strerror or error}\n")
+        return OutputError.exit_code
+
+
+def _prepare_streams() -> None:
+    """Make output work where a stream is closed, or cannot say every character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _mute() -> None:
+    """Keep the interpreter from flushing into an output that takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def find_commands() -> dict[str, Command]:

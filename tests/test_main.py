@@ -73,13 +73,31 @@ def test_faults_are_one_message_and_an_exit_code(arguments, message, code):
     assert found.stdout == ""
 
 
+def shell(line):
+    return subprocess.run(line, shell=True, capture_output=True, text=True, check=False)  # noqa: S602 - the point
+
+
 def test_output_into_a_closed_pipe_is_no_error():
-    found = subprocess.run(  # noqa: S602 - the pipe is the point
-        f"'{COMMAND}' cells --json | head -1",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    found = shell(f"'{COMMAND}' cells --json | head -1")
     assert found.stdout.startswith("{")
     assert found.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("arguments", ["cells", "show lstm", "cells lstm --names"])
+def test_output_onto_a_full_disk_is_one_message(arguments):
+    found = shell(f"'{COMMAND}' {arguments} > /dev/full")
+    assert found.returncode == 5
+    assert found.stderr == "cellzoo: error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(streams):
+    found = shell(f"'{COMMAND}' cells lstm {streams}")
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_characters_that_the_terminal_lacks_are_replaced():
+    found = cellzoo("show", "lstm", env={"PYTHONIOENCODING": "ascii"})
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "4EH + 4H? + 4H at" in found.stdout
