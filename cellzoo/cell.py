@@ -224,7 +224,7 @@ class Cell:
         """
         try:
             content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise CellError(f"a cell in JSON: not readable: {error}") from error
         if not isinstance(content, dict) or content.get("cell_version") != _JSON_VERSION:
             raise CellError(f"a cell in JSON: expected an object with cell_version {_JSON_VERSION}")

@@ -105,6 +105,7 @@ def test_json_round_trip(found):
         '{"cell_version": 2}',
         '{"cell_version": 1}',
         "[" * 100_000,
+        "9" * 5000,
         '{"cell_version": 1, "states": [["h"]], "nodes": [], "output": "y"}',
     ],
 )
