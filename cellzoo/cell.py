@@ -8,26 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cellzoo.errors import CellError, unknown
-from cellzoo.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from cellzoo.errors import CellError
+from cellzoo.ops import LINEAR, PRIMITIVES, RECAST, SCALAR
 
 INPUT = "x"
 HIDDEN_WIDTH, INPUT_WIDTH = "hidden", "input"
-MAX_NODES = 1000
+OTHER_WIDTH = {INPUT_WIDTH: HIDDEN_WIDTH, HIDDEN_WIDTH: INPUT_WIDTH}
 MAX_STATES = 32
-MAX_WEIGHT_NAME = 200
-MAX_UNITS = 100_000
+MAX_JSON = 10_000_000
 _JSON_VERSION = 1
-_NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +45,11 @@ class Node:
     weights: tuple[str, ...] = ()
     bias: str | None = None
     width: str = HIDDEN_WIDTH
+
+    @property
+    def has_own_width(self) -> bool:
+        """Whether `width` says the width, and not those of the inputs."""
+        return self.op == LINEAR or not self.inputs
 
 
 def linear(name: str, *inputs: str, bias: bool = True) -> Node:
@@ -100,7 +98,9 @@ class Cell:
     name: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        _check(self)
+        from cellzoo.validation import check_cell
+
+        check_cell(self)
 
     @cached_property
     def live_nodes(self) -> tuple[Node, ...]:
@@ -118,8 +118,8 @@ class Cell:
         for node in self.nodes:
             widths[node.name] = node.width
             if node.op == RECAST:
-                widths[node.name] = _OTHER_WIDTH.get(widths[node.inputs[0]], "")
-            elif not _has_own_width(node):
+                widths[node.name] = OTHER_WIDTH.get(widths[node.inputs[0]], "")
+            elif not node.has_own_width:
                 widths[node.name] = widths[node.inputs[0]]
         return widths
 
@@ -222,8 +222,11 @@ class Cell:
         Raises:
             CellError: The text is no JSON of a cell, or the cell is invalid.
         """
+        if not isinstance(text, str) or len(text) > MAX_JSON:
+            found = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
+            raise CellError(f"a cell in JSON: {found}; expected text of at most {MAX_JSON} characters")
         try:
-            content = json.loads(text)
+            content = json.loads(text, object_pairs_hook=_without_repetition)
         except (ValueError, RecursionError) as error:
             raise CellError(f"a cell in JSON: not readable: {error}") from error
         if not isinstance(content, dict) or content.get("cell_version") != _JSON_VERSION:
@@ -246,11 +249,13 @@ class Cell:
             raise CellError(f"a cell in JSON: missing or malformed field: {error}") from error
 
 
-_OTHER_WIDTH = {INPUT_WIDTH: HIDDEN_WIDTH, HIDDEN_WIDTH: INPUT_WIDTH}
-
-
-def _has_own_width(node: Node) -> bool:
-    return node.op == LINEAR or not node.inputs
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r:.80} stands twice in one object")
+    return content
 
 
 def _node_content(node: Node) -> dict[str, Any]:
@@ -262,126 +267,3 @@ def _node_content(node: Node) -> dict[str, Any]:
     if node.width != HIDDEN_WIDTH:
         content["width"] = node.width
     return content
-
-
-def _check(cell: Cell) -> None:
-    label = f"cell {cell.name!r}" if cell.name else "cell"
-    if not cell.nodes:
-        raise CellError(f"{label}: has no nodes; at least one is needed")
-    if len(cell.nodes) > MAX_NODES or len(cell.states) > MAX_STATES:
-        raise CellError(
-            f"{label}: {len(cell.nodes)} nodes and {len(cell.states)} states; "
-            f"at most {MAX_NODES} and {MAX_STATES} are allowed"
-        )
-    for state in cell.states:
-        if state.width not in (HIDDEN_WIDTH, INPUT_WIDTH):
-            raise CellError(
-                f"{label}: state {state.name!r} has width {state.width!r:.80}; expected hidden or input"
-            )
-    if not any(state.width == HIDDEN_WIDTH for state in cell.states):
-        raise CellError(f"{label}: has no state of the hidden width, so it is not recurrent")
-    all_names = {node.name for node in cell.nodes}
-    known = {INPUT}
-    for state in cell.states:
-        _check_name(label, "state", state.name, known)
-    for node in cell.nodes:
-        _check_node(label, node, known, all_names)
-        _check_name(label, "node", node.name, known)
-    for state in cell.states:
-        if state.next not in known:
-            raise CellError(
-                f"{label}: state {state.name!r} takes the value {state.next!r}, which does not exist"
-            )
-    if cell.output not in all_names:
-        raise CellError(f"{label}: the output {cell.output!r} is no node")
-    _check_widths(label, cell)
-    _check_sharing(label, cell)
-    if not any(INPUT in node.inputs for node in cell.live_nodes):
-        raise CellError(f"{label}: neither the output nor a state depends on the input x")
-
-
-def _check_name(label: str, kind: str, name: str, known: set[str]) -> None:
-    if not _IDENTIFIER.fullmatch(name):
-        raise CellError(f"{label}: {kind} name {name!r:.80} {_NAME_RULE}")
-    if name in known:
-        raise CellError(f"{label}: the name {name!r} is used twice")
-    known.add(name)
-
-
-def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str]) -> None:
-    where = f"{label}: node {node.name!r}"
-    if not _IDENTIFIER.fullmatch(node.name):
-        raise CellError(f"{label}: node name {node.name!r:.80} {_NAME_RULE}")
-    primitive = PRIMITIVES.get(node.op)
-    if primitive is None:
-        raise CellError(f"{where}: {unknown('operation', node.op, PRIMITIVES)}")
-    if primitive.arity is None and not node.inputs:
-        raise CellError(f"{where}: {node.op} needs at least one input")
-    if primitive.arity is not None and len(node.inputs) != primitive.arity:
-        raise CellError(f"{where}: {node.op} takes {primitive.arity} input(s), not {len(node.inputs)}")
-    for source in node.inputs:
-        if source == node.name:
-            raise CellError(f"{where}: reads itself")
-        if source not in known:
-            later = " yet (it comes later, or the graph has a cycle)" if source in all_names else ""
-            raise CellError(f"{where}: reads {source!r}, which does not exist{later}")
-    wanted = {LINEAR: len(node.inputs), VECTOR: 1, SCALAR: 1}.get(node.op, 0)
-    if len(node.weights) != wanted:
-        raise CellError(f"{where}: {node.op} needs {wanted} weight name(s) here, not {len(node.weights)}")
-    if node.bias is not None and node.op != LINEAR:
-        raise CellError(f"{where}: {node.op} has no bias")
-    if node.width != HIDDEN_WIDTH:
-        if not _has_own_width(node):
-            raise CellError(f"{where}: width is {node.width!r:.80}; {node.op} takes it from its inputs")
-        is_number = re.fullmatch(r"[1-9][0-9]{0,5}", node.width) and int(node.width) <= MAX_UNITS
-        if node.width != INPUT_WIDTH and not is_number:
-            raise CellError(
-                f"{where}: width is {node.width!r:.80}; expected hidden, input, or 1 to {MAX_UNITS}"
-            )
-    for weight in (*node.weights, *([] if node.bias is None else [node.bias])):
-        if len(weight) > MAX_WEIGHT_NAME or not weight.isidentifier():
-            raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
-
-
-def _check_widths(label: str, cell: Cell) -> None:
-    widths = cell.widths
-    for node in cell.nodes:
-        found = list(dict.fromkeys(widths[source] for source in node.inputs))
-        if node.op != LINEAR and len(found) > 1:
-            raise CellError(
-                f"{label}: node {node.name!r}: {node.op} mixes a value of the {found[0]} width with one of the "
-                f"{found[1]} width; project one by a linear node first"
-            )
-        if node.op == RECAST and found[0] not in _OTHER_WIDTH:
-            raise CellError(
-                f"{label}: node {node.name!r}: recast reads {node.inputs[0]!r}, which has the {found[0]} "
-                "width; expected hidden or input"
-            )
-    needs = {"the output": (cell.output, HIDDEN_WIDTH)}
-    needs |= {f"state {state.name!r}": (state.next, state.width) for state in cell.states}
-    for what, (source, width) in needs.items():
-        if widths[source] != width:
-            raise CellError(
-                f"{label}: {what} has the {width} width but takes {source!r}, which has the "
-                f"{widths[source]} width; a linear node gives the hidden width"
-            )
-
-
-def _check_sharing(label: str, cell: Cell) -> None:
-    """A name stands for one shape: a matrix on the input, a matrix on a hidden value, a vector, ..."""
-    kinds: dict[str, str] = {}
-    for node in cell.nodes:
-        gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"
-        uses = [(weight, node.op + (gives if node.op == VECTOR else "")) for weight in node.weights]
-        if node.op == LINEAR:
-            uses = [
-                (weight, f"a matrix on a value of the {cell.widths[source]} width{gives}")
-                for weight, source in zip(node.weights, node.inputs, strict=True)
-            ]
-        if node.bias is not None:
-            uses.append((node.bias, f"a bias{gives}"))
-        for weight, kind in uses:
-            if kinds.setdefault(weight, kind) != kind:
-                raise CellError(
-                    f"{label}: node {node.name!r}: weight {weight!r} is {kind} here and {kinds[weight]} before"
-                )

@@ -90,6 +90,29 @@ def test_a_graph_of_too_many_nodes_is_refused():
         Cell((State("h", "n5"),), tuple(nodes), "n5")
 
 
+def test_a_graph_of_too_many_inputs_is_refused():
+    nodes = (linear("u", "x", "h"), Node("h_next", "add", ("u",) * 20_000))
+    with pytest.raises(CellError, match="20002 inputs together; at most 20000"):
+        Cell((State("h", "h_next"),), nodes, "h_next")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda long: Cell((State("h", long),), (linear("u", "x", "h"),), "u"),
+        lambda long: Cell((State("h", "u"),), (linear("u", "x", "h"),), long),
+        lambda long: Cell((State("h", "u"),), (linear("u", "x", long),), "u"),
+        lambda long: Cell((State("h", "u"),), (Node("u", long, ("x",)),), "u"),
+        lambda long: Cell((State(long, "u"),), (linear("u", "x"),), "u"),
+        lambda long: Cell((State("h", "u"),), (linear("u", "y"),), "u", name=long),
+    ],
+)
+def test_a_message_about_a_long_name_is_short(build):
+    with pytest.raises(CellError) as caught:
+        build("n" * 10_000)
+    assert len(str(caught.value)) < 400
+
+
 @given(cells())
 @settings(max_examples=100, deadline=None)
 def test_json_round_trip(found):
@@ -107,6 +130,10 @@ def test_json_round_trip(found):
         "[" * 100_000,
         "9" * 5000,
         '{"cell_version": 1, "states": [["h"]], "nodes": [], "output": "y"}',
+        '{"cell_version": 1, "cell_version": 1}',
+        " " * 10_000_001,
+        None,
+        b"{}",
     ],
 )
 def test_foreign_json_is_refused(text):
