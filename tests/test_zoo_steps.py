@@ -141,6 +141,14 @@ def minimalrnn(x, states, p):
     return h, (h,)
 
 
+def scrn(x, states, p):
+    h, s = states
+    a = sigmoid(p["alpha"])
+    s = (1 - a) * (x @ p["B"].T) + a * s
+    h = sigmoid(s @ p["P"].T + x @ p["A"].T + h @ p["R"].T + p["b"])
+    return tanh(h @ p["U"].T + s @ p["V"].T), (h, s)
+
+
 def fastrnn(x, states, p):
     (h,) = states
     h = sigmoid(p["alpha"]) * tanh(p.affine("n", x, h)) + sigmoid(p["beta"]) * h
@@ -245,6 +253,11 @@ CASES = {
     "lightru": (lightru, gates(f="f_1") | {"W_n": "n_1_0"}),
     "ligru": (ligru, gates(z="z_1", n="n_1")),
     "minimalrnn": (minimalrnn, on_x(z="z_1") | {"U_u": "u_1_0", "V_u": "u_1_1", "b_u": "u_1_b"}),
+    "scrn": (
+        scrn,
+        {"alpha": "alpha", "B": "s_next_3_0", "b": "h_next_1_b", "U": "output_1_0", "V": "output_1_1"}
+        | {matrix: f"h_next_1_{place}" for place, matrix in enumerate("PAR")},
+    ),
     "fastrnn": (fastrnn, gates(n="n_1") | {"alpha": "alpha", "beta": "beta"}),
     "fastgrnn": (
         fastgrnn,
