@@ -19,6 +19,7 @@ import cellzoo
 from cellzoo.catalog import ZOO
 from cellzoo.cell import Cell, Node, State, linear
 from cellzoo.draw import svg
+from cellzoo.draw.figure import figure
 from cellzoo.draw.style import style
 from cellzoo.errors import UnknownNameError
 from cellzoo.ops import LINEAR
@@ -306,6 +307,16 @@ def test_styles_are_scoped_and_know_dark_surroundings():
     for name in ("tanh", "sigmoid", "input", "state2"):
         fills = [re.search(rf"\.box\.{name}[ ,][^{{]*{{ fill: (#\w+)", half).group(1) for half in (light, dark)]
         assert fills[0] != fills[1]
+
+
+def test_states_that_hold_an_earlier_input_say_so():
+    cell = cellzoo.parse(
+        "ESS(recurrent=[('relu', 0)], concat=[1], past_inputs=['drop', 'tanh'], past_states=['relu'])", "ess"
+    )
+    captions = {box.key: box.caption for box in figure(cell).boxes}
+    assert {name for name, caption in captions.items() if caption == "delayed input"} == {"x1", "x2"}
+    assert captions["past1_x"] == "state"
+    assert "gate_x_s1 · E units" in read_picture(svg(cell)).words
 
 
 def test_an_unknown_level_is_named():

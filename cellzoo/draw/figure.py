@@ -107,9 +107,10 @@ def figure(cell: Cell, level: str = "overview") -> Figure:
     names = display_names(cell)
     live = {node.name: node for node in cell.live_nodes}
     groups = overview_groups(cell) if level == "overview" else single_groups(cell)
+    delayed = _delayed_inputs(cell)
     boxes = [Box(INPUT, INPUT_BOX, "x", "input")]
     boxes += [
-        Box(state.name, STATE, state.name, "delayed input" if state.width == "input" else "state", state=index)
+        Box(state.name, STATE, state.name, "delayed input" if state.name in delayed else "state", state=index)
         for index, state in enumerate(cell.states)
     ]
     edges: list[Edge] = []
@@ -122,6 +123,16 @@ def figure(cell: Cell, level: str = "overview") -> Figure:
     if boxes[-1].key == "output'":
         edges.append(Edge(cell.output, "output'"))
     return Figure(cell, level, tuple(boxes), tuple(_with_letters(edges)), names)
+
+
+def _delayed_inputs(cell: Cell) -> set[str]:
+    """The states that hold x of an earlier step, unchanged."""
+    delayed: set[str] = set()
+    while found := {
+        state.name for state in cell.states if state.name not in delayed and state.next in {INPUT, *delayed}
+    }:
+        delayed |= found
+    return delayed
 
 
 def _operation(group: Group, parts: Sequence[Node], names: Mapping[str, str]) -> Box:
