@@ -102,6 +102,12 @@ def test_text_of_a_stranger_never_becomes_a_path(text, tmp_path, monkeypatch):
         ({"cell": "lstm", "vocab_size": 0}, ValueError, "vocab_size is 0; expected a number from 1"),
         ({"cell": "lstm", "embedding_size": "big"}, ValueError, "embedding_size is 'big'"),
         ({"cell": "lstm", "num_hidden_layers": -1}, ValueError, "num_hidden_layers is -1"),
+        ({"cell": "lstm", "vocab_size": True}, ValueError, "vocab_size is True"),
+        ({"cell": "lstm", "num_hidden_layers": 10**9}, ValueError, "1000000000; expected at most 1000"),
+        ({"cell": "lstm", "bias": "no"}, ValueError, "bias is 'no'; expected true or false"),
+        ({"cell": "lstm", "bidirectional": 2}, ValueError, "bidirectional is 2; expected true or false"),
+        ({"cell": "lstm", "initializer_range": "a"}, ValueError, "initializer_range is 'a'"),
+        ({"cell": "lstm", "initializer_range": float("nan")}, ValueError, "initializer_range is nan"),
         ({"cell": "lstm", "dropout_h": 1.5}, ValueError, "dropout_h is 1.5; expected a probability"),
         (
             {"cell": "lstm", "pooling": "first"},

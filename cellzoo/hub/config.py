@@ -12,6 +12,7 @@ from cellzoo.cell import Cell
 from cellzoo.errors import CellError
 
 POOLINGS = ("last", "mean", "max")
+MAX_LAYERS = 1000
 
 
 class CellConfig(PretrainedConfig):
@@ -108,8 +109,17 @@ class CellConfig(PretrainedConfig):
     def _check(self) -> None:
         for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"):
             size = getattr(self, name)
-            if not isinstance(size, int) or size < 1:
+            if type(size) is not int or size < 1:
                 raise ValueError(f"{name} is {size!r:.40}; expected a number from 1")
+        if self.num_hidden_layers > MAX_LAYERS:
+            raise ValueError(f"num_hidden_layers is {self.num_hidden_layers}; expected at most {MAX_LAYERS}")
+        for name in ("bidirectional", "bias"):
+            choice = getattr(self, name)
+            if not isinstance(choice, bool):
+                raise ValueError(f"{name} is {choice!r:.40}; expected true or false")
+        spread = self.initializer_range
+        if not isinstance(spread, int | float) or not 0 <= spread < float("inf"):
+            raise ValueError(f"initializer_range is {spread!r:.40}; expected a number from 0")
         for name in ("embedding_dropout", "dropout", "output_dropout", "dropout_x", "dropout_h"):
             probability = getattr(self, name)
             if not isinstance(probability, int | float) or not 0 <= probability <= 1:
