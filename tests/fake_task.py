@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass
+from importlib import import_module
 
 from cellzoo.errors import CellzooError
 from tasks.task import Metric, Outcome, ParameterCounts
@@ -73,6 +74,10 @@ class Fake:
         match self.config.fault:
             case "input":
                 raise CellzooError("corpus.txt: line 3: wrong")
+            case "package" | "module":
+                import_module(
+                    "not_installed_here.part" if self.config.fault == "package" else "fake_task.deeper"
+                )
             case "defect":
                 raise ZeroDivisionError("oh\nno")
             case "full":

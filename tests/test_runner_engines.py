@@ -148,6 +148,8 @@ def test_a_task_does_not_wait_for_a_run_that_is_there(tmp_path):
     ("fault", "words", "has_log"),
     [
         ("input", "corpus.txt: line 3: wrong", False),
+        ("package", "needs the package 'not_installed_here': pip install 'cellzoo[nlp]'", False),
+        ("module", "ModuleNotFoundError: No module named 'fake_task.deeper'", True),
         ("defect", "ZeroDivisionError: oh", True),
         ("exit", "SystemExit: bye", True),
         ("nan", "score is nan, no finite number: the training diverged", False),

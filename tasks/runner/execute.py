@@ -10,6 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.atomic import output_errors
@@ -73,6 +74,8 @@ def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) 
     except CellzooError as error:
         return Failure(job, str(error))
     except (Exception, SystemExit) as error:  # a defect in a task must not end the other runs
+        if missing := _missing_package(error):
+            return Failure(job, f"needs the package {missing!r}: pip install 'cellzoo[nlp]'")
         if _is_full(error):
             place = getattr(error, "filename", None) or workshop.out
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -187,6 +190,12 @@ def _finite(history: Sequence[Mapping[str, Json]]) -> list[dict[str, Any]]:
         return [clean(item) for item in value] if isinstance(value, list | tuple) else value
 
     return [clean(dict(epoch)) for epoch in history]
+
+
+def _missing_package(error: BaseException) -> str:
+    """The package that is not installed, if that is what the error says; a part of one is a defect."""
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    return name if name and "." not in name and find_spec(name) is None else ""
 
 
 def _is_full(error: BaseException) -> bool:
