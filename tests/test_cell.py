@@ -201,6 +201,33 @@ def test_a_change_that_changes_the_function_changes_the_hash(found, data):
         assert outputs(other) == pytest.approx(outputs(found), rel=1e-9, abs=1e-9, nan_ok=True)
 
 
+@given(cells(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_another_weight_or_another_next_value_changes_the_hash(found, data):
+    """Let one place use another weight, or a state or the output take another node; then as above."""
+    nodes, states, output = list(found.nodes), list(found.states), found.output
+    linears = [index for index, node in enumerate(nodes) if node.weights]
+    what = data.draw(st.sampled_from(["weight", "state", "output"]))
+    if what == "weight" and linears:
+        index = data.draw(st.sampled_from(linears))
+        weights = list(nodes[index].weights)
+        others = [weight for other in nodes for weight in other.weights] + ["fresh"]
+        weights[data.draw(st.integers(0, len(weights) - 1))] = data.draw(st.sampled_from(others))
+        nodes[index] = dataclasses.replace(nodes[index], weights=tuple(weights))
+    elif what == "state":
+        index = data.draw(st.integers(0, len(states) - 1))
+        names = [node.name for node in nodes] + [state.name for state in states]
+        states[index] = dataclasses.replace(states[index], next=data.draw(st.sampled_from(names)))
+    else:
+        output = data.draw(st.sampled_from([node.name for node in nodes]))
+    try:
+        other = Cell(tuple(states), tuple(nodes), output)
+    except CellError:
+        return
+    if other.hash == found.hash:
+        assert outputs(other) == pytest.approx(outputs(found), rel=1e-9, abs=1e-9, nan_ok=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [
