@@ -81,7 +81,7 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
         try:
             found = _files_of(source)
         except OSError as error:
-            raise RecordError(f"{source}: cannot be read: {error.strerror}") from error
+            raise RecordError(f"{error.filename or source}: cannot be read: {error.strerror}") from error
         for path in found:
             if (real := path.resolve()) not in seen:
                 seen.add(real)
@@ -98,11 +98,12 @@ def _files_of(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise RecordError(f"{source}: no such file or folder; give the folder that `cellzoo run` wrote to")
-    os.scandir(source).close()
     if source.name == FOLDER:
         folders = [source]
     else:
         folders = sorted(folder for folder in source.rglob(FOLDER) if folder.is_dir()) or [source]
+    for folder in (source, *folders):
+        os.scandir(folder).close()  # `glob` would pass over a folder that cannot be read
     found = sorted({path for folder in folders for path in folder.glob("*.json") if path.name[0] != "."})
     if not found:
         raise RecordError(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 from board_records import record, write
@@ -116,6 +119,20 @@ def test_an_edited_record_is_found_by_its_key(tmp_path, where, value):
     message = refusal(tmp_path)
     assert "edited.json: key: " in message
     assert "edited" in message.split("key: ")[1]
+
+
+def test_a_records_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    write(tmp_path / "one", record("lstm", 0))
+    write(tmp_path / "two", record("gru", 0))
+    closed, scan = tmp_path / "two" / "records", os.scandir
+
+    def scandir(path):
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert refusal(tmp_path) == f"{closed}: cannot be read: Permission denied"
 
 
 def test_an_edited_baseline_is_found_by_its_name(tmp_path):
