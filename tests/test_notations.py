@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import cellzoo
 from cellzoo.errors import CellError, CellzooError, NotationError, UnknownNameError
+from cellzoo.notations import NOTATIONS
 from cellzoo.notations.darts import OPERATIONS, Genotype, read_genotype
 
 GOOD = "Genotype(recurrent=[('relu', 0), ('tanh', 1)], concat=range(1, 3))"
@@ -212,3 +213,14 @@ def test_mutated_text_gives_a_cell_or_one_clear_error(notation, data):
     assert answer
     assert "\n" not in answer
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+def test_data_that_cannot_be_printed_is_refused(notation):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for source in (deep, {"recurrent": [["tanh", 10**5000]], "concat": [1]}, {"h_new_0": deep}):
+        with pytest.raises(NotationError) as caught:
+            cellzoo.parse(source, notation)
+        assert len(str(caught.value)) < 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.errors import unknown
+from cellzoo.errors import NotationError, unknown
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -40,7 +40,12 @@ def parse(source: Any, notation: str, name: str = "") -> Cell:
         NotationError: The source is not in that notation; the message names the token.
         CellError: The source reads as a graph that is no valid cell.
     """
-    cell: Cell = _module(notation).parse(source, name)
+    module = _module(notation)
+    try:
+        cell: Cell = module.parse(source, name)
+    except (RecursionError, ValueError) as error:
+        # What Python cannot even print: lists in lists without end, or a number of thousands of digits.
+        raise NotationError(f"{notation}: the data cannot be read: {str(error)[:200]}") from error
     return cell
 
 
