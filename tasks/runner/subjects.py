@@ -54,12 +54,15 @@ def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]
 
 def _expand(cells: Iterable[str | Path]) -> Iterable[str | Path]:
     import cellzoo
+    from cellzoo.families import FAMILIES
 
     for wanted in cells:
         if isinstance(wanted, str) and any(sign in wanted for sign in _GLOB):
             names = cellzoo.list_cells(wanted)
             if not names:
-                raise unknown("cell pattern", wanted, cellzoo.list_cells("*"))
+                families = ", ".join(family.pattern for family in FAMILIES)
+                hint = f"Members of a family ({families}) are endless; name them one by one."
+                raise unknown("cell pattern", wanted[:80], cellzoo.list_cells("*"), hint)
             yield from names
         elif isinstance(wanted, str) and (wanted.endswith(".toml") or "/" in wanted):
             yield Path(wanted).expanduser()
