@@ -123,7 +123,11 @@ def test_a_cell_with_the_name_of_a_baseline_is_an_error(tmp_path):
     [
         (["lstn"], [0], "unknown cell 'lstn'. Did you mean 'lstm'?"),
         (["lstn*"], [0], "unknown cell pattern 'lstn*'"),
-        (["random-darts-*"], [0], "Members of a family (random-darts-<seed>) are endless; name them one by one."),
+        (
+            ["random-darts-*"],
+            [0],
+            "Members of a family (random-darts-<seed>) are endless; name them one by one.",
+        ),
         (["no/such.toml"], [0], "no/such.toml"),
         ([], [0], "no cell was given"),
         (["lstm"], [], "no seed was given"),
