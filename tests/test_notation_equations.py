@@ -165,6 +165,7 @@ def test_a_width_may_be_declared_where_it_follows_anyway():
         ),
         ("d'[input] = linear(x)\nh' = d", "d' is declared to have the input width, but .* the hidden width"),
         ("d'[hidden] = x\nh' = linear(d)", "d' is declared to have the hidden width, but .* the input width"),
+        ("output' = tanh(linear(x, output))", "line 1: 'output' is what the cell gives"),
         ("d'[input", "expected NAME = EXPRESSION"),
         ("h' = vector[p; height=2] * linear(x)", "found 'height', expected 'width'"),
         ("h' = one + linear(x)", "unknown value 'one'"),

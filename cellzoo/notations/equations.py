@@ -22,31 +22,13 @@ does not follow from the equations.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn
-
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
-from cellzoo.errors import NotationError, unknown
+from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.errors import NotationError
+from cellzoo.notations.equations_reader import WIDTHS, Expression, Token, read_expression, read_tokens
 from cellzoo.notations.equations_writer import write_lines
 from cellzoo.notations.widths import state_widths
-from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MAX_TEXT = 20_000
-MAX_DEPTH = 60
-MAX_CHAIN = 100
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*'?)|([0-9.]+)|([-+*/(),:;=\[\]]))")
-_OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
-_CONSTANTS = {"0": "zero", "1": "one"}
-_PARAMETERS = (VECTOR, SCALAR)
-_WIDTHS = (HIDDEN_WIDTH, INPUT_WIDTH)
-_WIDTH_RULE = "hidden, input or a number of units"
-_OPTIONS = ("bias", "width")
-_FUNCTIONS = sorted(name for name, primitive in PRIMITIVES.items() if primitive.arity != 0)
 
 
 def parse(source: str, name: str = "") -> Cell:
@@ -83,40 +65,11 @@ def write(cell: Cell) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class _Token:
-    text: str
-    column: int
-
-    @property
-    def is_name(self) -> bool:
-        return self.text[0].isalpha() or self.text[0] == "_"
-
-
-@dataclass(frozen=True)
-class _Expression:
-    """An operation on values (names) and other expressions.
-
-    `weights` has a name, or None for a weight of its own, for each matrix; `bias` is yes, no or a name.
-    """
-
-    op: str
-    arguments: tuple[str | _Expression, ...] = ()
-    weights: Sequence[str | None] = ()
-    bias: str = "no"
-    width: str = HIDDEN_WIDTH
-
-    @cached_property
-    def height(self) -> int:
-        """Operations on the longest way from here to a value; asked for from the leaves up."""
-        return 1 + max((part.height for part in self.arguments if isinstance(part, _Expression)), default=0)
-
-
 class _Builder:
     """Reads the lines in order and collects nodes."""
 
     def __init__(self, lines: list[tuple[int, str]]) -> None:
-        self.lines = [(number, *_split(number, _tokens(number, text))) for number, text in lines]
+        self.lines = [(number, *_split(number, read_tokens(number, text))) for number, text in lines]
         self.targets = {target for _, target, _, _ in self.lines}
         primed = [target[:-1] for _, target, _, _ in self.lines if target.endswith("'")]
         self.states = sorted(dict.fromkeys(primed), key=lambda state: state != "h")
@@ -129,6 +82,10 @@ class _Builder:
 
     def build(self, name: str) -> Cell:
         for number, target, width, tokens in self.lines:
+            if target == "output'":
+                raise NotationError(
+                    f"equations: line {number}: 'output' is what the cell gives; call the state otherwise"
+                )
             if target in (INPUT, *self.states):
                 raise NotationError(
                     f"equations: line {number}: {target!r} is the input or a state; "
@@ -138,7 +95,7 @@ class _Builder:
                 raise NotationError(f"equations: line {number}: {target!r} is defined twice")
             if width:
                 self.declared[target[:-1]] = width
-            expression = _Reader(number, tokens, self.values, self.targets).read()
+            expression = read_expression(number, tokens, self.values, self.targets)
             self.values[target] = self._emit(number, expression, _node_name(target), root=True)
         if not self.states:
             raise NotationError("equations: no state; one line must define a next value, such as h' = ...")
@@ -154,7 +111,7 @@ class _Builder:
         states = tuple(State(state, after[state], widths[state]) for state in self.states)
         return Cell(states, tuple(self.nodes), output, name=name)
 
-    def _emit(self, number: int, expression: str | _Expression, target: str, *, root: bool) -> str:
+    def _emit(self, number: int, expression: str | Expression, target: str, *, root: bool) -> str:
         """Append the nodes of an expression: its root is named `target`, the others `target_1`, ..."""
         if isinstance(expression, str):
             return expression
@@ -186,188 +143,11 @@ class _Builder:
         return name
 
 
-class _Reader:
-    """Recursive descent over the tokens of one right-hand side."""
-
-    def __init__(self, number: int, tokens: list[_Token], values: dict[str, str], targets: set[str]) -> None:
-        self.number = number
-        self.tokens = tokens
-        self.values = values
-        self.targets = targets
-        self.position = 0
-        self.depth = 0
-
-    def read(self) -> str | _Expression:
-        expression = self._sum()
-        if self.position < len(self.tokens):
-            self._expected("an operator or the end of the line")
-        return expression
-
-    def _fail(self, message: str) -> NoReturn:
-        place = f"column {self.tokens[self.position].column}: " if self.position < len(self.tokens) else ""
-        raise NotationError(f"equations: line {self.number}: {place}{message}")
-
-    def _expected(self, what: str) -> NoReturn:
-        found = repr(self._peek()[:80]) if self._peek() else "the end of the line"
-        self._fail(f"found {found}, expected {what}")
-
-    def _peek(self, ahead: int = 0) -> str:
-        position = self.position + ahead
-        return self.tokens[position].text if position < len(self.tokens) else ""
-
-    def _take(self, text: str) -> None:
-        if self._peek() != text:
-            self._expected(repr(text))
-        self.position += 1
-
-    def _limited(self, expression: _Expression) -> _Expression:
-        if expression.height > MAX_CHAIN:
-            self._fail(f"more than {MAX_CHAIN} operations on each other; name parts of them on lines before")
-        return expression
-
-    def _sum(self) -> str | _Expression:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            self._fail(f"nested deeper than {MAX_DEPTH}")
-        left = self._product()
-        while (operator := self._peek()) in ("+", "-"):
-            self.position += 1
-            left = self._limited(_Expression(_OPERATORS[operator], (left, self._product())))
-        self.depth -= 1
-        return left
-
-    def _product(self) -> str | _Expression:
-        left = self._atom()
-        while (operator := self._peek()) in ("*", "/"):
-            self.position += 1
-            left = self._limited(_Expression(_OPERATORS[operator], (left, self._atom())))
-        return left
-
-    def _atom(self) -> str | _Expression:
-        text = self._peek()
-        if text == "(":
-            self.position += 1
-            value = self._sum()
-            self._take(")")
-            return value
-        if text in _CONSTANTS:
-            self.position += 1
-            return _Expression(_CONSTANTS[text])
-        if not text or not self.tokens[self.position].is_name:
-            self._expected("a value, a function, 0, 1 or (")
-        if self._peek(1) in ("(", "["):
-            return self._call(text)
-        if text not in self.values:
-            if text in self.targets:
-                self._fail(
-                    f"{text!r} does not exist yet; its equation must come earlier "
-                    "(a state is read as h, its next value is written as h')"
-                )
-            self._fail(str(unknown("value", text, self.values)))
-        self.position += 1
-        return self.values[text]
-
-    def _call(self, function: str) -> _Expression:
-        if function in _PARAMETERS or function in _CONSTANTS.values():
-            return self._leaf(function)
-        if function not in _FUNCTIONS:
-            self._fail(str(unknown("function", function, _FUNCTIONS)))
-        start = self.position
-        self.position += 1
-        if self._peek() == "[" and function != LINEAR:
-            self._expected("( since only linear has weights to share")
-        group = self._group()
-        self._take("(")
-        arguments, weights = [self._sum()], [self._weight_name(function, group)]
-        while self._peek() == ",":
-            self.position += 1
-            arguments.append(self._sum())
-            weights.append(self._weight_name(function, group))
-        options = {"width": HIDDEN_WIDTH}
-        if function == LINEAR and self._peek() == ";":
-            options |= self._options()
-        self._take(")")
-        arity = PRIMITIVES[function].arity
-        if arity is not None and arity != len(arguments):
-            self.position = start
-            self._fail(f"{function} takes {arity} value(s), not {len(arguments)}")
-        if function != LINEAR:
-            return _Expression(function, tuple(arguments))
-        bias = options.get("bias", "yes")
-        if group is not None:
-            weights = [f"{group}_{position}" for position in range(len(arguments))]
-            bias = f"{group}_b" if bias == "yes" else bias
-        return _Expression(function, tuple(arguments), weights, bias, options["width"])
-
-    def _leaf(self, function: str) -> _Expression:
-        """Read `vector[p]`, `vector[p; width=input]`, or `one[width=input]`."""
-        self.position += 1
-        self._take("[")
-        weights = (self._name("a name for the weight"),) if function in _PARAMETERS else ()
-        width = HIDDEN_WIDTH
-        if not weights or self._peek() == ";":
-            self.position += bool(weights)
-            self._take("width")
-            self._take("=")
-            width = self._width()
-        self._take("]")
-        return _Expression(function, (), weights, width=width)
-
-    def _group(self) -> str | None:
-        if self._peek() != "[":
-            return None
-        self.position += 1
-        group = self._name("a name for the shared weights")
-        self._take("]")
-        return group
-
-    def _weight_name(self, function: str, group: str | None) -> str | None:
-        """Read `: W` after an argument of linear."""
-        if self._peek() != ":":
-            return None
-        if function != LINEAR or group is not None:
-            self._expected(
-                "',' or ')' since only linear has weights to name"
-                if function != LINEAR
-                else f"',', ';' or ')' since [{group}] names all the weights"
-            )
-        self.position += 1
-        return self._name("a name for the weight")
-
-    def _name(self, what: str) -> str:
-        name = self._peek()
-        if not name.isidentifier():
-            self._expected(what)
-        self.position += 1
-        return name
-
-    def _options(self) -> dict[str, str]:
-        """Read `; bias=no, width=input`."""
-        found: dict[str, str] = {}
-        while not found or self._peek() == ",":
-            self.position += 1
-            option = self._peek()
-            if option not in _OPTIONS or option in found:
-                self._expected(" or ".join(name for name in _OPTIONS if name not in found) or "')'")
-            self.position += 1
-            self._take("=")
-            is_width = option == "width"
-            found[option] = self._width() if is_width else self._name("yes, no or a name for the bias")
-        return found
-
-    def _width(self) -> str:
-        width = self._peek()
-        if width not in _WIDTHS and not width.isdecimal():
-            self._expected(_WIDTH_RULE)
-        self.position += 1
-        return width
-
-
-def _split(number: int, tokens: list[_Token]) -> tuple[str, str, list[_Token]]:
+def _split(number: int, tokens: list[Token]) -> tuple[str, str, list[Token]]:
     """Split a line into target, declared width (empty for none) and the tokens of the right-hand side."""
     texts = [token.text for token in tokens]
     if texts[1:2] == ["["] and len(tokens) > 5:
-        if not texts[0].endswith("'") or texts[2] not in _WIDTHS or texts[3] != "]":
+        if not texts[0].endswith("'") or texts[2] not in WIDTHS or texts[3] != "]":
             raise NotationError(
                 f"equations: line {number}: column {tokens[2].column}: found {texts[2]!r:.80}, expected a "
                 "state's next value with its width, such as d'[input] = ..."
@@ -378,21 +158,6 @@ def _split(number: int, tokens: list[_Token]) -> tuple[str, str, list[_Token]]:
     if len(rest) < 2 or not tokens[0].is_name or rest[0].text != "=":
         raise NotationError(f"equations: line {number}: expected NAME = EXPRESSION")
     return texts[0], width, rest[1:]
-
-
-def _tokens(number: int, text: str) -> list[_Token]:
-    tokens, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            column = position + len(text[position:]) - len(text[position:].lstrip()) + 1
-            raise NotationError(
-                f"equations: line {number}: column {column}: {text[column - 1]!r} is no part of an equation"
-            )
-        group = match.lastindex or 0
-        tokens.append(_Token(match.group(group), match.start(group) + 1))
-        position = match.end()
-    return tokens
 
 
 def _node_name(target: str) -> str:
