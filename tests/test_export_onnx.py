@@ -132,6 +132,26 @@ def test_batch_first_and_any_size_of_the_batch(batch_first, bidirectional, tmp_p
             assert onnx_error(rnn, tmp_path / "any.onnx", steps=steps, batch=batch) < BOUND
 
 
+def test_a_cell_without_weights_and_with_an_odd_name(tmp_path):
+    cell = cellzoo.parse("h' = tanh(recast(x) + h)", "equations", "\ud800\x00<")
+    rnn = build(cell, H)
+    to_onnx(rnn, tmp_path / "plain.onnx", steps="any")
+    assert onnx_error(rnn, tmp_path / "plain.onnx", steps=3) < BOUND
+    metadata = {item.key: item.value for item in onnx.load(tmp_path / "plain.onnx").metadata_props}
+    assert Cell.from_json(metadata["cell"]) == cell
+    assert metadata["cell_name"] == "\N{REPLACEMENT CHARACTER}" * 2 + "<"
+
+
+@pytest.mark.parametrize(("size", "batch", "length"), [(1, 1, 1), (1, 5, 3), (7, 1, 2)])
+@pytest.mark.parametrize("name", ["lstm", "darts-v2", "mogrifier-lstm", "nbnlp-7507"])
+def test_odd_shapes(name, size, batch, length, tmp_path):
+    rnn = cellzoo.rnn(name, size, size)
+    rnn.reset_parameters(torch.Generator().manual_seed(1))
+    for steps in (length, "any"):
+        to_onnx(rnn, tmp_path / "cell.onnx", steps=steps)
+        assert onnx_error(rnn, tmp_path / "cell.onnx", steps=length, batch=batch) < BOUND
+
+
 def test_the_file_says_what_it_holds(tmp_path):
     rnn = build(cellzoo.load("lstm"), num_layers=2)
     to_onnx(rnn, tmp_path / "lstm.onnx", steps=2)

@@ -33,7 +33,8 @@ def random_inputs(
         (num_layers * num_directions, B, H), delayed inputs (..., E).
     """
     generator = torch.Generator().manual_seed(seed)
-    like = next(rnn.parameters())
+    # A cell may have no weights.
+    like = next(rnn.parameters(), torch.empty(0))
     leading = [batch]
     if steps is not None:
         leading.insert(1 if rnn.batch_first else 0, steps)

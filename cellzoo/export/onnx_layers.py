@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from onnx import TensorProto, helper
 
 from cellzoo.cell import HIDDEN_WIDTH
+from cellzoo.draw.names import printable
 from cellzoo.export.onnx_cell import OnnxCell
 from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph
 from cellzoo.export.onnx_model import ANY
@@ -41,7 +42,7 @@ def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
     for state, values in zip(rnn.cell.states, zip(*finals, strict=True), strict=True):
         graph.stack(values, f"{state.name}_n")
     inputs, outputs = _interface(rnn, steps)
-    return graph.finish(rnn.cell.name or "cell", inputs, outputs)
+    return graph.finish(printable(rnn.cell.name) or "cell", inputs, outputs)
 
 
 def _one_step(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> list[list[str]]:

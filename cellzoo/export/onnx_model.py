@@ -62,6 +62,7 @@ def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
     from onnx import helper
 
     from cellzoo import __version__
+    from cellzoo.draw.names import printable
     from cellzoo.export.onnx_layers import build_graph
 
     _check(rnn, steps)
@@ -74,7 +75,7 @@ def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
     )
     helper.set_model_props(
         model,
-        {"cell_name": rnn.cell.name, "cell_hash": rnn.cell.hash, "cell": rnn.cell.to_json()},
+        {"cell_name": printable(rnn.cell.name), "cell_hash": rnn.cell.hash, "cell": rnn.cell.to_json()},
     )
     return model
 
@@ -87,7 +88,7 @@ def _check(rnn: CellRNN, steps: int | Literal["any"] | None) -> None:
         raise ValueError("a bidirectional layer has no single step; give the number of steps, or 'any'")
     if steps is None or steps == ANY:
         return
-    if not isinstance(steps, int) or steps < 1:
+    if type(steps) is not int or steps < 1:
         raise ValueError(f"steps is {steps!r:.40}; expected None, a number from 1, or {ANY!r}")
     nodes = steps * len(rnn.directions) * len(rnn.cell.live_nodes)
     if nodes > MAX_UNROLLED:

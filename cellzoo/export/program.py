@@ -30,7 +30,7 @@ def to_torch_export(rnn: CellRNN, *, steps: int | None = None) -> ExportedProgra
     """
     if steps is None and rnn.bidirectional:
         raise ValueError("a bidirectional layer has no single step; give the number of steps")
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
+    if steps is not None and (type(steps) is not int or steps < 1):
         raise ValueError(f"steps is {steps!r:.40}; expected None or a number from 1")
     module = _Flat(_with_reference_engine(rnn), one_step=steps is None).eval()
     x, states = random_inputs(rnn, steps=steps)
