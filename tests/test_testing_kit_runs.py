@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 import cellzoo
 from cellzoo import runtime
+from cellzoo.notations import egs, ess, fenas, idarts
 from cellzoo.testing import check_cell, run_check, runtimes
 
 
@@ -245,3 +247,19 @@ def register(monkeypatch, engine):
     monkeypatch.setitem(runtime._ENGINES, "mine", engine)
     monkeypatch.setattr(runtime, "RUNTIMES", names)
     monkeypatch.setattr(runtimes, "RUNTIMES", names)
+
+
+@pytest.mark.parametrize(
+    ("notation", "text"),
+    [
+        ("ess", ess.sample(random.Random(4), 3, 2)),
+        ("ess", ess.sample(random.Random(5), 2, 2, "diag")),
+        ("egs", egs.sample(random.Random(1), 2)),
+        ("idarts", idarts.sample(random.Random(1), 3)),
+        ("fenas", fenas.sample(random.Random(7))),
+        ("equations", "h' = tanh(linear(x: half, h: keys; bias=training) * scalar[forward])"),
+        ("equations", "h' = tanh(recast(x) + h)"),
+    ],
+)
+def test_members_of_spaces_without_a_published_cell_pass(notation, text):
+    check_cell(cellzoo.parse(text, notation))

@@ -140,17 +140,14 @@ def check_hash(cell: Cell, layer: Layer) -> None:
         if turn:
             continue
         twin = build(other, layer, where, seed=8)
-        for mine, theirs in zip(rnn.directions, twin.directions, strict=True):
-            theirs.load_state_dict({_renamed(name, names): value for name, value in mine.state_dict().items()})
+        with torch.no_grad():
+            for index in range(where.runs):
+                theirs = twin.direction(index).named_weights()
+                for name, value in rnn.direction(index).named_weights().items():
+                    theirs[names[name]].copy_(value)
         output_of_twin, final_of_twin = twin(x)
         assert_close(output_of_twin, output, f"{label(cell)}, renamed and reordered: output")
         assert_all_close(listed(final_of_twin), listed(final), f"{label(cell)}, renamed and reordered: states")
-
-
-def _renamed(key: str, names: dict[str, str]) -> str:
-    """Rename the last part of a key of a state_dict."""
-    head, _, weight = key.rpartition(".")
-    return f"{head}.{names.get(weight, weight)}" if head else names.get(weight, weight)
 
 
 def check_save_and_load(cell: Cell, layer: Layer) -> None:
