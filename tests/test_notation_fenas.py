@@ -224,6 +224,20 @@ def test_members_drawn_obey_the_rules():
     assert 150 < memories < 250
 
 
+def test_the_output_of_a_member_drawn_depends_on_the_input():
+    """At once or by c: h' = f(h) would stay what it is, whatever x says."""
+    for seed in range(150):
+        cell = fenas.parse(fenas.sample(random.Random(seed), memory=True))
+        inputs = {node.name: node.inputs for node in cell.nodes} | {s.name: (s.next,) for s in cell.states}
+        seen, waiting = set(), [cell.output]
+        while waiting:
+            value = waiting.pop()
+            if value not in seen:
+                seen.add(value)
+                waiting += inputs.get(value, ())
+        assert {"x", "h", "c"} <= seen
+
+
 @pytest.mark.parametrize("memory", [False, True])
 def test_the_form_and_the_size_can_be_chosen(memory):
     text = fenas.sample(random.Random(1), nodes=4, memory=memory)

@@ -101,8 +101,8 @@ def write(cell: Cell) -> str:
 def sample(generator: random.Random, *, nodes: int = NODES, memory: bool | None = None) -> str:
     """Draw a node list: functions and inputs are uniform.
 
-    A product with 0 and a node that reads 0 twice are not drawn. Lists whose output, or next c, does not
-    depend on x and every state are drawn again.
+    A product with 0 and a node that reads 0 twice are not drawn. Lists whose output does not depend on x and
+    every state, at once or by the next c, are drawn again.
 
     Args:
         generator: Source of randomness.
@@ -235,9 +235,16 @@ def _product(name: str, inputs: tuple[str, ...]) -> Node:
 
 
 def _reached(genes: list[Gene], memory: str | None) -> set[str]:
-    """Return what the last node and the node `memory` depend on, themselves included."""
-    reached = {f"n{len(genes)}", *([memory] if memory else [])}
-    for number in range(len(genes), 0, -1):
-        if f"n{number}" in reached:
-            reached |= {genes[number - 1].first, genes[number - 1].second}
+    """Return what the last node depends on at this step or by the c of the step before, itself included."""
+    reached, waiting = set[str](), [f"n{len(genes)}"]
+    while waiting:
+        value = waiting.pop()
+        if value in reached:
+            continue
+        reached.add(value)
+        if value == "c" and memory is not None:
+            waiting.append(memory)
+        elif value.startswith("n"):
+            gene = genes[int(value[1:]) - 1]
+            waiting += [gene.first, gene.second]
     return reached

@@ -80,7 +80,7 @@ def _draws_differ(cell: Cell, rnn: CellRNN, where: Layout) -> bool:
     kept = torch.get_rng_state()
     try:
         torch.manual_seed(3)
-        whole, _ = rnn(x, first)
+        whole, last = rnn(x, first)
         parts, hx = [], first
         for step in x:
             torch.manual_seed(3)
@@ -92,4 +92,5 @@ def _draws_differ(cell: Cell, rnn: CellRNN, where: Layout) -> bool:
     assert_close(
         torch.cat(parts), whole, f"{label(cell)}: masks differ between the steps of a sequence: output"
     )
-    return len({tuple(row) for row in whole[-1].tolist()}) > 1
+    results = torch.cat([whole[-1], *(state[0] for state in listed(last))], dim=1)  # (16, widths)
+    return len({tuple(row) for row in results.tolist()}) > 1
