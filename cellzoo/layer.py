@@ -189,8 +189,8 @@ class CellRNN(nn.Module):
         if steps == 0:
             raise ValueError("input has no time step; at least one is needed")
         states = self._initial_states(hx, batch, padded, batched=batched)
-        output, final = self._run(sequence.reshape(steps * batch, -1), [batch] * steps, states)
-        output = output.view(steps, batch, -1)  # (T, B, num_directions * H)
+        output, final = self._run(sequence.reshape(steps * batch, self.input_size), [batch] * steps, states)
+        output = output.view(steps, batch, output.size(1))  # (T, B, num_directions * H)
         if not batched:
             return output.squeeze(1), self._give_states([state.squeeze(1) for state in final])
         return output.transpose(0, 1) if self.batch_first else output, self._give_states(final)

@@ -171,8 +171,7 @@ def record_key(
         "data": {name: dict(roles) for name, roles in data.items()},
         "seed": seed,
     }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_digest(content)
 
 
 def key_of(record: RunRecord) -> str:
@@ -187,13 +186,26 @@ def key_of(record: RunRecord) -> str:
     )
 
 
+def encode_record(record: RunRecord) -> bytes:
+    """Write a record as the JSON text that `read_record` reads: its fields, and a digest over them."""
+    content = record.model_dump(mode="json")
+    content["digest"] = content_digest(content)
+    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Hash the fields of a record as JSON data: 64 hexadecimal digits. It shows that a record was edited."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_record(path: Path) -> RunRecord:
     """Read one record and check that its parts agree with one another.
 
     Raises:
         RecordError: The file is no JSON, no run record, of another schema version, or was edited so that
-            its key no longer fits; the message names the file, the place in it, the value, and what would
-            be right.
+            its key or its digest no longer fits; the message names the file, the place in it, the value,
+            and what would be right.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -215,6 +227,7 @@ def read_record(path: Path) -> RunRecord:
         raise RecordError(
             f"{path}: schema_version is {content['schema_version']!r}; this version reads {SCHEMA_VERSION}"
         )
+    digest = content.pop("digest", None)
     try:
         record = RunRecord.model_validate(content)
     except ValidationError as error:
@@ -223,10 +236,21 @@ def read_record(path: Path) -> RunRecord:
         found = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
         more = f"; {error.error_count()} faults in all" if error.error_count() > 1 else ""
         raise RecordError(f"{path}: {place}: {first['msg']}{found}{more}") from error
-    contradiction = _contradiction(record)
+    contradiction = _contradiction(record) or _edited(content, digest)
     if contradiction:
         raise RecordError(f"{path}: {contradiction}")
     return record
+
+
+def _edited(content: Mapping[str, Any], digest: object) -> str:
+    """Say that the content is not what was written, or nothing."""
+    try:
+        if digest == content_digest(content):
+            return ""
+    except ValueError as error:
+        return f"holds a number that JSON does not know ({error})"
+    found = "is missing" if digest is None else "does not fit the content"
+    return f"digest: {found}: the record was edited. Delete the file and run its task again."
 
 
 def _contradiction(record: RunRecord) -> str:

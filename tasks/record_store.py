@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.atomic import TEMPORARY, output_errors, write_atomically
 from cellzoo.errors import CellzooError, OutputError, RecordError
-from tasks.record import NAME_PATTERN, ItemsReference, RunRecord, read_record
+from tasks.record import NAME_PATTERN, ItemsReference, RunRecord, encode_record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -171,6 +171,5 @@ class RecordStore:
             OutputError: No space, no permission, or not a folder.
         """
         path = self.folder / (stem + _RECORD)
-        content = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False)
-        write_atomically(path, content.encode() + b"\n")
+        write_atomically(path, encode_record(record))
         return path

@@ -35,7 +35,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], content: Mapping[st
         OutputError: The folder or the file cannot be written.
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {CONTENT: json.dumps(content, sort_keys=True), DIGEST: _digest(stored)}
+    text = json.dumps(content, sort_keys=True)
+    metadata = {CONTENT: text, DIGEST: _digest(stored, text)}
     with output_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, save(stored, metadata))
@@ -62,13 +63,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DataError(f"{path}: is no complete safetensors file ({error}); delete it") from error
     except (KeyError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: its header lacks the JSON that cellzoo puts there; delete it") from error
-    if metadata.get(DIGEST) != _digest(tensors):
-        raise DataError(f"{path}: its tensors do not fit the sha256 in its header; delete it")
+    if metadata.get(DIGEST) != _digest(tensors, metadata[CONTENT]):
+        raise DataError(f"{path}: its content does not fit the sha256 in its header; delete it")
     return tensors, content
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)

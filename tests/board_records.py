@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tasks.record import record_key
+from tasks.record import content_digest, record_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +98,14 @@ def record(
     }
 
 
+def signed(content: dict[str, Any]) -> dict[str, Any]:
+    """A record's content as a file holds it; what has no digest, such as NaN, gets another's."""
+    try:
+        return {**content, "digest": content_digest(content)}
+    except ValueError:
+        return {**content, "digest": "0" * 64}
+
+
 def write(folder: Path, *contents: dict[str, Any]) -> Path:
     """Write records as the runner lays them out and return the results folder."""
     records = folder / "records"
@@ -105,6 +113,6 @@ def write(folder: Path, *contents: dict[str, Any]) -> Path:
     for content in contents:
         parts = content["task"]["name"], content["cell"]["name"], f"seed{content['seed']}", content["key"][:12]
         name = "--".join(parts)
-        (records / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        (records / f"{name}.json").write_text(json.dumps(signed(content)), encoding="utf-8")
         (records / f"{name}.items.jsonl").write_text("{}\n", encoding="utf-8")
     return folder

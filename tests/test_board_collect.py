@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from board_records import record, write
+from board_records import record, signed, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,8 @@ from leaderboards.render.picture import all_pictures
 def put(folder, name, content):
     path = folder / "records" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    text = content if isinstance(content, str) else json.dumps(signed(content))
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -49,7 +50,7 @@ def test_reads_files_records_folders_and_folders_of_results(tmp_path):
 
 
 def test_plain_folder_of_record_files(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps(record()))
+    (tmp_path / "a.json").write_text(json.dumps(signed(record())))
     (tmp_path / ".cellzoo-0.json").write_text("half")
     assert len(collect([tmp_path]).records) == 1
 
@@ -249,7 +250,7 @@ def test_any_change_gives_a_board_or_one_clear_message(tmp_path, data):
     if data.draw(st.booleans()):
         content["key"] = _key(content)
     path = tmp_path / "fuzzed.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(signed(content) if data.draw(st.booleans()) else content))
     try:
         collection = collect([path])
     except RecordError as error:

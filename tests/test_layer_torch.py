@@ -123,3 +123,12 @@ def test_inter_layer_dropout_of_one_passes_only_the_bias():
     x = random_input(T, B, E).detach()
     torch.testing.assert_close(theirs(x)[0], ours(x)[0], rtol=1e-12, atol=1e-12)
     assert torch.equal(theirs.eval()(x)[0].isfinite(), ours.eval()(x)[0].isfinite())
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_a_batch_without_sequences_gives_outputs_without_sequences(name):
+    theirs, ours = pair(name, num_layers=2, bidirectional=True)
+    x = torch.zeros(T, 0, E, dtype=torch.float64)
+    for expected, found in zip(theirs(x), ours(x), strict=True):
+        for first, second in zip(as_tuple(expected), as_tuple(found), strict=True):
+            assert first.shape == second.shape

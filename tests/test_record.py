@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellzoo.errors import RecordError
-from tasks.record import RunRecord, read_record, record_key
+from tasks.record import RunRecord, encode_record, read_record, record_key
 
 NAMES = st.text("abcdefgh-", min_size=1, max_size=8)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -85,8 +86,28 @@ def content():
 
 def test_a_record_survives_writing_and_reading(tmp_path, content):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(content))
+    path.write_bytes(encode_record(RunRecord.model_validate(content)))
     assert read_record(path).model_dump(mode="json") == content
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["metrics"]["score"].update(value=99.9), "digest: does not fit the content"),
+        (lambda c: c["history"].append({"epoch": 2}), "digest: does not fit the content"),
+        (lambda c: c.update(digest="0" * 64), "digest: does not fit the content"),
+        (lambda c: c.pop("digest"), "digest: is missing"),
+        (lambda c: c["history"].append({"loss": math.nan}), "should be a finite number"),
+    ],
+)
+def test_an_edited_result_is_found_by_its_digest(tmp_path, content, change, words):
+    path = tmp_path / "a.json"
+    path.write_bytes(encode_record(RunRecord.model_validate(content)))
+    edited = json.loads(path.read_text())
+    change(edited)
+    path.write_text(json.dumps(edited))
+    with pytest.raises(RecordError, match=words):
+        read_record(path)
 
 
 def test_comparable_leaves_out_times_alone(content):
