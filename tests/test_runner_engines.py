@@ -169,7 +169,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path, engine, fault, word
     if failed.log:
         assert failed.log.parent == tmp_path / "work" / failed.job.key
         assert "Traceback" in failed.log.read_text()
-    with pytest.raises(RunError, match=r"\d of 4 runs failed:\n  fake lstm seed 0: ") as caught:
+    with pytest.raises(RunError, match=r"\d of 4 runs failed:\n(.*\n)*  fake lstm seed 0: ") as caught:
         report.raise_for_failures()
     assert caught.value.exit_code == 1
 
