@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -67,4 +68,6 @@ def run_script(path) -> subprocess.CompletedProcess:
 
 
 if __name__ == "__main__":
+    # A shell starts background jobs deaf to Ctrl-C, and so would the command be in tests run that way.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
