@@ -1,0 +1,219 @@
+"""What a plan consists of: buffers, kernels of products and elementwise instructions, weight gradients.
+
+A plan has four phases. The input phases handle all N packed rows of a batch at once: what depends on x
+alone. The step phases handle one time step at a time, backward in the opposite order. A kernel computes, for
+a block of rows and units, its matrix products, and then runs a short elementwise program on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Op(IntEnum):
+    """Elementwise instructions; `a`, `b`, `c` are operands, g the gradient of a result."""
+
+    COPY = 0
+    FILL = 1  # constants[immediate]
+    VECTOR = 2  # weight `immediate` of shape (width,), the same for each row
+    SCALAR = 3  # weight `immediate` of shape (1,)
+    MASK = 4  # of x (immediate 0) or of hidden values (1), at the row of the sequence
+    LOAD_ROWS = 5  # gradient of the outputs
+    STORE_ROWS = 6  # outputs (immediate 0) or gradient of the inputs (1)
+    SIGMOID = 10
+    TANH = 11
+    RELU = 12
+    LEAKY_RELU = 13
+    SELU = 14
+    ADD = 20
+    SUBTRACT = 21
+    MULTIPLY = 22
+    DIVIDE = 23
+    MINIMUM = 24
+    BLEND = 25  # c + a * (b - c)
+    SCALE = 26  # a * constants[immediate]
+    MULTIPLY_ADD = 27  # a * b + c
+    NEGATE = 28
+    SIGMOID_BACKWARD = 40  # from g and the result
+    TANH_BACKWARD = 41
+    RELU_BACKWARD = 42
+    LEAKY_RELU_BACKWARD = 43
+    SELU_BACKWARD = 44
+    BLEND_BACKWARD = 45  # g * (b - c)
+    MINIMUM_BACKWARD = 46  # of the operand b, where c is the other one
+    REDUCE_ROWS = 50  # gradient of the vector or bias `immediate` += sum over rows
+    REDUCE_ALL = 51  # gradient of the scalar `immediate` += sum over rows and units
+    MIXTURE = 60  # p0 tanh a + p1 relu a + p2 sigmoid a + p3 a, p = parameters[immediate:]
+    MIXTURE_BACKWARD = 61  # from g and a; also the gradients of the four parameters
+    PARAMETER_SCALE = 62  # a * parameters[immediate]
+    PARAMETER_SCALE_BACKWARD = 63  # from g and a; also the gradient of the parameter
+
+
+class BufferKind(IntEnum):
+    """How many rows a buffer has, and what they are."""
+
+    ALL = 0  # N packed rows
+    STEP = 1  # the B rows of a step, overwritten by the next
+    STATE = 2  # a state at the start of every step
+    CARRY = 3  # gradient of a state, handed from step to step
+    INPUT = 4  # x
+    MASK = 5
+
+
+class ViewKind(IntEnum):
+    """Which rows of a buffer a kernel sees."""
+
+    ROWS = 0  # those it works on
+    STATE_IN = 1  # the state at the start of this step
+    STATE_OUT = 2  # the state that this step gives
+    CARRY_IN = 3  # gradient of the state that this step gives
+    CARRY_OUT = 4  # gradient of the state at the start of this step
+
+
+class Init(IntEnum):
+    """What a product's register holds before the first product."""
+
+    ACCUMULATE = 0  # an earlier dot of the same kernel wrote it
+    ZERO = 1
+    VIEW = 2
+    VECTOR = 3
+
+
+class NormKind(IntEnum):
+    """Whether a kernel normalises each unit over the rows of its step instead."""
+
+    NONE = 0
+    FORWARD = 1
+    BACKWARD = 2
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory for one value; `index` is the state or mask it belongs to, `label` names it for people."""
+
+    kind: BufferKind
+    width: str
+    index: int = 0
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """Some rows of a buffer; `buffer` is an index into the plan's buffers."""
+
+    kind: ViewKind
+    buffer: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """One result of a dot: register (+)= source @ weight^T, or source @ weight if transposed.
+
+    `weight` is an index into the plan's weights, each (out, in); `init_index` a view or a vector's index.
+    """
+
+    register: int
+    weight: int
+    transposed: bool
+    init: Init
+    init_index: int = 0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """Products that read one view."""
+
+    source: int
+    products: tuple[Product, ...]
+
+
+# An operand is a register of the kernel (>= 0) or the view -1 - operand (< 0).
+UNUSED = -(2**40)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One elementwise operation over the block that a kernel works on."""
+
+    op: Op
+    target: int = UNUSED
+    a: int = UNUSED
+    b: int = UNUSED
+    c: int = UNUSED
+    immediate: int = 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Products, then a program, for every block of rows and units of one width.
+
+    Attributes:
+        width: `hidden`, `input`, or a number of units in digits.
+        label: The values it computes, for people.
+        barrier: A product reads what another owner of units may have written since the last barrier.
+        registers: How many the program uses, each of the size of a block.
+        dots: In order; the first that writes a register initialises it.
+        program: In order.
+        norm: Batch normalisation over the rows of the step: a kernel without dots and program.
+        norm_views: Forward: source, result, 1 / standard deviation. Backward: gradient of the result, result,
+            1 / standard deviation, gradient of the source.
+    """
+
+    width: str
+    label: str
+    barrier: bool
+    registers: int
+    dots: tuple[Dot, ...]
+    program: tuple[Instruction, ...]
+    norm: NormKind = NormKind.NONE
+    norm_views: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """Gradient (out, in) of a weight += delta^T @ (source * mask), summed over all packed rows.
+
+    `mask` is None, 0 for x's, or 1 for the hidden values' one.
+    """
+
+    weight: int
+    delta: int
+    source: int
+    mask: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule that runs one cell over a packed batch, and backwards.
+
+    Attributes:
+        states: Width of each state, in the cell's order.
+        output_width: Width of the output.
+        buffers: Index -> buffer.
+        views: Index -> view.
+        weights: Names, by the index that instructions use.
+        weight_widths: Widths (out, in) of a matrix, (width,) of a vector or bias, () of a scalar, by the same
+            index.
+        num_parameters: Length of the vector of mixture weights.
+        constants: Numbers that FILL and SCALE name.
+        forward_input: Kernels over all rows, before the steps.
+        forward_step: Kernels of a time step.
+        backward_step: Kernels of a time step of the backward walk.
+        backward_input: Kernels over all rows, after the backward walk.
+        weight_gradients: Products over all rows, at the end.
+    """
+
+    states: tuple[str, ...]
+    output_width: str
+    buffers: tuple[Buffer, ...]
+    views: tuple[View, ...]
+    weights: tuple[str, ...]
+    weight_widths: tuple[tuple[str, ...], ...]
+    num_parameters: int
+    constants: tuple[float, ...]
+    forward_input: tuple[Kernel, ...]
+    forward_step: tuple[Kernel, ...]
+    backward_step: tuple[Kernel, ...] = ()
+    backward_input: tuple[Kernel, ...] = ()
+    weight_gradients: tuple[WeightGradient, ...] = ()
