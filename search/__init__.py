@@ -1,0 +1,1 @@
+"""How cells are found: spaces, supernets, methods, and what a candidate is scored on."""

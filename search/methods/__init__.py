@@ -1,0 +1,1 @@
+"""How architectures are searched for, one file a method. `method.py` is the contract."""

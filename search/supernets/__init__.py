@@ -1,0 +1,1 @@
+"""Networks whose weights are shared by all cells of a space."""
