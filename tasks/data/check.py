@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
+from tasks.data.conll import read_conll
+from tasks.data.line_text import TOKENS, read_line_text
 from tasks.data.ner import count, read_ner
 from tasks.data.news import read_news
 from tasks.data.word_pairs import read_pairs
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tasks.data.found import FoundData
 
 PAIRS = MappingProxyType({"wordsim-353": 353, "simlex-999": 999})
+CHUNKS = MappingProxyType({"train": (8936, 211_727, 106_978), "test": (2012, 47_377, 23_852)})
 VECTORS = 83_341
 DIMENSIONS = 50
 
@@ -37,6 +40,31 @@ def check(found: FoundData) -> list[str]:
 
 def _check_ner(found: FoundData) -> list[str]:
     return [f"{split}: {count(sentences)}" for split, sentences in read_ner(found).items()]
+
+
+def _check_chunks(found: FoundData) -> list[str]:
+    lines = []
+    for split, path in found.files.items():
+        counted = count(read_conll(path))
+        expected = CHUNKS[split]
+        if (counted.sentences, counted.tokens, sum(counted.entities.values())) != expected:
+            raise DataError(f"{path}: has {counted}; expected {expected} sentences, tokens and chunks")
+        lines.append(
+            f"{split}: {counted.sentences:,} sentences, {counted.tokens:,} tokens, {expected[2]:,} chunks"
+        )
+    return lines
+
+
+def _check_line_text(found: FoundData) -> list[str]:
+    lines = []
+    for split, documents in read_line_text(found).items():
+        tokens = sum(len(words) + 1 for words in documents)
+        if tokens != TOKENS[found.name][split]:
+            raise DataError(
+                f"{found.name} {split}: has {tokens:,} words with <eos>; expected {TOKENS[found.name][split]:,}"
+            )
+        lines.append(f"{split}: {len(documents):,} lines, {tokens:,} words with <eos>")
+    return lines
 
 
 def _check_news(found: FoundData) -> list[str]:
@@ -78,6 +106,9 @@ _CHECKS: Mapping[str, Callable[[FoundData], list[str]]] = MappingProxyType(
     {
         "small-ner": _check_ner,
         "wnut17": _check_ner,
+        "conll2000": _check_chunks,
+        "ptb": _check_line_text,
+        "wikitext-2": _check_line_text,
         "glove-6b-50d": _check_vectors,
         "news": _check_news,
         "wordsim-353": _check_pairs,

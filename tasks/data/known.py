@@ -101,6 +101,47 @@ _DATA_SETS = (
         },
     ),
     DataSet(
+        name="conll2000",
+        title="CoNLL-2000, chunking of Wall Street Journal text",
+        terms="LDC Penn Treebank text, research use",
+        source=InFolder(
+            files={"train": "conll2000/train.txt", "test": "conll2000/test.txt"},
+            obtain="https://www.clips.uantwerpen.be/conll2000/chunking/",
+        ),
+        sha256={
+            "train": "82033cd7a72b209923a98007793e8f9de3abc1c8b79d646c50648eb949b87cea",
+            "test": "73b7b1e565fa75a1e22fe52ecdf41b6624d6f59dacb591d44252bf4d692b1628",
+        },
+    ),
+    DataSet(
+        name="ptb",
+        title="Penn Treebank for word-level language models, as prepared by Mikolov",
+        terms="LDC Penn Treebank text, research use",
+        source=InFolder(
+            files={
+                "train": "ptb/ptb.train.txt",
+                "dev": "ptb/ptb.valid.txt",
+                "test": "ptb/ptb.test.txt",
+            },
+            obtain="http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
+        ),
+        sha256={
+            "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+            "dev": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+            "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+        },
+    ),
+    DataSet(
+        name="wikitext-2",
+        title="WikiText-2, word level",
+        terms="CC BY-SA",
+        source=InFolder(
+            files={"zip": "wikitext-2/wikitext-2-v1.zip"},
+            obtain="the archive wikitext-2-v1.zip of Merity et al. 2017, arXiv 1609.07843",
+        ),
+        sha256={"zip": "ebe426e0105e0ea4771a2049b22d2d6179f204ef84f1377f3fbec090ab4263d8"},
+    ),
+    DataSet(
         name="glove-6b-50d",
         title="GloVe 6B, 50 dimensions, 83,341 of its 400,000 words",
         terms="PDDL 1.0",

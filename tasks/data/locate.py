@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cellzoo.errors import DataError, DataNotFoundError, unknown
 from tasks.data.found import FoundData
 from tasks.data.known import KNOWN, Generated, InFolder, InPackage
+from tasks.data.own import find_own, is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
     The first place that has all files is taken.
 
     Args:
-        name: A key of `KNOWN`.
+        name: A key of `KNOWN`, or files of the user's own as `tasks.data.own` reads them (`text:FILE`).
         data_dir: The data folder given by `--data`, if any; it holds `wnut17/` and the like.
 
     Raises:
@@ -36,11 +37,13 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
         DataError: `data_dir` is no folder, or a file is not the known one (its sha256 differs).
         DataNotFoundError: The data set is in none of the places; the message lists them.
     """
+    if data_dir is not None:
+        require_folder(data_dir)
+    if is_own(name):
+        return find_own(name, data_dir)
     data_set = KNOWN.get(name)
     if data_set is None:
         raise unknown("data set", name, KNOWN)
-    if data_dir is not None:
-        require_folder(data_dir)
     if isinstance(data_set.source, Generated):
         return _generate(data_set, data_set.source)
     looked: list[str] = []
