@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellzoo.errors import CellzooError
-from tasks.commands.run import COMMAND, parse_cells, parse_seeds, parse_settings
+from cellzoo.selection import split_cells
+from tasks.commands.run import COMMAND, parse_seeds, parse_settings
 from tasks.settings import Typed
 
 
@@ -148,7 +149,7 @@ def test_any_text_is_seeds_or_one_error(text):
 
 
 def test_cells_and_settings_are_split():
-    assert parse_cells("lstm, darts-*,a/b.toml") == ["lstm", "darts-*", "a/b.toml"]
+    assert split_cells("lstm, darts-*,a/b.toml") == ["lstm", "darts-*", "a/b.toml"]
     assert parse_settings(["a=1", "t.b = x=y"]) == {"a": Typed("1"), "t.b": Typed("x=y")}
     with pytest.raises(CellzooError, match="a is given twice"):
         parse_settings(["a=1", "a=2"])

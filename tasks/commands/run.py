@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.command import Command
 from cellzoo.errors import CellzooError
+from cellzoo.selection import split_cells
 
 if TYPE_CHECKING:
     import argparse
@@ -83,7 +84,7 @@ def _execute(options: argparse.Namespace) -> int:
     console = Console()
     request: dict[str, Any] = {
         "suite": options.suite,
-        "cells": parse_cells(options.cells),
+        "cells": split_cells(options.cells),
         "seeds": parse_seeds(options.seeds),
         "data": options.data,
         "settings": parse_settings(options.settings),
@@ -108,18 +109,6 @@ def _execute(options: argparse.Namespace) -> int:
     _show_report(report, console)
     report.raise_for_failures()
     return 0
-
-
-def parse_cells(text: str) -> list[str]:
-    """Split what `--cells` takes.
-
-    Raises:
-        CellzooError: An empty name.
-    """
-    names = [part.strip() for part in text.split(",")]
-    if not all(names):
-        raise CellzooError(f"--cells {text!r}: an empty name; separate names by single commas")
-    return names
 
 
 def parse_seeds(text: str) -> int | list[int]:

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cellzoo.duration import duration
 from tasks.runner.estimate import Estimate
 from tasks.runner.events import describe_failure
 
@@ -69,7 +70,7 @@ class Lines:
         self._over += 1
         metric = record.metrics[record.primary]
         score = f"{metric.title} {metric.value:.{metric.digits}f}"
-        self._write(f"finished  {job.label}: {score}, {_duration(seconds)}  ({self._standing()})", "green")
+        self._write(f"finished  {job.label}: {score}, {duration(seconds)}  ({self._standing()})", "green")
 
     def failed(self, failure: Failure) -> None:
         """Say why."""
@@ -90,7 +91,7 @@ class Lines:
 
     def _standing(self) -> str:
         left = self._estimate.seconds_left() if self._over < self._total else None
-        return f"{self._over}/{self._total}" + (f", {_duration(left)} left" if left is not None else "")
+        return f"{self._over}/{self._total}" + (f", {duration(left)} left" if left is not None else "")
 
     def _write(self, line: str, style: str = "") -> None:
         self._written = self._clock()
@@ -143,7 +144,7 @@ class Bars(Lines):
         done = self._over + sum(run.fraction for run in running.values())
         left = self._estimate.seconds_left()
         words = f"{self._over} of {self._total}, " + (
-            "time left not known yet" if left is None else f"{_duration(left)} left"
+            "time left not known yet" if left is None else f"{duration(left)} left"
         )
         bar = ProgressBar(total=float(self._total), completed=done, width=_BAR)
         table.add_row(Text("all runs", style="bold"), bar, Text(words, style="bold"))
@@ -155,18 +156,6 @@ def show_progress(console: Console | None = None) -> Lines:
     console = console or Console()
     plain = not console.is_terminal or os.environ.get("TERM") == "dumb"
     return Lines(console) if plain else Bars(console)
-
-
-def _duration(seconds: float) -> str:
-    """Say a time as people do: `8 s`, `3 min 05 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 1:
-        return "under 1 s"
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _count(number: int, noun: str) -> str:

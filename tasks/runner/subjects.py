@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.errors import CellzooError, unknown
+from cellzoo.errors import CellzooError
+from cellzoo.selection import expand_cells
 from tasks.task import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_GLOB = "*?["
+    from pathlib import Path
 
 
 def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]]:
@@ -33,7 +32,7 @@ def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]
     subjects: dict[str, Subject] = {}
     by_name: dict[str, str] = {}
     notes: list[str] = []
-    for wanted in _expand(cells):
+    for wanted in expand_cells(cells):
         entry = cellzoo.entry(wanted)
         digest = entry.cell.hash
         if by_name.setdefault(entry.name, digest) != digest:
@@ -50,21 +49,3 @@ def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]
     if not subjects:
         raise CellzooError("no cell was given; name some with --cells, such as --cells lstm,darts-v2")
     return list(subjects.values()), notes
-
-
-def _expand(cells: Iterable[str | Path]) -> Iterable[str | Path]:
-    import cellzoo
-    from cellzoo.families import FAMILIES
-
-    for wanted in cells:
-        if isinstance(wanted, str) and any(sign in wanted for sign in _GLOB):
-            names = cellzoo.list_cells(wanted)
-            if not names:
-                families = ", ".join(family.pattern for family in FAMILIES)
-                hint = f"Members of a family ({families}) are endless; name them one by one."
-                raise unknown("cell pattern", wanted[:80], cellzoo.list_cells("*"), hint)
-            yield from names
-        elif isinstance(wanted, str) and (wanted.endswith(".toml") or "/" in wanted):
-            yield Path(wanted).expanduser()
-        else:
-            yield wanted

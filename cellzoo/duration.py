@@ -1,0 +1,15 @@
+"""Times in words."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Say a time as people do: `8 s`, `3 min 05 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
