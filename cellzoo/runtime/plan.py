@@ -1,0 +1,159 @@
+"""From the graph of a cell to the plan that runs it: forward kernels here, backward ones in `adjoint`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cellzoo.ops import LINEAR
+from cellzoo.runtime.adjoint import Backward
+from cellzoo.runtime.emitter import Emitter, view_operand
+from cellzoo.runtime.graph import cell_graph
+from cellzoo.runtime.memory import Memory, share_buffers
+from cellzoo.runtime.program import Init, Kernel, Op, Plan
+from cellzoo.runtime.rules import compute
+from cellzoo.runtime.schedule import Schedule
+
+if TYPE_CHECKING:
+    from cellzoo.cell import Cell
+    from cellzoo.runtime.graph import Graph, Value
+    from cellzoo.runtime.schedule import Group
+
+
+@lru_cache(maxsize=512)
+def build_plan(
+    cell: Cell,
+    *,
+    training: bool = True,
+    masked_x: bool = False,
+    masked_h: bool = False,
+    input_gradient: bool = True,
+) -> Plan:
+    """Plan how a cell runs, from its graph alone.
+
+    Args:
+        cell: The cell.
+        training: Whether the plan keeps what the backward walk needs, and has one.
+        masked_x: Whether there is a mask on values of x's width where a matrix multiplies them.
+        masked_h: The same for values of the hidden width.
+        input_gradient: Whether the backward walk gives the gradient of x.
+    """
+    graph = cell_graph(cell, masked_x=masked_x, masked_h=masked_h)
+    return plan_graph(graph, training=training, input_gradient=input_gradient)
+
+
+def plan_graph(graph: Graph, *, training: bool = True, input_gradient: bool = True) -> Plan:
+    """Plan how a graph runs; arguments as in `build_plan`."""
+    schedule = Schedule(graph)
+    kept = schedule.kept(input_gradient=input_gradient) if training else set()
+    memory = Memory(schedule, kept)
+    constants: list[float] = []
+    forward = Forward(schedule, memory, constants)
+    early = tuple(kernel for group in schedule.groups if group.early for kernel in forward.kernels(group))
+    forward.start_of_steps()
+    steps = tuple(kernel for group in schedule.groups if not group.early for kernel in forward.kernels(group))
+    walk = Backward(schedule, memory, constants, input_gradient=input_gradient) if training else None
+    backward_steps = walk.step_kernels() if walk else ()
+    backward_input = walk.input_kernels() if walk else ()
+    weight_gradients = walk.weight_gradients() if walk else ()
+    plan = Plan(
+        states=tuple(graph.states.values()),
+        output_width=schedule.values[graph.output].width,
+        buffers=tuple(memory.buffers),
+        views=tuple(memory.views),
+        weights=tuple(graph.weights),
+        weight_widths=tuple(graph.weights.values()),
+        num_parameters=graph.num_parameters,
+        forward_input=early,
+        forward_step=steps,
+        backward_step=backward_steps,
+        backward_input=backward_input,
+        weight_gradients=weight_gradients,
+        constants=tuple(constants),
+    )
+    return share_buffers(plan)
+
+
+class Forward:
+    """Writes the kernels of the forward walk."""
+
+    def __init__(self, schedule: Schedule, memory: Memory, constants: list[float]) -> None:
+        self._schedule = schedule
+        self._memory = memory
+        self._constants = constants
+        self._weight_index = {name: index for index, name in enumerate(schedule.graph.weights)}
+        self._unseen: set[int] = set()
+        self._is_first = False
+
+    def start_of_steps(self) -> None:
+        """What comes next is a step; its first kernel waits until the step before is done everywhere."""
+        self._is_first = True
+
+    def kernels(self, group: Group) -> list[Kernel]:
+        """The kernels of one group: none where it only holds x or states."""
+        if not group.values:
+            return []
+        emitter = Emitter(group.width, self._constants)
+        places: dict[str, int] = {}
+        for value in group.values:
+            if value.op == LINEAR:
+                places[value.name] = self._product(emitter, value)
+        for value in group.values:
+            if value.op == LINEAR:
+                home = self._memory.home(value.name)
+                if home is not None:
+                    emitter.emit(Op.COPY, places[value.name], target=view_operand(home))
+            else:
+                self._compute(emitter, value, places)
+            self._hand_on(emitter, value, places[value.name])
+        barrier = self._is_first or bool(emitter.sources & self._unseen)
+        if barrier:
+            self._unseen.clear()
+            self._is_first = False
+        self._unseen |= {home for value in group.values if (home := self._memory.home(value.name)) is not None}
+        return [emitter.finish(group.label, barrier=barrier)]
+
+    def _product(self, emitter: Emitter, value: Value) -> int:
+        register = emitter.register()
+        if value.start is not None:
+            init, index = Init.VIEW, self._memory.view(value.start)
+        elif value.bias is not None:
+            init, index = Init.VECTOR, self._weight_index[value.bias]
+        else:
+            init, index = Init.ZERO, 0
+        for source, weight in zip(value.inputs, value.weights, strict=True):
+            emitter.product(
+                register,
+                self._memory.view(source),
+                self._weight_index[weight],
+                transposed=False,
+                init=init,
+                index=index,
+            )
+        return register
+
+    def _compute(self, emitter: Emitter, value: Value, places: dict[str, int]) -> None:
+        home = self._memory.home(value.name)
+        operands = [self._operand(emitter, source, places) for source in value.inputs]
+        target = None if home is None else view_operand(home)
+        places[value.name] = compute(emitter, value, operands, 0, target)
+
+    def _operand(self, emitter: Emitter, name: str, places: dict[str, int]) -> int:
+        if name not in places:
+            value = self._schedule.values.get(name)
+            if value is not None and value.is_leaf:
+                weight = self._weight_index[value.weights[0]] if value.weights else 0
+                places[name] = compute(emitter, value, (), weight)
+            else:
+                places[name] = view_operand(self._memory.view(name))
+        return places[name]
+
+    def _hand_on(self, emitter: Emitter, value: Value, place: int) -> None:
+        """Give a value to the next step and to the outputs."""
+        graph = self._schedule.graph
+        for index, name in enumerate(graph.nexts):
+            target = view_operand(self._memory.state_out(index))
+            if name == value.name and place != target:
+                emitter.emit(Op.COPY, place, target=target)
+        if value.name == graph.output:
+            emitter.emit(Op.STORE_ROWS, place)

@@ -1,0 +1,142 @@
+"""How each elementwise operation is computed, and how its gradient is: the rules that plans are made from.
+
+One table for both directions, in reverse mode: a rule names what it must still know of the operation's
+inputs and result, so that no more than that is kept for the backward walk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellzoo.runtime.graph import COPY, MASK, Value
+from cellzoo.runtime.program import Op
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cellzoo.runtime.emitter import Emitter
+
+RESULT = -1
+
+_UNARY = {
+    "tanh": (Op.TANH, Op.TANH_BACKWARD),
+    "sigmoid": (Op.SIGMOID, Op.SIGMOID_BACKWARD),
+    "relu": (Op.RELU, Op.RELU_BACKWARD),
+    "leaky_relu": (Op.LEAKY_RELU, Op.LEAKY_RELU_BACKWARD),
+    "selu": (Op.SELU, Op.SELU_BACKWARD),
+}
+_BINARY = {
+    "subtract": Op.SUBTRACT,
+    "multiply": Op.MULTIPLY,
+    "divide": Op.DIVIDE,
+    "minimum": Op.MINIMUM,
+}
+# Cheaper to compute again than to keep for every time step: one or two operations an element.
+CHEAP = frozenset({"add", "subtract", "multiply", "minimum", "mean", "blend", "relu", COPY, MASK})
+
+
+def gradient_needs(value: Value, index: int) -> tuple[int, ...]:
+    """What the gradient of input `index` reads: numbers of inputs, and RESULT for the result."""
+    if value.op in _UNARY:
+        return (RESULT,)
+    if value.op == "multiply":
+        return (1 - index,)
+    if value.op == "divide":
+        return (1,) if index == 0 else (1, RESULT)
+    if value.op == "minimum":
+        return (0, 1)
+    if value.op == "blend":
+        return (1, 2) if index == 0 else (0,)
+    return (0,) if value.op in ("mixture", "parameter_scale") else ()
+
+
+def compute(
+    emitter: Emitter, value: Value, operands: Sequence[int], weight: int, target: int | None = None
+) -> int:
+    """Write the instructions that compute `value`.
+
+    Args:
+        emitter: The kernel.
+        value: An elementwise value or a leaf.
+        operands: Its inputs.
+        weight: Index of its weight, for `vector` and `scalar`.
+        target: Where the result goes; a register if None.
+
+    Returns:
+        Where it is.
+    """
+    emit = emitter.emit
+    if value.op in _UNARY:
+        return emit(_UNARY[value.op][0], operands[0], target=target)
+    if value.op in _BINARY:
+        return emit(_BINARY[value.op], operands[0], operands[1], target=target)
+    if value.op == "blend":
+        return emit(Op.BLEND, *operands, target=target)
+    if value.op in ("add", "mean"):
+        total = operands[0]
+        for position, operand in enumerate(operands[1:], start=2):
+            is_last = position == len(operands) and value.op == "add"
+            total = emit(Op.ADD, total, operand, target=target if is_last else None)
+        if value.op == "mean":
+            total = emit(Op.SCALE, total, immediate=emitter.constant(1 / len(operands)), target=target)
+        return total
+    if value.op == MASK:
+        mask = emit(Op.MASK, immediate=value.immediate)
+        return emit(Op.MULTIPLY, operands[0], mask, target=target)
+    if value.op == COPY:
+        return emit(Op.COPY, operands[0], target=target)
+    if value.op in ("mixture", "parameter_scale"):
+        op = Op.MIXTURE if value.op == "mixture" else Op.PARAMETER_SCALE
+        return emit(op, operands[0], immediate=value.immediate, target=target)
+    if value.op in ("zero", "one"):
+        return emit(Op.FILL, immediate=emitter.constant(float(value.op == "one")), target=target)
+    return emit(Op.VECTOR if value.op == "vector" else Op.SCALAR, immediate=weight, target=target)
+
+
+def differentiate(
+    emitter: Emitter, value: Value, gradient: int, known: Callable[[int], int], wanted: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """Write the instructions that give the gradients of a value's inputs.
+
+    Args:
+        emitter: The kernel.
+        value: An elementwise value.
+        gradient: That of the value.
+        known: Number of an input, or RESULT -> where it is; asked for what `gradient_needs` says.
+        wanted: Numbers of the inputs whose gradient is wanted.
+
+    Yields:
+        Number of an input, and where its gradient is, as soon as it is there.
+    """
+    emit = emitter.emit
+    for index in wanted:
+        if value.op in ("add", COPY) or (value.op == "subtract" and index == 0):
+            yield index, gradient
+        elif value.op == "subtract":
+            yield index, emit(Op.NEGATE, gradient)
+        elif value.op == "mean":
+            yield index, emit(Op.SCALE, gradient, immediate=emitter.constant(1 / len(value.inputs)))
+        elif value.op in _UNARY:
+            yield index, emit(_UNARY[value.op][1], gradient, known(RESULT))
+        elif value.op == "multiply":
+            yield index, emit(Op.MULTIPLY, gradient, known(1 - index))
+        elif value.op == "divide":
+            share = emit(Op.DIVIDE, gradient, known(1))
+            if index == 1:
+                share = emit(Op.NEGATE, emit(Op.MULTIPLY, share, known(RESULT)))
+            yield index, share
+        elif value.op == "minimum":
+            yield index, emit(Op.MINIMUM_BACKWARD, gradient, known(index), known(1 - index))
+        elif value.op == "blend" and index == 0:
+            yield index, emit(Op.BLEND_BACKWARD, gradient, known(1), known(2))
+        elif value.op == "blend":
+            share = emit(Op.MULTIPLY, gradient, known(0))
+            yield index, share if index == 1 else emit(Op.SUBTRACT, gradient, share)
+        elif value.op == MASK:
+            yield index, emit(Op.MULTIPLY, gradient, emit(Op.MASK, immediate=value.immediate))
+        elif value.op == "mixture":
+            yield index, emit(Op.MIXTURE_BACKWARD, gradient, known(0), immediate=value.immediate)
+        elif value.op == "parameter_scale":
+            yield index, emit(Op.PARAMETER_SCALE_BACKWARD, gradient, known(0), immediate=value.immediate)
+        else:
+            raise AssertionError(f"no derivative of {value.op!r}")
