@@ -1,0 +1,80 @@
+"""The gates of ESS while they are searched.
+
+Li et al. 2020, "Learning Architectures from an Extended Search Space for Language Modeling", section 3: the
+previous state and the input are multiplied by a gate that the other's past decides,
+
+    gate = mean over i = 1, ..., m of s_i,     s_i = sum over k of theta_ik f_k(W_i e_i)
+
+where e_i is the input, or the state, i steps back and `drop` gives 0. The mean runs over the steps that exist;
+a gate to which none exists is 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cellzoo.notations.ess import DIAG, DROP, SHARED
+from cellzoo.ops import PRIMITIVES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from search.supernets.layout import Layout
+
+
+def gate(
+    layout: Layout,
+    name: str,
+    past: Sequence[Tensor],
+    seen: Tensor,
+    weights: Mapping[str, Tensor],
+    mixture: Tensor,
+    mask: Tensor | None,
+) -> Tensor:
+    """Compute one gate.
+
+    Args:
+        layout: With a delay.
+        name: `past_inputs`, for the gate on h, or `past_states`, for the gate on x.
+        past: Values 1, 2, ... steps back, each (b, width of what it looks at).
+        seen: Steps so far, (b, 1).
+        weights: All weights of the supernet.
+        mixture: (m, K).
+        mask: On the values where a matrix multiplies them.
+
+    Returns:
+        (b, width of what it multiplies).
+    """
+    total: Tensor | None = None
+    for index, value in enumerate(past):
+        product = _product(layout, f"{name}_w", index + 1, value, weights, mask)
+        exists = (seen > index).to(value.dtype)  # (b, 1)
+        for share, op in zip(mixture[index], layout.past_operations, strict=True):
+            forward = PRIMITIVES[op].forward if op != DROP else None
+            if forward is not None:
+                term = exists * (share * forward(product))
+                total = term if total is None else total + term
+    assert total is not None  # noqa: S101 - a layout has an operation besides `drop`
+    count = seen.clamp(max=len(past))  # (b, 1)
+    return torch.where(count > 0, total / count.clamp(min=1), torch.ones_like(total))
+
+
+def _product(
+    layout: Layout,
+    name: str,
+    delay: int,
+    value: Tensor,
+    weights: Mapping[str, Tensor],
+    mask: Tensor | None,
+) -> Tensor:
+    if layout.inter_weights == DIAG:
+        return value * weights[f"{name}{delay}"]
+    masked = value if mask is None else value * mask
+    if layout.inter_weights == SHARED:
+        return masked @ weights[name]
+    if layout.rank:
+        return masked @ weights[f"{name}{delay}_in"] @ weights[f"{name}{delay}_out"]
+    return masked @ weights[f"{name}{delay}"]

@@ -1,0 +1,178 @@
+"""Supernet: a recurrent layer that holds all cells of a space at once, with the call of `CellRNN`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from cellzoo.errors import CellzooError
+from search.supernets.engine import prepare
+from search.supernets.normalisation import SharedStatistics
+from search.supernets.states import state_widths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from search.objectives.objective import Layer
+    from search.supernets.layout import Layout
+    from search.supernets.relaxation import Relaxation
+
+States = Tensor | tuple[Tensor, ...]
+
+
+class Supernet(nn.Module):
+    """One layer, in one or both directions, that mixes the operations on every edge.
+
+    Both directions have one architecture and weights of their own.
+
+    Args:
+        layout: Nodes, operations and weights.
+        layer: Sizes, dropout and place.
+        relaxation: Gives the mixture, once a call.
+        generator: Draws the weights.
+        weight_range: Weights are uniform in ± this; None for ± 1 / sqrt(H), torch's rule for recurrent layers,
+            which keeps small layers from starting dead. The DARTS code has 0.04 at H = 300.
+        engine: What computes it: one of `search.supernets.engine.ENGINES`.
+
+    Raises:
+        CellzooError: A weight range that is not positive, or as in `Layout.weight_shapes`.
+        UnknownNameError: No such engine.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        layer: Layer,
+        relaxation: Relaxation,
+        generator: torch.Generator,
+        *,
+        weight_range: float | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        if weight_range is not None and weight_range <= 0.0:
+            raise CellzooError(f"weight_range is {weight_range}; it must be above 0")
+        self.layout = layout
+        self.layer = layer
+        self.input_size = layer.input_size
+        self.hidden_size = layer.hidden_size
+        self.num_layers = 1
+        self.bidirectional = layer.bidirectional
+        self.relaxation = relaxation
+        self.directions = nn.ModuleList(
+            _Direction(layout, layer) for _ in range(2 if layer.bidirectional else 1)
+        )
+        self.engine = prepare(engine, layout)
+        bound = 1.0 / math.sqrt(layer.hidden_size) if weight_range is None else weight_range
+        with torch.no_grad():
+            for parameter in self.directions.parameters():
+                drawn = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.copy_((2.0 * drawn - 1.0) * bound)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - torch.nn.LSTM's name
+        hx: States | None = None,
+    ) -> tuple[Tensor | PackedSequence, States]:
+        """Run the layer over a batch of sequences.
+
+        Args:
+            input: (T, B, E) or a PackedSequence.
+            hx: States to start from, as this gives them; None for the start of a sequence.
+
+        Returns:
+            Outputs (T, B, directions * H) of the same kind as `input`, and the states after each sequence's
+            last step: (directions, B, H), or a tuple of such for a layout with gates.
+
+        Raises:
+            ValueError: A shape does not fit.
+        """
+        if isinstance(input, PackedSequence):
+            data, batch_sizes, sorted_indices, unsorted_indices = input
+            sizes = batch_sizes.tolist()
+            states = self._initial(hx, sizes[0], data)
+            if sorted_indices is not None:
+                states = [state.index_select(1, sorted_indices) for state in states]
+            output, final = self._run(data, sizes, states)
+            if unsorted_indices is not None:
+                final = [state.index_select(1, unsorted_indices) for state in final]
+            return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), _given(final)
+        if input.dim() != 3 or input.size(0) == 0:
+            raise ValueError(f"input has shape {tuple(input.shape)}; expected (T, B, E) with at least one step")
+        steps, batch, width = input.shape
+        states = self._initial(hx, batch, input)
+        output, final = self._run(input.reshape(steps * batch, width), [batch] * steps, states)
+        return output.view(steps, batch, output.size(1)), _given(final)
+
+    def _run(
+        self, data: Tensor, batch_sizes: Sequence[int], states: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        if data.size(-1) != self.input_size:
+            raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
+        mixtures = self.relaxation()
+        outputs, finals = [], []
+        for index, module in enumerate(self.directions):
+            direction = cast("_Direction", module)
+            output, final = self.engine(
+                data,
+                batch_sizes,
+                [state[index] for state in states],
+                dict(direction.weights.items()),
+                mixtures,
+                direction.statistics,
+                reverse=index == 1,
+                mask_x=self._mask(data, batch_sizes[0], self.input_size, self.layer.dropout_x),
+                mask_h=self._mask(data, batch_sizes[0], self.hidden_size, self.layer.dropout_h),
+            )
+            outputs.append(output)
+            finals.append(final)
+        return torch.cat(outputs, dim=1), [torch.stack(parts) for parts in zip(*finals, strict=True)]
+
+    def _mask(self, like: Tensor, batch: int, width: int, probability: float) -> Tensor | None:
+        if not self.training or probability == 0.0:
+            return None
+        return F.dropout(like.new_ones(batch, width), probability)
+
+    def _initial(self, hx: States | None, batch: int, like: Tensor) -> list[Tensor]:
+        widths = state_widths(self.layout, self.input_size, self.hidden_size)
+        shapes = [(len(self.directions), batch, width) for width in widths]
+        if hx is None:
+            return [like.new_zeros(shape) for shape in shapes]
+        given = [hx] if isinstance(hx, Tensor) else list(hx)
+        if [tuple(state.shape) for state in given] != shapes:
+            raise ValueError(f"hx has shapes {[tuple(state.shape) for state in given]}; expected {shapes}")
+        return given
+
+
+class _Direction(nn.Module):
+    """The weights and the statistics of one direction."""
+
+    def __init__(self, layout: Layout, layer: Layer) -> None:
+        super().__init__()
+        shapes = layout.weight_shapes(layer.input_size, layer.hidden_size)
+        self.weights = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.empty(shape, device=layer.device, dtype=layer.dtype))
+                for name, shape in shapes.items()
+            }
+        )
+        self.statistics = (
+            SharedStatistics(layer.hidden_size, device=layer.device, dtype=layer.dtype)
+            if layout.normalisation == "batch"
+            else None
+        )
+
+
+def own_weights(model: nn.Module, relaxation: nn.Module) -> Mapping[str, nn.Parameter]:
+    """The parameters of a model by name, without those of the architecture in it."""
+    architecture = {id(parameter) for parameter in relaxation.parameters()}
+    return {name: weight for name, weight in model.named_parameters() if id(weight) not in architecture}
+
+
+def _given(final: Sequence[Tensor]) -> States:
+    return final[0] if len(final) == 1 else tuple(final)

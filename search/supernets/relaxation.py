@@ -1,0 +1,130 @@
+"""How an architecture is made continuous: from parameters to the share of each operation on each edge.
+
+A relaxation is the only part of a supernet that knows the method.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from search.supernets.layout import CELL
+
+if TYPE_CHECKING:
+    from search.methods.method import Distributions
+    from search.objectives.objective import Layer
+    from search.supernets.layout import Layout
+
+INITIAL_SCALE = 1e-3
+
+
+class Relaxation(nn.Module):
+    """Gives a mixture for each group of edges; its parameters are the architecture."""
+
+    @abstractmethod
+    def forward(self) -> dict[str, Tensor]:
+        """Group -> shares, as in `Layout.mixture_shapes`; a new draw where chance is in it."""
+
+    @abstractmethod
+    def distribution(self) -> Distributions:
+        """What the parameters say, as `search.methods.method.Distributions`."""
+
+
+class Alphas(Relaxation):
+    """Parameters for every operation on every edge, small and normal at first: 1e-3 N(0, 1) as in DARTS.
+
+    Args:
+        layout: Whose edges.
+        layer: Where the parameters are.
+        generator: Draws them.
+    """
+
+    def __init__(self, layout: Layout, layer: Layer, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layout = layout
+        self.alphas = nn.ParameterDict()
+        for group, shape in layout.mixture_shapes().items():
+            drawn = INITIAL_SCALE * torch.randn(shape, generator=generator, dtype=torch.float64)
+            dtype = layer.dtype or torch.get_default_dtype()
+            self.alphas[group] = nn.Parameter(drawn.to(device=layer.device, dtype=dtype))
+
+    @abstractmethod
+    def probabilities(self, group: str) -> Tensor:
+        """The probability of each operation on each edge of a group, in its shape."""
+
+    def forward(self) -> dict[str, Tensor]:
+        """The probabilities are the shares."""
+        return {group: self.probabilities(group) for group in self.alphas}
+
+    @abstractmethod
+    def distribution(self) -> Distributions:
+        """What the parameters say."""
+
+
+class LocalSoftmax(Alphas):
+    """One softmax an edge, over its operations, as in DARTS."""
+
+    def probabilities(self, group: str) -> Tensor:
+        """Each row sums to 1."""
+        return self.alphas[group].softmax(dim=-1)
+
+    def distribution(self) -> Distributions:
+        """One distribution an edge."""
+        return {group: list(self.probabilities(group).detach()) for group in self.alphas}
+
+
+class JointSoftmax(Alphas):
+    """One softmax a node, over all operations on all edges into it.
+
+    Jiang et al. 2019, "Improved Differentiable Architecture Search for Language Modeling and Named Entity
+    Recognition", equation 3, and rnn/model_search.py of jiangyingjunn/i-darts, where `none` takes part.
+    """
+
+    def probabilities(self, group: str) -> Tensor:
+        """The rows of a node together sum to 1."""
+        alphas = self.alphas[group]
+        parts = [part.reshape(-1).softmax(dim=0).view_as(part) for part in alphas.split(self._edges(group))]
+        return torch.cat(parts)
+
+    def distribution(self) -> Distributions:
+        """One distribution a node."""
+        return {
+            group: [part.reshape(-1) for part in self.probabilities(group).detach().split(self._edges(group))]
+            for group in self.alphas
+        }
+
+    def _edges(self, group: str) -> list[int]:
+        """How many edges lead to each node; a node of a gate has one."""
+        if group == CELL:
+            return list(range(1, self.layout.nodes + 1))
+        return [1] * self.layout.delay
+
+
+class Chosen(Relaxation):
+    """Shares that are set from outside: one discrete cell at a time."""
+
+    def __init__(self, layout: Layout, layer: Layer) -> None:
+        super().__init__()
+        self.shapes = layout.mixture_shapes()
+        for group, shape in self.shapes.items():
+            dtype = layer.dtype or torch.get_default_dtype()
+            self.register_buffer(f"shares_{group}", torch.zeros(shape, device=layer.device, dtype=dtype))
+
+    def choose(self, shares: dict[str, Tensor]) -> None:
+        """Take a cell, as shares in the shapes of the layout."""
+        for group, tensor in shares.items():
+            self.get_buffer(f"shares_{group}").copy_(tensor)
+
+    def forward(self) -> dict[str, Tensor]:
+        """What was chosen."""
+        return {group: self.get_buffer(f"shares_{group}") for group in self.shapes}
+
+    def distribution(self) -> Distributions:
+        """Nothing is believed: uniform on every edge."""
+        return {
+            group: [torch.full((columns,), 1.0 / columns) for _ in range(rows)]
+            for group, (rows, columns) in self.shapes.items()
+        }
