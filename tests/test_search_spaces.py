@@ -98,10 +98,7 @@ def test_an_edge_of_a_code_has_what_uniform_draws_hit():
         (lambda: EssSpace(inter_weights="full"), "inter_weights is 'full'"),
         (lambda: EnasSpace(table="melodyguan"), "also names the operation of node 0"),
         (lambda: EnasSpace(table="enas"), "unknown table 'enas'"),
-        (
-            lambda: DartsSpace(1, ("tanh",)).mutate(DartsSpace(1, ("tanh",)).sample(random.Random(0)), None),
-            "one",
-        ),
+        (lambda: DartsSpace(1, ("tanh",)).mutate(None, random.Random(0)), "the space holds one cell only"),
     ],
 )
 def test_bad_settings_are_refused(build, message):
