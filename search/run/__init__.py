@@ -1,0 +1,1 @@
+"""A search from its request to `found.toml`: one directory, events, checkpoints, resume."""

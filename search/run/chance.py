@@ -1,0 +1,72 @@
+"""All chance of a search, from one seed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+_DEFAULT_CPU, _DEFAULT_CUDA = "default_cpu", "default_cuda"
+
+
+class Chance:
+    """The generators of a search.
+
+    Attributes:
+        method: What the method is built with; the method saves its state itself.
+        train: Order and lengths of training batches.
+        validation: The same of held-out batches.
+        device: Dropout masks come from torch's default generator of this device.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        source = torch.Generator().manual_seed(seed)
+        self.method, self.train, self.validation = (_child(source) for _ in range(3))
+        self._masks = _draw(source)
+        self.device = device
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Seed torch's default generators for the search, and put them back afterwards."""
+        gpus = [self.device.index or 0] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            torch.manual_seed(self._masks)
+            yield
+
+    def state(self) -> dict[str, Tensor]:
+        """The states of all generators but the method's."""
+        states = {"train": self.train.get_state(), "validation": self.validation.get_state()}
+        states[_DEFAULT_CPU] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            states[_DEFAULT_CUDA] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def restore(self, states: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was taken; within `in_force`.
+
+        Raises:
+            DataError: A state is missing.
+        """
+        if set(states) != set(self.state()):
+            raise DataError("the checkpoint lacks states of generators; delete it to begin anew")
+        self.train.set_state(states["train"])
+        self.validation.set_state(states["validation"])
+        torch.set_rng_state(states[_DEFAULT_CPU])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states[_DEFAULT_CUDA], self.device)
+
+
+def _child(source: torch.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(_draw(source))
+
+
+def _draw(source: torch.Generator) -> int:
+    return int(torch.randint(2**62, (), generator=source))

@@ -1,0 +1,105 @@
+"""What happened in a search, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.atomic import output_errors
+from cellzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Event = dict[str, Any]
+TIMES = ("seconds", "peak_memory")
+"""How keys begin whose values differ from run to run of the same search."""
+
+
+class EventLog:
+    """A file that only grows, but for what a killed search wrote after its last checkpoint.
+
+    Args:
+        path: The file.
+        size: Its bytes at the last checkpoint; what is behind them is cut off.
+
+    Raises:
+        DataError: The file is shorter than that.
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self._path = path
+        with output_errors(path):
+            path.touch()
+            there = path.stat().st_size
+            if there < size:
+                raise DataError(
+                    f"{path}: has {there:,} bytes, {size:,} when the checkpoint was written; it was changed by "
+                    "someone. Put the file back, or search anew in another directory"
+                )
+            os.truncate(path, size)
+            self._stream = path.open("ab")
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Add a line; what is no finite number becomes null, as JSON knows no other."""
+        line = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False) + "\n"
+        with output_errors(self._path):
+            self._stream.write(line.encode())
+            self._stream.flush()
+
+    def sync(self) -> int:
+        """Bring all lines to the disk.
+
+        Returns:
+            Bytes of the file.
+        """
+        with output_errors(self._path):
+            os.fsync(self._stream.fileno())
+            return self._stream.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_events(path: Path) -> list[Event]:
+    """Read the events of a search that may still be running: a last line that is not whole is left out.
+
+    Raises:
+        DataError: The file is missing, or a line is no JSON object; the message names the line.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    events = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"{path}:{number}: is no JSON ({error}); events are one JSON object a line"
+            ) from error
+        if not isinstance(event, dict) or "event" not in event:
+            raise DataError(f"{path}:{number}: is no event of a search")
+        events.append(event)
+    return events
+
+
+def without_times(events: list[Event]) -> list[Event]:
+    """The events without what differs between two runs of the same search: times and memory."""
+    return [{key: value for key, value in event.items() if not key.startswith(TIMES)} for event in events]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
