@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from cellzoo.cell import HIDDEN_WIDTH
-from cellzoo.runtime import prepare, resolve
+from cellzoo.runtime import prepare
+from cellzoo.runtime.auto import choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +47,8 @@ class CellRNN(nn.Module):
             the DARTS cell. A carried value is never masked.
         device: As in torch.nn.LSTM.
         dtype: As in torch.nn.LSTM.
-        runtime: The engine: `auto` or one of `cellzoo.runtime.RUNTIMES`. The attribute `runtime` says which
-            one it became.
+        runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. With `auto` every call takes the fastest one
+            that applies; the attribute `runtime` says which one that is now.
 
     Raises:
         ValueError: A size or probability is out of range.
@@ -99,7 +100,7 @@ class CellRNN(nn.Module):
         self.bidirectional = bidirectional
         self.dropout_x = dropout_x
         self.dropout_h = dropout_h
-        self.runtime = resolve(runtime)
+        self._runtime = runtime
         self.directions = nn.ModuleList(
             Direction(
                 cell,
@@ -108,12 +109,23 @@ class CellRNN(nn.Module):
                 bias=bias,
                 device=device,
                 dtype=dtype,
-                runtime=self.runtime,
+                runtime=runtime,
             )
             for layer in range(num_layers)
             for _ in range(self.num_directions)
         )
         self.reset_parameters()
+
+    @property
+    def runtime(self) -> str:
+        """Name of the engine that runs the layer, on the device and in the dtype that its weights have now."""
+        if self._runtime != "auto":
+            return self._runtime
+        weight = next(self.parameters(), None)
+        return choose(
+            torch.device("cpu") if weight is None else weight.device,
+            torch.get_default_dtype() if weight is None else weight.dtype,
+        )
 
     @property
     def num_directions(self) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from cellzoo.cell import Cell
+
 STANDARD_OUTPUT = "-"
 _INDENT = 13
 _MIN_WIDTH = 40
@@ -36,6 +38,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     instead.add_argument("--equations", action="store_true", help="print the equations and nothing else")
     instead.add_argument("--latex", action="store_true", help="print the equations in LaTeX (amsmath)")
     instead.add_argument("--mermaid", action="store_true", help="print a Mermaid flowchart, for Markdown")
+    instead.add_argument(
+        "--plan", action="store_true", help="print how the engines run it: kernels, FLOPs, memory"
+    )
+    instead.add_argument("--plan-diagram", action="store_true", help="print that as a Mermaid flowchart")
     instead.add_argument("--json", action="store_true", help="print the graph as JSON and nothing else")
 
 
@@ -58,11 +64,23 @@ def _execute(options: argparse.Namespace) -> int:
         sys.stdout.write(draw.latex(cell))
     elif options.mermaid:
         sys.stdout.write(draw.mermaid(cell, options.level))
+    elif options.plan or options.plan_diagram:
+        sys.stdout.write(_plan(cell, options))
     elif options.json:
         sys.stdout.write(cell.to_json() + "\n")
     else:
         sys.stdout.writelines(f"{line}\n" for line in _lines(found, options.input_size, options.hidden_size))
     return 0
+
+
+def _plan(cell: Cell, options: argparse.Namespace) -> str:
+    from cellzoo.runtime.description import describe, diagram
+    from cellzoo.runtime.plan import build_plan, plan_sizes
+
+    plan = build_plan(cell)
+    if options.plan_diagram:
+        return diagram(plan)
+    return describe(plan, plan_sizes(plan, input_size=options.input_size, hidden_size=options.hidden_size))
 
 
 def _write_picture(picture: str, target: str) -> None:
@@ -134,7 +152,8 @@ COMMAND = Command(
     summary="show one cell: where it comes from, its equations, its counts, its picture",
     description="Show a cell's provenance, published numbers, counts and equations, or draw it.",
     examples="  cellzoo show darts-v2\n  cellzoo show darts-v2 --svg darts-v2.svg\n"
-    "  cellzoo show lstm --equations\n  cellzoo show random-darts-7 --mermaid --level full\n"
+    "  cellzoo show lstm --equations\n  cellzoo show gru --plan\n"
+    "  cellzoo show random-darts-7 --mermaid --level full\n"
     "  cellzoo show found.toml --hidden-size 850",
     configure=_configure,
     execute=_execute,

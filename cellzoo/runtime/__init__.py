@@ -56,22 +56,51 @@ def _reference(cell: Cell) -> Runtime:
     return ReferenceRuntime(cell)
 
 
-_ENGINES: dict[str, Callable[[Cell], Runtime]] = {"reference": _reference}
+def _torch(cell: Cell) -> Runtime:
+    from cellzoo.runtime.torch_engine import TorchRuntime
 
-RUNTIMES = ("auto", *_ENGINES)
+    return TorchRuntime(cell)
 
 
-def resolve(name: str) -> str:
-    """Name of the engine that `name` stands for; `auto` is the fastest that applies.
+def _native(cell: Cell) -> Runtime:
+    from cellzoo.runtime.native.engine import NativeRuntime
 
-    Raises:
-        UnknownNameError: No such engine.
-    """
-    if name not in RUNTIMES:
-        raise unknown("runtime", name, RUNTIMES)
-    return "reference" if name == "auto" else name
+    return NativeRuntime(cell)
+
+
+def _auto(cell: Cell) -> Runtime:
+    from cellzoo.runtime.auto import AutoRuntime
+
+    return AutoRuntime(cell, prepare)
+
+
+_ENGINES: dict[str, Callable[[Cell], Runtime]] = {
+    "auto": _auto,
+    "reference": _reference,
+    "torch": _torch,
+    "native": _native,
+}
+
+RUNTIMES = tuple(_ENGINES)
 
 
 def prepare(name: str, cell: Cell) -> Runtime:
-    """Prepare the engine `name` (as `resolve` gave it) for a cell."""
+    """Prepare the engine `name` for a cell; `auto` picks the fastest that applies at every call.
+
+    Raises:
+        UnknownNameError: No such engine.
+        CellzooError: The engine is not available here.
+    """
+    if name not in _ENGINES:
+        raise unknown("runtime", name, RUNTIMES)
     return _ENGINES[name](cell)
+
+
+def release_memory() -> None:
+    """Give the memory that the native engine keeps for its next calls back to the system."""
+    from cellzoo.runtime.native.library import is_available
+
+    if is_available():
+        from cellzoo.runtime.native.engine import pool
+
+        pool().release()

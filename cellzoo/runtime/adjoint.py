@@ -98,10 +98,10 @@ class Backward:
             self._is_first = False
         self._unseen |= writer.deltas
         kernels = [emitter.finish(f"d {group.label}", barrier=barrier)]
-        kernels.extend(self._norm(value, barrier=False) for value in values if value.op == NORM)
+        kernels.extend(self._norm(value) for value in values if value.op == NORM)
         return kernels
 
-    def _norm(self, value: Value, *, barrier: bool) -> Kernel:
+    def _norm(self, value: Value) -> Kernel:
         source = value.inputs[0]
         target = self.left_in_memory(source, early=False)
         assert source not in self.written  # noqa: S101 - a norm is the only reader of its input
@@ -112,7 +112,7 @@ class Backward:
             self.memory.statistics(value.name, value.width),
             target,
         )
-        return Kernel(value.width, f"d {value.name}", barrier, 0, (), (), NormKind.BACKWARD, views)
+        return Kernel(value.width, f"d {value.name}", False, 0, (), (), NormKind.BACKWARD, views)
 
 
 class _Writer:
@@ -215,7 +215,8 @@ class _Writer:
     def _finish_linear(self, value: Value, gradient: int) -> None:
         delta = self._backward.delta(value)
         target = view_operand(delta)
-        self.emitter.move(gradient, target)
+        if gradient != target:
+            self.emitter.move(gradient, target)
         self.deltas.add(delta)
         start = self._schedule.values.get(value.start) if value.start is not None else None
         bias = value.bias if start is None else start.bias
@@ -229,6 +230,12 @@ class _Writer:
             op = Op.REDUCE_ROWS if value.op == "vector" else Op.REDUCE_ALL
             self.emitter.emit(op, share, immediate=self._backward.weight_index[value.weights[0]])
         elif name in self._members:
+            if value is not None and value.op == LINEAR and self._is_only_share(name):
+                # It is the whole delta: the instruction that made it puts it where it belongs.
+                view = self._backward.delta(value)
+                if is_new:
+                    self.emitter.move(share, view_operand(view))
+                    share = view_operand(view)
             self._gradients.setdefault(name, []).append(share)
         else:
             view = self._backward.left_in_memory(name, early=self._schedule.is_early(name))
@@ -240,6 +247,11 @@ class _Writer:
             else:
                 self.emitter.emit(Op.COPY, share, target=target)
             self._backward.written[name] = view
+
+    def _is_only_share(self, name: str) -> bool:
+        graph = self._schedule.graph
+        reads = sum(value.inputs.count(name) for value in graph.values)
+        return reads == 1 and name != graph.output and name not in graph.nexts
 
     def _place(self, name: str) -> int:
         """Where a value is: in memory, or computed again."""

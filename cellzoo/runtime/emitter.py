@@ -162,9 +162,10 @@ def _allocate(
     result = []
     for position, instruction in enumerate(instructions):
         read = {operand for operand in operands(instruction) if operand >= 0}
-        renamed = {
-            name: mapping[operand] for name in ("a", "b", "c") if (operand := getattr(instruction, name)) >= 0
-        }
+        a, b, c = (
+            mapping[operand] if operand >= 0 else operand
+            for operand in (instruction.a, instruction.b, instruction.c)
+        )
         free.extend(sorted(mapping[virtual] for virtual in read if last_use[virtual] == position))
         target = instruction.target
         if target >= 0 and target not in mapping:
@@ -174,8 +175,8 @@ def _allocate(
                 mapping[target] = count
                 count += 1
         if target >= 0:
-            renamed["target"] = mapping[target]
             if last_use[target] == position and target not in read:
                 free.append(mapping[target])
-        result.append(replace(instruction, **renamed))
+            target = mapping[target]
+        result.append(replace(instruction, target=target, a=a, b=b, c=c))
     return tuple(result), mapping, count

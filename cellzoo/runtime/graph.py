@@ -121,7 +121,8 @@ class GraphBuilder:
         bias: str | None,
     ) -> str:
         """Add a linear value; `sources` are (value, weight, number of its mask or None)."""
-        early, late = [], []
+        early: list[tuple[str, str]] = []
+        late: list[tuple[str, str]] = []
         for source, weight, mask in sources:
             factor = self._factor(source, mask)
             self._weights.setdefault(weight, (width, self.width(factor)))
@@ -137,11 +138,11 @@ class GraphBuilder:
         """Close the graph; nexts and output that are no computed value of their phase are copied."""
         nexts = [
             self._copy(f"{state}.next", source, early=False)
-            if source not in self._values or self._values[source].is_leaf or self._is_early(source)
+            if self._is_no_result(source) or self._is_early(source)
             else source
             for state, source in zip(self.states, nexts, strict=True)
         ]
-        if output not in self._values or self._values[output].is_leaf:
+        if self._is_no_result(output):
             output = self._copy("output", output, early=output == INPUT)
         return Graph(
             self.input_width,
@@ -153,6 +154,10 @@ class GraphBuilder:
             frozenset(self._input_phase),
             num_parameters,
         )
+
+    def _is_no_result(self, name: str) -> bool:
+        """Whether no elementwise program or product makes the value, so that none can hand it on."""
+        return name not in self._values or self._values[name].is_leaf or self._values[name].op == NORM
 
     def _is_early(self, name: str) -> bool:
         return name in self._input_phase or (name in self._values and self._values[name].is_leaf)

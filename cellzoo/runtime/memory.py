@@ -79,6 +79,10 @@ class Memory:
         """View of the gradient of a value: kept for all rows, or until the end of the step."""
         return self._rows(BufferKind.ALL if all_rows else BufferKind.STEP, f"d {name}", width)
 
+    def statistics(self, name: str, width: str) -> int:
+        """View of 1 / standard deviation of a normalised value; one row a step is used."""
+        return self._rows(BufferKind.ALL, f"1/std {name}", width)
+
     def _rows(self, kind: BufferKind, label: str, width: str) -> int:
         return self._view(ViewKind.ROWS, Buffer(kind, width, label=label))
 

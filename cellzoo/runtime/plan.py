@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.ops import LINEAR
 from cellzoo.runtime.adjoint import Backward
 from cellzoo.runtime.emitter import Emitter, view_operand
-from cellzoo.runtime.graph import cell_graph
+from cellzoo.runtime.graph import NORM, cell_graph
 from cellzoo.runtime.memory import Memory, share_buffers
-from cellzoo.runtime.program import Init, Kernel, Op, Plan
+from cellzoo.runtime.program import Init, Kernel, NormKind, Op, Plan
 from cellzoo.runtime.rules import compute
 from cellzoo.runtime.schedule import Schedule
 
@@ -74,6 +75,12 @@ def plan_graph(graph: Graph, *, training: bool = True, input_gradient: bool = Tr
     return share_buffers(plan)
 
 
+def plan_sizes(plan: Plan, *, input_size: int, hidden_size: int) -> dict[str, int]:
+    """Number of units of every width that a plan names."""
+    known = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
+    return {width: known[width] if width in known else int(width) for width in plan.widths}
+
+
 class Forward:
     """Writes the kernels of the forward walk."""
 
@@ -93,6 +100,8 @@ class Forward:
         """The kernels of one group: none where it only holds x or states."""
         if not group.values:
             return []
+        if group.values[0].op == NORM:
+            return [self._norm(group.values[0])]
         emitter = Emitter(group.width, self._constants)
         places: dict[str, int] = {}
         for value in group.values:
@@ -112,6 +121,12 @@ class Forward:
             self._is_first = False
         self._unseen |= {home for value in group.values if (home := self._memory.home(value.name)) is not None}
         return [emitter.finish(group.label, barrier=barrier)]
+
+    def _norm(self, value: Value) -> Kernel:
+        home = self._memory.view(value.name)
+        views = (self._memory.view(value.inputs[0]), home, self._memory.statistics(value.name, value.width))
+        self._unseen.add(home)
+        return Kernel(value.width, value.name, False, 0, (), (), NormKind.FORWARD, views)
 
     def _product(self, emitter: Emitter, value: Value) -> int:
         register = emitter.register()

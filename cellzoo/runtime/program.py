@@ -217,3 +217,17 @@ class Plan:
     backward_step: tuple[Kernel, ...] = ()
     backward_input: tuple[Kernel, ...] = ()
     weight_gradients: tuple[WeightGradient, ...] = ()
+
+    @property
+    def widths(self) -> tuple[str, ...]:
+        """Every width that it names, the input's first."""
+        kernels = (*self.forward_input, *self.forward_step, *self.backward_step, *self.backward_input)
+        named = [
+            "input",
+            self.output_width,
+            *self.states,
+            *(buffer.width for buffer in self.buffers),
+            *(kernel.width for kernel in kernels),
+            *(width for widths in self.weight_widths for width in widths),
+        ]
+        return tuple(dict.fromkeys(named))

@@ -109,6 +109,9 @@ def differentiate(
         Number of an input, and where its gradient is, as soon as it is there.
     """
     emit = emitter.emit
+    if value.op == "blend":
+        yield from _differentiate_blend(emitter, gradient, known, wanted)
+        return
     for index in wanted:
         if value.op in ("add", COPY) or (value.op == "subtract" and index == 0):
             yield index, gradient
@@ -127,11 +130,6 @@ def differentiate(
             yield index, share
         elif value.op == "minimum":
             yield index, emit(Op.MINIMUM_BACKWARD, gradient, known(index), known(1 - index))
-        elif value.op == "blend" and index == 0:
-            yield index, emit(Op.BLEND_BACKWARD, gradient, known(1), known(2))
-        elif value.op == "blend":
-            share = emit(Op.MULTIPLY, gradient, known(0))
-            yield index, share if index == 1 else emit(Op.SUBTRACT, gradient, share)
         elif value.op == MASK:
             yield index, emit(Op.MULTIPLY, gradient, emit(Op.MASK, immediate=value.immediate))
         elif value.op == "mixture":
@@ -140,3 +138,19 @@ def differentiate(
             yield index, emit(Op.PARAMETER_SCALE_BACKWARD, gradient, known(0), immediate=value.immediate)
         else:
             raise AssertionError(f"no derivative of {value.op!r}")
+
+
+def _differentiate_blend(
+    emitter: Emitter, gradient: int, known: Callable[[int], int], wanted: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """Of z * a + (1 - z) * b: g (a - b), g z, and g - g z, which shares the product with the one before."""
+    if 0 in wanted:
+        yield 0, emitter.emit(Op.BLEND_BACKWARD, gradient, known(1), known(2))
+    if 2 not in wanted:
+        if 1 in wanted:
+            yield 1, emitter.emit(Op.MULTIPLY, gradient, known(0))
+        return
+    share = emitter.emit(Op.MULTIPLY, gradient, known(0))
+    yield 2, emitter.emit(Op.SUBTRACT, gradient, share)
+    if 1 in wanted:
+        yield 1, share

@@ -9,7 +9,8 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from cellzoo.layer import CellRNN
-from cellzoo.runtime import RUNTIMES, resolve
+from cellzoo.runtime import RUNTIMES
+from cellzoo.runtime.native.library import is_available
 from cellzoo.testing.subject import (
     LENGTHS,
     assert_all_close,
@@ -29,20 +30,19 @@ if TYPE_CHECKING:
     from cellzoo.testing import Layer
     from cellzoo.testing.subject import Layout
 
-AUTO, REFERENCE = "auto", "reference"
+NATIVE, REFERENCE = "native", "reference"
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
 def check_runtimes(cell: Cell, layer: Layer) -> None:
     """Every engine gives the reference's outputs, states and gradients, with masks, in both precisions.
 
-    Looks at the engines of `cellzoo.runtime.RUNTIMES` and at the layer as it is built by default.
+    Looks at the engines of `cellzoo.runtime.RUNTIMES` that are available, `auto` among them.
     """
-    candidates = {name: partial(layer, runtime=name) for name in RUNTIMES if name not in (AUTO, REFERENCE)}
+    names = [name for name in RUNTIMES if name != REFERENCE and (name != NATIVE or is_available())]
+    candidates = {name: partial(layer, runtime=name) for name in names}
     if layer is not CellRNN:
         candidates["of the layer"] = partial(layer)
-    elif resolve(AUTO) != REFERENCE:
-        candidates[AUTO] = partial(layer, runtime=AUTO)
     where = largest_layout(cell)
     for dtype, tolerance in TOLERANCES.items() if candidates else ():
         expected = _results(cell, partial(CellRNN, runtime=REFERENCE), where, dtype)

@@ -1,0 +1,119 @@
+"""The compiled library: where it is, what it offers, and why it may be missing."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+_NAME = "_engine"
+_ABI_VERSION = 1
+INSTRUCTION_SETS = {"baseline": 1, "avx2": 2, "avx512": 3}
+_POINTER = ctypes.c_void_p
+_INT = ctypes.c_int64
+_INTS = ctypes.POINTER(_INT)
+_DOUBLES = ctypes.POINTER(ctypes.c_double)
+
+
+class Call(ctypes.Structure):
+    """One call of the library, as `api.h` declares it."""
+
+    _fields_ = (
+        ("dtype", _INT),
+        ("isa", _INT),
+        ("threads", _INT),
+        ("steps", _INT),
+        ("batch", _INT),
+        ("rows", _INT),
+        ("batch_sizes", _INTS),
+        ("reverse", _INT),
+        ("training", _INT),
+        ("inputs", _POINTER),
+        ("outputs", _POINTER),
+        ("initial", _POINTER),
+        ("final", _POINTER),
+        ("masks", _POINTER),
+        ("weights", _POINTER),
+        ("parameters", _POINTER),
+        ("saved", _POINTER),
+        ("scratch", _POINTER),
+        ("grad_outputs", _POINTER),
+        ("grad_final", _POINTER),
+        ("grad_inputs", _POINTER),
+        ("grad_initial", _POINTER),
+        ("grad_weights", _POINTER),
+        ("grad_parameters", _POINTER),
+    )
+
+
+class LibraryError(RuntimeError):
+    """The library refused a call."""
+
+
+_MESSAGES = {-1: "the plan is malformed", -2: "the call is malformed", -3: "out of memory", -4: "no such CPU"}
+
+
+def check(code: int) -> None:
+    """Turn a status of the library into an error.
+
+    Raises:
+        MemoryError: The library found no memory.
+        LibraryError: It refused the call.
+    """
+    if code == -3:
+        raise MemoryError("the native engine found no memory")
+    if code:
+        raise LibraryError(f"the native engine: {_MESSAGES.get(code, f'status {code}')}")
+
+
+@lru_cache(maxsize=1)
+def load() -> ctypes.CDLL:
+    """Load the library.
+
+    Raises:
+        OSError: It was not built, or does not load here; the message says which.
+    """
+    folder = Path(__file__).parent
+    found = next(
+        (path for suffix in EXTENSION_SUFFIXES if (path := folder / f"{_NAME}{suffix}").exists()), None
+    )
+    if found is None:
+        raise OSError("it was not built; that needs a C++17 compiler when cellzoo is installed")
+    library = ctypes.CDLL(str(found))
+    library.cellzoo_abi_version.restype = _INT
+    if (version := library.cellzoo_abi_version()) != _ABI_VERSION:
+        raise OSError(
+            f"{found.name} has version {version} of the interface, not {_ABI_VERSION}; install cellzoo again"
+        )
+    for name in ("cellzoo_forward", "cellzoo_backward"):
+        function = getattr(library, name)
+        function.argtypes = [_INTS, _INT, _DOUBLES, ctypes.POINTER(Call)]
+        function.restype = _INT
+    library.cellzoo_workspace.argtypes = [_INTS, _INT, ctypes.POINTER(Call), _INT, _INTS]
+    library.cellzoo_workspace.restype = _INT
+    library.cellzoo_isa.restype = _INT
+    library.cellzoo_lanes.argtypes = [_INT, _INT]
+    library.cellzoo_lanes.restype = _INT
+    library.cellzoo_allocate.argtypes = [_INT]
+    library.cellzoo_allocate.restype = _POINTER
+    library.cellzoo_free.argtypes = [_POINTER]
+    library.cellzoo_free.restype = None
+    return library
+
+
+def is_available() -> bool:
+    """Whether the library loads."""
+    return status()[0]
+
+
+@lru_cache(maxsize=1)
+def status() -> tuple[bool, str]:
+    """Whether the library loads, and with which instruction set, or why it does not."""
+    try:
+        library = load()
+    except OSError as error:
+        return False, str(error)
+    best = library.cellzoo_isa()
+    name = next((name for name, number in INSTRUCTION_SETS.items() if number == best), str(best))
+    return True, f"instruction set {name}"
