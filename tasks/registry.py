@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 GROUP = "cellzoo.tasks"
 BUILT_IN = {
+    "conll-tagging": "tasks.tagging.conll_tagging:ConllTagging",
     "news-lm": "tasks.language_modeling.news:NewsLanguageModel",
     "small-ner": "tasks.tagging.ner:SmallNer",
+    "text-lm": "tasks.language_modeling.text_lm:TextLanguageModel",
     "wnut17": "tasks.tagging.ner:Wnut17",
     "word-similarity": "tasks.word_similarity.task:WordSimilarity",
 }

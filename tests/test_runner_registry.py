@@ -27,7 +27,14 @@ def install(tmp_path, monkeypatch):
 
 
 def test_the_built_in_tasks_are_listed_in_order():
-    assert registry.task_names() == ["news-lm", "small-ner", "wnut17", "word-similarity"]
+    assert registry.task_names() == [
+        "conll-tagging",
+        "news-lm",
+        "small-ner",
+        "text-lm",
+        "wnut17",
+        "word-similarity",
+    ]
 
 
 def test_listing_tasks_and_building_one_imports_nothing_heavy():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cellzoo.errors import DataError
+from cellzoo.errors import CellzooError, DataError
 from search.objectives.carry import detach
 from search.objectives.kind import ObjectiveKind, Prepared, Retraining
 from search.objectives.objective import Batch, Layer, Outcome
@@ -82,13 +82,13 @@ class LanguageModelingSettings:
             "min_count",
         ):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise CellzooError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("dropout", "dropout_e", "dropout_i", "dropout_x", "dropout_h"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be a probability, 0 to below 1")
+                raise CellzooError(f"{name} is {getattr(self, name)}; it must be a probability, 0 to below 1")
         for name in ("alpha", "beta", "train_words", "validation_words"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be below 0")
+                raise CellzooError(f"{name} is {getattr(self, name)}; it must not be below 0")
 
 
 class SearchLanguageModel(nn.Module):

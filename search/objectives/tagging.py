@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from cellzoo.errors import DataError
+from cellzoo.errors import CellzooError, DataError
 from search.objectives.kind import ObjectiveKind, Prepared, Retraining
 from search.objectives.objective import Batch, Layer, Outcome
 from search.objectives.tagging_scores import f1_of_tags
@@ -72,13 +72,13 @@ class TaggingSettings:
         )
         for name in sizes:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise CellzooError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("dropout", "dropout_x", "dropout_h"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be a probability, 0 to below 1")
+                raise CellzooError(f"{name} is {getattr(self, name)}; it must be a probability, 0 to below 1")
         for name in ("character_size", "train_sentences", "validation_sentences"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be below 0")
+                raise CellzooError(f"{name} is {getattr(self, name)}; it must not be below 0")
 
 
 class Sentences(NamedTuple):

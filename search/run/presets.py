@@ -113,7 +113,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
-            raise ValueError(f"epochs is {self.epochs}; it must be at least 1")
+            raise CellzooError(f"epochs is {self.epochs}; it must be at least 1")
 
 
 def _merge(table: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
