@@ -1,0 +1,142 @@
+// exp, sigmoid, tanh and friends. NaN passes through, infinities go to their limits.
+#pragma once
+
+#include "vector.h"
+
+namespace cellzoo {
+namespace {
+
+// exp(y) = 2^n exp(r), r = y - n log 2 in [-log(2)/2, log(2)/2], log 2 split so that n times its first part is exact.
+// The polynomial is the minimax approximation of (exp(r) - 1 - r) / r^2, highest power first: error 7e-8 for float
+// and 2e-18 for double, before the factor r^2 < 0.12.
+template <class T>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+    static constexpr float log2_high = 0x1.63p-1f, log2_low = -0.000212194440054690583f;
+    static constexpr float round = 0x1.8p23f;  // adding it rounds to an integer
+    static constexpr float bias = 127.0f;
+    static constexpr int mantissa = 23;
+    static constexpr float most = 104.0f;      // exp overflows here, and vanishes at minus this
+    static constexpr float tanh_most = 20.0f;  // tanh(10) rounds to 1
+    static constexpr int terms = 5;
+    static constexpr float polynomial[terms] = {0.0013926183587713494542f, 0.0083631790527225773704f,
+                                                0.041666554617204574203f, 0.16666576989698775683f, 0.5f};
+};
+
+template <>
+struct ExpConstants<double> {
+    static constexpr double log2_high = 0x1.62e42feep-1, log2_low = 1.9082149292705878161e-10;
+    static constexpr double round = 0x1.8p52;
+    static constexpr double bias = 1023.0;
+    static constexpr int mantissa = 52;
+    static constexpr double most = 746.0;
+    static constexpr double tanh_most = 44.0;
+    static constexpr int terms = 11;
+    static constexpr double polynomial[terms] = {
+        2.0914686968086877233e-9, 2.5105217004720745164e-8, 2.7557273643110295328e-7, 2.755725540020642443e-6,
+        2.4801587325547741216e-5, 1.9841269874820625271e-4, 1.3888888888883748305e-3, 8.3333333333261351258e-3,
+        0.041666666666666669755,  0.16666666666666670991,   0.5};
+};
+
+// min(max(value, -most), most); NaN stays NaN.
+template <class T>
+inline Vector<T> clamp(Vector<T> value, T most) {
+    Vector<T> high = broadcast(most), low = broadcast(-most);
+    value = value > high ? high : value;
+    return value < low ? low : value;
+}
+
+template <class T>
+struct Exponential {
+    Vector<T> rest;   // exp(r) - 1
+    Vector<T> power;  // n
+};
+
+// For values within the range of the exponent.
+template <class T>
+inline Exponential<T> reduce_exponential(Vector<T> y) {
+    using C = ExpConstants<T>;
+#if defined(__AVX512F__)
+    // Masked with all ones: GCC warns of the undefined value that the plain intrinsic never reads.
+    Vector<T> n;
+    if constexpr (sizeof(T) == 4)
+        n = _mm512_maskz_roundscale_ps(0xffff, y * T(1.4426950408889634074), 8);
+    else
+        n = _mm512_maskz_roundscale_pd(0xff, y * T(1.4426950408889634074), 8);
+#else
+    Vector<T> n = (y * T(1.4426950408889634074) + C::round) - C::round;
+#endif
+    Vector<T> r = (y - n * C::log2_high) - n * C::log2_low;
+    Vector<T> q = broadcast(C::polynomial[0]);
+#pragma GCC unroll 16
+    for (int i = 1; i < C::terms; i++) q = q * r + C::polynomial[i];
+    return {(r * r) * q + r, n};
+}
+
+// 2^n for n within the exponents of normal numbers.
+template <class T>
+inline Vector<T> power_of_two(Vector<T> n) {
+    using C = ExpConstants<T>;
+    return (Vector<T>)((Integers<T>)(n + (C::round + C::bias)) << C::mantissa);
+}
+
+template <class T>
+inline Vector<T> exponential(Vector<T> y) {
+    using C = ExpConstants<T>;
+    Exponential<T> e = reduce_exponential<T>(clamp<T>(y, C::most));
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+        return _mm512_maskz_scalef_ps(0xffff, e.rest + T(1), e.power);
+    else
+        return _mm512_maskz_scalef_pd(0xff, e.rest + T(1), e.power);
+#else
+    // In two steps: 2^n alone may be out of range where the result is not.
+    Vector<T> half = (e.power * T(0.5) + C::round) - C::round;
+    return (e.rest + T(1)) * power_of_two<T>(half) * power_of_two<T>(e.power - half);
+#endif
+}
+
+// exp(y) - 1 for y that is not above `tanh_most`.
+template <class T>
+inline Vector<T> exponential_minus_one(Vector<T> y) {
+    Exponential<T> e = reduce_exponential<T>(y);
+    Vector<T> scale = power_of_two<T>(e.power);
+    return scale * e.rest + (scale - T(1));
+}
+
+template <class T>
+inline Vector<T> sigmoid(Vector<T> x) {
+    return T(1) / (T(1) + exponential<T>(-x));
+}
+
+// (exp(2x) - 1) / (exp(2x) + 1), which keeps its relative precision near zero.
+template <class T>
+inline Vector<T> hyperbolic_tangent(Vector<T> x) {
+    Vector<T> e = exponential_minus_one<T>(clamp<T>(x + x, ExpConstants<T>::tanh_most));
+    return e / (e + T(2));
+}
+
+template <class T>
+inline Vector<T> relu(Vector<T> x) {
+    return x < T(0) ? Vector<T>{} : x;
+}
+
+template <class T>
+inline Vector<T> leaky_relu(Vector<T> x) {
+    return x < T(0) ? x * T(0.01) : x;
+}
+
+// Klambauer et al., "Self-Normalizing Neural Networks", equation 2.
+constexpr double selu_scale = 1.0507009873554804934193349852946;
+constexpr double selu_alpha = 1.6732632423543772848170429916717;
+
+template <class T>
+inline Vector<T> selu(Vector<T> x) {
+    Vector<T> negative = exponential_minus_one<T>(clamp<T>(x, ExpConstants<T>::tanh_most)) * T(selu_scale * selu_alpha);
+    return x < T(0) ? negative : x * T(selu_scale);
+}
+
+}  // namespace
+}  // namespace cellzoo

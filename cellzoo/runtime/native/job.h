@@ -1,0 +1,66 @@
+// What the library prepares for one call and the kernels of every instruction set read.
+#pragma once
+
+#include <cstdint>
+
+#include "api.h"
+#include "plan.h"
+
+namespace cellzoo {
+
+// A buffer in blocked layout: [block of units][row][lane]. Rows of one unit block are contiguous, so a run of rows
+// is a contiguous run of numbers for elementwise work, and a column panel for products over rows.
+struct Place {
+    char *data;
+    int64_t rows;  // from one block of units to the next
+};
+
+// What belongs to one thread alone.
+struct ThreadMemory {
+    char *registers;
+    char *views;
+    char *masked;           // panel of a weight gradient's source times its mask
+    char *const *vectors;   // sums for REDUCE_ROWS by weight, null where not wanted
+    double *scalars;        // sums for REDUCE_ALL by weight
+    double *parameters;     // sums for the gradients of parameters
+};
+
+struct Team;
+
+struct Job {
+    const Plan *plan;
+    const cellzoo_call *call;
+    const double *constants;
+    bool backward;
+    int64_t threads;
+    const int64_t *offsets;      // first packed row of each step, and N
+    const int32_t *row_of;       // packed row -> row within its step; null without masks
+    const Place *buffers;
+    char *const *packs;          // packed weights by kernel, null outside this direction
+    char *const *vectors;        // padded vector weights by number
+    int64_t chunk_rows;          // rows that buffers of all rows hold: N in training
+    const ThreadMemory *memory;  // by thread
+    Team *team;
+    void (*wait)(Team *);        // until all threads are there
+};
+
+// The compiled kernels of one instruction set.
+struct Engine {
+    int64_t lanes[2];       // by dtype
+    int64_t tile_rows;      // most rows of the microkernel
+    int64_t super_rows;     // most rows whose registers are kept at once
+    void (*run[2])(const Job &job, int64_t thread);
+};
+
+constexpr int64_t view_entry_bytes = 16;
+constexpr int64_t gradient_rows = 256;    // rows of one pass over a weight gradient
+constexpr int64_t gradient_vectors = 3;   // source blocks of its tile
+constexpr int64_t least_chunk_rows = 512;
+
+#if defined(__x86_64__) || defined(_M_X64)
+extern const Engine avx2_engine;
+extern const Engine avx512_engine;
+#endif
+extern const Engine baseline_engine;
+
+}  // namespace cellzoo

@@ -1,0 +1,61 @@
+// Where everything of one call lies in the two workspaces.
+#pragma once
+
+#include <vector>
+
+#include "job.h"
+
+namespace cellzoo {
+
+// Places of the parts of a workspace, one after the other.
+class Workspace {
+  public:
+    explicit Workspace(void *base) : base_(static_cast<char *>(base)) {}
+
+    char *take(int64_t bytes) {
+        char *place = base_ == nullptr ? nullptr : base_ + used_;
+        used_ += (bytes + 63) / 64 * 64;
+        return place;
+    }
+
+    int64_t used() const { return used_; }
+
+  private:
+    char *base_;
+    int64_t used_ = 0;
+};
+
+class Layout {
+  public:
+    // With null workspaces in the call only the sizes are right.
+    Layout(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward);
+
+    int64_t saved_bytes() const { return saved_.used(); }
+    int64_t scratch_bytes() const { return scratch_.used(); }
+
+    // The job that runs here; refers to this object.
+    Job job(const double *constants) const;
+
+  private:
+    void place_buffers();
+    void place_packs();
+    void place_vectors();
+    void place_threads();
+    int64_t row_bytes(int64_t size) const;
+
+    const Plan &plan_;
+    const cellzoo_call &call_;
+    const Engine &engine_;
+    const bool backward_;
+    const int64_t lanes_, number_bytes_;
+    int64_t chunk_rows_ = 0;
+    Workspace saved_, scratch_;
+    std::vector<int64_t> offsets_;
+    std::vector<int32_t> row_of_;
+    std::vector<Place> buffers_;
+    std::vector<char *> packs_, vectors_;
+    std::vector<std::vector<char *>> sums_;
+    std::vector<ThreadMemory> threads_;
+};
+
+}  // namespace cellzoo

@@ -1,0 +1,127 @@
+// A plan as the kernels read it: plain arrays, so that no inline code is shared between instruction sets.
+#pragma once
+
+#include <cstdint>
+
+namespace cellzoo {
+
+enum class BufferKind : int64_t { all, step, state, carry, input, mask };
+enum class ViewKind : int64_t { rows, state_in, state_out, carry_in, carry_out };
+enum class Init : int64_t { accumulate, zero, view, vector };
+enum class NormKind : int64_t { none, forward, backward };
+
+enum class Op : int64_t {
+    copy = 0,
+    fill = 1,
+    vector = 2,
+    scalar = 3,
+    mask = 4,
+    load_rows = 5,
+    store_rows = 6,
+    sigmoid = 10,
+    tanh = 11,
+    relu = 12,
+    leaky_relu = 13,
+    selu = 14,
+    add = 20,
+    subtract = 21,
+    multiply = 22,
+    divide = 23,
+    minimum = 24,
+    blend = 25,
+    scale = 26,
+    multiply_add = 27,
+    negate = 28,
+    sigmoid_backward = 40,
+    tanh_backward = 41,
+    relu_backward = 42,
+    leaky_relu_backward = 43,
+    selu_backward = 44,
+    blend_backward = 45,
+    minimum_backward = 46,
+    reduce_rows = 50,
+    reduce_all = 51,
+    mixture = 60,
+    mixture_backward = 61,
+    parameter_scale = 62,
+    parameter_scale_backward = 63,
+};
+
+enum Phase : int64_t { forward_input, forward_step, backward_step, backward_input, phase_count };
+
+struct Buffer {
+    BufferKind kind;
+    int64_t size;   // units of a row
+    int64_t index;  // of its state, or of its mask
+};
+
+struct View {
+    ViewKind kind;
+    int64_t buffer;
+};
+
+struct Weight {
+    int64_t rank, rows, columns;  // actual sizes
+};
+
+struct Instruction {
+    Op op;
+    int64_t dst, a, b, c;  // >= 0 a register, < 0 view -1 - operand
+    int64_t imm;
+};
+
+// A product with one source and up to two panels of columns: one call of the microkernel per block of rows.
+// In a kernel whose group is one block of units the panels are two outputs; in one whose group is two blocks
+// they are the neighbouring blocks of the same output.
+struct Product {
+    int64_t source;  // view
+    int64_t depth;   // units of the source
+    struct Panel {
+        int64_t target;  // register
+        int64_t weight;
+        bool transposed;  // the product with W instead of W^T
+        Init init;
+        int64_t index;  // view or vector of the initial value
+    } panels[2];
+};
+
+struct Kernel {
+    int64_t size;     // units
+    bool barrier;     // products read what other owners of columns wrote
+    int64_t registers;
+    int64_t group;    // blocks of units that are computed together, 1 or 2
+    int64_t depth;    // sum over products
+    NormKind norm;
+    int64_t norm_views[4];
+    const Product *products;
+    int64_t product_count;
+    const Instruction *instructions;
+    int64_t instruction_count;
+};
+
+struct WeightGradient {
+    int64_t weight, delta, source;
+    int64_t mask;  // -1 none
+};
+
+struct Plan {
+    int64_t input_size, output_size;
+    const int64_t *state_sizes;
+    int64_t state_count;
+    const Buffer *buffers;
+    int64_t buffer_count;
+    const View *views;
+    int64_t view_count;
+    const Weight *weights;
+    int64_t weight_count;
+    int64_t parameter_count;
+    const Kernel *kernels;  // of all phases, one after the other
+    int64_t phase_begin[phase_count + 1];
+    const WeightGradient *gradients;
+    int64_t gradient_count;
+    const int64_t *state_buffers;  // by state
+    const int64_t *carry_buffers;  // by state, -1 where there is none
+    int64_t mask_buffers[2];       // -1 where there is none
+};
+
+}  // namespace cellzoo

@@ -1,0 +1,84 @@
+// The microkernel: rows of a source in blocked layout times one or two packed panels of weights.
+#pragma once
+
+#include "vector.h"
+
+namespace cellzoo {
+namespace {
+
+template <class T>
+struct ProductCall {
+    int64_t depth;
+    const T *source;      // row 0, unit 0
+    int64_t stride;       // from one block of the source's units to the next
+    const T *panel;       // [depth][panels][lanes]
+    const T *initial[2];  // of each panel: where its result starts from, row 0
+    int64_t step[2];      // from one row of it to the next; 0 for the same in each row
+    T *result[2];         // of each panel, rows contiguous
+    const char *ahead;    // what to bring into the cache meanwhile
+    int64_t ahead_lines;  // of it at each block of the source's units
+};
+
+template <class T, int rows, int panels>
+inline __attribute__((always_inline)) void multiply_lanes(const T *source, const T *panel, int64_t count,
+                                                          Vector<T> (&sum)[rows][panels]) {
+#pragma GCC unroll 2
+    for (int64_t k = 0; k < count; k++) {
+        Vector<T> weights[panels];
+#pragma GCC unroll 2
+        for (int p = 0; p < panels; p++) weights[p] = load(panel + (k * panels + p) * lanes<T>);
+#pragma GCC unroll 16
+        for (int m = 0; m < rows; m++) {
+            Vector<T> value = broadcast(source[m * lanes<T> + k]);
+#pragma GCC unroll 2
+            for (int p = 0; p < panels; p++) sum[m][p] += value * weights[p];
+        }
+    }
+}
+
+template <class T, int rows, int panels>
+__attribute__((noinline)) void multiply(const ProductCall<T> &call) {
+    Vector<T> sum[rows][panels];
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int p = 0; p < panels; p++) sum[m][p] = load(call.initial[p] + m * call.step[p]);
+    const T *source = call.source, *panel = call.panel;
+    const int64_t stride = call.stride, lines = call.ahead_lines;
+    const char *ahead = call.ahead;
+    int64_t depth = call.depth;
+    for (; depth >= lanes<T>; depth -= lanes<T>) {
+        // Hardware does not foresee the jump to the source's next block.
+#pragma GCC unroll 16
+        for (int m = 0; m < rows; m++) __builtin_prefetch(source + stride + m * lanes<T>, 0, 3);
+        for (int64_t i = 0; i < lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+        multiply_lanes<T, rows, panels>(source, panel, lanes<T>, sum);
+        source += stride;
+        panel += lanes<T> * panels * lanes<T>;
+    }
+    multiply_lanes<T, rows, panels>(source, panel, depth, sum);
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int p = 0; p < panels; p++) store(call.result[p] + m * lanes<T>, sum[m][p]);
+}
+
+template <class T>
+using Multiply = void (*)(const ProductCall<T> &);
+
+template <class T, int panels>
+Multiply<T> multiply_of(int64_t rows) {
+    static constexpr Multiply<T> table[] = {
+        multiply<T, 1, panels>,  multiply<T, 2, panels>,  multiply<T, 3, panels>, multiply<T, 4, panels>,
+        multiply<T, 5, panels>,  multiply<T, 6, panels>,
+#if defined(__AVX512F__)
+        multiply<T, 7, panels>,  multiply<T, 8, panels>,  multiply<T, 9, panels>, multiply<T, 10, panels>,
+        multiply<T, 11, panels>, multiply<T, 12, panels>,
+#endif
+    };
+    static_assert(sizeof(table) / sizeof(table[0]) == tile_rows, "one microkernel for each number of rows");
+    return table[rows - 1];
+}
+
+}  // namespace
+}  // namespace cellzoo

@@ -1,0 +1,222 @@
+// The instructions of a kernel, on a block of rows x the units of one block: a contiguous run of vectors for
+// registers and for buffers alike.
+#pragma once
+
+#include "elementary.h"
+#include "job.h"
+
+namespace cellzoo {
+namespace {
+
+// A view at the rows of the current step.
+template <class T>
+struct ViewAt {
+    T *data;         // row 0, unit 0
+    int64_t stride;  // from one block of units to the next
+};
+
+template <class T>
+struct Frame {
+    const Job *job;
+    const ThreadMemory *memory;
+    const ViewAt<T> *views;
+    T *registers;  // of this block of units
+    int64_t register_numbers;
+    int64_t size;  // units of the kernel
+    int64_t block;
+    int64_t row, rows;   // within the step, or within the chunk in the input phases
+    int64_t packed_row;  // of row 0
+    const ViewAt<T> *masks;
+    bool is_step;  // rows are those of a step, in order
+};
+
+template <class T>
+inline T *operand_at(const Frame<T> &f, int64_t operand) {
+    if (operand >= 0) return f.registers + operand * f.register_numbers;
+    const ViewAt<T> &view = f.views[-1 - operand];
+    return view.data + f.block * view.stride + f.row * lanes<T>;
+}
+
+template <class T>
+inline int64_t valid_lanes(const Frame<T> &f) {
+    return smaller(lanes<T>, f.size - f.block * lanes<T>);
+}
+
+template <class T, class Function>
+inline void each0(const Frame<T> &f, const Instruction &item, Function function) {
+    T *to = operand_at(f, item.dst);
+    for (int64_t i = 0; i < f.rows; i++) store(to + i * lanes<T>, function(i));
+}
+
+template <class T, class Function>
+inline void each1(const Frame<T> &f, const Instruction &item, Function function) {
+    const T *a = operand_at(f, item.a);
+    T *to = operand_at(f, item.dst);
+    for (int64_t i = 0; i < f.rows * lanes<T>; i += lanes<T>) store(to + i, function(load(a + i)));
+}
+
+template <class T, class Function>
+inline void each2(const Frame<T> &f, const Instruction &item, Function function) {
+    const T *a = operand_at(f, item.a), *b = operand_at(f, item.b);
+    T *to = operand_at(f, item.dst);
+    for (int64_t i = 0; i < f.rows * lanes<T>; i += lanes<T>) store(to + i, function(load(a + i), load(b + i)));
+}
+
+template <class T, class Function>
+inline void each3(const Frame<T> &f, const Instruction &item, Function function) {
+    const T *a = operand_at(f, item.a), *b = operand_at(f, item.b), *c = operand_at(f, item.c);
+    T *to = operand_at(f, item.dst);
+    for (int64_t i = 0; i < f.rows * lanes<T>; i += lanes<T>)
+        store(to + i, function(load(a + i), load(b + i), load(c + i)));
+}
+
+template <class T>
+void read_mask(const Frame<T> &f, const Instruction &item) {
+    const ViewAt<T> &mask = f.masks[item.imm];
+    const T *from = mask.data + f.block * mask.stride;
+    const int32_t *row_of = f.job->row_of + f.packed_row;
+    each0(f, item, [&](int64_t i) {
+        const int64_t row = f.is_step ? f.row + i : row_of[f.row + i];
+        return load(from + row * lanes<T>);
+    });
+}
+
+template <class T>
+void load_rows(const Frame<T> &f, const Instruction &item) {
+    const int64_t count = valid_lanes(f);
+    const T *from = static_cast<const T *>(f.job->call->grad_outputs) + (f.packed_row + f.row) * f.size +
+                    f.block * lanes<T>;
+    each0(f, item, [&](int64_t i) { return load_part(from + i * f.size, count); });
+}
+
+template <class T>
+void store_rows(const Frame<T> &f, const Instruction &item) {
+    const cellzoo_call &call = *f.job->call;
+    T *to = static_cast<T *>(item.imm == 0 ? call.outputs : call.grad_inputs);
+    if (to == nullptr) return;
+    to += (f.packed_row + f.row) * f.size + f.block * lanes<T>;
+    const int64_t count = valid_lanes(f);
+    const T *a = operand_at(f, item.a);
+    for (int64_t i = 0; i < f.rows; i++) store_part(to + i * f.size, load(a + i * lanes<T>), count);
+}
+
+template <class T>
+void reduce_rows(const Frame<T> &f, const Instruction &item) {
+    char *sums = f.memory->vectors[item.imm];
+    if (sums == nullptr) return;
+    T *sum = reinterpret_cast<T *>(sums) + f.block * lanes<T>;
+    const T *a = operand_at(f, item.a);
+    Vector<T> total{};
+    for (int64_t i = 0; i < f.rows; i++) total += load(a + i * lanes<T>);
+    store(sum, load(sum) + total);
+}
+
+template <class T>
+void reduce_all(const Frame<T> &f, const Instruction &item) {
+    const T *a = operand_at(f, item.a);
+    Vector<T> total{};
+    for (int64_t i = 0; i < f.rows; i++) total += load(a + i * lanes<T>);
+    f.memory->scalars[item.imm] += sum_lanes<T>(total, valid_lanes(f));
+}
+
+// p0 tanh(a) + p1 relu(a) + p2 sigmoid(a) + p3 a. One exponential gives both: with s = sigmoid(2a), tanh(a) = 2s - 1
+// would lose precision near zero, so they are computed apart.
+template <class T>
+void mixture(const Frame<T> &f, const Instruction &item) {
+    const T *p = static_cast<const T *>(f.job->call->parameters) + item.imm;
+    each1(f, item, [&](Vector<T> a) {
+        return p[0] * hyperbolic_tangent<T>(a) + p[1] * relu<T>(a) + p[2] * sigmoid<T>(a) + p[3] * a;
+    });
+}
+
+template <class T>
+void mixture_backward(const Frame<T> &f, const Instruction &item) {
+    const T *p = static_cast<const T *>(f.job->call->parameters) + item.imm;
+    const int64_t count = valid_lanes(f);
+    Vector<T> sums[4] = {};
+    each2(f, item, [&](Vector<T> g, Vector<T> a) {
+        const Vector<T> t = hyperbolic_tangent<T>(a), r = relu<T>(a), s = sigmoid<T>(a);
+        sums[0] += g * t;
+        sums[1] += g * r;
+        sums[2] += g * s;
+        sums[3] += g * a;
+        const Vector<T> of_relu = r <= T(0) ? Vector<T>{} : broadcast(p[1]);
+        return g * (p[0] * (T(1) - t * t) + of_relu + p[2] * (s * (T(1) - s)) + p[3]);
+    });
+    for (int i = 0; i < 4; i++) f.memory->parameters[item.imm + i] += sum_lanes<T>(sums[i], count);
+}
+
+template <class T>
+void parameter_scale_backward(const Frame<T> &f, const Instruction &item) {
+    const T p = static_cast<const T *>(f.job->call->parameters)[item.imm];
+    Vector<T> sum{};
+    each2(f, item, [&](Vector<T> g, Vector<T> a) {
+        sum += g * a;
+        return g * p;
+    });
+    f.memory->parameters[item.imm] += sum_lanes<T>(sum, valid_lanes(f));
+}
+
+template <class T>
+void run_instruction(const Frame<T> &f, const Instruction &item) {
+    using V = Vector<T>;
+    const V zero{};
+    switch (item.op) {
+        case Op::copy: return each1(f, item, [](V a) { return a; });
+        case Op::fill: {
+            const V value = broadcast(T(f.job->constants[item.imm]));
+            return each0(f, item, [&](int64_t) { return value; });
+        }
+        case Op::vector: {
+            const V value = load(reinterpret_cast<const T *>(f.job->vectors[item.imm]) + f.block * lanes<T>);
+            return each0(f, item, [&](int64_t) { return value; });
+        }
+        case Op::scalar: {
+            const V value = broadcast(*static_cast<const T *>(f.job->call->weights[item.imm]));
+            return each0(f, item, [&](int64_t) { return value; });
+        }
+        case Op::mask: return read_mask(f, item);
+        case Op::load_rows: return load_rows(f, item);
+        case Op::store_rows: return store_rows(f, item);
+        case Op::sigmoid: return each1(f, item, sigmoid<T>);
+        case Op::tanh: return each1(f, item, hyperbolic_tangent<T>);
+        case Op::relu: return each1(f, item, relu<T>);
+        case Op::leaky_relu: return each1(f, item, leaky_relu<T>);
+        case Op::selu: return each1(f, item, selu<T>);
+        case Op::add: return each2(f, item, [](V a, V b) { return a + b; });
+        case Op::subtract: return each2(f, item, [](V a, V b) { return a - b; });
+        case Op::multiply: return each2(f, item, [](V a, V b) { return a * b; });
+        case Op::divide: return each2(f, item, [](V a, V b) { return a / b; });
+        case Op::minimum: return each2(f, item, [](V a, V b) { return (a < b) | (a != a) ? a : b; });
+        case Op::blend: return each3(f, item, [](V z, V a, V b) { return b + z * (a - b); });
+        case Op::scale: {
+            const T factor = T(f.job->constants[item.imm]);
+            return each1(f, item, [factor](V a) { return a * factor; });
+        }
+        case Op::multiply_add: return each3(f, item, [](V a, V b, V c) { return a * b + c; });
+        case Op::negate: return each1(f, item, [](V a) { return -a; });
+        case Op::sigmoid_backward: return each2(f, item, [](V g, V s) { return g * (s * (T(1) - s)); });
+        case Op::tanh_backward: return each2(f, item, [](V g, V t) { return g * (T(1) - t * t); });
+        case Op::relu_backward: return each2(f, item, [&](V g, V o) { return o <= T(0) ? zero : g; });
+        case Op::leaky_relu_backward: return each2(f, item, [](V g, V o) { return o > T(0) ? g : g * T(0.01); });
+        case Op::selu_backward:
+            return each2(f, item, [](V g, V o) {
+                return g * (o > T(0) ? broadcast(T(selu_scale)) : o + T(selu_scale * selu_alpha));
+            });
+        case Op::blend_backward: return each3(f, item, [](V g, V a, V b) { return g * (a - b); });
+        case Op::minimum_backward:
+            return each3(f, item, [&](V g, V a, V b) { return a == b ? g * T(0.5) : (a > b ? zero : g); });
+        case Op::reduce_rows: return reduce_rows(f, item);
+        case Op::reduce_all: return reduce_all(f, item);
+        case Op::mixture: return mixture(f, item);
+        case Op::mixture_backward: return mixture_backward(f, item);
+        case Op::parameter_scale: {
+            const T factor = static_cast<const T *>(f.job->call->parameters)[item.imm];
+            return each1(f, item, [factor](V a) { return a * factor; });
+        }
+        case Op::parameter_scale_backward: return parameter_scale_backward(f, item);
+    }
+}
+
+}  // namespace
+}  // namespace cellzoo

@@ -1,0 +1,114 @@
+// Vectors of the instruction set this file is compiled for. Everything is in an anonymous namespace and free of std
+// templates: the linker must not merge code of one instruction set into another's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace cellzoo {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int64_t vector_bytes = 64;
+constexpr int64_t tile_rows = 12;
+#elif defined(__AVX2__)
+constexpr int64_t vector_bytes = 32;
+constexpr int64_t tile_rows = 6;
+#else
+constexpr int64_t vector_bytes = 16;
+constexpr int64_t tile_rows = 6;
+#endif
+
+// Rows whose registers of one block of units are in use at once: several blocks of rows of the microkernel, so that
+// a panel of weights is read again while it is in the cache.
+constexpr int64_t super_blocks = 4;
+constexpr int64_t super_rows = super_blocks * tile_rows;
+
+template <class T>
+struct VectorTypes;
+
+template <>
+struct VectorTypes<float> {
+    typedef float Vector __attribute__((vector_size(vector_bytes), may_alias));
+    typedef float Loose __attribute__((vector_size(vector_bytes), may_alias, aligned(4)));
+    typedef int32_t Integers __attribute__((vector_size(vector_bytes), may_alias));
+};
+
+template <>
+struct VectorTypes<double> {
+    typedef double Vector __attribute__((vector_size(vector_bytes), may_alias));
+    typedef double Loose __attribute__((vector_size(vector_bytes), may_alias, aligned(8)));
+    typedef int64_t Integers __attribute__((vector_size(vector_bytes), may_alias));
+};
+
+template <class T>
+using Vector = typename VectorTypes<T>::Vector;
+
+template <class T>
+using Integers = typename VectorTypes<T>::Integers;
+
+template <class T>
+constexpr int64_t lanes = vector_bytes / int64_t(sizeof(T));
+
+template <class T>
+constexpr int64_t blocks_of(int64_t size) {
+    return (size + lanes<T> - 1) / lanes<T>;
+}
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+template <class T>
+inline Vector<T> load(const T *from) {
+    return *reinterpret_cast<const Vector<T> *>(from);
+}
+
+template <class T>
+inline void store(T *to, Vector<T> value) {
+    *reinterpret_cast<Vector<T> *>(to) = value;
+}
+
+// Of memory that is aligned to numbers only.
+template <class T>
+inline Vector<T> load_loose(const T *from) {
+    return *reinterpret_cast<const typename VectorTypes<T>::Loose *>(from);
+}
+
+template <class T>
+inline void store_loose(T *to, Vector<T> value) {
+    *reinterpret_cast<typename VectorTypes<T>::Loose *>(to) = value;
+}
+
+// The first `count` lanes; the others are zero.
+template <class T>
+inline Vector<T> load_part(const T *from, int64_t count) {
+    if (count == lanes<T>) return load_loose(from);
+    Vector<T> value{};
+    for (int64_t lane = 0; lane < count; lane++) value[lane] = from[lane];
+    return value;
+}
+
+template <class T>
+inline void store_part(T *to, Vector<T> value, int64_t count) {
+    if (count == lanes<T>) return store_loose(to, value);
+    for (int64_t lane = 0; lane < count; lane++) to[lane] = value[lane];
+}
+
+template <class T>
+inline Vector<T> broadcast(T value) {
+    return value - Vector<T>{};
+}
+
+template <class T>
+inline T sum_lanes(Vector<T> value, int64_t count) {
+    T sum = 0;
+    for (int64_t lane = 0; lane < count; lane++) sum += value[lane];
+    return sum;
+}
+
+}  // namespace
+}  // namespace cellzoo
