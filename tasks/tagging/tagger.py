@@ -15,6 +15,7 @@ from cellzoo import load
 from cellzoo.cell import Cell
 from cellzoo.errors import CellzooError, unknown
 from cellzoo.layer import CellRNN
+from tasks.tagging.crf_layers import EmissionCRF, EmissionDecoder, EmissionLoss
 from tasks.tagging.saved_state import TaggerState
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class CellTagger(SequenceTagger):
     - The direction and all dropouts are saved, so one-directional taggers can be loaded again.
     - `predict` switches dropout off while it predicts.
     - Frozen embeddings stay in evaluation mode while the rest trains.
+    - The loss of the CRF is computed for the whole batch at once (`tasks.tagging.crf`).
     - The order of stacked embeddings is saved, which Flair loses for some classes (`OneHotEmbeddings`).
     - Embeddings that are trained are never left in sentences by `predict`, so that scores on the
       development data are fresh whatever `embeddings_storage_mode` is.
@@ -106,6 +108,10 @@ class CellTagger(SequenceTagger):
             bidirectional=bidirectional,
             **settings,
         )
+        if self.use_crf:
+            self.crf = EmissionCRF(self.crf)
+            self.loss_function = EmissionLoss(self.label_dictionary)
+            self.viterbi_decoder = EmissionDecoder(self.label_dictionary)
         self.cell = layer.cell if isinstance(layer, CellRNN) else None
         self.rnn_type = PREFIX + _name(self.cell) if self.cell else str(rnn_type)
         self.rnn_dropout = rnn_dropout

@@ -1,0 +1,206 @@
+"""The loss of a linear-chain conditional random field, for a whole batch at once.
+
+log Z comes from the forward algorithm and its gradient, the marginals, from the backward algorithm (Lafferty
+et al., 2001, section 3), both in probabilities that are scaled at each step (Rabiner, 1989, section V.A).
+Scores of transitions are `[to, from]`, as in Flair.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.utils.rnn import pack_padded_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def crf_loss(
+    emissions: Tensor, transitions: Tensor, tags: Tensor, lengths: Tensor, start: int, stop: int
+) -> Tensor:
+    """Sum the negative log-likelihoods of tag sequences.
+
+    Args:
+        emissions: Score of each tag for each token, (B, T, K); rows beyond a sequence's length are ignored.
+        transitions: (K, K), `[to, from]`.
+        tags: The right tags of all tokens, sequence after sequence, (sum of lengths,).
+        lengths: (B,), on the CPU, each at least 1, in any order.
+        start: The tag before each sequence; no token has it.
+        stop: The tag after each sequence; no token has it.
+
+    Returns:
+        A scalar of the wider of the two dtypes.
+    """
+    dtype = torch.promote_types(emissions.dtype, transitions.dtype)
+    transitions = transitions.to(dtype)
+    right, before, last = _steps(tags, lengths, start)
+    packed, sizes = _pack(emissions.to(dtype), lengths)  # (N, K)
+    right, before = _pack(right, lengths)[0], _pack(before, lengths)[0]  # (N,)
+    gold = packed.gather(1, right.unsqueeze(1)).sum()
+    gold = gold + transitions[right, before].sum() + transitions[stop, last].sum()
+    return log_partition(packed, transitions, sizes, start, stop) - gold
+
+
+def log_partition(
+    emissions: Tensor, transitions: Tensor, sizes: Sequence[int], start: int, stop: int
+) -> Tensor:
+    """Sum log Z over the sequences of a packed batch.
+
+    Args:
+        emissions: Step after step, the longest sequences first, (N, K).
+        transitions: (K, K), `[to, from]`, of the same dtype.
+        sizes: Sequences that have a first, a second, ... step; N together.
+        start: The tag before each sequence.
+        stop: The tag after each sequence.
+    """
+    # Lower precision would not do: the loss is a small difference of large sums.
+    with torch.autocast(emissions.device.type, enabled=False):
+        with torch.no_grad():
+            log_z, chances = _scaled(emissions, transitions, sizes, start, stop)
+        if chances is None:
+            return log_partition_in_logs(emissions, transitions, sizes, start, stop)
+        return _ScaledLogPartition.apply(emissions, transitions, log_z, chances, sizes, stop)
+
+
+def log_partition_in_logs(
+    emissions: Tensor, transitions: Tensor, sizes: Sequence[int], start: int, stop: int
+) -> Tensor:
+    """Compute what `log_partition` does, slowly, for scores however far apart."""
+    reach = emissions.new_full((sizes[0], len(transitions)), -math.inf)  # (B, K)
+    reach[:, start] = 0.0
+    log_z = emissions.new_zeros(())
+    for size, scores in zip([*sizes, 0], emissions.split([*sizes, 0]), strict=True):
+        log_z = log_z + (reach[size:] + transitions[stop]).logsumexp(1).sum()
+        shift = reach[:size].detach().amax(1, keepdim=True)  # (b, 1)
+        log_z = log_z + shift.sum()
+        reach = scores + (transitions + (reach[:size] - shift).unsqueeze(1)).logsumexp(2)  # (b, K)
+    return log_z
+
+
+def _pack(padded: Tensor, lengths: Tensor) -> tuple[Tensor, list[int]]:
+    packed = pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
+    return packed.data, packed.batch_sizes.tolist()
+
+
+def _steps(tags: Tensor, lengths: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay out the tags as (B, T), the tags one step before as (B, T), and each sequence's last as (B,)."""
+    lengths = lengths.to(tags.device)
+    steps = torch.arange(int(lengths.max()), device=tags.device)
+    right = tags.new_zeros(len(lengths), len(steps))  # (B, T)
+    right[steps < lengths.unsqueeze(1)] = tags
+    before = torch.cat([right.new_full((len(lengths), 1), start), right[:, :-1]], dim=1)  # (B, T)
+    last = right.gather(1, lengths.unsqueeze(1) - 1).squeeze(1)  # (B,)
+    return right, before, last
+
+
+class _Chances(NamedTuple):
+    """What the forward algorithm leaves to the backward algorithm.
+
+    Attributes:
+        moves: exp(transitions), the largest into each tag scaled to 1, (from K, to K).
+        came: Chance of a tag one step before, given the tokens up to there, (N, K).
+        arrive: Scaled chance to arrive at a tag, before its own token is seen, (N, K).
+        reach: Chance of a tag given the tokens up to its own, (N, K).
+        ends: Chance of each sequence's last tag, given the whole sequence, (B, K).
+    """
+
+    moves: Tensor
+    came: Tensor
+    arrive: Tensor
+    reach: Tensor
+    ends: Tensor
+
+
+def _scaled(
+    emissions: Tensor, transitions: Tensor, sizes: Sequence[int], start: int, stop: int
+) -> tuple[Tensor, _Chances | None]:
+    """Run the forward algorithm; no chances where underflow might have cost a digit."""
+    largest = transitions.amax(1)  # (K,)
+    moves = (transitions - largest.unsqueeze(1)).exp().t().contiguous()  # (from K, to K)
+    scores = emissions + largest  # (N, K)
+    shift = scores.amax(1)  # (N,)
+    before = emissions.new_zeros(sizes[0], len(transitions))
+    before[:, start] = 1.0
+    came, arrive, reach, totals = [], [], [], []
+    for size, fit in zip(sizes, (scores - shift.unsqueeze(1)).exp().split(sizes), strict=True):
+        came.append(before[:size])
+        arrive.append(came[-1] @ moves)  # (b, K)
+        joint = arrive[-1] * fit
+        totals.append(joint.sum(1, keepdim=True))  # (b, 1)
+        before = joint / totals[-1]
+        reach.append(before)
+    chances = torch.cat(reach)  # (N, K)
+    ends = chances[_last_rows(sizes)] * (transitions[stop] - largest[stop]).exp()  # (B, K)
+    finish = ends.sum(1, keepdim=True)  # (B, 1)
+    total = torch.cat(totals)
+    log_z = (total.squeeze(1).log() + shift).sum() + (finish.log() + largest[stop]).sum()
+    arrivals = torch.cat(arrive)
+    # What underflow takes away is below `tiny`. Divided by a total, then by an arrival, it must stay below
+    # the rounding error of a sum of K terms.
+    kind = torch.finfo(emissions.dtype)
+    floor = math.sqrt(len(transitions) * kind.tiny / kind.eps)
+    if not torch.stack([arrivals.amin(), total.amin(), finish.amin()]).amin() >= floor:
+        return log_z, None
+    return log_z, _Chances(moves, torch.cat(came), arrivals, chances, ends / finish)
+
+
+def _last_rows(sizes: Sequence[int]) -> list[int]:
+    """Find the row of each sequence's last step."""
+    rows = [0] * sizes[0]
+    for first, size, following in zip(accumulate(sizes, initial=0), sizes, [*sizes[1:], 0], strict=False):
+        rows[following:size] = range(first + following, first + size)
+    return rows
+
+
+class _ScaledLogPartition(torch.autograd.Function):
+    """The sum of log Z, with the marginals as its gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        emissions: Tensor,
+        transitions: Tensor,
+        log_z: Tensor,
+        chances: _Chances,
+        sizes: Sequence[int],
+        stop: int,
+    ) -> Tensor:
+        """Give `log_z` back."""
+        ctx.save_for_backward(*chances)
+        ctx.sizes, ctx.stop = sizes, stop
+        return log_z
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Give the marginals."""
+        with torch.autocast(gradient.device.type, enabled=False):
+            chances, counts = _expected(_Chances(*ctx.saved_tensors), ctx.sizes, ctx.stop)
+        return gradient * chances, gradient * counts, None, None, None, None
+
+
+def _expected(chances: _Chances, sizes: Sequence[int], stop: int) -> tuple[Tensor, Tensor]:
+    """Run the backward algorithm.
+
+    Returns:
+        The chance of each tag of each token given the whole sequence, (N, K), and how often each transition
+        is to be expected in the batch, (to K, from K).
+    """
+    back = chances.moves.t()
+    given = chances.ends[:0] @ back  # (0, K)
+    marginals, shares = [], []
+    steps = zip(chances.arrive.split(sizes), chances.reach.split(sizes), strict=True)
+    for arrive, reach in reversed(list(steps)):
+        going, ending = reach[: len(given)] * given, chances.ends[len(given) : len(reach)]
+        marginals.append(torch.cat([going, ending]) if len(ending) else going)  # (b, K)
+        shares.append(marginals[-1] / arrive)
+        given = shares[-1] @ back  # (b, K)
+    counts = (chances.moves * (chances.came.t() @ torch.cat(shares[::-1]))).t()  # (to K, from K)
+    counts[stop] += chances.ends.sum(0)
+    return torch.cat(marginals[::-1]), counts
