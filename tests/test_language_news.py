@@ -156,9 +156,9 @@ def test_a_baseline_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="min_count is 0"):
+    with pytest.raises(CellzooError, match="min_count is 0"):
         NewsSettings(min_count=0)
-    with pytest.raises(ValueError, match="epochs is 0"):
+    with pytest.raises(CellzooError, match="epochs is 0"):
         NewsSettings(epochs=0)
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from language_models import random_words, small_model, tiny
 
-from cellzoo.errors import OutputError, RunError
+from cellzoo.errors import CellzooError, OutputError, RunError
 from tasks.language_modeling.evaluate import perplexity, word_losses
 from tasks.language_modeling.model import LanguageModelOutput
 from tasks.language_modeling.settings import LanguageModelSettings
@@ -256,5 +256,5 @@ def test_progress_is_reported_during_epochs(tmp_path: Path) -> None:
     ],
 )
 def test_settings_out_of_range_are_named(setting: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{setting} is '?{value}'?; it must"):
+    with pytest.raises(CellzooError, match=f"{setting} is '?{value}'?; it must"):
         LanguageModelSettings(**{setting: value})

@@ -15,14 +15,8 @@ import torch
 from tagging_samples import DEV, TEST, TINY, TRAIN, comparable, python, tagger, tiny_run
 
 from cellzoo.errors import RunError
-from tasks.tagging.checkpoint import (
-    Checkpoint,
-    CheckpointFile,
-    optimizer_state,
-    random_state,
-    restore_optimizer,
-    restore_random,
-)
+from tasks.optimizer_state import optimizer_state, restore_optimizer
+from tasks.tagging.checkpoint import Checkpoint, CheckpointFile, random_state, restore_random
 from tasks.tagging.scores import micro
 from tasks.tagging.tagger import CellTagger
 from tasks.tagging.training import trained_weights

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cellzoo.errors import DataError
+from tasks.optimizer_state import optimizer_state, restore_optimizer
 from tasks.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -65,13 +66,8 @@ def save_checkpoint(
     tensors |= {f"best.{name}": tensor for name, tensor in progress.best_weights.items()}
     tensors["random.segments"] = generator.get_state()
     tensors |= {f"random.{name}": state for name, state in _default_generators(model).items()}
-    plain: dict[str, dict[str, Any]] = {}
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
-            else:
-                plain.setdefault(str(index), {})[name] = value
+    moments, rest = optimizer_state(optimizer)
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in moments.items()}
     content = {
         "format": FORMAT,
         "identity": identity,
@@ -80,7 +76,7 @@ def save_checkpoint(
         "best_epoch": progress.best_epoch,
         "best_loss": progress.best_loss,
         "history": progress.history,
-        "optimizer": plain,
+        "optimizer": rest,
     }
     write_tensors(path, tensors, content)
 
@@ -106,12 +102,7 @@ def load_checkpoint(
     if set(groups["model"]) != names or set(groups["best"]) != names or set(groups["random"]) != random:
         raise DataError(f"{path}: lacks weights or generator states")
     model.load_state_dict(groups["model"])
-    optimizer.load_state_dict(
-        {
-            "state": _optimizer_state(groups["optimizer"], content["optimizer"]),
-            "param_groups": optimizer.state_dict()["param_groups"],
-        }
-    )
+    restore_optimizer(optimizer, groups["optimizer"], content["optimizer"])
     generator.set_state(groups["random"]["segments"])
     torch.set_rng_state(groups["random"]["cpu"])
     if "cuda" in groups["random"]:
@@ -140,11 +131,3 @@ def _by_first_part(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         first, _, rest = name.partition(".")
         groups.setdefault(first, {})[rest] = tensor
     return groups
-
-
-def _optimizer_state(tensors: dict[str, Tensor], plain: dict[str, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain.items()}
-    for name, tensor in tensors.items():
-        index, _, entry = name.partition(".")
-        state.setdefault(int(index), {})[entry] = tensor
-    return state

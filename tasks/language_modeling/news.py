@@ -44,7 +44,7 @@ class NewsSettings(LanguageModelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.min_count < 1:
-            raise ValueError(f"min_count is {self.min_count}; it must be at least 1")
+            raise CellzooError(f"min_count is {self.min_count}; it must be at least 1")
 
 
 class NewsLanguageModel:

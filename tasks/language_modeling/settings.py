@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from cellzoo.errors import CellzooError
+
 Optimizer: TypeAlias = Literal["sgd", "adam"]
 
 
@@ -34,6 +36,9 @@ class LanguageModelSettings:
         beta: Temporal activation regularisation: weight of the mean square of the change of the outputs.
         evaluation_streams: Parallel streams of dev and test text; every word is predicted once, and the
             pieces after the first start from a zero state with the true word before them as input.
+
+    Raises:
+        CellzooError: A value out of range.
     """
 
     hidden_size: int = 850
@@ -59,20 +64,20 @@ class LanguageModelSettings:
         for name in ("hidden_size", "epochs", "batch_size", "bptt", "evaluation_streams"):
             value = getattr(self, name)
             if value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+                raise CellzooError(f"{name} is {value}; it must be at least 1")
         for name in ("dropout", "dropout_e", "dropout_i", "dropout_x", "dropout_h"):
             value = getattr(self, name)
             if not 0.0 <= value < 1.0:
-                raise ValueError(f"{name} is {value}; it must be a probability, 0 to below 1")
+                raise CellzooError(f"{name} is {value}; it must be a probability, 0 to below 1")
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             if value <= 0.0:
-                raise ValueError(f"{name} is {value}; it must be above 0")
+                raise CellzooError(f"{name} is {value}; it must be above 0")
         for name in ("weight_decay", "alpha", "beta"):
             value = getattr(self, name)
             if value < 0.0:
-                raise ValueError(f"{name} is {value}; it must not be below 0")
+                raise CellzooError(f"{name} is {value}; it must not be below 0")
         if not 0.0 < self.anneal <= 1.0:
-            raise ValueError(f"anneal is {self.anneal}; it must be above 0 and at most 1")
+            raise CellzooError(f"anneal is {self.anneal}; it must be above 0 and at most 1")
         if self.optimizer not in ("sgd", "adam"):
-            raise ValueError(f"optimizer is {self.optimizer!r}; it must be 'sgd' or 'adam'")
+            raise CellzooError(f"optimizer is {self.optimizer!r}; it must be 'sgd' or 'adam'")

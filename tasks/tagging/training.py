@@ -21,13 +21,8 @@ from flair.trainers.plugins import TrainerPlugin, TrainingInterrupt
 from flair.training_utils import AnnealOnPlateau
 
 from cellzoo.errors import DataError, RunError
-from tasks.tagging.checkpoint import (
-    Checkpoint,
-    optimizer_state,
-    random_state,
-    restore_optimizer,
-    restore_random,
-)
+from tasks.optimizer_state import optimizer_state, restore_optimizer
+from tasks.tagging.checkpoint import Checkpoint, random_state, restore_random
 from tasks.tagging.evaluation import evaluate
 from tasks.tagging.scores import micro
 
