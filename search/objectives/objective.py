@@ -99,7 +99,9 @@ class Objective(Protocol):
             generator: Draws the weights around it.
 
         Returns:
-            A module that has `rnn` as a submodule, on the layer's device, in training mode.
+            A module that has `rnn` as a submodule, on the layer's device, in training mode. If it uses a
+            weight in two places, as a tied decoder does, its attribute `tied_weights` is a tuple of the names
+            of such parameters.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -13,10 +14,11 @@ from torch.nn.utils.rnn import PackedSequence
 from cellzoo.errors import CellzooError
 from search.supernets.engine import prepare
 from search.supernets.normalisation import SharedStatistics
+from search.supernets.relaxation import Chosen
 from search.supernets.states import state_widths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from search.objectives.objective import Layer
     from search.supernets.layout import Layout
@@ -108,6 +110,18 @@ class Supernet(nn.Module):
         states = self._initial(hx, batch, input)
         output, final = self._run(input.reshape(steps * batch, width), [batch] * steps, states)
         return output.view(steps, batch, output.size(1)), _given(final)
+
+    @contextmanager
+    def holding(self, shares: Mapping[str, Tensor]) -> Iterator[None]:
+        """Be one discrete cell for a while: have these shares and no others."""
+        searched = self.relaxation
+        held = Chosen(self.layout, self.layer)
+        held.choose(shares)
+        self.relaxation = held
+        try:
+            yield
+        finally:
+            self.relaxation = searched
 
     def _run(
         self, data: Tensor, batch_sizes: Sequence[int], states: Sequence[Tensor]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from search.supernets.layout import CELL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from search.methods.method import Distributions
     from search.objectives.objective import Layer
     from search.supernets.layout import Layout
@@ -113,7 +115,7 @@ class Chosen(Relaxation):
             dtype = layer.dtype or torch.get_default_dtype()
             self.register_buffer(f"shares_{group}", torch.zeros(shape, device=layer.device, dtype=dtype))
 
-    def choose(self, shares: dict[str, Tensor]) -> None:
+    def choose(self, shares: Mapping[str, Tensor]) -> None:
         """Take a cell, as shares in the shapes of the layout."""
         for group, tensor in shares.items():
             self.get_buffer(f"shares_{group}").copy_(tensor)

@@ -1,0 +1,174 @@
+"""How gradients reach an architecture.
+
+Liu et al. 2019, "DARTS", section 2.3, settled by rnn/architect.py of quark0/darts.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from search.methods.shared_weights import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
+
+    from search.methods.settings import BilevelSettings
+    from search.methods.shared_weights import SharedWeights
+    from search.objectives.objective import Batch
+
+FINITE_STEP = 1e-2
+"""Length of the step of the finite difference, from Liu et al. 2019, section 2.3."""
+
+
+def first_order(
+    shared: SharedWeights, validation: Batch, penalty: Callable[[], Tensor] | None = None
+) -> tuple[list[Tensor], float]:
+    """Compute the gradient of the validation loss with the weights as they are.
+
+    Args:
+        shared: The supernet; gradients are taken for `shared.architecture`.
+        validation: Held-out data.
+        penalty: Added to the loss.
+
+    Returns:
+        A gradient for each parameter of the architecture, and the loss in nats a word.
+
+    Raises:
+        RunError: The loss is no finite number.
+    """
+    with frozen(shared.weights):
+        outcome = shared.validation_outcome(validation)
+        loss = outcome.loss if penalty is None else outcome.loss + penalty()
+        return _gradients(loss, shared.architecture), outcome.loss.item()
+
+
+def second_order(
+    shared: SharedWeights,
+    batch: Batch,
+    validation: Batch,
+    settings: BilevelSettings,
+    penalty: Callable[[], Tensor] | None = None,
+) -> tuple[list[Tensor], float]:
+    """Compute the gradient of the validation loss where the weights would be after a step on a training batch.
+
+        w' = w - eta (c g + decay w),        g = dL_train(w)/dw,   c = min(1, clip / |g|)
+        dL_val(w')/dalpha - eta c (dL_train(w + R v)/dalpha - dL_train(w - R v)/dalpha) / 2R
+
+    where v = dL_val(w')/dw', clipped, and R = 0.01 / |v|. Without `cap_coefficient` the second c is clip / |g|
+    whether that is below 1 or not, as in the DARTS code. Without `move_tied` tied weights are the same in w' as
+    in w. Losses are without penalties on activations.
+
+    Args:
+        shared: The supernet; the weights are the same afterwards.
+        batch: Training data.
+        validation: Held-out data.
+        settings: Learning rate, clipping, and the two options.
+        penalty: As in `first_order`.
+
+    Returns:
+        As in `first_order`.
+
+    Raises:
+        RunError: A loss is no finite number.
+    """
+    weights, architecture = shared.weights, shared.architecture
+    eta = settings.learning_rate * batch.scale
+    chance = _Chance(next(shared.model.parameters()).device)
+    slope = _gradients(shared.training_outcome(batch).loss, weights)
+    coefficient = settings.clip / (float(_norm(slope)) + 1e-6)
+    factor = min(1.0, coefficient)
+    stays = set() if settings.move_tied else set(map(id, shared.tied_weights))
+    ahead = [
+        weight.detach()
+        if id(weight) in stays
+        else weight.detach() - eta * (factor * gradient + settings.weight_decay * weight.detach())
+        for weight, gradient in zip(weights, slope, strict=True)
+    ]
+    with _moved(weights, ahead):
+        outcome = shared.validation_outcome(validation)
+        loss = outcome.loss if penalty is None else outcome.loss + penalty()
+        gradients = _gradients(loss, [*architecture, *weights])
+    direct, direction = gradients[: len(architecture)], gradients[len(architecture) :]
+    length = float(_norm(direction))
+    clipped = min(1.0, settings.clip / (length + 1e-6))
+    direction = [part * clipped for part in direction]
+    radius = FINITE_STEP / max(float(_norm(direction)), torch.finfo(direction[0].dtype).tiny)
+    sides = []
+    for sign in (1.0, -1.0):
+        beside = [
+            weight.detach() + sign * radius * part for weight, part in zip(weights, direction, strict=True)
+        ]
+        with _moved(weights, beside), frozen(weights), chance.again(same=settings.same_masks):
+            sides.append(_gradients(shared.training_outcome(batch).loss, architecture))
+    correction = eta * (factor if settings.cap_coefficient else coefficient)
+    found = [
+        gradient - correction * (ahead_of - behind) / (2.0 * radius)
+        for gradient, ahead_of, behind in zip(direct, *sides, strict=True)
+    ]
+    return found, outcome.loss.item()
+
+
+class _Chance:
+    """The state of torch's default generators at one moment, to draw the same masks again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.states = self._states()
+
+    @contextmanager
+    def again(self, *, same: bool) -> Iterator[None]:
+        """Draw as at that moment, and go on afterwards as if nothing had been drawn; or let all be as it is."""
+        if not same:
+            yield
+            return
+        now = self._states()
+        self._set(self.states)
+        try:
+            yield
+        finally:
+            self._set(now)
+
+    def _states(self) -> list[Tensor]:
+        states = [torch.get_rng_state()]
+        return [*states, torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else states
+
+    def _set(self, states: Sequence[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state(states[1], self.device)
+
+
+@contextmanager
+def _moved(weights: Sequence[nn.Parameter], values: Sequence[Tensor]) -> Iterator[None]:
+    """Let weights have other values for a while."""
+    kept = [weight.detach().clone() for weight in weights]
+    _set(weights, values)
+    try:
+        yield
+    finally:
+        _set(weights, kept)
+
+
+@torch.no_grad()
+def _set(weights: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.copy_(value)
+
+
+def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Gradients of a loss; zero for what it does not depend on."""
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if gradient is None else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    ]
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([tensor.norm() for tensor in tensors]).norm()

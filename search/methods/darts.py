@@ -1,0 +1,90 @@
+"""DARTS: a softmax on every edge, learned by gradient descent on held-out data.
+
+Liu et al. 2019, "DARTS: Differentiable Architecture Search", settled by rnn/ of quark0/darts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.notations import darts
+from cellzoo.notations.darts import Genotype
+from cellzoo.notations.steps.graph import NONE
+from search.methods.gradient import Bilevel, GradientSearch
+from search.methods.kind import MethodKind
+from search.methods.settings import BilevelSettings
+from search.methods.shared_weights import SharedWeights
+from search.supernets.layout import CELL
+from search.supernets.network import Supernet
+from search.supernets.relaxation import LocalSoftmax
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from cellzoo.notations.steps.graph import Edge
+    from search.objectives.objective import Objective
+    from search.supernets.layout import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class DartsSettings(BilevelSettings):
+    """Settings of `darts`; see `BilevelSettings`."""
+
+
+def build(settings: DartsSettings, objective: Objective, generator: torch.Generator) -> GradientSearch:
+    """Build the method; see `MethodKind.build`."""
+    layout = settings.layout()
+    relaxation = LocalSoftmax(layout, objective.layer, generator)
+    supernet = Supernet(
+        layout,
+        objective.layer,
+        relaxation,
+        generator,
+        weight_range=settings.weight_range,
+        engine=settings.engine,
+    )
+    shared = SharedWeights(supernet, objective, settings, generator)
+
+    return GradientSearch(
+        shared,
+        Bilevel(shared, relaxation, settings),
+        derive=lambda: darts.parse(derive(layout, relaxation.probabilities(CELL))),
+    )
+
+
+def derive(layout: Layout, probabilities: Tensor) -> Genotype:
+    """Keep, for each node, the predecessor with the most probable operation, and that operation.
+
+    `none` is never kept, and takes no part in the comparison. Of equals the first wins.
+
+    Args:
+        layout: Of the supernet.
+        probabilities: Of each operation on each edge, (edges, K).
+    """
+    edges = tuple(best_edge(layout, probabilities, node) for node in range(1, layout.nodes + 1))
+    return Genotype(edges, tuple(range(1, layout.nodes + 1)), highway=layout.highway)
+
+
+def best_edge(layout: Layout, probabilities: Tensor, node: int) -> Edge:
+    """The most probable (operation, predecessor) into a node."""
+    return ranked_edges(layout, probabilities, node)[0]
+
+
+def ranked_edges(layout: Layout, probabilities: Tensor, node: int) -> list[Edge]:
+    """All (operation, predecessor) into a node but those of `none`, the most probable first.
+
+    Equals stay in the order of predecessors, then operations.
+    """
+    rows = probabilities[layout.rows(node).start : layout.rows(node).stop].tolist()
+    edges = [
+        (-probability, predecessor, op)
+        for predecessor, row in enumerate(rows)
+        for op, probability in zip(layout.operations, row, strict=True)
+        if op != NONE
+    ]
+    return [(op, predecessor) for _, predecessor, op in sorted(edges, key=lambda edge: edge[0])]
+
+
+METHOD = MethodKind("darts", "a softmax on every edge (Liu et al. 2019)", DartsSettings, build)

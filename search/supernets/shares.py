@@ -1,0 +1,36 @@
+"""Discrete cells as the shares of a supernet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from search.supernets.layout import CELL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from cellzoo.notations.steps.graph import Edge
+    from search.supernets.layout import Layout
+
+
+def cell_shares(layout: Layout, nodes: Sequence[Sequence[Edge]], *, mean: bool = False) -> dict[str, Tensor]:
+    """Write the edges of a cell as shares of 1.
+
+    Args:
+        layout: The supernet's; without gates.
+        nodes: The edges (operation, predecessor) of each node.
+        mean: Whether the edges of a node are averaged, not added.
+
+    Returns:
+        As in `Layout.mixture_shapes`.
+    """
+    shares = torch.zeros(layout.mixture_shapes()[CELL])
+    for node, edges in enumerate(nodes, start=1):
+        for op, predecessor in edges:
+            share = 1.0 / len(edges) if mean else 1.0
+            shares[layout.rows(node)[predecessor], layout.operations.index(op)] = share
+    return {CELL: shares}

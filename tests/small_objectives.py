@@ -1,0 +1,98 @@
+"""Objectives that are small enough to compute by hand, for search methods."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from search.objectives.objective import Batch, Layer, Outcome
+
+
+class TiedText(nn.Module):
+    """A language model of V words: embedding, recurrent layer, decoder with the same matrix."""
+
+    tied_weights = ("encoder",)
+
+    def __init__(self, rnn, words, generator):
+        super().__init__()
+        self.rnn = rnn
+        dtype = rnn.layer.dtype if hasattr(rnn, "layer") else next(rnn.parameters()).dtype
+        drawn = torch.rand(words, rnn.hidden_size, generator=generator, dtype=torch.float64)
+        self.encoder = nn.Parameter((0.2 * drawn - 0.1).to(dtype))
+        self.bias = nn.Parameter(torch.zeros(words, dtype=dtype))
+
+    def forward(self, tokens, hidden=None):
+        output, last = self.rnn(F.embedding(tokens, self.encoder), hidden)
+        return F.linear(output, self.encoder, self.bias), last
+
+
+class Text:
+    """Segments of a text of numbers, each (T, B) inputs and targets."""
+
+    name = "small-text"
+    metric = "loss"
+    lower_is_better = True
+
+    def __init__(self, words, train, validation, layer=None):
+        self.words = words
+        self.train = train
+        self.validation = validation
+        self.layer = layer or Layer(4, 4, dtype=torch.float64)
+
+    def model(self, rnn, generator):
+        return TiedText(rnn, self.words, generator)
+
+    def train_batches(self, generator):
+        for index, content in enumerate(self.train):
+            yield Batch(content, starts=index == 0)
+
+    def validation_batches(self, generator):
+        while True:
+            for index, content in enumerate(self.validation):
+                yield Batch(content, starts=index == 0)
+
+    def loss(self, model, batch, carry):
+        inputs, targets = batch.content
+        logits, last = model(inputs, carry)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        carry = last.detach() if isinstance(last, torch.Tensor) else tuple(state.detach() for state in last)
+        return Outcome(loss, loss, carry)
+
+    @torch.no_grad()
+    def evaluate(self, model):
+        was_training = model.training
+        model.eval()
+        losses, carry = [], None
+        for content in self.validation:
+            outcome = self.loss(model, Batch(content), carry)
+            carry = outcome.carry
+            losses.append(outcome.loss.item())
+        model.train(was_training)
+        return {"loss": sum(losses) / len(losses)}
+
+
+def periodic_text(words=5, batches=3, steps=6, streams=4, layer=None):
+    """Every word follows the one before it by a rule, but for a stream's first."""
+
+    def segments(offset):
+        found = []
+        for batch in range(batches):
+            start = torch.arange(streams) * 3 + offset + batch * steps
+            row = (start.unsqueeze(0) + torch.arange(steps + 1).unsqueeze(1) * 2) % words
+            found.append((row[:-1], row[1:]))
+        return found
+
+    return Text(words, segments(0), segments(1), layer)
+
+
+def drive(method, objective, epochs=1, first=0, of=None):
+    """Run some epochs as a search does; returns all events."""
+    events = []
+    for epoch in range(first, epochs):
+        events.append(method.start_epoch(epoch, of or epochs))
+        chance = torch.Generator().manual_seed(1000 + epoch)
+        validation = objective.validation_batches(chance)
+        events += [method.step(batch, validation) for batch in objective.train_batches(chance)]
+        events.append(method.end_epoch(validation))
+    return events
