@@ -1,0 +1,33 @@
+"""Whether contestants that run one cell compute the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+# Far above rounding, which some cells amplify from step to step, and far below a wrong result.
+TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-8}
+
+
+def disagreement(found: Sequence[Tensor], expected: Sequence[Tensor]) -> str:
+    """Say how results differ from the loop's, or nothing where they agree.
+
+    Args:
+        found: Outputs (T, B, H), and in training the gradient of x (T, B, E).
+        expected: The same of the loop.
+    """
+    for what, one, other in zip(("outputs", "gradients of x"), found, expected, strict=False):
+        if one.shape != other.shape:
+            return f"its {what} have shape {tuple(one.shape)}, the loop's {tuple(other.shape)}"
+        tolerance = TOLERANCES[other.dtype]
+        scale = other.abs().nan_to_num(0.0, 0.0).max().item()
+        if not torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True):
+            largest = (one - other).abs().max().item() / (scale or 1.0)
+            return f"its {what} differ from the loop's by {largest:.1e} of the largest one"
+    return ""

@@ -1,0 +1,158 @@
+"""What races at one cell and shape: loop, engines, torch's own layers, and bare products.
+
+The race, its statistics and its tables know `Contestant` alone. Whatever else is to be timed, such as a
+search's supernet, is another function beside `build_entrant` that gives contestants.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from cellzoo.bench.loop import build_loop, darts_genotype
+from cellzoo.bench.products import METHODS, TORCH, Products
+from cellzoo.bench.work import pass_flops, product_groups, products_flops
+from cellzoo.catalog import load
+from cellzoo.layer import CellRNN
+from cellzoo.notations import darts
+from cellzoo.runtime import RUNTIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cellzoo.bench.case import Case
+    from cellzoo.bench.shapes import Shape
+    from cellzoo.cell import Cell
+
+LOOP = "loop"
+TORCH_LSTM, TORCH_GRU = "nn.LSTM", "nn.GRU"
+TORCH_PRODUCTS, BEST_PRODUCTS = "torch.mm products", "best products"
+PRODUCTS = (TORCH_PRODUCTS, BEST_PRODUCTS)
+BASELINES = (LOOP, TORCH_LSTM, TORCH_GRU, *PRODUCTS)
+ENGINES = tuple(name for name in RUNTIMES if name != "auto")
+_LAYERS = {TORCH_LSTM: (nn.LSTM, "lstm"), TORCH_GRU: (nn.GRU, "gru")}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Something that is timed.
+
+    Attributes:
+        name: What tables call it.
+        flops: Floating-point operations of a run.
+        run: Does one pass; gives the outputs, and in training the gradient of x, of what has them.
+        details: What is worth keeping beside the times.
+    """
+
+    name: str
+    flops: int
+    run: Callable[[], Sequence[Tensor]]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def entrant_names(case: Case, engines: Sequence[str]) -> list[str]:
+    """Name what races: the loop, the engines, and the other baselines that the cell has a use for."""
+    has_products = bool(product_groups(case.cell, case.shape))
+    return [LOOP, *engines, *(name for name in BASELINES[1:] if has_products or name not in PRODUCTS)]
+
+
+def build_entrant(case: Case, name: str, clock: Callable[[], float] = time.perf_counter) -> Contestant:
+    """Build a contestant: one layer in one direction, weights and inputs the same for all.
+
+    Gradients of weights and of x are taken, as in a layer that has another below it. Initial states are zero.
+
+    Args:
+        case: What is run.
+        name: `LOOP`, an engine, or one of the other `BASELINES`.
+        clock: Seconds, to choose the best products by.
+
+    Raises:
+        CellzooError: An engine cannot run the case.
+    """
+    if name in PRODUCTS:
+        return _products(case, name, clock)
+    shape, dtype = case.shape, _dtype(case)
+    if name in _LAYERS:
+        layer, cell_name = _LAYERS[name]
+        torch_layer = layer(shape.input_size, shape.hidden_size, dtype=dtype)
+        _draw_weights(torch_layer, shape)
+        flops = pass_flops(load(cell_name), shape, training=case.training)
+        return _sequence(case, name, lambda x: torch_layer(x)[0], list(torch_layer.parameters()), flops)
+    cell = _with_known_names(case.cell)
+    rnn = CellRNN(
+        cell,
+        shape.input_size,
+        shape.hidden_size,
+        dtype=dtype,
+        runtime="reference" if name == LOOP else name,
+    )
+    rnn.reset_parameters(torch.Generator().manual_seed(0))
+    if name == LOOP:
+        sizes = {"input_size": shape.input_size, "hidden_size": shape.hidden_size}
+        loop = build_loop(cell, rnn.direction(0).named_weights(), **sizes)
+        return _sequence(case, name, loop, loop.weights, case.flops)
+    return _sequence(case, name, lambda x: rnn(x)[0], list(rnn.parameters()), case.flops)
+
+
+def _dtype(case: Case) -> torch.dtype:
+    found: torch.dtype = getattr(torch, case.dtype)
+    return found
+
+
+def _with_known_names(cell: Cell) -> Cell:
+    """The same graph with the names of weights that the DARTS loop expects, where there is one."""
+    genotype = darts_genotype(cell)
+    return cell if genotype is None else darts.parse(genotype, cell.name)
+
+
+def _draw_weights(layer: nn.Module, shape: Shape) -> None:
+    generator = torch.Generator().manual_seed(0)
+    bound = shape.hidden_size**-0.5
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+
+
+def _sequence(
+    case: Case, name: str, layer: Callable[[Tensor], Tensor], weights: Sequence[Tensor], flops: int
+) -> Contestant:
+    """Wrap what maps x (T, B, E) to outputs (T, B, H)."""
+    shape, dtype = case.shape, _dtype(case)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(shape.steps, shape.batch, shape.input_size, dtype=dtype, generator=generator)
+    if not case.training:
+
+        def infer() -> list[Tensor]:
+            with torch.no_grad():
+                return [layer(x)]
+
+        return Contestant(name, flops, infer)
+    gradient = torch.randn(shape.steps, shape.batch, shape.hidden_size, dtype=dtype, generator=generator)
+    x.requires_grad_()
+
+    def train() -> list[Tensor]:
+        for tensor in (x, *weights):
+            tensor.grad = None
+        output = layer(x)
+        output.backward(gradient)
+        assert x.grad is not None  # noqa: S101 - every cell depends on x
+        return [output.detach(), x.grad]
+
+    return Contestant(name, flops, train)
+
+
+def _products(case: Case, name: str, clock: Callable[[], float]) -> Contestant:
+    groups = product_groups(case.cell, case.shape)
+    methods = (TORCH,) if name == TORCH_PRODUCTS else METHODS
+    products = Products(groups, training=case.training, dtype=_dtype(case), methods=methods, clock=clock)
+
+    def run() -> list[Tensor]:
+        products.run()
+        return []
+
+    flops = products_flops(groups, training=case.training)
+    return Contestant(name, flops, run, {"methods": products.chosen})

@@ -1,0 +1,66 @@
+"""From times to the figures that tables and files show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.bench.entrants import BEST_PRODUCTS, LOOP, TORCH_LSTM, TORCH_PRODUCTS
+from cellzoo.bench.ratios import Spread, paired_ratios, spread
+
+if TYPE_CHECKING:
+    from cellzoo.bench.compare import Result
+
+# Each line is compared with these, by time, and with the second one also by time for each FLOP.
+BASES = (LOOP, TORCH_LSTM, TORCH_PRODUCTS, BEST_PRODUCTS)
+PER_FLOP_BASE = TORCH_LSTM
+
+
+@dataclass(frozen=True)
+class Line:
+    """The figures of one contestant.
+
+    Attributes:
+        name: The contestant.
+        seconds: Of one run.
+        flops_per_second: By the median time.
+        ratios: Base -> median and quartiles of the time over the base's, round by round.
+        per_flop: The same of time for each FLOP, over `PER_FLOP_BASE`; None if that was left out.
+        peak: Peak extra bytes of a run, where it was measured.
+        peak_ratio: The same over the loop's.
+    """
+
+    name: str
+    seconds: Spread
+    flops_per_second: float
+    ratios: dict[str, Spread]
+    per_flop: Spread | None
+    peak: int | None
+    peak_ratio: float | None
+
+
+def lines(result: Result) -> list[Line]:
+    """Compute the figures of one case."""
+    return [_line(result, name) for name in result.contestants]
+
+
+def _line(result: Result, name: str) -> Line:
+    seconds = result.times[name].seconds
+    flops = result.contestants[name].flops
+    ratios = {
+        base: paired_ratios(seconds, result.times[base].seconds) for base in BASES if base in result.times
+    }
+    per_flop = None
+    if PER_FLOP_BASE in ratios:
+        per_flop = ratios[PER_FLOP_BASE].scaled(result.contestants[PER_FLOP_BASE].flops / flops)
+    taken = spread(seconds)
+    peak, loop_peak = result.peaks.get(name), result.peaks.get(LOOP)
+    return Line(
+        name,
+        taken,
+        flops / taken.median,
+        ratios,
+        per_flop,
+        peak,
+        peak / loop_peak if peak is not None and loop_peak else None,
+    )

@@ -1,0 +1,120 @@
+"""The peak extra memory of a run, measured in a process of its own.
+
+The process loads everything with a run at tiny sizes, builds the contestant, notes its resident memory, and
+runs it a few times. The extra memory is how far the high-water mark of the resident memory rises above that
+note: what is kept for the backward pass, workspaces and gradients, but not weights, inputs and libraries.
+
+On Linux the mark is `VmHWM` of /proc/self/status, reset just before the runs; elsewhere it is `ru_maxrss`,
+which cannot be reset, so a higher mark from loading hides what is below it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.cell import Cell
+from cellzoo.errors import CellzooError, RunError
+
+if TYPE_CHECKING:
+    from cellzoo.bench.case import Case
+
+# The first run grows workspaces and the allocator's heap; later ones show whether they are used again.
+RUNS = 3
+_TIMEOUT = 1200
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+
+
+def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
+    """Measure the peak extra memory of one contestant's run.
+
+    Args:
+        case: What is run.
+        name: As `build_entrant` takes it.
+        threads: For torch.
+
+    Raises:
+        RunError: The process failed; the message has its last line.
+    """
+    request = {
+        "cell": case.cell.to_json(),
+        "shape": asdict(case.shape),
+        "training": case.training,
+        "dtype": case.dtype,
+        "name": name,
+        "threads": threads,
+    }
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", "cellzoo.bench.memory"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RunError(f"memory of {name}: no measurement: {error}") from error
+    if answer.returncode:
+        last = answer.stderr.strip().splitlines()[-1:] or [f"exit code {answer.returncode}"]
+        raise RunError(f"memory of {name}: no measurement: {last[0]}")
+    return int(answer.stdout.strip().splitlines()[-1])
+
+
+def _measure(request: dict[str, Any]) -> int:
+    """Do what `peak_extra_bytes` says, in this process."""
+    torch = import_module("torch")
+    from cellzoo.bench.case import Case
+    from cellzoo.bench.entrants import build_entrant
+    from cellzoo.bench.shapes import Shape
+
+    torch.set_num_threads(request["threads"])
+    cell = Cell.from_json(request["cell"])
+    # Equal sizes, which every cell can be built with.
+    tiny = Case(cell, Shape("tiny", 2, 2, 8, 8), request["training"], request["dtype"])
+    build_entrant(tiny, request["name"]).run()
+    case = Case(cell, Shape(**request["shape"]), request["training"], request["dtype"])
+    contestant = build_entrant(case, request["name"])
+    before = _start()
+    for _ in range(RUNS):
+        contestant.run()
+    return max(0, _peak() - before)
+
+
+def _start() -> int:
+    """Reset the mark where that can be done; gives the resident bytes."""
+    try:
+        _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
+        return _status("VmRSS")
+    except OSError:
+        return _peak()
+
+
+def _peak() -> int:
+    try:
+        return _status("VmHWM")
+    except OSError:
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return used if sys.platform == "darwin" else used * 1024
+
+
+def _status(field: str) -> int:
+    lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+    sizes = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(sizes[field].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(f"{_measure(json.load(sys.stdin))}\n")
+    except (CellzooError, MemoryError, RuntimeError) as error:
+        sys.stderr.write(f"{str(error).splitlines()[0] if str(error) else type(error).__name__}\n")
+        sys.exit(1)

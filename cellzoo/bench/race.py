@@ -1,0 +1,89 @@
+"""Takes the times of several contestants in turns: A B A B, one run of each a round."""
+
+from __future__ import annotations
+
+import gc
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cellzoo.bench.entrants import Contestant
+
+# Of one sample; what is quicker is run several times for it.
+MIN_SAMPLE = 0.01
+MIN_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Times:
+    """What one contestant took.
+
+    Attributes:
+        seconds: Of one run, a number for each round.
+        runs: Runs that each number is the mean of.
+    """
+
+    seconds: tuple[float, ...]
+    runs: int
+
+
+def race(
+    contestants: Sequence[Contestant],
+    *,
+    rounds: int,
+    clock: Callable[[], float],
+    is_over: Callable[[], bool],
+    watch: Callable[[int], None],
+) -> dict[str, Times]:
+    """Time contestants that have been run once before.
+
+    Args:
+        contestants: In the order of each round.
+        rounds: How many, unless `is_over` ends it before.
+        clock: Seconds.
+        is_over: Asked after each round, once there are `MIN_ROUNDS`.
+        watch: Told the number of rounds done.
+
+    Returns:
+        By name, the times of each; round by round they belong together.
+    """
+    seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    with _without_garbage_collection():
+        runs = {contestant.name: _runs(_sample(contestant, 1, clock)) for contestant in contestants}
+        for done in range(1, rounds + 1):
+            for contestant in contestants:
+                name = contestant.name
+                seconds[name].append(_sample(contestant, runs[name], clock) / runs[name])
+            watch(done)
+            if done >= MIN_ROUNDS and is_over():
+                break
+    return {name: Times(tuple(found), runs[name]) for name, found in seconds.items()}
+
+
+def _sample(contestant: Contestant, runs: int, clock: Callable[[], float]) -> float:
+    begin = clock()
+    for _ in range(runs):
+        contestant.run()
+    return clock() - begin
+
+
+def _runs(seconds: float) -> int:
+    """How many runs make a sample, where one takes `seconds`; 0 is below what the clock can tell."""
+    return max(1, math.ceil(MIN_SAMPLE / max(seconds, MIN_SAMPLE / 1000)))
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Keep Python's collector from falling into one contestant's time for what another left behind."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
