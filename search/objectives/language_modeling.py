@@ -101,6 +101,8 @@ class SearchLanguageModel(nn.Module):
         generator: Draws embedding and decoder, uniform in ±0.04; the decoder's bias is zero.
     """
 
+    tied_weights = ("embedding",)
+
     def __init__(
         self,
         rnn: nn.Module,

@@ -94,7 +94,14 @@ def write_found(
     write_atomically(path, "".join(lines).encode())
 
 
+def _is_literal(value: str) -> bool:
+    """Whether a text may stand between single quotes and is easier to read there."""
+    return '"' in value and "'" not in value and value.isprintable()
+
+
 def toml_text(value: str) -> str:
-    """Write a text as a TOML basic string."""
+    """Write a text as a TOML string, without escapes where TOML allows that."""
+    if _is_literal(value):
+        return f"'{value}'"
     # JSON's escapes are TOML's, but for U+007F, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -135,8 +135,13 @@ class _Search:
             means.add(numbers)
             self.listener.step(steps, numbers)
             if steps % every == 0:
-                since = means.since()
-                self._note("step", epoch=epoch + 1, step=self.standing.steps + steps, **since)
+                self._note(
+                    "step",
+                    epoch=epoch + 1,
+                    step=self.standing.steps + steps,
+                    **{**current, **means.since()},
+                    **beliefs(self.method.distribution()),
+                )
         try:
             closing = dict(self.method.end_epoch(validation))
             judged = self.objective.evaluate(self.method.model)

@@ -1,0 +1,1 @@
+"""The course of a search as a picture and a page."""
