@@ -22,6 +22,8 @@ from cellzoo.cell import Cell
 from cellzoo.errors import CellzooError, RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cellzoo.bench.case import Case
 
 # The first run grows workspaces and the allocator's heap; later ones show whether they are used again.
@@ -80,10 +82,14 @@ def _measure(request: dict[str, Any]) -> int:
     tiny = Case(cell, Shape("tiny", 2, 2, 8, 8), request["training"], request["dtype"])
     build_entrant(tiny, request["name"]).run()
     case = Case(cell, Shape(**request["shape"]), request["training"], request["dtype"])
-    contestant = build_entrant(case, request["name"])
+    return extra_bytes(build_entrant(case, request["name"]).run)
+
+
+def extra_bytes(run: Callable[[], object]) -> int:
+    """How far the high-water mark of this process's resident memory rises in some runs."""
     before = _start()
     for _ in range(RUNS):
-        contestant.run()
+        run()
     return max(0, _peak() - before)
 
 

@@ -42,8 +42,8 @@ class Method(Protocol):
         """Prepare W (n, k), of any strides, for A with `rows` rows."""
         ...
 
-    def multiply(self, a: Tensor, packed: Any, out: Tensor) -> None:
-        """Multiply A (m, k), of any strides; the result may be in `out` (m, n), or thrown away."""
+    def multiply(self, a: Tensor, packed: Any, out: Tensor) -> Tensor:
+        """Multiply A (m, k), of any strides; gives the result (m, n), which may be in `out`."""
         ...
 
 
@@ -60,9 +60,9 @@ class TorchProduct:
         """Transpose, without a copy."""
         return weight.T
 
-    def multiply(self, a: Tensor, packed: Tensor, out: Tensor) -> None:
+    def multiply(self, a: Tensor, packed: Tensor, out: Tensor) -> Tensor:
         """Multiply."""
-        torch.mm(a, packed, out=out)
+        return torch.mm(a, packed, out=out)
 
 
 class TorchProductInParts(TorchProduct):
@@ -74,10 +74,11 @@ class TorchProductInParts(TorchProduct):
         """Where there are several parts."""
         return inner > PART
 
-    def multiply(self, a: Tensor, packed: Tensor, out: Tensor) -> None:
+    def multiply(self, a: Tensor, packed: Tensor, out: Tensor) -> Tensor:
         """Multiply part by part."""
         for index, (part, factor) in enumerate(zip(a.split(PART, dim=1), packed.split(PART), strict=True)):
             out.addmm_(part, factor, beta=1 if index else 0)
+        return out
 
 
 class OneDnnProduct:
@@ -96,11 +97,13 @@ class OneDnnProduct:
 
     def pack(self, weight: Tensor, rows: int) -> Tensor:
         """Pack; a transposed matrix is copied first, which is quicker than packing it as it is."""
-        return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        return packed
 
-    def multiply(self, a: Tensor, packed: Tensor, out: Tensor) -> None:
+    def multiply(self, a: Tensor, packed: Tensor, out: Tensor) -> Tensor:
         """Multiply into a tensor of its own: there is no form with `out`."""
-        torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")
+        return product
 
 
 TORCH = TorchProduct()
@@ -122,7 +125,7 @@ class _Product:
     factors: Sequence[Tensor]
     weight: Tensor
     results: Sequence[Tensor]
-    method: Method = TORCH
+    method: Method
     packed: Any = None
 
     def do(self, step: int) -> None:
@@ -169,12 +172,12 @@ class Products:
             # The results; their gradients lie in their place.
             delta = draw(rows, group.outer)
             deltas = delta.split(group.rows)
-            products["forward"][group.source] = _Product(source.split(group.rows), weight, deltas)
+            products["forward"][group.source] = _Product(source.split(group.rows), weight, deltas, methods[0])
             if training:
                 source_gradients = [draw(group.rows, group.inner)] * group.times
-                products["backward"][group.source] = _Product(deltas, weight.T, source_gradients)
+                products["backward"][group.source] = _Product(deltas, weight.T, source_gradients, methods[0])
                 results = [draw(group.outer, group.inner)]
-                products["weights"][group.source] = _Product([delta.T], source.T, results)
+                products["weights"][group.source] = _Product([delta.T], source.T, results, methods[0])
         forward, backward, weights = (list(products[kind].values()) for kind in products)
         self._phases = (forward, backward[::-1], weights)
         if len(methods) > 1:
