@@ -101,6 +101,6 @@ def release_memory() -> None:
     from cellzoo.runtime.native.library import is_available
 
     if is_available():
-        from cellzoo.runtime.native.engine import pool
+        from cellzoo.runtime.native.call import pool
 
         pool().release()

@@ -143,7 +143,7 @@ class _Writer:
             return
         if value.op == NORM:
             view = self._memory.gradient(value.name, value.width, all_rows=False)
-            self.emitter.move(gradient, view_operand(view))
+            self._put(gradient, view_operand(view))
             return
         wanted = [index for index, source in enumerate(value.inputs) if source in self._backward.differentiable]
 
@@ -166,7 +166,7 @@ class _Writer:
         if total is None:
             self.emitter.emit(Op.FILL, immediate=self.emitter.constant(0.0), target=target)
         elif total != target:
-            self.emitter.move(total, target)
+            self._put(total, target)
 
     def _product(self, name: str) -> int:
         """Start the register that gathers the deltas of a value's readers."""
@@ -216,7 +216,7 @@ class _Writer:
         delta = self._backward.delta(value)
         target = view_operand(delta)
         if gradient != target:
-            self.emitter.move(gradient, target)
+            self._put(gradient, target)
         self.deltas.add(delta)
         start = self._schedule.values.get(value.start) if value.start is not None else None
         bias = value.bias if start is None else start.bias
@@ -247,6 +247,14 @@ class _Writer:
             else:
                 self.emitter.emit(Op.COPY, share, target=target)
             self._backward.written[name] = view
+
+    def _put(self, operand: int, target: int) -> None:
+        """Put a gradient where it belongs; one that several values have stays in its register, too."""
+        owners = sum(shares.count(operand) for shares in self._gradients.values())
+        if owners > 1:
+            self.emitter.emit(Op.COPY, operand, target=target)
+        else:
+            self.emitter.move(operand, target)
 
     def _is_only_share(self, name: str) -> bool:
         graph = self._schedule.graph

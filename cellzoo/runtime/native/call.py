@@ -1,0 +1,245 @@
+"""A plan run by the compiled library, with its gradients."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cellzoo.errors import CellzooError
+from cellzoo.runtime.native.encoding import EncodedPlan, encode
+from cellzoo.runtime.native.library import Call, check, load
+from cellzoo.runtime.native.workspace import Block, Pool
+from cellzoo.runtime.plan import plan_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cellzoo.runtime.program import Plan
+
+_DTYPES = {torch.float32: 0, torch.float64: 1}
+# x, both masks and the mixture's parameters come before the states and the weights.
+_FIRST_STATE = 4
+
+
+@lru_cache(maxsize=1)
+def pool() -> Pool:
+    """The memory that all calls of this process share."""
+    return Pool()
+
+
+class PreparedPlan:
+    """A plan for given sizes.
+
+    Args:
+        plan: The plan; one for training has a backward walk.
+        input_size: E.
+        hidden_size: H.
+    """
+
+    def __init__(self, plan: Plan, *, input_size: int, hidden_size: int) -> None:
+        sizes = plan_sizes(plan, input_size=input_size, hidden_size=hidden_size)
+        self.plan = plan
+        self.encoded: EncodedPlan = encode(plan, sizes)
+        self.output_size = sizes[plan.output_width]
+        self.is_training = bool(plan.backward_step)
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        reverse: bool = False,
+        mask_x: Tensor | None = None,
+        mask_h: Tensor | None = None,
+        parameters: Tensor | None = None,
+        instruction_set: int = 0,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the plan; arguments and results as in `cellzoo.runtime.Runtime`.
+
+        Args:
+            inputs: (N, E).
+            batch_sizes: Rows at each step.
+            states: (B, width) each.
+            weights: Name -> tensor; absent biases count as none.
+            reverse: Walk from the last step to the first.
+            mask_x: (B, E), where the plan has it.
+            mask_h: (B, H), where the plan has it.
+            parameters: Of mixtures, as many as the plan has.
+            instruction_set: Its number, 0 for the best.
+        """
+        names = tuple(name for name in self.plan.weights if name in weights)
+        job = _Job(self, tuple(batch_sizes), reverse, names, len(states), instruction_set)
+        arguments = (inputs, mask_x, mask_h, parameters, *states, *(weights[name] for name in names))
+        if self.is_training:
+            results = _NativeFunction.apply(job, *arguments)
+        else:
+            results, _ = _forward(job, arguments)
+        return results[0], tuple(results[1:])
+
+
+def check_tensors(tensors: Sequence[Tensor]) -> None:
+    """Check that the library can take the tensors.
+
+    Raises:
+        CellzooError: One is not on the CPU, or is neither float32 nor float64 like the others.
+    """
+    first = tensors[0].dtype
+    for tensor in tensors:
+        if tensor.device.type != "cpu" or tensor.dtype not in _DTYPES or tensor.dtype != first:
+            raise CellzooError(
+                f"the engine 'native' takes float32 or float64 tensors on the CPU, all of one kind; "
+                f"got {tensor.dtype} on {tensor.device} beside {first}; use runtime='torch'"
+            )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a call does, but for its tensors."""
+
+    prepared: PreparedPlan
+    batch_sizes: tuple[int, ...]
+    reverse: bool
+    names: tuple[str, ...]
+    num_states: int
+    instruction_set: int
+
+    @property
+    def first_weight(self) -> int:
+        """Where the weights begin among a call's tensors."""
+        return _FIRST_STATE + self.num_states
+
+
+class _NativeFunction(torch.autograd.Function):
+    """Forward and backward by the library; once differentiable."""
+
+    @staticmethod
+    def forward(ctx: Any, job: _Job, *arguments: Tensor | None) -> tuple[Tensor, ...]:
+        results, saved = _forward(job, arguments)
+        ctx.job = job
+        ctx.saved = saved
+        ctx.save_for_backward(*arguments)
+        ctx.set_materialize_grads(False)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise CellzooError(
+                "the engine 'native' is differentiable once; for create_graph=True use runtime='reference'"
+            )
+        arguments = ctx.saved_tensors
+        if ctx.saved is None:  # a second backward: the first one has consumed it
+            _, ctx.saved = _forward(ctx.job, arguments)
+        saved, ctx.saved = ctx.saved, None
+        return (None, *_backward(ctx.job, arguments, saved, gradients, ctx.needs_input_grad[1:]))
+
+
+def _forward(job: _Job, arguments: Sequence[Tensor | None]) -> tuple[tuple[Tensor, ...], Block]:
+    """Outputs and final states, and the memory that the backward call needs."""
+    call = _Call(job, arguments)
+    outputs = call.inputs.new_empty(call.inputs.size(0), job.prepared.output_size)  # (N, H)
+    finals = [torch.empty_like(state) for state in call.states]
+    call.structure.outputs = outputs.data_ptr()
+    call.pointers("final", finals)
+    saved = call.run("cellzoo_forward", None)
+    return (outputs, *finals), saved
+
+
+def _backward(
+    job: _Job,
+    arguments: Sequence[Tensor | None],
+    saved: Block,
+    gradients: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of the arguments, None where not wanted."""
+    call = _Call(job, arguments)
+    given, *given_final = (None if gradient is None else call.keep(gradient) for gradient in gradients)
+    if given is None:
+        given = call.inputs.new_zeros(call.inputs.size(0), job.prepared.output_size)
+    results: list[Tensor | None] = [
+        torch.empty_like(argument, memory_format=torch.contiguous_format)
+        if argument is not None and is_wanted
+        else None
+        for argument, is_wanted in zip(arguments, wanted, strict=True)
+    ]
+    call.structure.grad_outputs = given.data_ptr()
+    call.pointers("grad_final", given_final)
+    call.structure.grad_inputs = _address(results[0])
+    call.structure.grad_parameters = _address(results[3])
+    call.pointers("grad_initial", results[_FIRST_STATE : job.first_weight])
+    call.pointers("grad_weights", call.by_number(results[job.first_weight :]))
+    call.run("cellzoo_backward", saved)
+    return results
+
+
+class _Call:
+    """One call as it is filled in; keeps alive what the library's pointers refer to."""
+
+    def __init__(self, job: _Job, arguments: Sequence[Tensor | None]) -> None:
+        self._job = job
+        self._alive: list[Any] = []
+        inputs, mask_x, mask_h, parameters, *rest = (
+            None if argument is None else self.keep(argument.detach()) for argument in arguments
+        )
+        assert inputs is not None  # noqa: S101 - only masks and parameters may be missing
+        self.inputs: Tensor = inputs
+        self.states = [state for state in rest[: job.num_states] if state is not None]
+        self.structure = Call(
+            dtype=_DTYPES[inputs.dtype],
+            isa=job.instruction_set,
+            threads=torch.get_num_threads(),
+            steps=len(job.batch_sizes),
+            batch=job.batch_sizes[0],
+            rows=inputs.size(0),
+            batch_sizes=(ctypes.c_int64 * len(job.batch_sizes))(*job.batch_sizes),
+            reverse=job.reverse,
+            training=job.prepared.is_training,
+            inputs=inputs.data_ptr(),
+            parameters=_address(parameters),
+        )
+        self.pointers("initial", self.states)
+        self.pointers("masks", [mask_x, mask_h])
+        self.pointers("weights", self.by_number(rest[job.num_states :]))
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """The tensor, contiguous, kept alive for the call."""
+        tensor = tensor.contiguous()
+        self._alive.append(tensor)
+        return tensor
+
+    def by_number(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Tensors in the order of the call's names, put into the order of the plan's weights."""
+        by_name = dict(zip(self._job.names, tensors, strict=True))
+        return [by_name.get(name) for name in self._job.prepared.plan.weights]
+
+    def pointers(self, field: str, tensors: Sequence[Tensor | None]) -> None:
+        """Set a field to an array of pointers."""
+        array = (ctypes.c_void_p * len(tensors))(*map(_address, tensors))
+        self._alive.append(array)
+        setattr(self.structure, field, ctypes.cast(array, ctypes.c_void_p))
+
+    def run(self, name: str, saved: Block | None) -> Block:
+        """Call the library; returns the block that is kept between forward and backward."""
+        library = load()
+        encoded = self._job.prepared.encoded
+        plan = (encoded.integers, len(encoded.integers))
+        sizes = (ctypes.c_int64 * 2)()
+        check(library.cellzoo_workspace(*plan, self.structure, name == "cellzoo_backward", sizes))
+        saved = saved or pool().take(sizes[0])
+        scratch = pool().take(sizes[1])
+        self.structure.saved = saved.address
+        self.structure.scratch = scratch.address
+        check(getattr(library, name)(*plan, encoded.constants, self.structure))
+        return saved
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
