@@ -158,6 +158,7 @@ def _lifetimes(plan: Plan) -> tuple[dict[int, int], dict[int, int]]:
                 if product.init is Init.VIEW:
                     touch(product.init_index, position)
         for view in kernel.norm_views:
+            touch(view, position)
             touch(view, forever)
         for instruction in kernel.program:
             position += 1

@@ -31,8 +31,23 @@ _BINARY = {
     "divide": Op.DIVIDE,
     "minimum": Op.MINIMUM,
 }
-# Cheaper to compute again than to keep for every time step: one or two operations an element.
-CHEAP = frozenset({"add", "subtract", "multiply", "minimum", "mean", "blend", "relu", COPY, MASK})
+# Cheaper to compute again than to keep for every time step: a few operations an element. A mixture costs an
+# exponential, but a supernet has one on every edge.
+CHEAP = frozenset(
+    {
+        "add",
+        "subtract",
+        "multiply",
+        "minimum",
+        "mean",
+        "blend",
+        "relu",
+        "mixture",
+        "parameter_scale",
+        COPY,
+        MASK,
+    }
+)
 
 
 def gradient_needs(value: Value, index: int) -> tuple[int, ...]:
