@@ -17,7 +17,7 @@ class TiedText(nn.Module):
     def __init__(self, rnn, words, generator):
         super().__init__()
         self.rnn = rnn
-        dtype = rnn.layer.dtype if hasattr(rnn, "layer") else next(rnn.parameters()).dtype
+        dtype = next(rnn.parameters()).dtype
         drawn = torch.rand(words, rnn.hidden_size, generator=generator, dtype=torch.float64)
         self.encoder = nn.Parameter((0.2 * drawn - 0.1).to(dtype))
         self.bias = nn.Parameter(torch.zeros(words, dtype=dtype))

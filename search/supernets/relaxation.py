@@ -42,13 +42,26 @@ class Alphas(Relaxation):
         layout: Whose edges.
         layer: Where the parameters are.
         generator: Draws them.
+        given: Groups that are not searched, with their shares.
     """
 
-    def __init__(self, layout: Layout, layer: Layer, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        layer: Layer,
+        generator: torch.Generator,
+        *,
+        given: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.layout = layout
         self.alphas = nn.ParameterDict()
+        self.given = Chosen(layout, layer)
+        self.given.choose(given or {})
+        self.given_groups = tuple(given or ())
         for group, shape in layout.mixture_shapes().items():
+            if group in self.given_groups:
+                continue
             drawn = INITIAL_SCALE * torch.randn(shape, generator=generator, dtype=torch.float64)
             dtype = layer.dtype or torch.get_default_dtype()
             self.alphas[group] = nn.Parameter(drawn.to(device=layer.device, dtype=dtype))
@@ -59,7 +72,9 @@ class Alphas(Relaxation):
 
     def forward(self) -> dict[str, Tensor]:
         """The probabilities are the shares."""
-        return {group: self.probabilities(group) for group in self.alphas}
+        given = self.given()
+        shares = {group: given[group] for group in self.given_groups}
+        return shares | {group: self.probabilities(group) for group in self.alphas}
 
     @abstractmethod
     def distribution(self) -> Distributions:

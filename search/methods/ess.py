@@ -1,0 +1,188 @@
+"""ESS: the cell of DARTS inside, and gates that look further back than one step, searched in turns.
+
+Li et al. 2020, "Learning Architectures from an Extended Search Space for Language Modeling". No code is public;
+`cellzoo.notations.ess` and `search.supernets.gates` say how its gates are read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import cellzoo
+from cellzoo.errors import CellzooError, unknown
+from cellzoo.notations import darts, ess
+from cellzoo.notations.ess import DENSE, DROP, Extended
+from cellzoo.notations.steps.graph import NONE
+from search.methods import darts as darts_search
+from search.methods.gradient import Bilevel, GradientSearch
+from search.methods.kind import MethodKind
+from search.methods.settings import BilevelSettings, check_counts, check_positive
+from search.methods.shared_weights import SharedWeights
+from search.supernets.layout import CELL, GATES, PAST_INPUTS, PAST_STATES, Layout
+from search.supernets.network import Supernet
+from search.supernets.relaxation import LocalSoftmax
+from search.supernets.shares import cell_shares
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from cellzoo.notations.darts import Genotype
+    from search.methods.method import Events
+    from search.objectives.objective import Objective
+
+Mode: TypeAlias = Literal["intra", "inter", "joint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EssSettings(BilevelSettings):
+    """Settings of `ess`; see `BilevelSettings` for the others.
+
+    Attributes:
+        mode: `intra`, the cell inside alone, without gates, which is DARTS; `inter`, the gates alone, around a
+            cell that is given; `joint`, both in turns.
+        delay: m, how many steps back the gates look.
+        past_operations: What may stand on an edge of a gate; `drop` is never derived.
+        inter_weights: What the gates multiply by, as in the notation.
+        inter_learning_rate: Of the gates' parameters; `architecture_learning_rate` is that of the cell's.
+        intra_epochs: Epochs of each turn of the cell. The paper goes on until neither changes; one epoch a
+            turn fits the search cost that it states.
+        inter_epochs: Epochs of each turn of the gates.
+        intra: For `inter`, the cell inside: the name of a DARTS genotype in the zoo, or its text. The numbers
+            of nodes and operations are then the genotype's.
+    """
+
+    mode: Mode = "joint"
+    delay: int = 3
+    past_operations: tuple[str, ...] = (DROP, "identity", "sigmoid", "tanh", "relu")
+    inter_weights: str = DENSE
+    inter_learning_rate: float = 1e-3
+    intra_epochs: int = 1
+    inter_epochs: int = 1
+    intra: str = "darts-v2"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("intra", "inter", "joint"):
+            raise unknown("mode", self.mode, ("intra", "inter", "joint"))
+        if self.mode != "intra" and self.delay < 1:
+            raise CellzooError(
+                f"delay is {self.delay}; gates look at least 1 step back (mode 'intra' has none)"
+            )
+        super().__post_init__()
+        check_positive(inter_learning_rate=self.inter_learning_rate)
+        check_counts(intra_epochs=self.intra_epochs, inter_epochs=self.inter_epochs)
+        if self.mode == "inter":
+            self.given()
+
+    def layout(self) -> Layout:
+        """The layout of the supernet, with its gates.
+
+        Raises:
+            CellzooError: As in `Layout`.
+        """
+        plain = super().layout()
+        if self.mode == "intra":
+            return plain
+        gated = replace(
+            plain,
+            delay=self.delay,
+            past_operations=self.past_operations,
+            inter_weights=self.inter_weights,
+        )
+        if self.mode == "joint":
+            return gated
+        edges = self.given().recurrent
+        operations = tuple(dict.fromkeys(op for op, _ in edges))
+        return replace(gated, nodes=len(edges), operations=operations, normalisation="none")
+
+    def given(self) -> Genotype:
+        """The cell inside, where it is not searched.
+
+        Raises:
+            CellzooError: There is no such cell, or it is none whose nodes are all averaged.
+        """
+        text = self.intra if "(" in self.intra else str(cellzoo.entry(self.intra).genotype)
+        genotype = replace(darts.read_genotype(text), highway=self.highway)
+        if any(op == NONE for op, _ in genotype.recurrent):
+            raise CellzooError("intra: a cell with 'none' has no place in a supernet")
+        if set(genotype.concat) != set(range(1, len(genotype.recurrent) + 1)):
+            raise CellzooError("intra: the output must be the mean of all nodes, as in the supernet")
+        return genotype
+
+    def active(self, epoch: int) -> tuple[str, ...]:
+        """The groups of the architecture that learn in an epoch, from 0; a round starts with the cell."""
+        if self.mode == "intra":
+            return (CELL,)
+        in_round = epoch % (self.intra_epochs + self.inter_epochs)
+        return (CELL,) if self.mode == "joint" and in_round < self.intra_epochs else GATES
+
+
+def build(settings: EssSettings, objective: Objective, generator: torch.Generator) -> GradientSearch:
+    """Build the method; see `MethodKind.build`."""
+    layout = settings.layout()
+    given = settings.given() if settings.mode == "inter" else None
+    relaxation = LocalSoftmax(
+        layout,
+        objective.layer,
+        generator,
+        given=None if given is None else cell_shares(layout, [[edge] for edge in given.recurrent]),
+    )
+    supernet = Supernet(
+        layout,
+        objective.layer,
+        relaxation,
+        generator,
+        weight_range=settings.weight_range,
+        engine=settings.engine,
+    )
+    shared = SharedWeights(supernet, objective, settings, generator)
+    rates = dict.fromkeys(GATES, settings.inter_learning_rate)
+
+    def at_epoch(epoch: int, epochs: int) -> Events:
+        active = settings.active(epoch)
+        for group, alpha in relaxation.alphas.items():
+            alpha.requires_grad_(group in active)
+        rate = settings.architecture_learning_rate if CELL in active else settings.inter_learning_rate
+        return {"architecture_learning_rate": rate}
+
+    def found() -> Extended:
+        intra = darts_search.derive(layout, relaxation.probabilities(CELL)) if given is None else given
+        past = {
+            group: derive_past(layout, relaxation.probabilities(group)) if layout.delay else ()
+            for group in GATES
+        }
+        return Extended(
+            intra.recurrent,
+            intra.concat,
+            past[PAST_INPUTS],
+            past[PAST_STATES],
+            settings.inter_weights,
+            settings.highway,
+        )
+
+    return GradientSearch(
+        shared,
+        Bilevel(shared, relaxation, settings, rates=rates),
+        derive=lambda: ess.parse(found()),
+        at_epoch=at_epoch,
+    )
+
+
+def derive_past(layout: Layout, probabilities: Tensor) -> tuple[str, ...]:
+    """Keep the most probable operation of each step back, never `drop`; of equals the first.
+
+    Without `drop` the gate stays, and with it what the search has found it to be good for.
+
+    Args:
+        layout: Of the supernet.
+        probabilities: Of each operation on each step back, (m, K).
+    """
+    kept = []
+    for row in probabilities.tolist():
+        choices = [pair for pair in zip(layout.past_operations, row, strict=True) if pair[0] != DROP]
+        kept.append(max(choices, key=lambda pair: pair[1])[0])
+    return tuple(kept)
+
+
+METHOD = MethodKind("ess", "a cell and gates on its past, in turns (Li et al. 2020)", EssSettings, build)
