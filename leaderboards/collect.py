@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tasks.record import RunRecord
 
 SHOWN_FAULTS = 20
+TIMES = "seconds"
+"""How the names of metrics begin that are times, and so differ from run to run."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,11 @@ def _difference(first: RunRecord, second: RunRecord) -> str:
 
 def _results(record: RunRecord) -> dict[str, Any]:
     return {
-        **{f"metrics.{name}": metric.value for name, metric in record.metrics.items()},
+        **{
+            f"metrics.{name}": metric.value
+            for name, metric in record.metrics.items()
+            if not name.startswith(TIMES)
+        },
         **{f"parameters.{name}": count for name, count in record.parameters},
         "primary": record.primary,
         "flops_per_token": record.flops_per_token,

@@ -36,14 +36,16 @@ class Axis:
         return (at - low) / (high - low)
 
 
-def axis_for(values: list[float]) -> Axis:
-    """Choose an axis: logarithmic if all values are above 0 and the largest is 3 times the smallest or more.
+def axis_for(values: list[float], *, logarithmic: bool) -> Axis:
+    """Choose an axis.
 
     Args:
         values: At least one, finite.
+        logarithmic: Whether to show ratios, if all values are above 0 and the largest is 3 times the smallest
+            or more.
     """
     low, high = min(values), max(values)
-    if low > 0 and high / low >= _WIDE:
+    if logarithmic and low > 0 and high / low >= _WIDE:
         return _logarithmic(low, high)
     if high - low < 1e-9 * max(abs(high), 1.0):
         low, high = low - max(abs(low), 1.0) / 20, high + max(abs(high), 1.0) / 20

@@ -71,7 +71,7 @@ def chart(course: Course, *, is_part: bool = False) -> str:
 def _panel(svg: Element, curve: Curve, course: Course, top: float) -> None:
     group = SubElement(svg, "g")
     known = [(epoch, value) for epoch, value in enumerate(curve.values, start=1) if value is not None]
-    axis = axis_for([value for _, value in known])
+    axis = axis_for([value for _, value in known], logarithmic=curve.in_ratios)
     text(group, LEFT, top - 8, curve.title, "name")
     for tick in axis.ticks:
         y = _y(axis, tick, top)
@@ -83,8 +83,8 @@ def _panel(svg: Element, curve: Curve, course: Course, top: float) -> None:
     points = [f"{number(_x(course, epoch))},{number(_y(axis, value, top))}" for epoch, value in known]
     path(group, "M" + "L".join(points), "curve")
     for point in points:
-        x, y = point.split(",")
-        SubElement(group, "circle", {"class": "dot", "cx": x, "cy": y, "r": "2.4"})
+        across, _, down = point.partition(",")
+        SubElement(group, "circle", {"class": "dot", "cx": across, "cy": down, "r": "2.4"})
 
 
 def _strip(svg: Element, course: Course, top: float) -> None:

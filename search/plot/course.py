@@ -35,10 +35,12 @@ class Curve:
     Attributes:
         title: What a reader sees.
         values: By epoch; None where it was no finite number or was not measured.
+        in_ratios: Whether what counts is by what factor it changes.
     """
 
     title: str
     values: tuple[float | None, ...]
+    in_ratios: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _curves(epochs: Sequence[Event]) -> list[Curve]:
     for place, key, title in _CURVES:
         values = tuple((event.get(place, {}) if place else event).get(key) for event in epochs)
         if any(value is not None for value in values):
-            curves.append(Curve(title, values))
+            curves.append(Curve(title, values, in_ratios=key == "perplexity"))
     if any(curve.title == "validation perplexity" for curve in curves):
         # The loss is its logarithm, and the axis is logarithmic already.
         curves = [curve for curve in curves if curve.title != "validation loss (nats)"]

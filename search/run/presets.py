@@ -14,6 +14,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, unknown
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".toml"
 EPOCHS = "epochs"
+_NESTED = ("methods", "objectives", "then")
+_TABLES = ("title", EPOCHS, *_NESTED)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,39 @@ def preset_names() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
 
 
+def read_preset(preset: str) -> dict[str, Any]:
+    """Read a preset.
+
+    Args:
+        preset: Its name, or the path of a file that ends in `.toml`.
+
+    Raises:
+        UnknownNameError: No such preset.
+        CellzooError: The file cannot be read, is no TOML, or its tables are of another form.
+    """
+    try:
+        if preset.endswith(_SUFFIX):
+            text = Path(preset).expanduser().read_text(encoding="utf-8")
+        elif preset in preset_names():
+            text = files("search").joinpath(f"presets/{preset}{_SUFFIX}").read_text(encoding="utf-8")
+        else:
+            raise unknown(
+                "preset", preset[:80], preset_names(), "One of your own is a path that ends in .toml."
+            )
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise CellzooError(f"{preset}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CellzooError(f"{preset}: is no TOML: {error}") from error
+    for key, value in content.items():
+        if key not in _TABLES:
+            raise CellzooError(f"preset {preset}: {unknown('key', key, _TABLES)}")
+        tables = value.values() if isinstance(value, dict) else ()
+        if key in _NESTED and not (isinstance(value, dict) and all(isinstance(t, dict) for t in tables)):
+            raise CellzooError(f"preset {preset}: {key} must hold tables, such as [{key}.NAME]")
+    return content
+
+
 def settings_for(
     preset: str, method: str, objective: ObjectiveKind, changes: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -82,9 +118,7 @@ def settings_for(
         CellzooError: A value of the wrong type or out of range, or the preset has nothing for the method.
     """
     kind = find_method(method)
-    if preset not in preset_names():
-        raise unknown("preset", preset[:80], preset_names())
-    content = tomllib.loads(files("search").joinpath(f"presets/{preset}{_SUFFIX}").read_text("utf-8"))
+    content = read_preset(preset)
     methods = content.get("methods", {})
     if method not in methods:
         raise CellzooError(

@@ -1,0 +1,1 @@
+"""Subcommands of `cellzoo` that search cells."""

@@ -1,0 +1,1 @@
+"""Search, retrain and test in one go, as run records."""

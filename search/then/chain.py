@@ -1,0 +1,214 @@
+"""Search with several seeds, retrain each found cell briefly and the best fully, and keep it all as records.
+
+OUT/searches/seed0/         one search each
+OUT/brief/records/          the brief retraining of every found cell
+OUT/full/records/           the full retraining of the best
+OUT/records/                one record a search: what it cost and what its cell is worth
+OUT/best.toml               the best cell, its name saying of how many
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.atomic import output_errors, write_atomically
+from cellzoo.catalog import entry
+from cellzoo.errors import CellzooError, RunError
+from search.run.directory import RunDirectory
+from search.run.found import toml_text
+from search.run.loop import run_search
+from search.run.prepare import request_plan
+from search.run.progress import show_search
+from search.then.budgets import retraining_suite
+from search.then.outcome import Candidate, best_of, search_records
+from tasks.record_store import RecordStore
+from tasks.runner.lock import locked
+from tasks.runner.progress import show_progress
+from tasks.runner.run import run_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cellzoo.catalog import CellEntry
+    from search.objectives.kind import ObjectiveKind, Retraining
+    from search.run.loop import Plan
+    from tasks.record import RunRecord
+    from tasks.runner.run import Report
+
+_NAME_LIMIT = 63
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What is asked for.
+
+    Attributes:
+        method: Name of the method.
+        on: As `search.objectives.registry.find_target` takes it.
+        preset: Settings of the searches and of the retraining.
+        searches: Seeds of the searches, or how many.
+        test_seeds: Seeds of the full retraining, or how many.
+        brief_seeds: Seeds of the brief retraining.
+        data: Folder with original data.
+        device: As in `request_plan`.
+        threads: Of each search and each retraining.
+        changes: Changed settings of the search.
+        brief: Changed settings of the brief retraining.
+        full: Changed settings of the full retraining.
+        beside: Cells that are retrained beside the found ones.
+        workers: Retrainings at a time; None: as many as there are processors.
+    """
+
+    method: str
+    on: str
+    preset: str = "small"
+    searches: int | Sequence[int] = 4
+    test_seeds: int | Sequence[int] = 3
+    brief_seeds: int | Sequence[int] = 1
+    data: str | Path | None = None
+    device: str = "auto"
+    threads: int = 1
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    brief: Mapping[str, Any] = field(default_factory=dict)
+    full: Mapping[str, Any] = field(default_factory=dict)
+    beside: Sequence[str | Path] = ()
+    workers: int | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the searches.
+
+        Raises:
+            CellzooError: There is none.
+        """
+        seeds = (
+            list(range(self.searches)) if isinstance(self.searches, int) else list(dict.fromkeys(self.searches))
+        )
+        if not seeds:
+            raise CellzooError("no search was asked for; expected at least one seed")
+        return seeds
+
+    def plan(self, seed: int) -> Plan:
+        """The search of one seed; errors as `request_plan`."""
+        return request_plan(
+            self.method,
+            self.on,
+            preset=self.preset,
+            seed=seed,
+            data=self.data,
+            device=self.device,
+            threads=self.threads,
+            changes=self.changes,
+        )
+
+
+@dataclass(frozen=True)
+class ChainResult:
+    """What came of it.
+
+    Attributes:
+        out: The folder.
+        candidates: One a search, in the order of the seeds.
+        best: The best of them on held-out data, after brief retraining.
+        full: The records of its full retraining.
+        retraining: Which metric is which.
+        failures: Retrainings that did not finish, in words.
+    """
+
+    out: Path
+    candidates: tuple[Candidate, ...]
+    best: Candidate
+    full: tuple[RunRecord, ...]
+    retraining: Retraining
+    failures: tuple[str, ...]
+
+
+def run_chain(chain: Chain, out: Path) -> ChainResult:
+    """Do all of it, or what is left of it.
+
+    Raises:
+        CellzooError: The request is wrong, a search stopped, or no found cell could be retrained.
+        OutputError: The folder cannot be written or is in use.
+    """
+    seeds = chain.seeds
+    first = chain.plan(seeds[0])
+    objective = _kind(first)
+    suites = {
+        stage: retraining_suite(chain.preset, objective, first.configuration.data, stage)
+        for stage in ("brief", "full")
+    }
+    with locked(out):
+        entries: list[tuple[Plan, CellEntry]] = []
+        for seed in seeds:
+            plan = first if seed == seeds[0] else chain.plan(seed)
+            directory = RunDirectory(out / "searches" / f"seed{seed}")
+            run_search(plan, directory, show_search())
+            entries.append((plan, entry(directory.found)))
+        found = [out / "searches" / f"seed{seed}" / "found.toml" for seed in seeds]
+        folder = first.surroundings.folder
+
+        def retrain(stage: str, cells: list[str | Path], wanted: int | Sequence[int]) -> Report:
+            return run_suite(
+                suites[stage],
+                [*cells, *chain.beside],
+                wanted,
+                out=out / stage,
+                data=folder,
+                workers=chain.workers,
+                threads=chain.threads,
+                device=chain.device,
+                settings=chain.brief if stage == "brief" else chain.full,
+                listener=show_progress(),
+            )
+
+        brief = retrain("brief", [*found], chain.brief_seeds)
+        candidates = tuple(
+            Candidate(
+                plan.configuration,
+                cell,
+                tuple(record for record in brief.records if record.cell.hash == cell.cell.hash),
+                RunDirectory(out / "searches" / f"seed{plan.configuration.seed}"),
+            )
+            for plan, cell in entries
+        )
+        if not any(candidate.records for candidate in candidates):
+            brief.raise_for_failures()
+            raise RunError(f"{out}: no found cell has a record of its retraining")
+        best = best_of(candidates, objective.retraining)
+        best_file = _write_best(out / "best.toml", best.entry, len(seeds))
+        full = retrain("full", [best_file], chain.test_seeds)
+        mine = tuple(record for record in full.records if record.cell.hash == best.entry.cell.hash)
+        store = RecordStore(out)
+        store.prepare()
+        search_records(candidates, best, mine, objective.retraining, first, store)
+    return ChainResult(
+        out=out,
+        candidates=candidates,
+        best=best,
+        full=mine,
+        retraining=objective.retraining,
+        failures=tuple(
+            f"{failure.job.label}: {failure.message}" for failure in (*brief.failures, *full.failures)
+        ),
+    )
+
+
+def _kind(plan: Plan) -> ObjectiveKind:
+    from search.objectives.registry import kinds
+
+    return kinds()[plan.configuration.objective]
+
+
+def _write_best(path: Path, best: CellEntry, searches: int) -> Path:
+    """Write the best cell under a name that says of how many searches it is the best."""
+    stem, _, digits = best.name.rpartition("-")
+    ending = f"-best-of-{searches}-{digits}"
+    named = replace(best, name=f"{stem[: _NAME_LIMIT - len(ending)]}{ending}")
+    keys = ("name", "notation", "genotype", "source", "searched_on", "licence", "confidence", "notes")
+    with output_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{key} = {toml_text(getattr(named, key))}\n" for key in keys]
+    write_atomically(path, "".join(lines).encode())
+    return path
