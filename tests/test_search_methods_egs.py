@@ -1,0 +1,162 @@
+"""DARTS-EGS: the law of its codes, their gradients by hand, and what is derived from probabilities."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from small_objectives import drive, periodic_text
+from supernets import DOUBLE, generator, layer
+from torch.testing import assert_close
+
+from cellzoo.notations import write
+from search.methods import egs
+from search.objectives.objective import Layer
+from search.spaces.egs import EgsSpace
+from search.supernets.ensemble import ensemble, normalized
+from search.supernets.layout import CELL, Layout
+
+DRAWS = 100_000
+
+
+def test_a_code_has_each_operation_with_the_probability_of_the_paper():
+    # 1 - (1 - p)^M, for 20 random p, within 3 standard errors over 100,000 draws.
+    chance = generator(1)
+    deviations = []
+    for case in range(20):
+        samples = 1 + case % 5
+        p = torch.randn(5, dtype=DOUBLE, generator=chance).mul(1.5).softmax(dim=0)
+        codes = ensemble(p.log().expand(DRAWS, 5), samples, 2.0, chance)
+        assert torch.equal(codes, codes.square())
+        expected = 1 - (1 - p) ** samples
+        error = (expected * (1 - expected) / DRAWS).sqrt()
+        deviations.append((codes.mean(0) - expected) / error)
+    # One operation of each p, all five in turn; then all 100 together, of which the largest may be further off.
+    assert max(abs(row[case % 5].item()) for case, row in enumerate(deviations)) < 3.0
+    together = torch.cat(deviations)
+    assert together.abs().max() < 4.0
+    assert 0.7 < together.std() < 1.3
+
+
+def test_two_draws_of_two_operations_follow_the_worked_example():
+    # p = (1/2, 1/2), M = 2: both with probability 1/2, each alone with 1/4.
+    codes = ensemble(torch.full((DRAWS, 2), math.log(0.5), dtype=DOUBLE), 2, 1.0, generator(2))
+    both = (codes.sum(1) == 2).double().mean().item()
+    first = ((codes[:, 0] == 1) & (codes[:, 1] == 0)).double().mean().item()
+    assert both == pytest.approx(0.5, abs=3 * (0.25 / DRAWS) ** 0.5)
+    assert first == pytest.approx(0.25, abs=3 * (0.1875 / DRAWS) ** 0.5)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 5.0])
+def test_gradients_are_those_of_the_straight_through_estimator(temperature):
+    samples, seed = 3, 4
+    alpha = torch.tensor([[0.3, -0.2, 0.5], [1.0, 0.1, -0.4]], dtype=DOUBLE, requires_grad=True)
+    upstream = torch.tensor([[1.0, -2.0, 0.7], [0.3, 0.9, -1.1]], dtype=DOUBLE)
+    code = ensemble(alpha.log_softmax(dim=-1), samples, temperature, generator(seed))
+    (code * upstream).sum().backward()
+
+    # By hand: the same uniform numbers, one Gumbel sample at a time.
+    uniform = 1.0 - torch.rand(samples, 2, 3, generator=generator(seed), dtype=DOUBLE)
+    expected = torch.zeros(2, 3, dtype=DOUBLE)
+    for edge in range(2):
+        p = [math.exp(value) for value in alpha[edge].tolist()]
+        p = [value / sum(p) for value in p]
+        hits, soft = [], []
+        for sample in range(samples):
+            gumbel = [-math.log(-math.log(u)) for u in uniform[sample, edge].tolist()]
+            scores = [math.log(p[k]) + gumbel[k] for k in range(3)]
+            hits.append(scores.index(max(scores)))
+            weights = [math.exp(score / temperature) for score in scores]
+            soft.append([weight / sum(weights) for weight in weights])
+        assert code[edge].tolist() == [float(k in hits) for k in range(3)]
+        for k in range(3):
+            # A maximum of 1 belongs to the samples that hit k, one of 0 to all of them, in equal parts.
+            owners = [sample for sample in range(samples) if hits[sample] == k] or list(range(samples))
+            for sample, j in itertools.product(owners, range(3)):
+                # d soft_k / d log p_j, then d log p_j / d alpha_i.
+                by_log_p = soft[sample][k] * ((j == k) - soft[sample][j]) / temperature
+                for i in range(3):
+                    by_alpha = by_log_p * ((i == j) - p[i])
+                    expected[edge, i] += upstream[edge, k] / len(owners) * by_alpha
+    assert_close(alpha.grad, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_node_is_divided_by_the_number_of_its_active_operations():
+    layout = Layout(nodes=2, operations=("none", "tanh", "relu"))
+    code = torch.tensor([[1.0, 1, 1], [1, 0, 1], [0, 1, 1]], dtype=DOUBLE, requires_grad=True)
+    shares = normalized(layout, code)
+    assert_close(shares, torch.tensor([[0.5, 0.5, 0.5], [1 / 3, 0, 1 / 3], [0, 1 / 3, 1 / 3]], dtype=DOUBLE))
+    shares.sum().backward()
+    assert_close(code.grad, torch.tensor([[1 / 2] * 3, [1 / 3] * 3, [1 / 3] * 3], dtype=DOUBLE))
+    nothing = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]], dtype=DOUBLE)
+    assert_close(normalized(layout, nothing), nothing)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_the_most_probable_set_is_that_of_all_outcomes(samples):
+    chance = generator(3)
+    for _ in range(20):
+        p = torch.randn(4, dtype=DOUBLE, generator=chance).softmax(dim=0).tolist()
+        sets = {}
+        for draws in itertools.product(range(4), repeat=samples):
+            hit = tuple(sorted(set(draws)))
+            sets[hit] = sets.get(hit, 0.0) + math.prod(p[k] for k in draws)
+        assert sum(sets.values()) == pytest.approx(1.0)
+        assert egs.most_probable_set(p, samples) == max(sets, key=sets.get)
+
+
+def test_a_derived_code_keeps_no_none_and_is_always_a_cell():
+    layout, space = Layout(nodes=2), EgsSpace(2, samples=2)
+    probabilities = torch.tensor(
+        [[0.5, 0.4, 0.1, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0, 0.0], [0.0, 0.1, 0.45, 0.45, 0.0]]
+    )
+    assert str(egs.derive(layout, space, probabilities)) == (
+        "EGS(recurrent=[[(['tanh'], 0)], [(['relu', 'sigmoid'], 1)]], concat=range(1, 3))"
+    )
+    only_none = torch.tensor([[0.95, 0.01, 0.02, 0.01, 0.01]]).expand(3, 5)
+    code = egs.derive(layout, space, only_none)
+    assert code.recurrent == ((("relu", 0),), (("relu", 0),))
+    assert write(space.to_cell(code), "egs")
+
+
+def test_expected_active_operations_count_all_but_none():
+    layout = Layout(nodes=1, operations=("none", "tanh", "relu"))
+    p = torch.tensor([[0.5, 0.3, 0.2]], dtype=DOUBLE)
+    expected = (1 - 0.7**4) + (1 - 0.8**4)
+    assert egs.expected_active(layout, p, 4).item() == pytest.approx(expected)
+
+
+def test_the_temperature_falls_linearly():
+    settings = egs.EgsSettings()
+    assert [settings.temperature(epoch, 5) for epoch in range(5)] == [5.0, 4.0, 3.0, 2.0, 1.0]
+    assert settings.temperature(0, 1) == 1.0
+
+
+def test_a_resource_term_makes_codes_sparser():
+    active = {}
+    for resource in (0.0, 5.0):
+        objective = periodic_text(layer=Layer(6, 6))
+        settings = egs.EgsSettings(
+            nodes=2, samples=3, resource=resource, learning_rate=0.5, architecture_learning_rate=0.1
+        )
+        method = egs.build(settings, objective, generator(1))
+        drive(method, objective, epochs=6)
+        p = method.rnn.relaxation.probabilities(CELL).detach()
+        active[resource] = egs.expected_active(settings.layout(), p, 3).item()
+    assert active[5.0] < active[0.0] - 0.3
+
+
+def test_evaluation_uses_the_derived_code_and_no_chance():
+    objective = periodic_text(layer=layer(6, 6))
+    method = egs.build(egs.EgsSettings(nodes=2, samples=2), objective, generator(1))
+    before = method.rnn.relaxation.generator.get_state()
+    first = objective.evaluate(method.model)
+    assert objective.evaluate(method.model) == first
+    assert torch.equal(method.rnn.relaxation.generator.get_state(), before)
+    x = torch.randn(3, 2, 6, dtype=DOUBLE, generator=generator(2))
+    method.model.eval()
+    output = method.rnn(x)[0]
+    with method.rnn.holding(method.rnn.relaxation()):
+        assert_close(method.rnn(x)[0], output, rtol=0, atol=0)
