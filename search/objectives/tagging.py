@@ -86,7 +86,7 @@ class Sentences(NamedTuple):
 
     Attributes:
         words: Word numbers, (T, B), padded with 0.
-        characters: Character numbers from 1, (T, B, C), padded with 0; C is 0 without characters.
+        characters: Character numbers, (T, B, C), padded with 0; 1 is an unknown one; C is 0 without characters.
         lengths: Words of each sentence, (B,), on the CPU.
         tags: Tag numbers, (T, B), padded with `PADDING`.
     """
@@ -103,7 +103,7 @@ class SearchTagger(nn.Module):
     Args:
         rnn: The recurrent layer.
         words: Vocabulary size.
-        characters: Number of characters.
+        characters: Number of known characters.
         tags: Number of tags.
         settings: See there.
         generator: Draws the weights: vectors and filters in ±sqrt(3 / size), the last layer in ±1/sqrt(width).
@@ -127,7 +127,7 @@ class SearchTagger(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(tags))
         if settings.character_size:
             size, filters = settings.character_size, settings.character_filters
-            self.characters = _uniform(generator, (characters + 1, size), size, 3.0)
+            self.characters = _uniform(generator, (characters + 2, size), size, 3.0)
             self.filters = _uniform(generator, (filters, size, 3), 3 * size, 3.0)
 
     def forward(self, sentences: Sentences) -> Tensor:
@@ -148,9 +148,12 @@ class SearchTagger(nn.Module):
     def _describe(self, characters: Tensor) -> Tensor:
         """The largest response of each filter on the characters of each word, (T, B, filters)."""
         steps, batch, length = characters.shape
-        vectors = F.embedding(characters.view(-1, length), self.characters)  # (T B, C, size)
+        numbers = characters.view(-1, length)
+        there = (numbers > 0).unsqueeze(2)  # (T B, C, 1)
+        vectors = F.embedding(numbers, self.characters) * there  # (T B, C, size)
         responses = F.conv1d(vectors.transpose(1, 2), self.filters, padding=1)  # (T B, filters, C)
-        return responses.amax(dim=2).view(steps, batch, -1)
+        heard = torch.relu(responses) * there.transpose(1, 2)
+        return heard.amax(dim=2).view(steps, batch, -1)
 
 
 class Tagging:
@@ -278,7 +281,7 @@ class Tagging:
         numbers = torch.zeros(steps, len(sentences), width, dtype=torch.long)
         for place, sentence in enumerate(sentences if width else ()):
             for step, token in enumerate(sentence.tokens):
-                known = [self.characters.get(character, 0) for character in token]
+                known = [self.characters.get(character, 1) for character in token]
                 numbers[step, place, : len(known)] = torch.tensor(known)
         return numbers
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from search.objectives.kind import ObjectiveKind, Retraining
     from search.run.loop import Plan
     from tasks.record import RunRecord
-    from tasks.runner.run import Report
+    from tasks.runner.run import Engine, Report
 
 _NAME_LIMIT = 63
 
@@ -59,6 +59,7 @@ class Chain:
         full: Changed settings of the full retraining.
         beside: Cells that are retrained beside the found ones.
         workers: Retrainings at a time; None: as many as there are processors.
+        engine: Of the retrainings, as in `run_suite`.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Chain:
     full: Mapping[str, Any] = field(default_factory=dict)
     beside: Sequence[str | Path] = ()
     workers: int | None = None
+    engine: Engine = "processes"
 
     @property
     def seeds(self) -> list[int]:
@@ -156,6 +158,7 @@ def run_chain(chain: Chain, out: Path) -> ChainResult:
                 wanted,
                 out=out / stage,
                 data=folder,
+                engine=chain.engine,
                 workers=chain.workers,
                 threads=chain.threads,
                 device=chain.device,
