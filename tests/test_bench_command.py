@@ -13,6 +13,7 @@ from one_command import invoke
 
 import cellzoo
 from cellzoo.bench import compare as compare_module
+from cellzoo.bench.case import CellCase
 from cellzoo.runtime import RUNTIMES
 
 TINY = "2x3x4x5"
@@ -116,14 +117,14 @@ def test_memory_gets_columns_of_its_own(bench, tmp_path, monkeypatch):
 
 
 def failing_engine(monkeypatch):
-    original = compare_module.build_entrant
+    original = CellCase.build
 
     def build(case, name, clock):
         if name == "reference":
             raise cellzoo.CellzooError("it is out of order")
         return original(case, name, clock)
 
-    monkeypatch.setattr(compare_module, "build_entrant", build)
+    monkeypatch.setattr(CellCase, "build", build)
 
 
 def test_an_engine_that_was_asked_for_and_cannot_run_is_a_fault(bench, monkeypatch):
@@ -143,14 +144,14 @@ def test_an_engine_that_nobody_asked_for_is_only_left_out(bench, monkeypatch):
 
 
 def test_what_was_done_before_an_interruption_is_kept(bench, tmp_path, monkeypatch):
-    original = compare_module.build_entrant
+    original = CellCase.build
 
     def build(case, name, clock):
         if not case.training:
             raise KeyboardInterrupt
         return original(case, name, clock)
 
-    monkeypatch.setattr(compare_module, "build_entrant", build)
+    monkeypatch.setattr(CellCase, "build", build)
     path = tmp_path / "bench.json"
     code, _, errors = bench("--cells", "gru", *QUICK, "--out", path)
     assert (code, "interrupted" in errors) == (130, True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 from rich.console import Console
 
 import cellzoo
-from cellzoo.bench import compare as module
 from cellzoo.bench.agreement import disagreement
-from cellzoo.bench.case import Case
+from cellzoo.bench.case import CellCase
 from cellzoo.bench.compare import Settings, compare, torch_threads
-from cellzoo.bench.entrants import BASELINES, LOOP, Contestant, build_entrant, entrant_names
+from cellzoo.bench.contestant import Contestant
+from cellzoo.bench.entrants import BASELINES, LOOP, build_entrant, entrant_names
 from cellzoo.bench.memory import peak_extra_bytes
 from cellzoo.bench.progress import Progress
+from cellzoo.bench.report import Report
 from cellzoo.bench.shapes import Shape
+from cellzoo.bench.table import show
 from cellzoo.bench.work import pass_flops
 from cellzoo.canonical import canonical_form
 from cellzoo.cell import Cell, Node, State, linear
@@ -39,7 +43,7 @@ class Silent:
 
 
 def case(name="darts-v2", *, training=True, dtype="float64", shape=SHAPE):
-    return Case(cellzoo.load(name), shape, training, dtype)
+    return CellCase(cellzoo.load(name), shape, training, dtype)
 
 
 @pytest.mark.parametrize("name", ["darts-v2", "lstm", "nbnlp-8045"])
@@ -52,7 +56,7 @@ def test_reference_and_loop_agree_in_outputs_and_gradients(name):
 
 def test_a_cell_with_other_names_races_against_the_same_loop():
     """Canonical names are not those of the DARTS notation, by which the loop finds its weights."""
-    renamed = Case(canonical_form(cellzoo.load("darts-v2")), SHAPE, True, "float64")
+    renamed = CellCase(canonical_form(cellzoo.load("darts-v2")), SHAPE, True, "float64")
     found, expected = (build_entrant(renamed, who).run() for who in ("reference", LOOP))
     assert disagreement(found, expected) == ""
 
@@ -87,10 +91,10 @@ def test_gradients_are_taken_anew_in_each_run():
 def test_a_cell_without_products_does_not_race_against_products():
     nodes = (Node("r", "recast", ("x",)), Node("h_next", "add", ("r", "h")))
     cell = Cell((State("h", "h_next"),), nodes, "h_next")
-    chosen = Case(cell, Shape("s", 2, 3, 4, 4), training=True)
+    chosen = CellCase(cell, Shape("s", 2, 3, 4, 4), training=True)
     assert entrant_names(chosen, ["reference"]) == [LOOP, "reference", "nn.LSTM", "nn.GRU"]
     wide = Cell((State("h", "h_next"),), (linear("h_next", "x", "h"),), "h_next")
-    assert entrant_names(Case(wide, SHAPE, True), [])[-2:] == ["torch.mm products", "best products"]
+    assert entrant_names(CellCase(wide, SHAPE, True), [])[-2:] == ["torch.mm products", "best products"]
 
 
 def test_disagreement_is_found_and_rounding_is_not():
@@ -126,13 +130,13 @@ def test_results_have_all_contestants():
 
 
 def broken(monkeypatch, replacement):
-    original = module.build_entrant
+    original = CellCase.build
 
     def build(chosen, name, clock):
         contestant = original(chosen, name, clock)
         return replacement(contestant) if name == "reference" else contestant
 
-    monkeypatch.setattr(module, "build_entrant", build)
+    monkeypatch.setattr(CellCase, "build", build)
     (result,) = compare([case()], Settings(("reference",), rounds=3), Silent())
     assert "reference" not in result.times
     assert {LOOP, "nn.LSTM", "best products"} <= set(result.times)
@@ -162,11 +166,49 @@ def test_the_budget_ends_races(monkeypatch):
     assert 3 <= len(result.times[LOOP].seconds) < 10_000
 
 
+class Sum:
+    """Another kind of case: adding numbers, in three ways of known work."""
+
+    flops = 1000
+
+    def __str__(self):
+        return "a sum"
+
+    def entrants(self, engines):
+        return [LOOP, *engines]
+
+    def build(self, name, clock):
+        count = {"loop": 30, "fast": 10, "wrong": 20}[name]
+        return Contestant(name, count, lambda: [torch.zeros(10 * count).sum() + (name == "wrong")])
+
+    def describe(self):
+        return {"what": "sum"}
+
+    def recipe(self):
+        return "nowhere:nothing", {}
+
+    def tiny(self):
+        return self
+
+
+def test_another_kind_of_case_races_alike(tmp_path):
+    settings = Settings(("fast", "wrong"), rounds=3)
+    (result,) = compare([Sum()], settings, Silent())
+    assert list(result.times) == ["loop", "fast"]
+    assert "outputs differ" in result.left_out["wrong"]
+    report = Report(tmp_path / "bench.json", settings, 1)
+    report.write([result])
+    (row,) = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["cases"]
+    assert (row["what"], row["flops"]) == ("sum", 1000)
+    assert [set(found["ratios"]) for found in row["contestants"]] == [{"loop"}, {"loop"}]
+    output = io.StringIO()
+    show(result, settings, Console(file=output, width=120))
+    assert output.getvalue().startswith("a sum: CPU time, 1 thread, 3 rounds")
+
+
 def test_times_are_cpu_time_with_one_thread_and_wall_clock_with_more():
     assert (Settings().clock_name, Settings(threads=2).clock_name) == ("CPU time", "wall-clock time")
     began = [Settings(threads=count).clock() for count in (1, 2)]
-    import time
-
     time.sleep(0.2)
     taken = [Settings(threads=count).clock() - start for count, start in zip((1, 2), began, strict=True)]
     assert taken[0] < 0.1 < taken[1]
@@ -174,6 +216,7 @@ def test_times_are_cpu_time_with_one_thread_and_wall_clock_with_more():
 
 MEASURE = """
 import sys, torch
+from cellzoo.bench.contestant import Contestant
 from cellzoo.bench.memory import extra_bytes
 torch.ones(10)
 ballast = torch.ones({ballast} * 250_000) if {ballast} else None

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellzoo
-from cellzoo.bench.case import Case
+from cellzoo.bench.case import CellCase
 from cellzoo.bench.compare import Result
-from cellzoo.bench.entrants import Contestant
+from cellzoo.bench.contestant import Contestant
 from cellzoo.bench.figures import lines
 from cellzoo.bench.race import MIN_ROUNDS, MIN_SAMPLE, Times, race
 from cellzoo.bench.ratios import Spread, paired_ratios, spread
@@ -125,7 +125,7 @@ def test_figures_of_known_times():
         "best products": (1.5, 200),
     }
     names = list(known)
-    case = Case(cellzoo.load("lstm"), Shape("s", 2, 3, 4, 5), training=True)
+    case = CellCase(cellzoo.load("lstm"), Shape("s", 2, 3, 4, 5), training=True)
     contestants = {name: Contestant(name, flops, list) for name, (_, flops) in known.items()}
     rounds = [number**0.5 for number in range(1, 6)]
     times = {name: Times(tuple(known[name][0] * pace for pace in rounds), 1) for name in names}
@@ -143,7 +143,7 @@ def test_figures_of_known_times():
 
 
 def test_figures_do_without_a_base_that_was_left_out():
-    case = Case(cellzoo.load("lstm"), Shape("s", 2, 3, 4, 5), training=True)
+    case = CellCase(cellzoo.load("lstm"), Shape("s", 2, 3, 4, 5), training=True)
     result = Result(case, {"native": Contestant("native", 9, list)}, {"native": Times((3.0,), 1)})
     (line,) = lines(result)
     assert line.ratios == {}

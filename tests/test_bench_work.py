@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cellzoo
-from cellzoo.bench.case import Case
+from cellzoo.bench.case import CellCase
 from cellzoo.bench.products import METHODS, Products
 from cellzoo.bench.shapes import SHAPES, Shape, find_shapes
 from cellzoo.bench.work import ProductGroup, pass_flops, product_groups, products_flops
@@ -87,7 +87,7 @@ def test_a_cell_that_needs_equal_sizes_says_so():
     nodes = (Node("r", "recast", ("x",)), linear("a", "h"), Node("h_next", "add", ("r", "a")))
     cell = Cell((State("h", "h_next"),), nodes, "h_next")
     with pytest.raises(CellError, match="must equal the hidden size; they are 5 and 4"):
-        Case(cell, SHAPE, training=True)
+        CellCase(cell, SHAPE, training=True)
 
 
 class Recorder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from cellzoo.bench.agreement import disagreement
-from cellzoo.bench.entrants import ENGINES, LOOP, PRODUCTS, build_entrant, entrant_names
+from cellzoo.bench.entrants import ENGINES, LOOP, PRODUCTS
 from cellzoo.bench.memory import peak_extra_bytes
 from cellzoo.bench.race import race
 from cellzoo.errors import CellzooError, RunError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.bench.case import Case
-    from cellzoo.bench.entrants import Contestant
+    from cellzoo.bench.contestant import Contestant
     from cellzoo.bench.race import Times
 
 
@@ -105,7 +105,7 @@ def compare(cases: Sequence[Case], settings: Settings, watcher: Watcher) -> Iter
             begin = time.monotonic()
             share = case.flops / sum(later.flops for later in cases[index:])
             allowed = max(1.0, seconds_left * share)
-            watcher.begin(case, entrant_names(case, settings.engines))
+            watcher.begin(case, case.entrants(settings.engines))
             result = _compare_case(case, settings, watcher, begin, allowed)
             seconds_left -= time.monotonic() - begin
             if settings.memory:
@@ -126,14 +126,14 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def _compare_case(case: Case, settings: Settings, watcher: Watcher, begin: float, allowed: float) -> Result:
-    names = entrant_names(case, settings.engines)
+    names = case.entrants(settings.engines)
     contestants: dict[str, Contestant] = {}
     left_out: dict[str, str] = {}
     expected: Sequence[Tensor] = ()
     for name in names:
         watcher.advance(0.0, f"preparing {name}")
         try:
-            contestant = build_entrant(case, name, settings.clock)
+            contestant = case.build(name, settings.clock)
             found = contestant.run()
             if name == LOOP:
                 expected = found

@@ -1,19 +1,15 @@
-"""What races at one cell and shape: loop, engines, torch's own layers, and bare products.
-
-The race, its statistics and its tables know `Contestant` alone. Whatever else is to be timed, such as a
-search's supernet, is another function beside `build_entrant` that gives contestants.
-"""
+"""What races at one cell and shape: loop, engines, torch's own layers, and bare products."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from cellzoo.bench.loop import build_loop, darts_genotype
+from cellzoo.bench.contestant import Contestant
+from cellzoo.bench.loop import DartsLoop, build_loop, darts_genotype
 from cellzoo.bench.products import METHODS, TORCH, Products
 from cellzoo.bench.work import pass_flops, product_groups, products_flops
 from cellzoo.catalog import load
@@ -24,7 +20,7 @@ from cellzoo.runtime import RUNTIMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cellzoo.bench.case import Case
+    from cellzoo.bench.case import CellCase
     from cellzoo.bench.shapes import Shape
     from cellzoo.cell import Cell
 
@@ -37,30 +33,13 @@ ENGINES = tuple(name for name in RUNTIMES if name != "auto")
 _LAYERS = {TORCH_LSTM: (nn.LSTM, "lstm"), TORCH_GRU: (nn.GRU, "gru")}
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """Something that is timed.
-
-    Attributes:
-        name: What tables call it.
-        flops: Floating-point operations of a run.
-        run: Does one pass; gives the outputs, and in training the gradient of x, of what has them.
-        details: What is worth keeping beside the times.
-    """
-
-    name: str
-    flops: int
-    run: Callable[[], Sequence[Tensor]]
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-def entrant_names(case: Case, engines: Sequence[str]) -> list[str]:
+def entrant_names(case: CellCase, engines: Sequence[str]) -> list[str]:
     """Name what races: the loop, the engines, and the other baselines that the cell has a use for."""
     has_products = bool(product_groups(case.cell, case.shape))
     return [LOOP, *engines, *(name for name in BASELINES[1:] if has_products or name not in PRODUCTS)]
 
 
-def build_entrant(case: Case, name: str, clock: Callable[[], float] = time.perf_counter) -> Contestant:
+def build_entrant(case: CellCase, name: str, clock: Callable[[], float] = time.perf_counter) -> Contestant:
     """Build a contestant: one layer in one direction, weights and inputs the same for all.
 
     Gradients of weights and of x are taken, as in a layer that has another below it. Initial states are zero.
@@ -94,11 +73,12 @@ def build_entrant(case: Case, name: str, clock: Callable[[], float] = time.perf_
     if name == LOOP:
         sizes = {"input_size": shape.input_size, "hidden_size": shape.hidden_size}
         loop = build_loop(cell, rnn.direction(0).named_weights(), **sizes)
-        return _sequence(case, name, loop, loop.weights, case.flops)
+        form = "as in the DARTS code" if isinstance(loop, DartsLoop) else "node by node"
+        return _sequence(case, name, loop, loop.weights, case.flops, {"form": form})
     return _sequence(case, name, lambda x: rnn(x)[0], list(rnn.parameters()), case.flops)
 
 
-def _dtype(case: Case) -> torch.dtype:
+def _dtype(case: CellCase) -> torch.dtype:
     found: torch.dtype = getattr(torch, case.dtype)
     return found
 
@@ -118,7 +98,12 @@ def _draw_weights(layer: nn.Module, shape: Shape) -> None:
 
 
 def _sequence(
-    case: Case, name: str, layer: Callable[[Tensor], Tensor], weights: Sequence[Tensor], flops: int
+    case: CellCase,
+    name: str,
+    layer: Callable[[Tensor], Tensor],
+    weights: Sequence[Tensor],
+    flops: int,
+    details: dict[str, Any] | None = None,
 ) -> Contestant:
     """Wrap what maps x (T, B, E) to outputs (T, B, H)."""
     shape, dtype = case.shape, _dtype(case)
@@ -130,7 +115,7 @@ def _sequence(
             with torch.no_grad():
                 return [layer(x)]
 
-        return Contestant(name, flops, infer)
+        return Contestant(name, flops, infer, details or {})
     gradient = torch.randn(shape.steps, shape.batch, shape.hidden_size, dtype=dtype, generator=generator)
     x.requires_grad_()
 
@@ -142,10 +127,10 @@ def _sequence(
         assert x.grad is not None  # noqa: S101 - every cell depends on x
         return [output.detach(), x.grad]
 
-    return Contestant(name, flops, train)
+    return Contestant(name, flops, train, details or {})
 
 
-def _products(case: Case, name: str, clock: Callable[[], float]) -> Contestant:
+def _products(case: CellCase, name: str, clock: Callable[[], float]) -> Contestant:
     groups = product_groups(case.cell, case.shape)
     methods = (TORCH,) if name == TORCH_PRODUCTS else METHODS
     products = Products(groups, training=case.training, dtype=_dtype(case), methods=methods, clock=clock)

@@ -13,12 +13,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.cell import Cell
 from cellzoo.errors import CellzooError, RunError
 
 if TYPE_CHECKING:
@@ -38,20 +37,14 @@ def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
 
     Args:
         case: What is run.
-        name: As `build_entrant` takes it.
+        name: One of its entrants.
         threads: For torch.
 
     Raises:
         RunError: The process failed; the message has its last line.
     """
-    request = {
-        "cell": case.cell.to_json(),
-        "shape": asdict(case.shape),
-        "training": case.training,
-        "dtype": case.dtype,
-        "name": name,
-        "threads": threads,
-    }
+    path, arguments = case.recipe()
+    request = {"path": path, "arguments": arguments, "name": name, "threads": threads}
     try:
         answer = subprocess.run(
             [sys.executable, "-m", "cellzoo.bench.memory"],
@@ -71,18 +64,14 @@ def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
 
 def _measure(request: dict[str, Any]) -> int:
     """Do what `peak_extra_bytes` says, in this process."""
-    torch = import_module("torch")
-    from cellzoo.bench.case import Case
-    from cellzoo.bench.entrants import build_entrant
-    from cellzoo.bench.shapes import Shape
+    import torch
 
     torch.set_num_threads(request["threads"])
-    cell = Cell.from_json(request["cell"])
-    # Equal sizes, which every cell can be built with.
-    tiny = Case(cell, Shape("tiny", 2, 2, 8, 8), request["training"], request["dtype"])
-    build_entrant(tiny, request["name"]).run()
-    case = Case(cell, Shape(**request["shape"]), request["training"], request["dtype"])
-    return extra_bytes(build_entrant(case, request["name"]).run)
+    module, _, function = request["path"].partition(":")
+    case: Case = getattr(import_module(module), function)(**request["arguments"])
+    name = request["name"]
+    case.tiny().build(name, time.perf_counter).run()
+    return extra_bytes(case.build(name, time.perf_counter).run)
 
 
 def extra_bytes(run: Callable[[], object]) -> int:

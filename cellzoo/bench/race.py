@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cellzoo.bench.entrants import Contestant
+    from cellzoo.bench.contestant import Contestant
 
 # Of one sample; what is quicker is run several times for it.
 MIN_SAMPLE = 0.01

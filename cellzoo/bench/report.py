@@ -78,11 +78,7 @@ def _now() -> str:
 def _case(result: Result) -> dict[str, Any]:
     case = result.case
     return {
-        "cell": case.cell.name,
-        "cell_hash": case.cell.hash,
-        "shape": asdict(case.shape),
-        "pass": "training" if case.training else "inference",
-        "dtype": case.dtype,
+        **case.describe(),
         "flops": case.flops,
         "load_average": result.load_average,
         "contestants": [_contestant(result, line) for line in lines(result)],

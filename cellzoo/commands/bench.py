@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.case import DTYPES, Case
+from cellzoo.bench.case import DTYPES, CellCase
 from cellzoo.bench.shapes import SHAPES, find_shapes
 from cellzoo.catalog import entry
 from cellzoo.command import Command
@@ -112,7 +112,7 @@ def _execute(options: argparse.Namespace) -> int:
     shapes = find_shapes(options.shapes or [",".join(SHAPES)])
     cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
     cases = [
-        Case(cell, shape, training, options.dtype)
+        CellCase(cell, shape, training, options.dtype)
         for cell in cells.values()
         for shape in shapes
         for training in _PASSES[options.passes]
@@ -136,13 +136,12 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(engines, options.threads, options.rounds, options.budget, options.memory)
 
 
-def _list(cases: list[Case], settings: Settings) -> int:
-    from cellzoo.bench.entrants import entrant_names
+def _list(cases: list[CellCase], settings: Settings) -> int:
     from cellzoo.bench.loop import darts_genotype
 
     for case in cases:
         loop = "node by node" if darts_genotype(case.cell) is None else "as in the DARTS code"
-        names = ", ".join(entrant_names(case, settings.engines))
+        names = ", ".join(case.entrants(settings.engines))
         sys.stdout.write(f"{case}: {case.flops / 1e9:.3g} GFLOP; loop {loop}\n    {names}\n")
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     memory = "; then peak memory" if settings.memory else ""
@@ -153,7 +152,7 @@ def _list(cases: list[Case], settings: Settings) -> int:
     return 0
 
 
-def _compare(cases: list[Case], settings: Settings, out: Path | None, *, must_run: bool) -> int:
+def _compare(cases: list[CellCase], settings: Settings, out: Path | None, *, must_run: bool) -> int:
     from rich.console import Console
 
     from cellzoo.bench.compare import compare
