@@ -10,9 +10,12 @@ from flair.data import Dictionary, Sentence
 from flair.embeddings import CharacterEmbeddings
 from real_data import data_folder
 from tagging_samples import TRAIN
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from cellzoo.errors import DataError
+from cellzoo.runtime.native.library import is_available
 from tasks.data.conll import TaggedSentence, read_conll
+from tasks.tagging.character_lstm import last_states
 from tasks.tagging.corpus import LABEL, flair_sentences, labelled_spans, type_dictionary
 from tasks.tagging.embeddings import CharacterFeatures, characters, pretrained_words, trained_words
 
@@ -71,6 +74,27 @@ def test_rare_and_unseen_characters_share_one_vector():
     vectors = embedded(features, ["c", "ß", "a"])
     assert torch.equal(vectors[0], vectors[1])
     assert not torch.allclose(vectors[0], vectors[2])
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_last_states_and_gradients_are_those_of_torchs_lstm(engine, ordered, monkeypatch):
+    if engine == "native" and not is_available():
+        pytest.skip("the native engine was not built here")
+    monkeypatch.setattr("tasks.tagging.character_lstm.choose", lambda device, dtype: engine)
+    rnn = torch.nn.LSTM(5, 4, bidirectional=True, batch_first=True).double()
+    lengths = torch.tensor([7, 7, 4, 1] if ordered else [4, 1, 7, 7])
+    inputs = torch.randn(4, 7, 5, dtype=torch.float64, requires_grad=True)
+    direction = torch.randn(2, 4, 4, dtype=torch.float64)
+    packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=ordered)
+    results = []
+    for last in (last_states(rnn, packed), rnn(packed)[1][0]):
+        gradients = torch.autograd.grad(
+            (last * direction).sum(), [inputs, *rnn.parameters()], retain_graph=True
+        )
+        results.append([last.detach(), *gradients])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_characters_learn():

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import flair
 import torch
 from flair.data import Dictionary
-from flair.embeddings import OneHotEmbeddings, TokenEmbeddings, WordEmbeddings
+from flair.embeddings import OneHotEmbeddings, WordEmbeddings
 from flair.embeddings.base import register_embeddings
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from cellzoo.errors import DataError
+from tasks.embeddings.batch import BatchEmbeddings
+from tasks.tagging.character_lstm import last_states
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +80,7 @@ def _dictionary(counts: Counter[str], min_count: int) -> Dictionary:
 
 
 @register_embeddings("cellzoo-characters")
-class CharacterFeatures(TokenEmbeddings):
+class CharacterFeatures(BatchEmbeddings):
     """The last states of a bidirectional LSTM over a word's characters (Lample et al., 2016, section 4.1).
 
     Unlike Flair 0.15.1's `CharacterEmbeddings` it runs once over the distinct words of all sentences given,
@@ -99,6 +101,7 @@ class CharacterFeatures(TokenEmbeddings):
         self.name = name
         self.static_embeddings = False
         self.dictionary = dictionary
+        self._codes = {character: code for code, character in enumerate(dictionary.get_items())}
         self.vectors = torch.nn.Embedding(len(dictionary), size)
         self.rnn = torch.nn.LSTM(size, hidden_size, bidirectional=True, batch_first=True)
         self.to(flair.device)
@@ -109,26 +112,23 @@ class CharacterFeatures(TokenEmbeddings):
         """Twice the hidden size."""
         return 2 * self.rnn.hidden_size
 
-    def _add_embeddings_internal(self, sentences: list[Sentence]) -> list[Sentence]:
-        tokens = [token for sentence in sentences for token in sentence.tokens]
-        rows = {word: row for row, word in enumerate(dict.fromkeys(token.text for token in tokens))}
+    def token_features(self, sentences: Sequence[Sentence]) -> torch.Tensor:
+        """Compute the features of all tokens, (N, 2 hidden_size)."""
+        texts = [token.text for sentence in sentences for token in sentence.tokens]
+        rows = {word: row for row, word in enumerate(dict.fromkeys(texts))}
         features = self._encode(list(rows))  # (U, 2 hidden_size)
-        index = torch.tensor([rows[token.text] for token in tokens], device=features.device)
-        for token, vector in zip(tokens, features[index].unbind(), strict=True):
-            token.set_embedding(self.name, vector)
-        return sentences
+        return features[torch.tensor([rows[text] for text in texts], device=features.device)]
 
     def _encode(self, words: list[str]) -> torch.Tensor:
-        device = self.vectors.weight.device
         lengths = torch.tensor([len(word) for word in words])  # (U,)
-        known = self.dictionary.item2idx
+        known = self._codes
         codes = torch.zeros(len(words), int(lengths.max()), dtype=torch.long)  # (U, longest word)
-        for row, word in enumerate(words):
-            codes[row, : len(word)] = torch.tensor([known.get(letter.encode(), _UNKNOWN) for letter in word])
-        packed = pack_padded_sequence(
-            self.vectors(codes.to(device)), lengths, batch_first=True, enforce_sorted=False
-        )
-        _, (last, _) = self.rnn(packed)  # (2, U, hidden_size)
+        inside = torch.arange(codes.size(1)) < lengths.unsqueeze(1)
+        codes[inside] = torch.tensor([known.get(letter, _UNKNOWN) for word in words for letter in word])
+        codes = codes.to(self.vectors.weight.device)
+        packed = pack_padded_sequence(codes, lengths, batch_first=True, enforce_sorted=False)
+        vectors = packed._replace(data=self.vectors(packed.data))  # (characters, size)
+        last = last_states(self.rnn, vectors)  # (2, U, hidden_size)
         return torch.cat([last[0], last[1]], dim=1)  # (U, 2 hidden_size)
 
     @classmethod

@@ -94,7 +94,7 @@ class Wnut17:
     """
 
     name: ClassVar[str] = "wnut17"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     title: ClassVar[str] = "NER, WNUT-17"
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
     data: ClassVar[tuple[str, ...]] = ("wnut17", "glove-6b-50d")

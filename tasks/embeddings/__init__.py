@@ -1,0 +1,1 @@
+"""Embeddings of tokens for the tasks that use Flair."""
