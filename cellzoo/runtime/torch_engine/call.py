@@ -1,0 +1,103 @@
+"""One call of an engine: its tensors, and what is computed with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.runtime.torch_engine.execution import Execution
+from cellzoo.runtime.torch_engine.memory import Given, Memory
+from cellzoo.runtime.torch_engine.operands import External
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from cellzoo.runtime.torch_engine.code import Code
+    from cellzoo.runtime.torch_engine.order import Order
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Tensors of a call; gradients are for all but the masks.
+
+    Attributes:
+        inputs: (N, E).
+        parameters: Mixture parameters, or None.
+        states: Initial states, each (B, width).
+        weights: By the plan's index; None for an absent bias.
+        masks: Of x (B, E) and of hidden values (B, H), or None.
+    """
+
+    inputs: Tensor
+    parameters: Tensor | None
+    states: tuple[Tensor, ...]
+    weights: tuple[Tensor | None, ...]
+    masks: tuple[Tensor | None, Tensor | None]
+
+    def flat(self) -> tuple[Tensor | None, ...]:
+        """All of them in a row; masks come last."""
+        return (self.inputs, self.parameters, *self.states, *self.weights, *self.masks)
+
+    @staticmethod
+    def of(flat: Sequence[Tensor | None], states: int) -> Arguments:
+        """What `flat` gave, put together again."""
+        inputs = flat[0]
+        assert inputs is not None  # noqa: S101 - the only one that is always there
+        given = tuple(state for state in flat[2 : 2 + states] if state is not None)
+        return Arguments(inputs, flat[1], given, tuple(flat[2 + states : -2]), (flat[-2], flat[-1]))
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call computes, apart from its tensors.
+
+    Attributes:
+        code: The compiled plan.
+        order: The forward walk.
+        sizes: Number of units of each width.
+        dtype: What everything is computed in.
+        input_gradient: Whether the gradient of the inputs is asked for.
+    """
+
+    code: Code
+    order: Order
+    sizes: Mapping[str, int]
+    dtype: torch.dtype
+    input_gradient: bool
+
+    def forward(self, arguments: Arguments) -> tuple[Execution, tuple[Tensor, ...]]:
+        """Run the plan; returns what the walk back starts from, and outputs (N, H) and final states."""
+        flat = [None if value is None else value.to(self.dtype) for value in arguments.flat()]
+        arguments = Arguments.of(flat, len(arguments.states))
+        inputs = arguments.inputs
+        outputs = inputs.new_empty(inputs.size(0), self.sizes[self.code.plan.output_width])
+        rows = {External.INPUT: inputs, External.OUTPUT: outputs}
+        given = Given(rows, arguments.states, arguments.weights, arguments.masks, arguments.parameters)
+        memory = Memory(self.code.plan, self.code.blocks, self.order, self.sizes, inputs)
+        execution = Execution(self.code, memory, given)
+        final = execution.forward()
+        # Whoever holds the execution for the walk back must not hold the outputs, which hold it in turn.
+        del rows[External.OUTPUT]
+        return execution, (outputs, *final)
+
+    def backward(self, execution: Execution, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Run the walk back; takes the gradients of what `forward` gave, returns those of the arguments."""
+        outputs, *final = (None if value is None else value.to(self.dtype) for value in gradients)
+        given, plan = execution.given, self.code.plan
+        inputs = given.rows[External.INPUT]
+        if outputs is None:
+            outputs = inputs.new_zeros(inputs.size(0), self.sizes[plan.output_width])
+        given.rows[External.OUTPUT_GRADIENT] = outputs
+        if self.input_gradient:
+            given.rows[External.INPUT_GRADIENT] = inputs.new_empty(inputs.shape)
+        if given.parameters is not None:
+            given.parameter_gradients = torch.zeros_like(given.parameters)
+        states = execution.backward(final)
+        weights = execution.weight_gradients()
+        of_weights = (weights.get(index) for index in range(len(plan.weights)))
+        of_inputs = given.rows.get(External.INPUT_GRADIENT)
+        return [of_inputs, given.parameter_gradients, *states, *of_weights, None, None]

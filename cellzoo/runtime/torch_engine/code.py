@@ -1,0 +1,168 @@
+"""A plan as lists of functions, made once for a plan and the weights that a layer has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.runtime.program import NormKind, Op
+from cellzoo.runtime.torch_engine import elementwise, supernet
+from cellzoo.runtime.torch_engine.blocks import Blocks
+from cellzoo.runtime.torch_engine.gradients import (
+    WeightProduct,
+    delta_wishes,
+    postpone_sums,
+    weight_products,
+)
+from cellzoo.runtime.torch_engine.operands import Parameters, Scratch, Total
+from cellzoo.runtime.torch_engine.products import Layout, MatMul, wishes
+from cellzoo.runtime.torch_engine.registers import allocate
+from cellzoo.runtime.torch_engine.simplify import simplify
+from cellzoo.runtime.torch_engine.steps import REDUCTIONS, Step, translate, view_operand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+
+    from cellzoo.runtime.program import Kernel, Plan
+    from cellzoo.runtime.torch_engine.elementwise import Action
+    from cellzoo.runtime.torch_engine.operands import Operand
+    from cellzoo.runtime.torch_engine.steps import Body
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Functions that run in order, for every step or for every chunk of rows.
+
+    Attributes:
+        operands: What the tensors are that a function gets, by position.
+        actions: The functions.
+    """
+
+    operands: tuple[Operand, ...]
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Everything about a plan that does not depend on a batch.
+
+    Attributes:
+        plan: The plan.
+        blocks: How buffers lie side by side.
+        forward_input: Functions over all rows, before the steps.
+        forward_step: Functions of a time step.
+        backward_step: Functions of a time step of the backward walk.
+        backward_input: Functions over all rows, after it.
+        weight_products: Gradients of matrices.
+        sums: (vector or scalar weight, buffer) whose sum over all rows is part of the weight's gradient.
+    """
+
+    plan: Plan
+    blocks: Blocks
+    forward_input: Phase
+    forward_step: Phase
+    backward_step: Phase
+    backward_input: Phase
+    weight_products: tuple[WeightProduct, ...]
+    sums: tuple[tuple[int, int], ...]
+
+
+def compile_plan(plan: Plan, absent: AbstractSet[int], wanted: AbstractSet[int]) -> Code:
+    """Compile a plan.
+
+    Args:
+        plan: The plan.
+        absent: Indices of biases that the layer does not have.
+        wanted: Indices of weights whose gradients are asked for.
+    """
+    kernels = (plan.forward_input, plan.forward_step, plan.backward_step, plan.backward_input)
+    bodies = [
+        [simplify(translate(plan, kernel, absent=absent, wanted=wanted)) for kernel in phase]
+        for phase in kernels
+    ]
+    backward, sums = postpone_sums(plan, [*bodies[2], *bodies[3]])
+    bodies[2:] = [backward[: len(bodies[2])], backward[len(bodies[2]) :]]
+    gradients = [gradient for gradient in plan.weight_gradients if gradient.weight in wanted]
+    asked = [wish for phase in bodies for body in phase for wish in wishes(body)]
+    blocks = Blocks(plan, [*asked, *delta_wishes(plan, gradients)])
+    phases = []
+    for of_phase, phase_bodies in zip(kernels, bodies, strict=True):
+        writer = _Writer(plan, blocks)
+        for kernel, body in zip(of_phase, phase_bodies, strict=True):
+            writer.kernel(kernel, body)
+        phases.append(writer.finish())
+    products = weight_products(plan, blocks, gradients)
+    return Code(plan, blocks, phases[0], phases[1], phases[2], phases[3], products, tuple(sums))
+
+
+class _Writer:
+    """Writes the functions of one phase."""
+
+    def __init__(self, plan: Plan, blocks: Blocks) -> None:
+        self._plan = plan
+        self._blocks = blocks
+        self._positions: dict[Operand, int] = {}
+        self._actions: list[Action] = []
+
+    def finish(self) -> Phase:
+        """Close the phase."""
+        return Phase(tuple(self._positions), tuple(self._actions))
+
+    def kernel(self, kernel: Kernel, body: Body) -> None:
+        """Append one kernel."""
+        if kernel.norm is not NormKind.NONE:
+            build = supernet.normalise if kernel.norm is NormKind.FORWARD else supernet.normalise_backward
+            self._append(build, *(view_operand(self._plan, view) for view in kernel.norm_views))
+            return
+        layout = Layout(body, self._blocks)
+        for call in layout.calls:
+            if isinstance(call, MatMul):
+                self._product(call)
+            else:
+                self._step(call, body.width)
+        for step in allocate(body.steps, body.width, layout.places):
+            self._step(step, body.width)
+
+    def _product(self, call: MatMul) -> None:
+        places = (call.source, call.matrix, call.target)
+        if call.init is None:
+            self._append(elementwise.product, *places)
+        elif call.init == call.target:
+            self._append(elementwise.added_product, *places)
+        else:
+            self._append(elementwise.product_and, *places, call.init)
+
+    def _step(self, step: Step, width: str) -> None:
+        op, first = step.op, step.immediate
+        if op in REDUCTIONS:
+            self._append(elementwise.add_to_total, Total(first, width), step.args[0])
+            return
+        assert step.target is not None  # noqa: S101 - all others have one
+        places = (step.target, *step.args)
+        if op in elementwise.PLAIN:
+            self._append(elementwise.PLAIN[op], *places)
+        elif op is Op.BLEND_BACKWARD:
+            self._append(elementwise.blend_backward, *places, Scratch(width, 1, 0, 1, "temporary"))
+        elif op is Op.FILL:
+            self._append(elementwise.zero, *places)
+        elif op is Op.SCALE:
+            self._actions.append(elementwise.scale(self._plan.constants[first], *map(self._position, places)))
+        elif op is Op.MIXTURE:
+            self._append(supernet.mixture, *places, Parameters(first, 4))
+        elif op is Op.MIXTURE_BACKWARD:
+            gradient = Parameters(first, 4, gradient=True)
+            self._append(supernet.mixture_backward, *places, Parameters(first, 4), gradient)
+        elif op is Op.PARAMETER_SCALE:
+            self._append(supernet.parameter_scale, *places, Parameters(first, 1))
+        elif op is Op.PARAMETER_SCALE_BACKWARD:
+            gradient = Parameters(first, 1, gradient=True)
+            self._append(supernet.parameter_scale_backward, *places, Parameters(first, 1), gradient)
+        else:
+            raise AssertionError(f"no function for {op!r}")
+
+    def _append(self, build: Callable[..., Action], *places: Operand) -> None:
+        self._actions.append(build(*map(self._position, places)))
+
+    def _position(self, operand: Operand) -> int:
+        return self._positions.setdefault(operand, len(self._positions))

@@ -1,0 +1,81 @@
+"""Which dtypes the reference engine would give: found by asking it, on one unit and few rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.runtime.reference import ReferenceRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from cellzoo.cell import Cell
+
+_STEPS = 4
+"""Steps after which the dtypes of all states have settled; a delay of more steps than this is none we know."""
+
+
+class ResultDtypes:
+    """Dtypes of outputs and final states of a cell, remembered by the dtypes of what goes in."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._known: dict[tuple[object, ...], tuple[torch.dtype, ...]] = {}
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        masks: Sequence[Tensor | None],
+        *,
+        reverse: bool,
+    ) -> tuple[torch.dtype, ...]:
+        """Dtypes of the outputs and of each final state; arguments as in `cellzoo.runtime.Runtime`."""
+        device = inputs.device.type
+        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        given = [inputs, *states, *weights.values(), *(mask for mask in masks if mask is not None)]
+        if autocast is None and all(tensor.dtype == inputs.dtype for tensor in given):
+            return (inputs.dtype,) * (1 + len(states))
+        sizes = _few(batch_sizes, reverse=reverse)
+        key = (device, autocast, tuple(tensor.dtype for tensor in given), tuple(weights), sizes, reverse)
+        if key not in self._known:
+            self._known[key] = self._ask(inputs, sizes, states, weights, masks, reverse=reverse)
+        return self._known[key]
+
+    def _ask(
+        self,
+        inputs: Tensor,
+        sizes: tuple[int, ...],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        masks: Sequence[Tensor | None],
+        *,
+        reverse: bool,
+    ) -> tuple[torch.dtype, ...]:
+        shapes = self._cell.parameter_shapes(input_size=1, hidden_size=1)
+        mask_x, mask_h = (None if mask is None else mask.new_ones(sizes[0], 1) for mask in masks)
+        with torch.no_grad():
+            output, final = ReferenceRuntime(self._cell)(
+                inputs.new_zeros(sum(sizes), 1),
+                sizes,
+                [state.new_zeros(sizes[0], 1) for state in states],
+                {name: weight.new_zeros(shapes[name]) for name, weight in weights.items()},
+                reverse=reverse,
+                mask_x=mask_x,
+                mask_h=mask_h,
+            )
+        return (output.dtype, *(state.dtype for state in final))
+
+
+def _few(batch_sizes: Sequence[int], *, reverse: bool) -> tuple[int, ...]:
+    """Few rows in few steps, in which sequences begin and end as they do in the batch."""
+    walk = list(batch_sizes[::-1] if reverse else batch_sizes)
+    chosen = walk if len(walk) <= _STEPS + 1 else [*walk[:_STEPS], walk[-1]]
+    ranks = {size: rank for rank, size in enumerate(sorted(set(chosen)), start=1)}
+    return tuple(ranks[size] for size in (chosen[::-1] if reverse else chosen))

@@ -1,0 +1,97 @@
+"""A call as one differentiable function."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cellzoo.errors import CellzooError
+from cellzoo.runtime.torch_engine.call import Arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from cellzoo.runtime.torch_engine.call import Call
+    from cellzoo.runtime.torch_engine.recordings import Recordings
+
+
+class Run(torch.autograd.Function):
+    """Outputs and final states of a call; differentiable once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, call: Call, recordings: Recordings, states: int, *flat: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Run the forward walk, and keep what the walk back needs."""
+        ctx.call, ctx.states = call, states
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*flat)
+        results, ctx.walk_back = recordings.run(call, Arguments.of(flat, states))
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Run the walk back.
+
+        It overwrites what the forward walk kept, and lets go of it, so a second walk back over a graph that
+        was retained runs the forward walk again.
+        """
+        flat = ctx.saved_tensors
+        walk_back, ctx.walk_back = ctx.walk_back, None
+        with torch.no_grad(), without_autocast(flat[0].device):
+            if walk_back is None:
+                execution, _ = ctx.call.forward(Arguments.of(flat, ctx.states))
+                found = ctx.call.backward(execution, gradients)
+            else:
+                found = walk_back(gradients)
+        wanted = [
+            None if value is None or given is None or not needed else value.to(given.dtype)
+            for value, given, needed in zip(found, flat, ctx.needs_input_grad[3:], strict=True)
+        ]
+        if torch.is_grad_enabled():
+            wanted = _differentiable_never(wanted, [*gradients, *flat])
+        return (None, None, None, *wanted)
+
+
+class _Never(torch.autograd.Function):
+    """Gradients that depend on what they were computed from, in a way that nobody can differentiate."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Give the first `count` tensors."""
+        return tuple(tensor.view_as(tensor) for tensor in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Say what would work.
+
+        Raises:
+            CellzooError: Always.
+        """
+        raise CellzooError(
+            "the engine 'torch' gives first derivatives only; "
+            'build the layer with runtime="reference" to differentiate gradients'
+        )
+
+
+def _differentiable_never(
+    results: Sequence[Tensor | None], sources: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    given = [value for value in results if value is not None]
+    rest = [source for source in sources if source is not None and source.requires_grad]
+    marked = iter(_Never.apply(len(given), *given, *rest) if given else ())
+    return [None if value is None else next(marked) for value in results]
+
+
+@contextmanager
+def without_autocast(device: torch.device) -> Iterator[None]:
+    """Compute in the dtype of the tensors, whatever autocast says."""
+    if torch.is_autocast_enabled(device.type):
+        with torch.autocast(device.type, enabled=False):
+            yield
+    else:
+        yield

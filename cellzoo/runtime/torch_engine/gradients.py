@@ -1,0 +1,94 @@
+"""Gradients of weights: large products, and sums, over the rows of all steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cellzoo.runtime.program import BufferKind
+from cellzoo.runtime.torch_engine.operands import Columns
+from cellzoo.runtime.torch_engine.simplify import is_written
+from cellzoo.runtime.torch_engine.steps import REDUCTIONS, view_operand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cellzoo.runtime.program import Plan, WeightGradient
+    from cellzoo.runtime.torch_engine.blocks import Blocks
+    from cellzoo.runtime.torch_engine.operands import Operand
+    from cellzoo.runtime.torch_engine.steps import Body
+
+
+@dataclass(frozen=True)
+class WeightProduct:
+    """delta^T @ (source * mask): gradients of several weights, one below the other.
+
+    Attributes:
+        deltas: Gradients of linear values, side by side.
+        source: What the weights multiply.
+        mask: Number of the mask, or None.
+        weights: For each delta, the weights that get its rows.
+    """
+
+    deltas: Operand
+    source: Operand
+    mask: int | None
+    weights: tuple[tuple[int, ...], ...]
+
+
+def weight_products(
+    plan: Plan, blocks: Blocks, gradients: Sequence[WeightGradient]
+) -> tuple[WeightProduct, ...]:
+    """Join the gradients that read one source, as far as their deltas lie side by side."""
+    products = []
+    for (source, mask), weights in _by_source(plan, gradients).items():
+        for run in blocks.runs(weights):
+            deltas = blocks.join(run)
+            assert deltas is not None  # noqa: S101 - what runs are
+            products.append(WeightProduct(deltas, source, mask, tuple(tuple(weights[delta]) for delta in run)))
+    return tuple(products)
+
+
+def delta_wishes(plan: Plan, gradients: Sequence[WeightGradient]) -> Iterator[frozenset[int]]:
+    """Sets of buffers that should lie side by side for the gradients of weights."""
+    for weights in _by_source(plan, gradients).values():
+        buffers = [delta.buffers[0] for delta in weights if isinstance(delta, Columns)]
+        if len(buffers) > 1:
+            yield frozenset(buffers)
+
+
+def postpone_sums(plan: Plan, bodies: Sequence[Body]) -> tuple[list[Body], list[tuple[int, int]]]:
+    """Take out of the steps the sums over rows that are kept anyway, and are not overwritten later.
+
+    Returns:
+        The bodies without them, and (weight, buffer) for each.
+    """
+    written = [{step.target for step in body.steps} for body in bodies]
+    result, sums = [], []
+    for index, body in enumerate(bodies):
+        later: set[Operand | None] = set().union(*written[index + 1 :])
+        steps = []
+        for position, step in enumerate(body.steps):
+            place = step.args[0] if step.op in REDUCTIONS else None
+            if (
+                isinstance(place, Columns)
+                and plan.buffers[place.buffers[0]].kind is BufferKind.ALL
+                and place not in later
+                and not is_written(body.steps, place, position + 1, len(body.steps))
+            ):
+                sums.append((step.immediate, place.buffers[0]))
+            else:
+                steps.append(step)
+        result.append(replace(body, steps=tuple(steps)))
+    return result, sums
+
+
+def _by_source(
+    plan: Plan, gradients: Sequence[WeightGradient]
+) -> dict[tuple[Operand, int | None], dict[Operand, list[int]]]:
+    """(source, mask) -> delta -> weights."""
+    found: dict[tuple[Operand, int | None], dict[Operand, list[int]]] = {}
+    for gradient in gradients:
+        key = (view_operand(plan, gradient.source), gradient.mask)
+        found.setdefault(key, {}).setdefault(view_operand(plan, gradient.delta), []).append(gradient.weight)
+    return found

@@ -1,0 +1,154 @@
+"""Kernels in the engine's own terms: products and steps on operands, each register written once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.runtime.program import UNUSED, BufferKind, Init, Op
+from cellzoo.runtime.torch_engine.operands import (
+    Biases,
+    Columns,
+    ConstantRows,
+    External,
+    MaskRows,
+    Register,
+    StateRows,
+    WeightRows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from cellzoo.runtime.program import Instruction, Kernel, Plan
+    from cellzoo.runtime.torch_engine.operands import Operand
+
+REDUCTIONS = frozenset({Op.REDUCE_ROWS, Op.REDUCE_ALL})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One elementwise operation. Loads and stores are copies here; reductions have no target."""
+
+    op: Op
+    target: Operand | None
+    args: tuple[Operand, ...]
+    immediate: int = 0
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One product that a register sums up: source @ weight^T, or source @ weight if transposed."""
+
+    source: Operand
+    register: Register
+    weight: int
+    transposed: bool
+
+
+@dataclass(frozen=True)
+class Body:
+    """A kernel: products, then steps.
+
+    Attributes:
+        width: Of the kernel.
+        factors: In order.
+        inits: Register -> what its sum starts with, or None for zero.
+        steps: In order.
+    """
+
+    width: str
+    factors: tuple[Factor, ...]
+    inits: dict[Register, Operand | None]
+    steps: tuple[Step, ...]
+
+
+def view_operand(plan: Plan, index: int) -> Operand:
+    """The operand for a view of the plan."""
+    view = plan.views[index]
+    buffer = plan.buffers[view.buffer]
+    if buffer.kind is BufferKind.INPUT:
+        return External.INPUT
+    if buffer.kind is BufferKind.MASK:
+        return MaskRows(buffer.index)
+    if buffer.kind in (BufferKind.STATE, BufferKind.CARRY):
+        return StateRows(view.kind, view.buffer)
+    return Columns((view.buffer,))
+
+
+def translate(plan: Plan, kernel: Kernel, *, absent: AbstractSet[int], wanted: AbstractSet[int]) -> Body:
+    """Write a kernel in the engine's terms.
+
+    Args:
+        plan: The plan.
+        kernel: One of its kernels.
+        absent: Indices of biases that this layer does not have.
+        wanted: Indices of the weights whose gradient is asked for.
+    """
+    factors: list[Factor] = []
+    inits: dict[Register, Operand | None] = {}
+    for dot in kernel.dots:
+        for product in dot.products:
+            register = Register(product.register)
+            factors.append(Factor(view_operand(plan, dot.source), register, product.weight, product.transposed))
+            if product.init is Init.VIEW:
+                inits[register] = view_operand(plan, product.init_index)
+            elif product.init is Init.VECTOR and product.init_index not in absent:
+                inits[register] = Biases((product.init_index,), kernel.width)
+            elif product.init is not Init.ACCUMULATE:
+                inits[register] = None
+    writer = _Translator(plan, kernel, absent)
+    steps = [
+        writer.step(instruction)
+        for instruction in kernel.program
+        if instruction.op not in REDUCTIONS or instruction.immediate in wanted
+    ]
+    return Body(kernel.width, tuple(factors), inits, tuple(steps))
+
+
+class _Translator:
+    """Gives every result a register of its own."""
+
+    def __init__(self, plan: Plan, kernel: Kernel, absent: AbstractSet[int]) -> None:
+        self._plan = plan
+        self._width = kernel.width
+        self._absent = absent
+        self._current = {
+            product.register: Register(product.register) for dot in kernel.dots for product in dot.products
+        }
+        self._count = kernel.registers
+
+    def step(self, instruction: Instruction) -> Step:
+        """Translate one instruction; they must come in order."""
+        immediate = instruction.immediate
+        args = tuple(
+            self._operand(operand)
+            for operand in (instruction.a, instruction.b, instruction.c)
+            if operand != UNUSED
+        )
+        match instruction.op:
+            case Op.STORE_ROWS:
+                return Step(Op.COPY, (External.OUTPUT, External.INPUT_GRADIENT)[immediate], args)
+            case Op.REDUCE_ROWS | Op.REDUCE_ALL:
+                return Step(instruction.op, None, args, immediate)
+            case Op.LOAD_ROWS:
+                return Step(Op.COPY, self._target(instruction.target), (External.OUTPUT_GRADIENT,))
+            case Op.MASK:
+                return Step(Op.COPY, self._target(instruction.target), (MaskRows(immediate),))
+            case Op.VECTOR | Op.SCALAR:
+                source = WeightRows(immediate, self._width)
+                return Step(Op.COPY, self._target(instruction.target), (source,))
+            case Op.FILL:
+                constant = ConstantRows(immediate, self._width)
+                return Step(Op.COPY, self._target(instruction.target), (constant,))
+        return Step(instruction.op, self._target(instruction.target), args, immediate)
+
+    def _operand(self, operand: int) -> Operand:
+        return self._current[operand] if operand >= 0 else view_operand(self._plan, -1 - operand)
+
+    def _target(self, operand: int) -> Operand:
+        if operand < 0:
+            return view_operand(self._plan, -1 - operand)
+        self._current[operand] = Register(self._count)
+        self._count += 1
+        return self._current[operand]

@@ -1,0 +1,99 @@
+"""Operations of supernets: mixtures with learned shares, and batch normalisation without weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cellzoo.runtime.torch_engine.elementwise import Action, Tensors
+
+aten = torch.ops.aten
+
+NORM_EPSILON = 1e-5
+
+
+def mixture(t: int, a: int, shares: int) -> Action:
+    """p0 tanh(a) + p1 relu(a) + p2 sigmoid(a) + p3 a."""
+
+    def action(s: Tensors) -> None:
+        value = s[a]
+        tanh, relu, sigmoid, identity = s[shares].unbind()
+        result = value * identity
+        scratch = torch.tanh(value)
+        result.addcmul_(scratch, tanh)
+        result.addcmul_(torch.clamp_min(value, 0, out=scratch), relu)
+        result.addcmul_(torch.sigmoid(value, out=scratch), sigmoid)
+        s[t].copy_(result)
+
+    return action
+
+
+def mixture_backward(t: int, g: int, a: int, shares: int, gradients: int) -> Action:
+    """The gradient of a; those of the four shares are added to theirs."""
+
+    def action(s: Tensors) -> None:
+        gradient, value = s[g], s[a]
+        tanh, relu, sigmoid, identity = s[shares].unbind()
+        of_tanh, of_relu, of_sigmoid, of_identity = s[gradients].unbind()
+        of_identity.add_(_dot(gradient, value))
+        result = gradient * identity
+        known = torch.tanh(value)
+        of_tanh.add_(_dot(gradient, known))
+        result.addcmul_(aten.tanh_backward(gradient, known), tanh)
+        torch.clamp_min(value, 0, out=known)
+        of_relu.add_(_dot(gradient, known))
+        result.addcmul_(aten.threshold_backward(gradient, known, 0), relu)
+        torch.sigmoid(value, out=known)
+        of_sigmoid.add_(_dot(gradient, known))
+        result.addcmul_(aten.sigmoid_backward(gradient, known), sigmoid)
+        s[t].copy_(result)
+
+    return action
+
+
+def parameter_scale(t: int, a: int, factor: int) -> Action:
+    """A value times one parameter."""
+    return lambda s: torch.mul(s[a], s[factor], out=s[t])
+
+
+def parameter_scale_backward(t: int, g: int, a: int, factor: int, total: int) -> Action:
+    """The gradient of a; that of the parameter is added to its own."""
+
+    def action(s: Tensors) -> None:
+        s[total].add_(_dot(s[g], s[a]))
+        torch.mul(s[g], s[factor], out=s[t])
+
+    return action
+
+
+def normalise(source: int, result: int, statistics: int) -> Action:
+    """Each unit to mean 0 and variance 1 over the rows; statistics keep 1 / standard deviation in a row."""
+
+    def action(s: Tensors) -> None:
+        variance, mean = torch.var_mean(s[source], 0, correction=0)  # each (width,)
+        scale = variance.add_(NORM_EPSILON).rsqrt_()
+        torch.sub(s[source], mean, out=s[result])
+        s[result].mul_(scale)
+        s[statistics][0].copy_(scale)
+
+    return action
+
+
+def normalise_backward(gradient: int, result: int, statistics: int, target: int) -> Action:
+    """The gradient of what was normalised."""
+
+    def action(s: Tensors) -> None:
+        g, y = s[gradient], s[result]
+        share = y * (g * y).mean(0)
+        torch.sub(g, share.add_(g.mean(0)), out=s[target])
+        s[target].mul_(s[statistics][0])
+
+    return action
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a.reshape(-1), b.reshape(-1))
