@@ -66,16 +66,32 @@ def _reference(layout: Layout) -> Engine:
     return ReferenceEngine(layout)
 
 
-_ENGINES: dict[str, Callable[[Layout], Engine]] = {"reference": _reference}
-ENGINES = ("auto", *_ENGINES)
+def _native(layout: Layout) -> Engine:
+    from search.supernets.native import NativeEngine
+
+    return NativeEngine(layout)
+
+
+def _auto(layout: Layout) -> Engine:
+    from search.supernets.auto import AutoEngine
+
+    return AutoEngine(layout, prepare)
+
+
+_ENGINES: dict[str, Callable[[Layout], Engine]] = {
+    "auto": _auto,
+    "reference": _reference,
+    "native": _native,
+}
+ENGINES = tuple(_ENGINES)
 
 
 def prepare(name: str, layout: Layout) -> Engine:
-    """Prepare an engine; `auto` is the fastest that applies.
+    """Prepare an engine; `auto` is the fastest that applies, call by call.
 
     Raises:
         UnknownNameError: No such engine.
     """
     if name not in ENGINES:
         raise unknown("supernet engine", name, ENGINES)
-    return _ENGINES["reference" if name == "auto" else name](layout)
+    return _ENGINES[name](layout)

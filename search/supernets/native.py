@@ -11,6 +11,7 @@ from torch import Tensor
 from cellzoo.notations.steps.graph import NONE
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
 from cellzoo.runtime.plan import plan_graph
+from cellzoo.runtime.program import NormKind
 from search.supernets.graph import MIXED, SCALE, SHIFT, Outline, Term, supernet_graph
 from search.supernets.layout import CELL
 
@@ -75,7 +76,11 @@ class NativeEngine:
             input_size=inputs.size(1),
             hidden_size=states[0].size(1),
         )
-        return prepared(
+        moments = None
+        if normalisation == "batch":
+            norms = sum(kernel.norm is not NormKind.NONE for kernel in prepared.plan.forward_step)
+            moments = inputs.new_empty(norms, len(batch_sizes), 2, states[0].size(1))
+        results = prepared(
             inputs,
             batch_sizes,
             states,
@@ -84,7 +89,12 @@ class NativeEngine:
             mask_x=mask_x,
             mask_h=mask_h,
             parameters=_parameters(mixture, terms, self.layout),
+            norm_statistics=moments,
         )
+        if statistics is not None and moments is not None:
+            rows = torch.tensor(batch_sizes, dtype=moments.dtype)
+            statistics.absorb(moments.flip(1) if reverse else moments, rows.flip(0) if reverse else rows)
+        return results
 
     def _terms(self, mixture: Tensor) -> Iterator[Term]:
         """What is computed: everything while the mixture learns, what has a share otherwise."""

@@ -46,3 +46,22 @@ class SharedStatistics(nn.Module):
             momentum=self.MOMENTUM,
             eps=self.EPSILON,
         )
+
+    @torch.no_grad()
+    def absorb(self, moments: Tensor, rows: Tensor) -> None:
+        """Take moments that were found elsewhere into the running statistics, as `forward` would one by one.
+
+        Args:
+            moments: (states, T, 2, H), mean and biased variance of each state at each step, in the order in
+                which a step computes the states and the steps follow each other.
+            rows: (T,), over how many rows each step took them.
+        """
+        unbiased = (rows / (rows - 1)).view(1, -1, 1)  # (1, T, 1)
+        means, variances = moments[:, :, 0], moments[:, :, 1] * unbiased  # (states, T, H)
+        count = means.size(0) * means.size(1)
+        # The last one has weight MOMENTUM, the one before MOMENTUM (1 - MOMENTUM), and so on.
+        ages = torch.arange(count - 1, -1, -1, dtype=torch.float64)
+        weights = (self.MOMENTUM * (1 - self.MOMENTUM) ** ages).to(moments.dtype)
+        for running, values in ((self.running_mean, means), (self.running_var, variances)):
+            in_order = values.transpose(0, 1).reshape(count, -1)  # (T * states, H)
+            running.mul_((1 - self.MOMENTUM) ** count).add_(weights @ in_order)

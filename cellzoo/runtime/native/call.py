@@ -59,6 +59,7 @@ class PreparedPlan:
         mask_x: Tensor | None = None,
         mask_h: Tensor | None = None,
         parameters: Tensor | None = None,
+        norm_statistics: Tensor | None = None,
         instruction_set: int = 0,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the plan; arguments and results as in `cellzoo.runtime.Runtime`.
@@ -72,10 +73,14 @@ class PreparedPlan:
             mask_x: (B, E), where the plan has it.
             mask_h: (B, H), where the plan has it.
             parameters: Of mixtures, as many as the plan has.
+            norm_statistics: (norms, T, 2, H), takes the mean and the biased variance that each norm finds at
+                each step.
             instruction_set: Its number, 0 for the best.
         """
         names = tuple(name for name in self.plan.weights if name in weights)
-        job = _Job(self, tuple(batch_sizes), reverse, names, len(states), instruction_set)
+        job = _Job(
+            self, tuple(batch_sizes), reverse, names, len(states), instruction_set, norm_statistics
+        )
         arguments = (inputs, mask_x, mask_h, parameters, *states, *(weights[name] for name in names))
         if self.is_training:
             results = _NativeFunction.apply(job, *arguments)
@@ -109,6 +114,7 @@ class _Job:
     names: tuple[str, ...]
     num_states: int
     instruction_set: int
+    norm_statistics: Tensor | None
 
     @property
     def first_weight(self) -> int:
@@ -204,6 +210,7 @@ class _Call:
             training=job.prepared.is_training,
             inputs=inputs.data_ptr(),
             parameters=_address(parameters),
+            norm_statistics=_address(job.norm_statistics),
         )
         self.pointers("initial", self.states)
         self.pointers("masks", [mask_x, mask_h])

@@ -8,7 +8,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 _NAME = "_engine"
-_ABI_VERSION = 1
+_ABI_VERSION = 2
 INSTRUCTION_SETS = {"baseline": 1, "avx2": 2, "avx512": 3}
 _POINTER = ctypes.c_void_p
 _INT = ctypes.c_int64
@@ -44,6 +44,7 @@ class Call(ctypes.Structure):
         ("grad_initial", _POINTER),
         ("grad_weights", _POINTER),
         ("grad_parameters", _POINTER),
+        ("norm_statistics", _POINTER),
     )
 
 
