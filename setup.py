@@ -14,7 +14,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("cellzoo", "runtime", "native")
-COMMON = ["library.cpp", "layout.cpp", "plan_reader.cpp", "plan_check.cpp", "team.cpp", "engine_baseline.cpp"]
+COMMON = [
+    "library.cpp",
+    "layout.cpp",
+    "plan_reader.cpp",
+    "plan_check.cpp",
+    "barriers.cpp",
+    "team.cpp",
+    "engine_baseline.cpp",
+]
 # NaN and infinity must behave as in torch, so not -ffast-math.
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 FLAGS += ["-fvisibility=hidden", "-pthread", "-g0"]

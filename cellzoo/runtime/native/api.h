@@ -34,6 +34,8 @@ struct cellzoo_call {
     void *const *grad_initial;      // a state: (B, width), null where not wanted
     void *const *grad_weights;      // by number, null where not wanted
     void *grad_parameters;          // or null
+    // Forward only: (norms, T, 2, width), mean and biased variance of what each norm sees at each step, or null.
+    void *norm_statistics;
 };
 
 enum cellzoo_status : int64_t {

@@ -98,16 +98,15 @@ void Layout::place_threads() {
         memory.vectors = sums_.back().data();
         threads_.push_back(memory);
     }
-    // The vectors' addresses stay: moving the vectors that hold them does not move their contents.
 }
 
-Job Layout::job(const double *constants) const {
+Job Layout::job(const double *constants, int64_t threads) const {
     Job job{};
     job.plan = &plan_;
     job.call = &call_;
     job.constants = constants;
     job.backward = backward_;
-    job.threads = call_.threads;
+    job.threads = threads;
     job.offsets = offsets_.data();
     job.row_of = row_of_.data();
     job.buffers = buffers_.data();

@@ -33,8 +33,8 @@ class Layout {
     int64_t saved_bytes() const { return saved_.used(); }
     int64_t scratch_bytes() const { return scratch_.used(); }
 
-    // The job that runs here; refers to this object.
-    Job job(const double *constants) const;
+    // The job that runs here, on at most as many threads as there is room for; refers to this object.
+    Job job(const double *constants, int64_t threads) const;
 
   private:
     void place_buffers();

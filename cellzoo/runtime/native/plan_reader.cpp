@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "barriers.h"
 #include "plan_check.h"
 
 namespace cellzoo {
@@ -225,6 +226,7 @@ class Reader {
         plan.gradients = s_.gradients.data();
         plan.gradient_count = int64_t(s_.gradients.size());
         expect(plan_fits(plan));
+        set_barriers(plan, s_.kernels.data());
     }
 
     // Instructions and gradients name masks by number; a buffer need not be declared for them.

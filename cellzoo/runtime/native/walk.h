@@ -3,6 +3,7 @@
 
 #include "gradient.h"
 #include "job.h"
+#include "norm.h"
 #include "pack.h"
 #include "product.h"
 #include "program.h"
@@ -48,6 +49,9 @@ class Walk {
           views_(reinterpret_cast<ViewAt<T> *>(memory_.views)) {
         for (int64_t i = 0; i < 2; i++)
             if (plan_.mask_buffers[i] >= 0) masks_[i] = at(plan_.mask_buffers[i], 0);
+        for (int64_t k = 0; k < plan_.phase_begin[phase_count]; k++)
+            shares_rows_ |= 2 * job_.threads > blocks_of<T>(plan_.kernels[k].size);
+        shares_rows_ &= job_.threads > 1;
     }
 
     void forward() {
@@ -74,6 +78,7 @@ class Walk {
         for (int64_t order = 0; order < call_.steps; order++) backward_one(order);
         wait();
         input_phase(backward_input, {0, call_.rows});
+        wait();
         weight_gradients();
         wait();
         if (thread_ == 0) write_sums();
@@ -179,25 +184,35 @@ class Walk {
 
     void forward_one(int64_t order) {
         point_views(order);
-        const int64_t batch = batch_at(order);
+        const int64_t batch = batch_at(order), before = batch_at(order - 1), after = batch_at(order + 1);
+        wait_for_rows(batch != before);
         for (int64_t s = 0; s < plan_.state_count; s++)
-            enter(s, state_at(s, order), {batch_at(order - 1), batch}, call_.initial);
+            enter(s, state_at(s, order), {before, batch}, call_.initial);
+        wait_for_rows(batch != before);
         run_step(forward_step, batch);
+        wait_for_rows(batch != after);
         for (int64_t s = 0; s < plan_.state_count; s++)
-            leave(s, state_at(s, order + 1), {batch_at(order + 1), batch}, call_.final);
+            leave(s, state_at(s, order + 1), {after, batch}, call_.final);
     }
 
     void backward_one(int64_t backward_order) {
         const int64_t order = call_.steps - 1 - backward_order;
         point_views(order);
-        const int64_t batch = batch_at(order);
+        const int64_t batch = batch_at(order), before = batch_at(order + 1), after = batch_at(order - 1);
+        wait_for_rows(batch != before);
         for (int64_t s = 0; s < plan_.state_count; s++)
-            if (plan_.carry_buffers[s] >= 0)
-                enter(s, carry_at(s, order + 1), {batch_at(order + 1), batch}, call_.grad_final);
+            if (plan_.carry_buffers[s] >= 0) enter(s, carry_at(s, order + 1), {before, batch}, call_.grad_final);
+        wait_for_rows(batch != before);
         run_step(backward_step, batch);
+        wait_for_rows(batch != after);
         for (int64_t s = 0; s < plan_.state_count; s++)
-            if (plan_.carry_buffers[s] >= 0)
-                leave(s, carry_at(s, order), {batch_at(order - 1), batch}, call_.grad_initial);
+            if (plan_.carry_buffers[s] >= 0) leave(s, carry_at(s, order), {after, batch}, call_.grad_initial);
+    }
+
+    // Where rows are shared out too, their owners change with the size of the batch, and rows enter and leave by one
+    // thread of each range of units.
+    void wait_for_rows(bool change) {
+        if (change && shares_rows_) wait();
     }
 
     // State at the start of the step of number `order`.
@@ -214,6 +229,7 @@ class Walk {
 
     void point_views(int64_t order) {
         const int64_t step = step_at(order);
+        step_ = step;
         packed_row_ = job_.offsets[step];
         is_step_ = true;
         for (int64_t v = 0; v < plan_.view_count; v++) {
@@ -264,8 +280,33 @@ class Walk {
             const Kernel &kernel = plan_.kernels[k];
             const Share share = share_of<T>(kernel.size, thread_, job_.threads);
             if (kernel.barrier) wait();
-            run_kernel(k, share.blocks, part_of(batch, share.row_index, share.row_parts));
+            if (kernel.norm == NormKind::none)
+                run_kernel(k, share.blocks, part_of(batch, share.row_index, share.row_parts));
+            else
+                run_norm(kernel, share, batch);
         }
+    }
+
+    // Over all rows of its units.
+    void run_norm(const Kernel &kernel, const Share &share, int64_t batch) {
+        if (shares_rows_) wait();
+        if (share.row_index == 0 && batch > 0)
+            for (int64_t block = share.blocks.begin; block < share.blocks.end; block++) {
+                if (kernel.norm == NormKind::forward)
+                    normalise<T>(views_, kernel.norm_views, block, batch, moments_of(kernel), kernel.size);
+                else
+                    normalise_backward<T>(views_, kernel.norm_views, block, batch);
+            }
+        if (shares_rows_) wait();
+    }
+
+    // Where the mean and variance of this step go, or null.
+    T *moments_of(const Kernel &norm) const {
+        if (call_.norm_statistics == nullptr) return nullptr;
+        int64_t before = 0;
+        for (const Kernel *kernel = plan_.kernels + plan_.phase_begin[forward_step]; kernel < &norm; kernel++)
+            before += kernel->norm == NormKind::forward;
+        return static_cast<T *>(call_.norm_statistics) + (before * call_.steps + step_) * 2 * norm.size;
     }
 
     // --- kernels
@@ -428,7 +469,9 @@ class Walk {
     ViewAt<T> masks_[2] = {};
     int64_t chunk_row_ = 0;   // packed row of row 0 of buffers of all rows
     int64_t packed_row_ = 0;  // of row 0 of the views
+    int64_t step_ = 0;
     bool is_step_ = false;
+    bool shares_rows_ = false;  // between threads, for some size
 };
 
 template <class T>
