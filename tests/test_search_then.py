@@ -10,10 +10,11 @@ import run_search
 from fake_search import write_text
 
 import cellzoo
-from cellzoo.errors import CellzooError
+from cellzoo.errors import CellzooError, RunError
 from leaderboards.board import build_board
 from leaderboards.collect import collect
 from search.objectives.kind import Retraining
+from search.then import chain as chain_module
 from search.then.budgets import retraining_suite
 from search.then.chain import Chain, run_chain
 from search.then.outcome import best_of
@@ -169,3 +170,29 @@ def test_the_command_does_all_of_it(place, result, capsys):
     assert code == 0
     assert "mean over 2 searches (brief): perplexity" in shown
     assert f"cellzoo board {place / 'out'}" in shown
+
+
+def test_a_search_that_stops_does_not_stop_the_others(place, tmp_path, monkeypatch):
+    real = chain_module.run_search
+
+    def stops(plan, directory, listener):
+        if plan.configuration.seed in stopping:
+            raise RunError(f"{directory.path}: stopped at epoch 1")
+        real(plan, directory, listener)
+
+    monkeypatch.setattr(chain_module, "run_search", stops)
+    stopping = {0}
+    done = run_chain(chain(place, beside=(), test_seeds=1), tmp_path / "out")
+    assert [candidate.configuration.seed for candidate in done.candidates] == [1]
+    assert done.searches == 2
+    assert "seed0: stopped at epoch 1" in done.failures[0]
+    assert {tuple(record.configuration["searches"]) for record in records(tmp_path / "out")} == {(0, 1)}
+    assert "best of 2 by" in "\n".join(result_lines(done))
+    stopping = {0, 1}
+    with pytest.raises(RunError, match=r"every search stopped:\n.*seed0.*\n.*seed1"):
+        run_chain(chain(place), tmp_path / "none")
+
+
+def test_one_seed_is_refused_for_several_searches(place, capsys):
+    assert run_search.main(["random", "--on", place / "book.txt", "--out", "o", "--then", "--seed", "1"]) == 2
+    assert "--searches 0,7" in capsys.readouterr().err

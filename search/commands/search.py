@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.command import Command
-from cellzoo.errors import CellzooError
+from cellzoo.errors import CellzooError, RunError
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +47,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", nargs="?", metavar="METHOD", help="such as darts; an unknown one lists all")
     parser.add_argument("--on", metavar="DATA", help="a data set, a text file, or conll:FILE[,FILE[,FILE]]")
     parser.add_argument("--preset", default="small", metavar="NAME", help="paper, official or small (default)")
-    parser.add_argument("--seed", default="0", metavar="N", help="decides all chance; default 0")
+    parser.add_argument("--seed", metavar="N", help="decides all chance; default 0")
     parser.add_argument("--out", metavar="DIR", help="directory of this search")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
@@ -118,7 +118,7 @@ def _search(options: argparse.Namespace) -> int:
         options.method,
         options.on,
         preset=options.preset,
-        seed=_whole("--seed", options.seed),
+        seed=_whole("--seed", options.seed or "0"),
         data=options.data,
         device=options.device,
         threads=threads,
@@ -169,6 +169,8 @@ def _then(options: argparse.Namespace) -> int:
     from search.then.chain import Chain, run_chain
     from tasks.commands.run import parse_seeds, parse_settings
 
+    if options.seed is not None:
+        raise CellzooError("--seed is of one search; with --then write --searches, such as --searches 0,7")
     threads = _whole("--threads", options.threads, least=1)
     _limit_threads(threads)
     chain = Chain(
@@ -193,8 +195,12 @@ def _then(options: argparse.Namespace) -> int:
         return 0
     from search.then.summary import result_lines
 
-    _say(*result_lines(run_chain(chain, Path(options.out).expanduser())))
-    return 0
+    result = run_chain(chain, Path(options.out).expanduser())
+    if options.plot is not None:
+        for candidate in result.candidates:
+            _plot(candidate.directory.path)
+    _say(*result_lines(result))
+    return RunError.exit_code if result.failures else 0
 
 
 def _limit_threads(count: int) -> None:

@@ -140,7 +140,7 @@ class _Search:
                     epoch=epoch + 1,
                     step=self.standing.steps + steps,
                     **{**current, **means.since()},
-                    **beliefs(self.method.distribution()),
+                    **self._architecture(self.method.derive()),
                 )
         try:
             closing = dict(self.method.end_epoch(validation))
@@ -149,7 +149,6 @@ class _Search:
         except RunError as error:
             raise self._diverged(f"the end of epoch {epoch + 1}", error) from error
         cell = self.method.derive()
-        notation, genotype = in_words(cell)
         self.standing = replace(
             self.standing, epoch=epoch + 1, steps=self.standing.steps + steps, cell=cell.hash
         )
@@ -159,8 +158,7 @@ class _Search:
             step=self.standing.steps,
             **{**current, **means.all(), **closing},
             validation=judged,
-            **beliefs(self.method.distribution()),
-            cell={"hash": cell.hash, "notation": notation, "genotype": genotype},
+            **self._architecture(cell),
             seconds_epoch=round(time.perf_counter() - began, 3),
         )
 
@@ -170,12 +168,11 @@ class _Search:
         except RunError as error:
             raise self._diverged("the choice of the cell", error) from error
         seconds = self.seconds
-        notation, genotype = in_words(cell)
         self._note(
             "end",
             epoch=self.standing.epoch,
             step=self.standing.steps,
-            cell={"hash": cell.hash, "notation": notation, "genotype": genotype},
+            **self._architecture(cell),
             name=found_name(self.plan.configuration, cell),
         )
         self.log.sync()
@@ -189,6 +186,12 @@ class _Search:
             self.plan.surroundings,
             {"search_steps": self.standing.steps, "search_seconds": round(seconds, 1)},
         )
+
+    def _architecture(self, cell: Cell) -> dict[str, Any]:
+        """How decided the search is, and a cell."""
+        notation, genotype = in_words(cell)
+        named = {"hash": cell.hash, "notation": notation, "genotype": genotype}
+        return {**beliefs(self.method.distribution()), "cell": named}
 
     def _note(self, kind: str, **content: Any) -> dict[str, Any]:
         """Write an event, with the time and memory so far."""

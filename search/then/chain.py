@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from cellzoo.catalog import CellEntry
     from search.objectives.kind import ObjectiveKind, Retraining
+    from search.run.configuration import Configuration
     from search.run.loop import Plan
     from tasks.record import RunRecord
     from tasks.runner.run import Engine, Report
@@ -112,14 +113,16 @@ class ChainResult:
 
     Attributes:
         out: The folder.
-        candidates: One a search, in the order of the seeds.
+        searches: How many were asked for.
+        candidates: One for each search that found a cell, in the order of the seeds.
         best: The best of them on held-out data, after brief retraining.
         full: The records of its full retraining.
         retraining: Which metric is which.
-        failures: Retrainings that did not finish, in words.
+        failures: Searches and retrainings that did not finish, in words.
     """
 
     out: Path
+    searches: int
     candidates: tuple[Candidate, ...]
     best: Candidate
     full: tuple[RunRecord, ...]
@@ -131,7 +134,7 @@ def run_chain(chain: Chain, out: Path) -> ChainResult:
     """Do all of it, or what is left of it.
 
     Raises:
-        CellzooError: The request is wrong, a search stopped, or no found cell could be retrained.
+        CellzooError: The request is wrong, all searches stopped, or no found cell could be retrained.
         OutputError: The folder cannot be written or is in use.
     """
     seeds = chain.seeds
@@ -142,13 +145,7 @@ def run_chain(chain: Chain, out: Path) -> ChainResult:
         for stage in ("brief", "full")
     }
     with locked(out):
-        entries: list[tuple[Plan, CellEntry]] = []
-        for seed in seeds:
-            plan = first if seed == seeds[0] else chain.plan(seed)
-            directory = RunDirectory(out / "searches" / f"seed{seed}")
-            run_search(plan, directory, show_search())
-            entries.append((plan, entry(directory.found)))
-        found = [out / "searches" / f"seed{seed}" / "found.toml" for seed in seeds]
+        entries, failures = _search(chain, first, out)
         folder = first.surroundings.folder
 
         def retrain(stage: str, cells: list[str | Path], wanted: int | Sequence[int]) -> Report:
@@ -166,36 +163,54 @@ def run_chain(chain: Chain, out: Path) -> ChainResult:
                 listener=show_progress(),
             )
 
-        brief = retrain("brief", [*found], chain.brief_seeds)
+        brief = retrain("brief", [directory.found for _, directory, _ in entries], chain.brief_seeds)
         candidates = tuple(
             Candidate(
-                plan.configuration,
+                configuration,
                 cell,
                 tuple(record for record in brief.records if record.cell.hash == cell.cell.hash),
-                RunDirectory(out / "searches" / f"seed{plan.configuration.seed}"),
+                directory,
             )
-            for plan, cell in entries
+            for configuration, directory, cell in entries
         )
         if not any(candidate.records for candidate in candidates):
             brief.raise_for_failures()
             raise RunError(f"{out}: no found cell has a record of its retraining")
         best = best_of(candidates, objective.retraining)
-        best_file = _write_best(out / "best.toml", best.entry, len(seeds))
-        full = retrain("full", [best_file], chain.test_seeds)
+        full = retrain("full", [_write_best(out / "best.toml", best.entry, len(seeds))], chain.test_seeds)
         mine = tuple(record for record in full.records if record.cell.hash == best.entry.cell.hash)
         store = RecordStore(out)
         store.prepare()
-        search_records(candidates, best, mine, objective.retraining, first, store)
-    return ChainResult(
-        out=out,
-        candidates=candidates,
-        best=best,
-        full=mine,
-        retraining=objective.retraining,
-        failures=tuple(
-            f"{failure.job.label}: {failure.message}" for failure in (*brief.failures, *full.failures)
-        ),
-    )
+        search_records(candidates, best, mine, objective.retraining, first, seeds, store)
+    failures += [f"{failure.job.label}: {failure.message}" for failure in (*brief.failures, *full.failures)]
+    return ChainResult(out, len(seeds), candidates, best, mine, objective.retraining, tuple(failures))
+
+
+def _search(
+    chain: Chain, first: Plan, out: Path
+) -> tuple[list[tuple[Configuration, RunDirectory, CellEntry]], list[str]]:
+    """Do the searches; one that stops does not stop the others.
+
+    Returns:
+        Each search that has found a cell, and what went wrong with the others.
+
+    Raises:
+        RunError: All stopped.
+    """
+    entries = []
+    failures = []
+    for seed in chain.seeds:
+        plan = first if seed == first.configuration.seed else chain.plan(seed)
+        directory = RunDirectory(out / "searches" / f"seed{seed}")
+        try:
+            run_search(plan, directory, show_search())
+        except RunError as error:
+            failures.append(str(error))
+            continue
+        entries.append((plan.configuration, directory, entry(directory.found)))
+    if not entries:
+        raise RunError("every search stopped:\n  " + "\n  ".join(failures))
+    return entries, failures
 
 
 def _kind(plan: Plan) -> ObjectiveKind:

@@ -80,6 +80,7 @@ def search_records(
     full: Sequence[RunRecord],
     retraining: Retraining,
     plan: Plan,
+    seeds: Sequence[int],
     store: RecordStore,
 ) -> list[RunRecord]:
     """Write a record for each search; those that are there already are left as they are.
@@ -89,10 +90,19 @@ def search_records(
     that same row, in a column of its own: the record of the search that found it has it, as the mean over its
     seeds.
 
+    Args:
+        candidates: The searches that found a cell.
+        best: One of them.
+        full: The records of its full retraining.
+        retraining: Which metric is which.
+        plan: Of one of the searches.
+        seeds: Of all searches that were asked for.
+        store: Where the records go.
+
     Returns:
         The records.
     """
-    shared = _settings(candidates, full, retraining)
+    shared = {"searches": list(seeds), **_settings(candidates, full, retraining)}
     written = []
     for candidate in candidates:
         if not candidate.records:
@@ -113,7 +123,7 @@ def search_records(
             written.append(read_record(path))
             continue
         items = store.write_items(stem, _items(candidate, retraining))
-        metrics = _metrics(candidate, full if candidate is best else (), len(candidates), retraining)
+        metrics = _metrics(candidate, full if candidate is best else (), len(seeds), retraining)
         record = _record(candidate, key, task, shared, metrics, items, plan)
         store.write_record(stem, record)
         written.append(record)
@@ -133,7 +143,6 @@ def _settings(
     """What the searches of a table have in common: how their cells are judged."""
     brief = next(candidate.records[0] for candidate in candidates if candidate.records)
     return {
-        "searches": [candidate.configuration.seed for candidate in candidates],
         "retraining": retraining.task,
         "brief": dict(brief.configuration),
         "brief_seeds": [record.seed for record in next(c.records for c in candidates if c.records)],

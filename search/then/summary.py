@@ -52,7 +52,7 @@ def result_lines(result: ChainResult) -> Iterator[str]:
         full = [record.metrics[test].value for record in result.full]
         spread = f" ± {statistics.stdev(full):.2f}" if len(full) > 1 else ""
         yield (
-            f"best of {len(result.candidates)} by {metric} (full, {len(full)} seeds): "
+            f"best of {result.searches} by {metric} (full, {len(full)} seeds): "
             f"{test} {statistics.fmean(full):.2f}{spread} (std)"
         )
     yield f"cell file: {result.out / 'best.toml'}"
