@@ -22,9 +22,15 @@ _NOTATIONS = ("darts", "idarts", "egs", "ess", "enas", "equations")
 _NAME_LIMIT = 63
 
 
-def in_words(cell: Cell) -> tuple[str, str]:
-    """The notation that says a cell best, and the cell in it."""
-    for notation in _NOTATIONS[:-1]:
+def in_words(cell: Cell, method: str) -> tuple[str, str]:
+    """The notation that says a cell best, and the cell in it.
+
+    Args:
+        cell: The cell.
+        method: What found it; its own notation, if there is one of that name, is tried first.
+    """
+    own = [notation for notation in _NOTATIONS if notation == method]
+    for notation in [*own, *_NOTATIONS[:-1]]:
         try:
             genotype = write(cell, notation)
             if parse(genotype, notation).hash == cell.hash:
@@ -61,7 +67,7 @@ def write_found(
     Raises:
         OutputError: It cannot be written.
     """
-    notation, genotype = in_words(cell)
+    notation, genotype = in_words(cell, configuration.method)
     code = surroundings.code
     revision = (
         f" ({str(code['revision'])[:12]}{', changed' if code.get('dirty') else ''})"

@@ -189,7 +189,7 @@ class _Search:
 
     def _architecture(self, cell: Cell) -> dict[str, Any]:
         """How decided the search is, and a cell."""
-        notation, genotype = in_words(cell)
+        notation, genotype = in_words(cell, self.plan.configuration.method)
         named = {"hash": cell.hash, "notation": notation, "genotype": genotype}
         return {**beliefs(self.method.distribution()), "cell": named}
 
