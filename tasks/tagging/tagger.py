@@ -10,7 +10,8 @@ from flair.embeddings.base import load_embeddings
 from flair.models import SequenceTagger
 from torch.nn.utils.rnn import pack_padded_sequence
 
-import tasks.tagging.embeddings  # noqa: F401 - registers CharacterFeatures, which saved taggers may hold
+import tasks.embeddings.frozen
+import tasks.tagging.embeddings  # noqa: F401 - both register embeddings that saved taggers may hold
 from cellzoo import load
 from cellzoo.cell import Cell
 from cellzoo.errors import CellzooError, unknown

@@ -1,0 +1,176 @@
+"""Embeddings that are not trained, computed once for each sentence and kept on disk."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Self
+
+import flair
+import torch
+from flair.embeddings.base import load_embeddings, register_embeddings
+
+from cellzoo.errors import CellzooError
+from tasks.embeddings.batch import BatchEmbeddings, parts, token_features
+from tasks.embeddings.identity import identity as identity_of
+from tasks.embeddings.store import VectorStore, sentence_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from flair.data import Sentence
+    from flair.embeddings import TokenEmbeddings
+    from torch import Tensor
+
+LIMIT = 4 * 2**30
+_BLOCK = 64 * 2**20
+"""Bytes of one file: what a process that is killed loses at most."""
+
+
+@register_embeddings("cellzoo-frozen")
+class FrozenEmbeddings(BatchEmbeddings):
+    """Token embeddings that never change, whatever the model around them does.
+
+    The embeddings inside stay in evaluation mode and get no gradient. (Flair runs a frozen transformer with
+    dropout while the model around it trains, and what it stores then are noisy vectors.)
+
+    With a folder, `fill` keeps the vectors of sentences there for all later runs; sentences that it has not
+    seen are computed whenever they are needed. Vectors are kept in float32: half the space in float16 would
+    mean that a run with a cache gives other numbers than the same run without.
+
+    A saved model holds the embeddings inside but not the folder; see `keep_in`.
+
+    Args:
+        inner: The embeddings, or a stack of them; they are frozen from now on.
+        folder: Where vectors are kept; None computes all of them each time. Several processes may use one
+            folder at once, for any embeddings.
+        limit: Most bytes in `folder`.
+        identity: Which embeddings these are, for classes that `tasks.embeddings.identity` does not know.
+
+    Raises:
+        CellzooError: With a folder: the vectors depend on more than the tokens of a sentence, or nothing says
+            what they depend on.
+    """
+
+    def __init__(
+        self,
+        inner: TokenEmbeddings,
+        folder: Path | None = None,
+        *,
+        limit: int = LIMIT,
+        identity: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = inner.name
+        self.static_embeddings = True
+        self.inner = inner.requires_grad_(False)
+        self._store: VectorStore | None = None
+        self.eval()
+        if folder is not None:
+            self.keep_in(folder, limit=limit, identity=identity)
+
+    @property
+    def embedding_length(self) -> int:
+        """Size of the embeddings inside."""
+        return self.inner.embedding_length
+
+    def keep_in(self, folder: Path, *, limit: int = LIMIT, identity: str | None = None) -> None:
+        """Use a folder from now on; the arguments are the constructor's."""
+        self._store = VectorStore(folder, identity_of(self.inner, identity), self.embedding_length, limit)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode."""
+        super().train(False)
+        return self
+
+    def token_features(self, sentences: Sequence[Sentence]) -> Tensor:
+        """Read or compute the vectors of all tokens, (N, E)."""
+        kept = [self._kept(sentence) for sentence in sentences]
+        missing = [sentence for sentence, rows in zip(sentences, kept, strict=True) if rows is None]
+        if len(missing) == len(sentences):
+            return self._compute(missing)
+        computed = iter(self._split(self._compute(missing), missing) if missing else ())
+        rows = [next(computed).cpu() if one is None else one for one in kept]
+        return torch.cat(rows).to(flair.device)
+
+    def fill(
+        self,
+        sentences: Iterable[Sentence],
+        batch_size: int = 32,
+        report: Callable[[float], None] = lambda fraction: None,
+    ) -> None:
+        """Compute and keep the vectors of all sentences that are not there yet.
+
+        A second process that fills the same folder waits for the first one and takes over what it did.
+
+        Args:
+            sentences: Sentences, in any order, any number of times.
+            batch_size: Sentences computed at once, those of like length together.
+            report: Takes the fraction that is done.
+
+        Raises:
+            CellzooError: There is no folder.
+            OutputError: The folder cannot be written.
+        """
+        if self._store is None:
+            raise CellzooError(f"embeddings {self.name!r}: name the folder to fill by keep_in(folder)")
+        with self._store.locked():
+            missing = {sentence_key(_texts(sentence)): sentence for sentence in sentences}
+            missing = {key: sentence for key, sentence in missing.items() if self._store.get(key) is None}
+            ordered = sorted(missing.items(), key=lambda entry: len(entry[1].tokens), reverse=True)
+            pending: dict[bytes, Tensor] = {}
+            for start in range(0, len(ordered), batch_size):
+                batch = ordered[start : start + batch_size]
+                vectors = self._compute([sentence for _, sentence in batch]).cpu()
+                rows = self._split(vectors, [sentence for _, sentence in batch])
+                pending |= {key: one for (key, _), one in zip(batch, rows, strict=True)}
+                last = start + batch_size >= len(ordered)
+                if last or sum(one.nbytes for one in pending.values()) >= _BLOCK:
+                    if not self._store.write(pending):
+                        left = len(ordered) - start - len(batch) + len(pending)
+                        warnings.warn(
+                            f"{self._store.root}: {left} sentences do not fit below its limit of "
+                            f"{self._store.limit} bytes; they will be embedded each time. Raise limit, or "
+                            "take another folder",
+                            stacklevel=2,
+                        )
+                        return
+                    pending = {}
+                report(min(1.0, (start + batch_size) / len(ordered)))
+
+    def _kept(self, sentence: Sentence) -> Tensor | None:
+        return None if self._store is None else self._store.get(sentence_key(_texts(sentence)))
+
+    def _compute(self, sentences: Sequence[Sentence]) -> Tensor:
+        with torch.no_grad():
+            vectors = token_features(self.inner, list(sentences)).float()  # (N, E)
+        for sentence in sentences:
+            sentence.clear_embeddings(self.inner.get_names())
+        return vectors
+
+    @staticmethod
+    def _split(vectors: Tensor, sentences: Sequence[Sentence]) -> tuple[Tensor, ...]:
+        return vectors.split([len(sentence.tokens) for sentence in sentences])
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> FrozenEmbeddings:
+        """Build from what `to_params` gave; weights come with the model's."""
+        inner: Any = load_embeddings(params["inner"])
+        # Flair joins the features of a token in the order of their names, and not every class saves its name.
+        for part, name in zip(parts(inner), params["inner_names"], strict=True):
+            part.name = name
+        made = cls(inner)
+        made.name = params["name"]
+        return made
+
+    def to_params(self) -> dict[str, Any]:
+        """Give the embeddings inside and all names."""
+        return {
+            "inner": self.inner.save_embeddings(use_state_dict=False),
+            "inner_names": [part.name for part in parts(self.inner)],
+            "name": self.name,
+        }
+
+
+def _texts(sentence: Sentence) -> list[str]:
+    return [token.text for token in sentence.tokens]
