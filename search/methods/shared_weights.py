@@ -92,7 +92,8 @@ class SharedWeights:
         self.objective = objective
         self.settings = settings
         self.model = objective.model(supernet, generator)
-        self.weights = list(own_weights(self.model, supernet.relaxation).values())
+        own = own_weights(self.model, supernet.relaxation).values()
+        self.weights = [weight for weight in own if weight.requires_grad]
         self.trainer = WeightTrainer(self.weights, settings)
         self.training = Stream()
         self.validation = Stream()
