@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from cellzoo.runtime.program import Kernel, Plan
 
-_VERSION = 1
+_VERSION = 2
 _NORM_VIEWS = 4
 
 
@@ -55,7 +55,7 @@ def _integers(plan: Plan, sizes: Mapping[str, int]) -> Iterator[int]:
     for widths in plan.weight_widths:
         rows, columns = (*(number[width] for width in widths), 0, 0)[:2]
         yield from (len(widths), rows, columns)
-    yield plan.num_parameters
+    yield from (plan.num_parameters, len(plan.constants))
     for phase in (plan.forward_input, plan.forward_step, plan.backward_step, plan.backward_input):
         yield len(phase)
         for kernel in phase:

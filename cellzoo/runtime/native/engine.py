@@ -56,17 +56,23 @@ class NativeRuntime:
         """Run the cell as `cellzoo.runtime.Runtime` says.
 
         Raises:
-            CellzooError: A tensor is not on the CPU, or is neither float32 nor float64 like the others.
+            CellzooError: A tensor is not on the CPU, or is neither float32 nor float64 like the others, or a
+                mask requires a gradient.
         """
-        tensors = [inputs, *states, *weights.values(), *(mask for mask in (mask_x, mask_h) if mask is not None)]
-        check_tensors(tensors)
+        masks = [mask for mask in (mask_x, mask_h) if mask is not None]
+        learned = [inputs, *states, *weights.values()]
+        check_tensors([*learned, *masks])
+        if any(mask.requires_grad for mask in masks):
+            raise CellzooError(
+                "the engine 'native' gives no gradients of masks; build the layer with runtime='reference'"
+            )
         hidden_size = next(
             tensor.size(1)
             for state, tensor in zip(self.cell.states, states, strict=True)
             if state.width == HIDDEN_WIDTH
         )
         prepared = self._prepare(
-            training=torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors),
+            training=torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned),
             masked_x=mask_x is not None,
             masked_h=mask_h is not None,
             input_gradient=inputs.requires_grad,

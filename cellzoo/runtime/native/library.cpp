@@ -60,17 +60,20 @@ bool sizes_fit(const cellzoo_call &call) {
     return rows == call.rows;
 }
 
+// A matrix without rows may be null.
+bool rows_fit(const void *matrix, int64_t rows) { return matrix != nullptr || rows == 0; }
+
 bool pointers_fit(const Plan &plan, const cellzoo_call &call, bool backward) {
     if (call.weights == nullptr && plan.weight_count > 0) return false;
     for (int64_t w = 0; w < plan.weight_count; w++)
         if (call.weights[w] == nullptr && plan.weights[w].rank != 1) return false;
     for (int64_t i = 0; i < 2; i++)
-        if (plan.mask_buffers[i] >= 0 && (call.masks == nullptr || call.masks[i] == nullptr)) return false;
+        if (plan.mask_buffers[i] >= 0 && (call.masks == nullptr || !rows_fit(call.masks[i], call.batch))) return false;
     if (call.parameters == nullptr && plan.parameter_count > 0) return false;
-    if (call.inputs == nullptr || call.scratch == nullptr) return false;
+    if (!rows_fit(call.inputs, call.rows) || call.scratch == nullptr) return false;
     if (call.training && call.saved == nullptr) return false;
-    if (!backward) return call.outputs != nullptr;
-    return call.training && call.grad_outputs != nullptr && call.grad_weights != nullptr;
+    if (!backward) return rows_fit(call.outputs, call.rows);
+    return call.training && rows_fit(call.grad_outputs, call.rows) && call.grad_weights != nullptr;
 }
 
 // Threads cost some 30 us to start, and a barrier about 1 us: no more than have enough to do.
@@ -118,7 +121,7 @@ int64_t guarded(Function function) {
 
 using namespace cellzoo;
 
-int64_t cellzoo_abi_version(void) { return 2; }
+int64_t cellzoo_abi_version(void) { return 3; }
 
 int64_t cellzoo_isa(void) { return best_isa(); }
 

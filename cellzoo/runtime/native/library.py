@@ -8,7 +8,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 _NAME = "_engine"
-_ABI_VERSION = 2
+_ABI_VERSION = 3
 INSTRUCTION_SETS = {"baseline": 1, "avx2": 2, "avx512": 3}
 _POINTER = ctypes.c_void_p
 _INT = ctypes.c_int64

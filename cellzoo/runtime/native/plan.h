@@ -114,7 +114,7 @@ struct Plan {
     int64_t view_count;
     const Weight *weights;
     int64_t weight_count;
-    int64_t parameter_count;
+    int64_t parameter_count, constant_count;
     const Kernel *kernels;  // of all phases, one after the other
     int64_t phase_begin[phase_count + 1];
     const WeightGradient *gradients;

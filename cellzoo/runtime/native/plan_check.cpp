@@ -167,7 +167,7 @@ class Checker {
         bool backward = phase == backward_step || phase == backward_input;
         switch (kind) {
             case Immediate::none: return true;
-            case Immediate::constant: return imm >= 0;
+            case Immediate::constant: return imm >= 0 && imm < p_.constant_count;
             case Immediate::vector: return vector_fits(imm, kernel.size);
             case Immediate::scalar: return imm >= 0 && imm < p_.weight_count && p_.weights[imm].rank == 0;
             case Immediate::mask:

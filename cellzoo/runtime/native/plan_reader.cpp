@@ -25,7 +25,7 @@ const Plan &plan_of(const PlanStorage &storage) { return storage.plan; }
 
 namespace {
 
-constexpr int64_t version = 1;
+constexpr int64_t version = 2;
 constexpr int64_t most_units = int64_t(1) << 24;
 constexpr int64_t most_registers = 256;
 
@@ -121,6 +121,7 @@ class Reader {
             s_.weights.push_back({rank, rows, columns});
         }
         s_.plan.parameter_count = number(0, most_units);
+        s_.plan.constant_count = number(0, most_units);
     }
 
     // Fields beyond a weight's rank are unused.
