@@ -44,10 +44,11 @@ def words(step, offset):
     return Batch((inputs.view(5, 4), targets.view(5, 4)))
 
 
-def reference_model(sizes=None):
+def reference_model(sizes=None, engine="auto"):
     layout = Layout()
     sizes = sizes or layer()
-    supernet = Supernet(layout, sizes, LocalSoftmax(layout, sizes, generator()), generator())
+    relaxation = LocalSoftmax(layout, sizes, generator())
+    supernet = Supernet(layout, sizes, relaxation, generator(), engine=engine)
     shared = SharedWeights(supernet, Text(11, [], [], sizes), SETTINGS, generator())
     fill_like_the_reference(supernet, first=1)
     with torch.no_grad():
@@ -71,17 +72,19 @@ def test_losses_equal_the_golden_values():
     assert shared.validation_outcome(words(5, 2)).loss.item() == pytest.approx(2.816377487658, rel=1e-8)
 
 
-def test_first_order_gradient_equals_the_golden_values():
-    shared = reference_model()
+@pytest.mark.parametrize("engine", ["reference", "auto"])
+def test_first_order_gradient_equals_the_golden_values(engine):
+    shared = reference_model(engine=engine)
     (gradient,), loss = first_order(shared, words(5, 2))
     assert loss == pytest.approx(2.816377487658, rel=1e-8)
     check(gradient, FIRST, 1e-8, 6e-13)
 
 
 @pytest.mark.parametrize("cap", [True, False])
-def test_second_order_gradient_equals_the_golden_values(cap):
+@pytest.mark.parametrize("engine", ["reference", "auto"])
+def test_second_order_gradient_equals_the_golden_values(cap, engine):
     # Here the gradient is clipped, so that both rules for the coefficient say 0.44.
-    shared = reference_model()
+    shared = reference_model(engine=engine)
     settings = replace(SETTINGS, cap_coefficient=cap)
     before = [weight.clone() for weight in shared.weights]
     (gradient,), _ = second_order(shared, words(3, 1), words(5, 2), settings)
@@ -93,7 +96,7 @@ def test_without_clipping_it_is_the_gradient_through_the_step(monkeypatch):
     # d/dalpha L_val(w - eta dL_train/dw) by automatic differentiation, twice. A shorter step makes the finite
     # difference a better approximation of it.
     monkeypatch.setattr(architect, "FINITE_STEP", 1e-4)
-    shared = reference_model()
+    shared = reference_model(engine="reference")
     eta = 0.1
     settings = darts.DartsSettings(order=2, learning_rate=eta, clip=1e6, weight_decay=0.0)
     (gradient,), _ = second_order(shared, words(3, 1), words(5, 2), settings)

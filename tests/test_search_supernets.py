@@ -43,19 +43,21 @@ GOLDEN = {
 }
 
 
-def reference_supernet(relaxation):
+def reference_supernet(relaxation, engine):
     layout = Layout()
-    supernet = Supernet(layout, layer(), relaxation(layout, layer(), generator()), generator())
+    architecture = relaxation(layout, layer(), generator())
+    supernet = Supernet(layout, layer(), architecture, generator(), engine=engine)
     fill_like_the_reference(supernet)
     with torch.no_grad():
         supernet.relaxation.alphas[CELL].copy_(wave((36, 5), scale=1.0, step=0.37))
     return supernet
 
 
+@pytest.mark.parametrize("engine", ["reference", "auto"])
 @pytest.mark.parametrize("relaxation", GOLDEN)
-def test_outputs_and_gradients_equal_the_golden_values(relaxation):
+def test_outputs_and_gradients_equal_the_golden_values(relaxation, engine):
     squares, last, gradient = GOLDEN[relaxation]
-    supernet = reference_supernet(relaxation)
+    supernet = reference_supernet(relaxation, engine)
     x = torch.cos(0.3 * torch.arange(3 * 4 * 4, dtype=DOUBLE)).view(3, 4, 4)
     output, h_n = supernet(x)
     total = output.square().sum()
@@ -219,7 +221,7 @@ def test_a_supernet_refuses_what_does_not_fit():
         supernet(torch.zeros(1, 1, 4, dtype=DOUBLE))
     with pytest.raises(ValueError, match="hx has shapes"):
         supernet(torch.zeros(1, 2, 3, dtype=DOUBLE), torch.zeros(1, 1, 5, dtype=DOUBLE))
-    with pytest.raises(CellzooError, match="unknown supernet engine 'native'"):
-        chosen_supernet(Layout(nodes=1), layer(), {}, engine="native")
+    with pytest.raises(CellzooError, match="unknown supernet engine 'fast'"):
+        chosen_supernet(Layout(nodes=1), layer(), {}, engine="fast")
     with pytest.raises(CellzooError, match="weight_range is 0"):
         chosen_supernet(Layout(nodes=1), layer(), {}, weight_range=0.0)
