@@ -47,6 +47,12 @@ class PreparedPlan:
         self.encoded: EncodedPlan = encode(plan, sizes)
         self.output_size = sizes[plan.output_width]
         self.is_training = bool(plan.backward_step)
+        self._input_size = input_size
+        self._state_sizes = [sizes[width] for width in plan.states]
+        self._shapes = {
+            name: tuple(sizes[width] for width in widths) or (1,)
+            for name, widths in zip(plan.weights, plan.weight_widths, strict=True)
+        }
 
     def __call__(
         self,
@@ -76,11 +82,20 @@ class PreparedPlan:
             norm_statistics: (norms, T, 2, H), takes the mean and the biased variance that each norm finds at
                 each step.
             instruction_set: Its number, 0 for the best.
+
+        Raises:
+            CellzooError: A tensor has another shape.
         """
-        names = tuple(name for name in self.plan.weights if name in weights)
-        job = _Job(
-            self, tuple(batch_sizes), reverse, names, len(states), instruction_set, norm_statistics
-        )
+        batch, names = batch_sizes[0], tuple(name for name in self.plan.weights if name in weights)
+        _check_shape("x", inputs, (sum(batch_sizes), self._input_size))
+        _check_shape("the mask of x", mask_x, (batch, self._input_size))
+        _check_shape("the mask of hidden values", mask_h, (batch, self.output_size))
+        for number, (state, size) in enumerate(zip(states, self._state_sizes, strict=True)):
+            _check_shape(f"state {number}", state, (batch, size))
+        for name in names:
+            _check_shape(name, weights[name], self._shapes[name])
+        _check_shape("the parameters", parameters, (self.plan.num_parameters,))
+        job = _Job(self, tuple(batch_sizes), reverse, names, len(states), instruction_set, norm_statistics)
         arguments = (inputs, mask_x, mask_h, parameters, *states, *(weights[name] for name in names))
         if self.is_training:
             results = _NativeFunction.apply(job, *arguments)
@@ -102,6 +117,12 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
                 f"the engine 'native' takes float32 or float64 tensors on the CPU, all of one kind; "
                 f"got {tensor.dtype} on {tensor.device} beside {first}; use runtime='torch'"
             )
+
+
+def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Keep the library, which sees addresses alone, from reading beyond a tensor."""
+    if tensor is not None and tensor.shape != shape:
+        raise CellzooError(f"the engine 'native': {name} has shape {tuple(tensor.shape)}; expected {shape}")
 
 
 @dataclass(frozen=True)
