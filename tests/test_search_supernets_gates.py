@@ -16,7 +16,7 @@ INTRA = (("relu", 0), ("tanh", 1), ("sigmoid", 0))
 PAST = {PAST_INPUTS: ("tanh", "relu"), PAST_STATES: ("sigmoid", "identity")}
 
 
-def gated(inter_weights="dense", sizes=None, past=PAST):
+def gated(inter_weights="dense", sizes=None, past=PAST, **options):
     """A supernet that holds one ESS cell without `drop`."""
     layout = Layout(nodes=3, delay=2, inter_weights=inter_weights, normalisation="none")
     shares = {CELL: edge_shares(layout, [[edge] for edge in INTRA])}
@@ -24,7 +24,7 @@ def gated(inter_weights="dense", sizes=None, past=PAST):
         shares[group] = torch.zeros(2, len(layout.past_operations), dtype=DOUBLE)
         for row, op in enumerate(operations):
             shares[group][row, layout.past_operations.index(op)] = 1.0
-    return chosen_supernet(layout, sizes or layer(4, 4), shares)
+    return chosen_supernet(layout, sizes or layer(4, 4), shares, **options)
 
 
 def cell_of(inter_weights="dense"):
@@ -73,8 +73,9 @@ def test_text_in_segments_is_as_one_text():
 
 
 def test_with_both_gates_at_one_it_is_exactly_the_intra_cell():
-    # sigmoid(0) = 1/2 on each edge, twice as large a share: every gate is 1.
-    supernet = gated(sizes=layer(3, 5), past={PAST_INPUTS: ("sigmoid",) * 2, PAST_STATES: ("sigmoid",) * 2})
+    # sigmoid(0) = 1/2 on each edge, twice as large a share: every gate is 1. Exactly: in one engine.
+    past = {PAST_INPUTS: ("sigmoid",) * 2, PAST_STATES: ("sigmoid",) * 2}
+    supernet = gated(sizes=layer(3, 5), past=past, engine="reference")
     for group in (PAST_INPUTS, PAST_STATES):
         supernet.relaxation.get_buffer(f"shares_{group}").mul_(2.0)
     with torch.no_grad():
@@ -82,7 +83,10 @@ def test_with_both_gates_at_one_it_is_exactly_the_intra_cell():
             if name.startswith("past"):
                 weight.zero_()
     plain = chosen_supernet(
-        Layout(nodes=3, normalisation="none"), layer(3, 5), {CELL: supernet.relaxation()[CELL]}
+        Layout(nodes=3, normalisation="none"),
+        layer(3, 5),
+        {CELL: supernet.relaxation()[CELL]},
+        engine="reference",
     )
     with torch.no_grad():
         for name, weight in plain.directions[0].weights.items():
