@@ -53,7 +53,7 @@ struct Engine {
 };
 
 constexpr int64_t view_entry_bytes = 16;
-constexpr int64_t gradient_rows = 256;    // rows of one pass over a weight gradient
+constexpr int64_t gradient_rows = 512;    // rows of one pass over a weight gradient
 constexpr int64_t gradient_vectors = 3;   // source blocks of its tile
 constexpr int64_t least_chunk_rows = 512;
 
