@@ -44,9 +44,10 @@ METHODS = {
 }
 
 
-# What ten seeds do not show: the cells of these spaces join many operations, whose mean is much the same for
-# most of them, so that the best of a few random draws is hard to beat.
-NOT_SHOWN = {"idarts", "egs"}
+# What ten seeds do not show. The cells of idarts with two edges and of egs join many operations, and the hidden
+# one is little better than most; second order costs 8/3 of first order, which buys random search as many more
+# draws, and here finds cells no better than first order's.
+NOT_SHOWN = {"idarts", "egs", "darts second order"}
 CASES = [
     pytest.param(
         name, marks=pytest.mark.xfail(name in NOT_SHOWN, reason="not better than random search at p < 0.05")
