@@ -263,12 +263,17 @@ class _Writer:
 
     def _place(self, name: str) -> int:
         """Where a value is: in memory, or computed again."""
-        if name not in self._places:
-            value = self._schedule.values.get(name)
-            if value is None or self._memory.is_kept(name):
-                self._places[name] = view_operand(self._memory.view(name))
-            else:
-                inputs = [self._place(source) for source in value.inputs]
+        waiting = [name]
+        while waiting:
+            value = self._schedule.values.get(waiting[-1])
+            if value is None or self._memory.is_kept(value.name):
+                self._places[waiting[-1]] = view_operand(self._memory.view(waiting[-1]))
+            elif missing := [source for source in value.inputs if source not in self._places]:
+                waiting.extend(reversed(missing))
+                continue
+            elif value.name not in self._places:
+                inputs = [self._places[source] for source in value.inputs]
                 weight = self._backward.weight_index[value.weights[0]] if value.weights else 0
-                self._places[name] = compute(self.emitter, value, inputs, weight)
+                self._places[value.name] = compute(self.emitter, value, inputs, weight)
+            waiting.pop()
         return self._places[name]

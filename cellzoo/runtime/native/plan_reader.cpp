@@ -27,7 +27,7 @@ namespace {
 
 constexpr int64_t version = 2;
 constexpr int64_t most_units = int64_t(1) << 24;
-constexpr int64_t most_registers = 256;
+constexpr int64_t most_registers = 1 << 14;
 
 struct Malformed {};
 
