@@ -61,10 +61,16 @@ def cost(plan: Plan, sizes: Mapping[str, int]) -> PlanCost:
 
 
 def _levels(plan: Plan) -> int:
-    """Kernels of a step that wait for products or norms before them."""
-    return sum(
-        bool(kernel.barrier and kernel.dots) or kernel.norm is not NormKind.NONE for kernel in plan.forward_step
-    )
+    """Norms of a step, and groups of products between which it waits."""
+    levels, has_waited = 0, True
+    for kernel in plan.forward_step:
+        has_waited |= kernel.barrier
+        if kernel.norm is not NormKind.NONE:
+            levels += 1
+        elif kernel.dots and has_waited:
+            levels += 1
+            has_waited = False
+    return levels
 
 
 def describe(plan: Plan, sizes: Mapping[str, int]) -> str:
