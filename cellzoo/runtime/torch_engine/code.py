@@ -14,20 +14,21 @@ from cellzoo.runtime.torch_engine.gradients import (
     postpone_sums,
     weight_products,
 )
+from cellzoo.runtime.torch_engine.merge import merge
 from cellzoo.runtime.torch_engine.operands import Parameters, Scratch, Total
 from cellzoo.runtime.torch_engine.products import Layout, MatMul, wishes
 from cellzoo.runtime.torch_engine.registers import allocate
 from cellzoo.runtime.torch_engine.simplify import simplify
-from cellzoo.runtime.torch_engine.steps import REDUCTIONS, Step, translate, view_operand
+from cellzoo.runtime.torch_engine.steps import REDUCTIONS, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-    from cellzoo.runtime.program import Kernel, Plan
+    from cellzoo.runtime.program import Plan
     from cellzoo.runtime.torch_engine.elementwise import Action
     from cellzoo.runtime.torch_engine.operands import Operand
-    from cellzoo.runtime.torch_engine.steps import Body
+    from cellzoo.runtime.torch_engine.steps import Body, Step
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,20 @@ def compile_plan(plan: Plan, absent: AbstractSet[int], wanted: AbstractSet[int])
         wanted: Indices of weights whose gradients are asked for.
     """
     kernels = (plan.forward_input, plan.forward_step, plan.backward_step, plan.backward_input)
-    bodies = [
-        [simplify(translate(plan, kernel, absent=absent, wanted=wanted)) for kernel in phase]
-        for phase in kernels
-    ]
+    bodies = []
+    for of_phase in kernels:
+        translated = [translate(plan, kernel, absent=absent, wanted=wanted) for kernel in of_phase]
+        bodies.append([simplify(body) for body in merge(translated)])
     backward, sums = postpone_sums(plan, [*bodies[2], *bodies[3]])
     bodies[2:] = [backward[: len(bodies[2])], backward[len(bodies[2]) :]]
     gradients = [gradient for gradient in plan.weight_gradients if gradient.weight in wanted]
     asked = [wish for phase in bodies for body in phase for wish in wishes(body)]
     blocks = Blocks(plan, [*asked, *delta_wishes(plan, gradients)])
     phases = []
-    for of_phase, phase_bodies in zip(kernels, bodies, strict=True):
+    for phase in bodies:
         writer = _Writer(plan, blocks)
-        for kernel, body in zip(of_phase, phase_bodies, strict=True):
-            writer.kernel(kernel, body)
+        for body in phase:
+            writer.kernel(body)
         phases.append(writer.finish())
     products = weight_products(plan, blocks, gradients)
     return Code(plan, blocks, phases[0], phases[1], phases[2], phases[3], products, tuple(sums))
@@ -109,11 +110,11 @@ class _Writer:
         """Close the phase."""
         return Phase(tuple(self._positions), tuple(self._actions))
 
-    def kernel(self, kernel: Kernel, body: Body) -> None:
+    def kernel(self, body: Body) -> None:
         """Append one kernel."""
-        if kernel.norm is not NormKind.NONE:
-            build = supernet.normalise if kernel.norm is NormKind.FORWARD else supernet.normalise_backward
-            self._append(build, *(view_operand(self._plan, view) for view in kernel.norm_views))
+        if body.norm is not NormKind.NONE:
+            build = supernet.normalise if body.norm is NormKind.FORWARD else supernet.normalise_backward
+            self._append(build, *body.norm_places)
             return
         layout = Layout(body, self._blocks)
         for call in layout.calls:

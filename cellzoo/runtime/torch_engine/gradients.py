@@ -63,10 +63,10 @@ def postpone_sums(plan: Plan, bodies: Sequence[Body]) -> tuple[list[Body], list[
     Returns:
         The bodies without them, and (weight, buffer) for each.
     """
-    written = [{step.target for step in body.steps} for body in bodies]
+    written = [body.written for body in bodies]
     result, sums = [], []
     for index, body in enumerate(bodies):
-        later: set[Operand | None] = set().union(*written[index + 1 :])
+        later: set[Operand] = set().union(*written[index + 1 :])
         steps = []
         for position, step in enumerate(body.steps):
             place = step.args[0] if step.op in REDUCTIONS else None

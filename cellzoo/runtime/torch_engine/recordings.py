@@ -27,6 +27,9 @@ Result = TypeVar("Result")
 # Each holds the memory of a training step of its shape: a few are enough for the shapes of training and
 # evaluation, and for a layer that is called twice before its walk back.
 _MOST_RECORDINGS = 4
+# Calls after which an unused recording makes room for another shape; one that is used more often stays, since
+# recording takes the time of many calls.
+_IDLE_CALLS = 200
 _MOST_SHAPES = 1000
 
 
@@ -76,12 +79,17 @@ class CudaRecorder:
 
 
 class Recording:
-    """A recorded call, and its walk back if it has one."""
+    """A recorded call, and its walk back if it has one.
+
+    Attributes:
+        last_used: Number of the call that used it last.
+    """
 
     def __init__(self, call: Call, arguments: Arguments, recorder: Recorder) -> None:
         flat = [None if value is None else value.to(call.dtype, copy=True) for value in arguments.flat()]
         own = Arguments.of(flat, len(arguments.states))
         self._arguments = [value for value in flat if value is not None]
+        self.last_used = 0
         has_walk_back = bool(call.code.plan.backward_step)
 
         def rehearse() -> None:
@@ -164,6 +172,7 @@ class Recordings:
         self._idle: dict[tuple[object, ...], list[Recording]] = {}
         self._alive: list[tuple[tuple[object, ...], Recording]] = []
         self._hopeless: set[tuple[object, ...]] = set()
+        self._calls = 0
         self._lock = Lock()
 
     def run(
@@ -186,12 +195,14 @@ class Recordings:
             return None
         key = _key(call, arguments)
         with self._lock:
+            self._calls += 1
             idle = self._idle.setdefault(key, [])
             if not idle:
                 recording = self._record(key, call, arguments, recorder)
                 if recording is None:
                     return None
                 idle.append(recording)
+            idle[-1].last_used = self._calls
             return Loan(idle.pop(), idle)
 
     def _record(
@@ -217,11 +228,11 @@ class Recordings:
         return recording
 
     def _make_room(self) -> bool:
-        """Forget the oldest recording that nobody uses, if there are too many."""
+        """Whether there is room for a recording, if need be after forgetting one that is out of use."""
         if len(self._alive) < _MOST_RECORDINGS:
             return True
         for position, (key, recording) in enumerate(self._alive):
-            if recording in self._idle[key]:
+            if self._calls - recording.last_used > _IDLE_CALLS and recording in self._idle[key]:
                 self._idle[key].remove(recording)
                 del self._alive[position]
                 return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.runtime.program import UNUSED, BufferKind, Init, Op
+from cellzoo.runtime.program import UNUSED, BufferKind, Init, NormKind, Op
 from cellzoo.runtime.torch_engine.operands import (
     Biases,
     Columns,
@@ -48,19 +48,43 @@ class Factor:
 
 @dataclass(frozen=True)
 class Body:
-    """A kernel: products, then steps.
+    """A kernel: products, then steps; or a normalisation.
 
     Attributes:
         width: Of the kernel.
         factors: In order.
         inits: Register -> what its sum starts with, or None for zero.
         steps: In order.
+        norm: Whether it normalises instead.
+        norm_places: As `norm_views` of a kernel.
     """
 
     width: str
     factors: tuple[Factor, ...]
     inits: dict[Register, Operand | None]
     steps: tuple[Step, ...]
+    norm: NormKind = NormKind.NONE
+    norm_places: tuple[Operand, ...] = ()
+
+    @property
+    def multiplied(self) -> set[Operand]:
+        """What its products read."""
+        inits = {init for init in self.inits.values() if init is not None}
+        return {factor.source for factor in self.factors} | inits
+
+    @property
+    def read(self) -> set[Operand]:
+        """Everything that it reads."""
+        places = self.norm_places[: {NormKind.FORWARD: 1, NormKind.BACKWARD: 3}.get(self.norm, 0)]
+        args = {arg for step in self.steps for arg in step.args if not isinstance(arg, Register)}
+        return {*self.multiplied, *args, *places}
+
+    @property
+    def written(self) -> set[Operand]:
+        """Everything that it writes, apart from sums that it adds to."""
+        places = self.norm_places[{NormKind.FORWARD: 1, NormKind.BACKWARD: 3}.get(self.norm, 0) :]
+        targets = {step.target for step in self.steps if step.target is not None}
+        return {*(target for target in targets if not isinstance(target, Register)), *places}
 
 
 def view_operand(plan: Plan, index: int) -> Operand:
@@ -103,7 +127,8 @@ def translate(plan: Plan, kernel: Kernel, *, absent: AbstractSet[int], wanted: A
         for instruction in kernel.program
         if instruction.op not in REDUCTIONS or instruction.immediate in wanted
     ]
-    return Body(kernel.width, tuple(factors), inits, tuple(steps))
+    places = tuple(view_operand(plan, view) for view in kernel.norm_views)
+    return Body(kernel.width, tuple(factors), inits, tuple(steps), kernel.norm, places)
 
 
 class _Translator:

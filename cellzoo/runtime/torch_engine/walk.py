@@ -185,7 +185,7 @@ class InputWalk(Walk):
         inputs = given.rows[External.INPUT]
         self._chunk = _CPU_CHUNK if inputs.device.type == "cpu" else _DEVICE_CHUNK
         full, rest = divmod(inputs.size(0), self._chunk)
-        super().__init__(memory, given, [self._chunk] * full + ([rest] if rest else []))
+        super().__init__(memory, given, [self._chunk] * full + ([rest] if rest or not full else []))
 
     def rows(self, tensor: Tensor) -> Sequence[Tensor]:
         """Split what has all rows."""
