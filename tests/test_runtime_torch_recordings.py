@@ -172,6 +172,18 @@ def test_a_second_walk_back_needs_no_recording(recorder):
     assert recorder.replayed
 
 
+def test_what_inference_mode_recorded_serves_outside_of_it(recorder):
+    cell = cellzoo.load("lstm")
+    runtime = runtime_with(cell, recorder)
+    for mode in (torch.inference_mode, torch.inference_mode, torch.no_grad, torch.inference_mode):
+        tensors = draw(cell, replace(CASE, seed=recorder.replayed))
+        with mode():
+            found = call(runtime, CASE, tensors)["outputs"]
+            expected = call(ReferenceRuntime(cell), CASE, tensors)["outputs"]
+            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert (recorder.recorded, recorder.replayed) == (1, 3)
+
+
 def test_recordings_are_few_and_one_out_of_use_makes_room(recorder, monkeypatch):
     monkeypatch.setattr("cellzoo.runtime.torch_engine.recordings._IDLE_CALLS", 8)
     cell = cellzoo.load("lstm")

@@ -43,7 +43,9 @@ class Execution:
         self._run_input(self.code.forward_input)
         walk = StepWalk(self.memory, self.given, self.memory.order)
         views = (ViewKind.STATE_IN, ViewKind.STATE_OUT)
-        return _carry(walk, self.code.forward_step, self.given.states, views)
+        final = _carry(walk, self.code.forward_step, self.given.states, views)
+        self.memory.drop_scratch()
+        return final
 
     def backward(self, final_gradients: Sequence[Tensor | None]) -> list[Tensor]:
         """Write the gradient of the inputs, if asked for, into `given`.

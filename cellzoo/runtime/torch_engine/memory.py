@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
@@ -107,11 +108,15 @@ class Memory:
         self._sizes = sizes
         self._like = like
         self._scratch: dict[tuple[str, str, int], Tensor] = {}
+        self._sequences: Tensor | None = None
+        self._units = [sizes[buffer.width] for buffer in plan.buffers]
         total, batch = order.rows.total, order.rows.batch
-        self.blocks = [
-            self._empty(total if self.has_all_rows(members[0]) else batch, self._units(members))
-            for members in layout.members
-        ]
+        self.blocks: list[Tensor] = []
+        self._first: dict[int, int] = {}
+        for members in layout.members:
+            starts = list(accumulate((self._units[index] for index in members), initial=0))
+            self._first.update(zip(members, starts, strict=False))
+            self.blocks.append(self._empty(total if self.has_all_rows(members[0]) else batch, starts[-1]))
         kept = total + batch if self.keeps_states else 2 * batch
         self.states = [self._empty(kept, sizes[width]) for width in plan.states]
         self.carries = [self._empty(2 * batch, sizes[width]) for width in plan.states if self.keeps_states]
@@ -126,9 +131,9 @@ class Memory:
 
     def columns(self, buffers: Sequence[int]) -> Tensor:
         """All rows of buffers that lie side by side."""
-        block, position = self._layout.place(buffers[0])
-        before = self._layout.members[block][:position]
-        return self.blocks[block].narrow(1, self._units(before), self._units(buffers))
+        block, _ = self._layout.place(buffers[0])
+        units = sum(self._units[index] for index in buffers)
+        return self.blocks[block].narrow(1, self._first[buffers[0]], units)
 
     def scratch(self, name: str, width: str, total: int, rows: int) -> Tensor:
         """Memory (rows, total * width) that every kernel may overwrite."""
@@ -138,13 +143,16 @@ class Memory:
             found = self._scratch[key] = self._empty(rows, total * self._sizes[width])
         return found[:rows]
 
+    def drop_scratch(self) -> None:
+        """Give scratch memory back between the walks."""
+        self._scratch.clear()
+
     def sequences(self) -> Tensor:
         """For each packed row, the number of its sequence."""
-        parts = [torch.arange(count, device=self._like.device) for count in self.order.rows.batch_sizes]
-        return torch.cat(parts)
-
-    def _units(self, buffers: Sequence[int]) -> int:
-        return sum(self._sizes[self.plan.buffers[index].width] for index in buffers)
+        if self._sequences is None:
+            numbers = torch.arange(self.order.rows.batch, device=self._like.device)
+            self._sequences = torch.cat([numbers[:count] for count in self.order.rows.batch_sizes])
+        return self._sequences
 
     def _empty(self, rows: int, width: int) -> Tensor:
         return self._like.new_empty(rows, width)

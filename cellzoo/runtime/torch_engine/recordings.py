@@ -219,7 +219,9 @@ class Recordings:
         if self._seen[key] < 2 or key in self._hopeless or not self._make_room():
             return None
         try:
-            recording = Recording(call, arguments, recorder(arguments.inputs.device))
+            # Tensors that inference mode makes could not be written outside of it.
+            with torch.inference_mode(mode=False), torch.no_grad():
+                recording = Recording(call, arguments, recorder(arguments.inputs.device))
         except RuntimeError:
             # Out of memory, or something that the device cannot record: the call runs without.
             self._hopeless.add(key)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.order import Order
 
 # Rows of an input phase at a time: few enough for caches, and for scratch memory to stay small.
-_CPU_CHUNK, _DEVICE_CHUNK = 1024, 16384
+_CPU_CHUNK, _DEVICE_CHUNK = 1024, 8192
 
 
 class Walk:
