@@ -256,8 +256,13 @@ def assert_agrees(runtime, cell, case: Case, tensors: Tensors, expected, *, tole
             quotient by almost 0, the derivative of relu at almost 0. What the reference itself does to
             inputs changed in their last digits is then allowed, too.
     """
-    tolerance = tolerance or TOLERANCES[case.dtype]
     found = results(runtime, case, tensors, case.dtype)
+    assert_results(found, cell, case, tensors, expected, tolerance=tolerance, rounding=rounding)
+
+
+def assert_results(found, cell, case: Case, tensors: Tensors, expected, *, tolerance=None, rounding=False):
+    """Hold results against the reference's; arguments as in `assert_agrees`."""
+    tolerance = tolerance or TOLERANCES[case.dtype]
     assert set(found) == set(expected), set(found) ^ set(expected)
     wrong = _wrong(found, expected, dict.fromkeys(found, 0.0), tolerance)
     if wrong and rounding:
