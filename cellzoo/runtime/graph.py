@@ -144,16 +144,25 @@ class GraphBuilder:
         ]
         if self._is_no_result(output):
             output = self._copy("output", output, early=output == INPUT)
+        live = self._live({output, *nexts})
+        used = {weight for value in live for weight in (*value.weights, *([value.bias] if value.bias else []))}
         return Graph(
             self.input_width,
             dict(self.states),
-            tuple(self._values.values()),
+            live,
             output,
             tuple(nexts),
-            self._weights,
-            frozenset(self._input_phase),
+            {name: widths for name, widths in self._weights.items() if name in used},
+            frozenset(self._input_phase & {INPUT, *(value.name for value in live)}),
             num_parameters,
         )
+
+    def _live(self, wanted: set[str]) -> tuple[Value, ...]:
+        """The values that the wanted ones depend on."""
+        for value in reversed(self._values.values()):
+            if value.name in wanted:
+                wanted.update(value.inputs, [value.start] if value.start else [])
+        return tuple(value for value in self._values.values() if value.name in wanted)
 
     def _is_no_result(self, name: str) -> bool:
         """Whether no elementwise program or product makes the value, so that none can hand it on."""

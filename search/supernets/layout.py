@@ -12,7 +12,7 @@ from cellzoo.notations.steps.checks import MAX_STEPS
 from cellzoo.notations.steps.graph import MORE_OPERATIONS, NONE, OPERATIONS
 
 Sharing: TypeAlias = Literal["target", "edge", "operation"]
-Normalisation: TypeAlias = Literal["batch", "none"]
+Normalisation: TypeAlias = Literal["batch", "running", "none"]
 
 CELL, PAST_INPUTS, PAST_STATES = "cell", "past_inputs", "past_states"
 GATES = (PAST_INPUTS, PAST_STATES)
@@ -33,8 +33,9 @@ class Layout:
         sharing: Which edges share a matrix: `target`, all that lead to one node, as in the DARTS code; `edge`,
             none, so that there is one for each source and target; `operation`, not even the operations of
             one edge, as in the ENAS code.
-        normalisation: `batch`, batch normalisation without parameters of every state, one set of running
-            statistics for all of them as in the DARTS code; or `none`.
+        normalisation: `batch`, batch normalisation without parameters of every state; `running`, the same, but
+            by running statistics in evaluation, one set for all states as in the DARTS code; or `none`. See
+            `SharedStatistics`.
         delay: m of ESS, how many steps back its gates look, at most 8; 0 for no gates.
         past_operations: What may stand on an edge of a gate.
         inter_weights: What the gates multiply by, as in the ESS notation.
@@ -63,8 +64,8 @@ class Layout:
         _check_operations("past_operations", self.past_operations, DROP)
         if self.sharing not in ("target", "edge", "operation"):
             raise unknown("sharing", self.sharing, ("target", "edge", "operation"))
-        if self.normalisation not in ("batch", "none"):
-            raise unknown("normalisation", self.normalisation, ("batch", "none"))
+        if self.normalisation not in ("batch", "running", "none"):
+            raise unknown("normalisation", self.normalisation, ("batch", "running", "none"))
         if self.inter_weights not in (DENSE, SHARED, DIAG) and not self.rank:
             raise CellzooError(
                 f"inter_weights is {self.inter_weights!r}; expected 'dense', 'shared', 'diag', or 'lowrank:' "

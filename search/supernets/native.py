@@ -36,7 +36,7 @@ def applies(
         and inputs.device.type == "cpu"
         and inputs.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
-        and not (statistics is not None and statistics.training and min(batch_sizes) == 1)
+        and not (statistics is not None and statistics.is_by_batch and min(batch_sizes) == 1)
     )
 
 
@@ -65,8 +65,8 @@ class NativeEngine:
         parts = dict(self._parts(weights, terms))
         normalisation = "none"
         if statistics is not None:
-            normalisation = "batch" if statistics.training else "running"
-            parts |= {} if statistics.training else _running(statistics)
+            normalisation = "batch" if statistics.is_by_batch else "running"
+            parts |= {} if statistics.is_by_batch else _running(statistics)
         tensors = [inputs, *states, mixture, *parts.values()]
         check_tensors(tensors)
         prepared = _prepare(
@@ -77,7 +77,7 @@ class NativeEngine:
             hidden_size=states[0].size(1),
         )
         moments = None
-        if normalisation == "batch":
+        if statistics is not None and statistics.training:
             norms = sum(kernel.norm is not NormKind.NONE for kernel in prepared.plan.forward_step)
             moments = inputs.new_empty(norms, len(batch_sizes), 2, states[0].size(1))
         results = prepared(

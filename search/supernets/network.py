@@ -176,9 +176,14 @@ class _Direction(nn.Module):
             }
         )
         self.statistics = (
-            SharedStatistics(layer.hidden_size, device=layer.device, dtype=layer.dtype)
-            if layout.normalisation == "batch"
-            else None
+            None
+            if layout.normalisation == "none"
+            else SharedStatistics(
+                layer.hidden_size,
+                uses_running=layout.normalisation == "running",
+                device=layer.device,
+                dtype=layer.dtype,
+            )
         )
 
 

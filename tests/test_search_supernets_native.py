@@ -1,0 +1,122 @@
+"""The compiled engine of supernets against their definition."""
+
+import pytest
+import torch
+
+from cellzoo.runtime.native.library import is_available
+from search.supernets.layout import CELL, Layout
+from search.supernets.native import NativeEngine, applies
+from search.supernets.normalisation import SharedStatistics
+from search.supernets.reference import ReferenceEngine
+
+pytestmark = pytest.mark.skipif(not is_available(), reason="the native engine is not built here")
+
+SIZES = {"small": (5, 7, (4, 4, 3)), "wide": (33, 40, (9, 9, 9, 6)), "short": (3, 1, (2,))}
+LAYOUTS = {
+    "all": Layout(nodes=4),
+    "eight nodes": Layout(nodes=8),
+    "running": Layout(nodes=3, normalisation="running"),
+    "not normalised": Layout(nodes=3, normalisation="none"),
+    "weights of edges": Layout(nodes=3, sharing="edge"),
+    "weights of operations": Layout(nodes=3, sharing="operation"),
+    "no highway": Layout(nodes=3, highway=False),
+    "two operations": Layout(nodes=3, operations=("relu", "none", "tanh")),
+}
+
+
+def results(
+    engine, layout, sizes, dtype, *, training=True, masked=True, reverse=False, shares="soft", frozen=False
+):
+    """Outputs, final state, gradients, and the running statistics, from the same draws for every engine."""
+    input_size, hidden_size, batch_sizes = sizes
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    weights = {
+        name: (draw(*shape) * shape[-2] ** -0.5).requires_grad_(not frozen)
+        for name, shape in layout.weight_shapes(input_size, hidden_size).items()
+    }
+    mixture = draw(layout.num_edges, len(layout.operations)).softmax(-1)
+    if shares == "hard":
+        mixture = (mixture == mixture.max(1, keepdim=True).values).to(dtype)
+    mixture.requires_grad_(shares == "soft")
+    inputs = draw(sum(batch_sizes), input_size).requires_grad_(not frozen)
+    state = draw(batch_sizes[0], hidden_size)
+    masks = [
+        (draw(batch_sizes[0], width) > 0).to(dtype) * 2 if masked else None
+        for width in (input_size, hidden_size)
+    ]
+    statistics = None
+    if layout.normalisation != "none":
+        statistics = SharedStatistics(hidden_size, uses_running=layout.normalisation == "running", dtype=dtype)
+        statistics.running_mean.copy_(draw(hidden_size))
+        statistics.running_var.copy_(draw(hidden_size).square() + 0.5)
+        statistics.train(training)
+    output, final = engine(layout)(
+        inputs,
+        batch_sizes,
+        [state],
+        weights,
+        {CELL: mixture},
+        statistics,
+        reverse=reverse,
+        mask_x=masks[0],
+        mask_h=masks[1],
+    )
+    sources = [tensor for tensor in (inputs, mixture, *weights.values()) if tensor.requires_grad]
+    gradients = torch.autograd.grad(
+        (output * draw(*output.shape)).sum() + (final[0] * draw(*final[0].shape)).sum(),
+        sources,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    kept = [] if statistics is None else [statistics.running_mean, statistics.running_var]
+    return [output.detach(), final[0].detach(), *gradients, *kept]
+
+
+def assert_equal(layout, sizes, dtype=torch.float64, **options):
+    tolerance = 1e-12 if dtype is torch.float64 else 2e-5
+    expected = results(ReferenceEngine, layout, sizes, dtype, **options)
+    found = results(NativeEngine, layout, sizes, dtype, **options)
+    for one, other in zip(found, expected, strict=True):
+        scale = 1 + other.abs().max()
+        torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_is_the_definition(layout, sizes):
+    assert_equal(layout, sizes)
+    assert_equal(layout, sizes, masked=False, reverse=True)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_in_evaluation(layout):
+    assert_equal(layout, SIZES["small"], training=False)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_gradients_of_the_shares_alone(layout):
+    assert_equal(layout, SIZES["small"], frozen=True)
+
+
+@pytest.mark.parametrize("sharing", ["target", "edge", "operation"])
+def test_one_operation_an_edge(sharing):
+    assert_equal(Layout(nodes=4, sharing=sharing, normalisation="none"), SIZES["small"], shares="hard")
+
+
+def test_in_single_precision():
+    assert_equal(LAYOUTS["eight nodes"], SIZES["wide"], torch.float32)
+
+
+def test_what_it_cannot_run():
+    inputs = torch.zeros(5, 3)
+    statistics = SharedStatistics(4)
+    assert applies(Layout(), inputs, (3, 2), statistics)
+    assert not applies(Layout(), inputs, (4, 1), statistics), "a single row has no variance"
+    assert applies(Layout(), inputs, (4, 1), None)
+    assert not applies(Layout(delay=2), inputs, (3, 2), statistics)
+    assert not applies(Layout(operations=("tanh", "leaky_relu")), inputs, (3, 2), statistics)
+    assert not applies(Layout(), inputs.half(), (3, 2), statistics)
