@@ -87,6 +87,15 @@ def test_no_sequences_at_all(reverse):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_a_device_without_data_or_autocast():
+    rnn = cellzoo.rnn("darts-v2", 3, 4, bidirectional=True, runtime="torch", device="meta")
+    x = torch.zeros(5, 2, 3, device="meta", requires_grad=True)
+    output, final = rnn(x)
+    (gradient,) = torch.autograd.grad(output.sum(), x)
+    assert (output.shape, final.shape, gradient.shape) == ((5, 2, 8), (2, 2, 4), x.shape)
+    assert {output.device.type, gradient.device.type} == {"meta"}
+
+
 def test_copies_and_pickles_prepare_themselves_anew():
     cell = cellzoo.load("gru")
     runtime, case = TorchRuntime(cell), Case()

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
     from cellzoo.cell import Cell
 
-_STEPS = 4
-"""Steps after which the dtypes of all states have settled; a delay of more steps than this is none we know."""
+
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """What autocast makes of products on a device, or None where it is off or unknown."""
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return None
 
 
 class ResultDtypes:
@@ -37,13 +41,14 @@ class ResultDtypes:
         reverse: bool,
     ) -> tuple[torch.dtype, ...]:
         """Dtypes of the outputs and of each final state; arguments as in `cellzoo.runtime.Runtime`."""
-        device = inputs.device.type
-        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        autocast = autocast_dtype(inputs.device)
         given = [inputs, *states, *weights.values(), *(mask for mask in masks if mask is not None)]
         if autocast is None and all(tensor.dtype == inputs.dtype for tensor in given):
             return (inputs.dtype,) * (1 + len(states))
-        sizes = _few(batch_sizes, reverse=reverse)
-        key = (device, autocast, tuple(tensor.dtype for tensor in given), tuple(weights), sizes, reverse)
+        # A state's dtype reaches the others in one step each.
+        sizes = _few(batch_sizes, len(states) + 2, reverse=reverse)
+        dtypes = tuple(None if tensor is None else tensor.dtype for tensor in (*given, *masks))
+        key = (inputs.device, autocast, dtypes, tuple(weights), sizes, reverse)
         if key not in self._known:
             self._known[key] = self._ask(inputs, sizes, states, weights, masks, reverse=reverse)
         return self._known[key]
@@ -73,9 +78,9 @@ class ResultDtypes:
         return (output.dtype, *(state.dtype for state in final))
 
 
-def _few(batch_sizes: Sequence[int], *, reverse: bool) -> tuple[int, ...]:
-    """Few rows in few steps, in which sequences begin and end as they do in the batch."""
+def _few(batch_sizes: Sequence[int], steps: int, *, reverse: bool) -> tuple[int, ...]:
+    """Few rows in the first steps and the last, in which sequences begin and end as they do in the batch."""
     walk = list(batch_sizes[::-1] if reverse else batch_sizes)
-    chosen = walk if len(walk) <= _STEPS + 1 else [*walk[:_STEPS], walk[-1]]
+    chosen = walk if len(walk) <= steps + 1 else [*walk[:steps], walk[-1]]
     ranks = {size: rank for rank, size in enumerate(sorted(set(chosen)), start=1)}
     return tuple(ranks[size] for size in (chosen[::-1] if reverse else chosen))

@@ -9,6 +9,7 @@ import torch
 
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.torch_engine.call import Arguments
+from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,7 +91,7 @@ def _differentiable_never(
 @contextmanager
 def without_autocast(device: torch.device) -> Iterator[None]:
     """Compute in the dtype of the tensors, whatever autocast says."""
-    if torch.is_autocast_enabled(device.type):
+    if autocast_dtype(device) is not None:
         with torch.autocast(device.type, enabled=False):
             yield
     else:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.operands import Operand
 
 REDUCTIONS = frozenset({Op.REDUCE_ROWS, Op.REDUCE_ALL})
+# How many of a normalisation's places it reads; it writes the others.
+_NORM_READS = {NormKind.NONE: 0, NormKind.FORWARD: 1, NormKind.BACKWARD: 3}
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,14 @@ class Body:
     @property
     def read(self) -> set[Operand]:
         """Everything that it reads."""
-        places = self.norm_places[: {NormKind.FORWARD: 1, NormKind.BACKWARD: 3}.get(self.norm, 0)]
+        places = self.norm_places[: _NORM_READS[self.norm]]
         args = {arg for step in self.steps for arg in step.args if not isinstance(arg, Register)}
         return {*self.multiplied, *args, *places}
 
     @property
     def written(self) -> set[Operand]:
         """Everything that it writes, apart from sums that it adds to."""
-        places = self.norm_places[{NormKind.FORWARD: 1, NormKind.BACKWARD: 3}.get(self.norm, 0) :]
+        places = self.norm_places[_NORM_READS[self.norm] :]
         targets = {step.target for step in self.steps if step.target is not None}
         return {*(target for target in targets if not isinstance(target, Register)), *places}
 
