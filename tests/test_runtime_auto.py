@@ -1,0 +1,217 @@
+"""Which engine `auto` takes, and what happens where the native one is missing."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+import pytest
+import torch
+from engine_cases import Case, call, draw
+
+import cellzoo
+from cellzoo.errors import CellzooError, UnknownNameError
+from cellzoo.runtime import RUNTIMES, prepare, release_memory
+from cellzoo.runtime.auto import AutoRuntime, choose
+from cellzoo.runtime.native import library
+from cellzoo.runtime.reference import ReferenceRuntime
+
+CPU = torch.device("cpu")
+needs_native = pytest.mark.skipif(not library.is_available(), reason=library.status()[1])
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """What was found out about the library is forgotten before and after."""
+
+    def forget():
+        library.load.cache_clear()
+        library.status.cache_clear()
+
+    forget()
+    yield monkeypatch
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.fixture
+def missing(fresh):
+    """No compiled library lies where it should."""
+    fresh.setattr(library, "_NAME", "_not_built")
+    return fresh
+
+
+class Recorder:
+    """Stands for every engine, and remembers which one ran."""
+
+    def __init__(self):
+        self.ran = []
+
+    def prepare(self, name, cell):
+        reference = ReferenceRuntime(cell)
+
+        def run(*arguments, **options):
+            self.ran.append(name)
+            return reference(*arguments, **options)
+
+        return run
+
+
+def run_auto(recorder, dtype=torch.float32, device="cpu"):
+    cell, case = cellzoo.load("lstm"), Case()
+    tensors = draw(cell, case).map(lambda tensor: tensor.to(device, dtype))
+    runtime = AutoRuntime(cell, recorder.prepare)
+    call(runtime, case, tensors)
+    return runtime, case, tensors
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("dtype", "device", "name"),
+    [
+        (torch.float32, "cpu", "native"),
+        (torch.float64, "cpu", "native"),
+        (torch.bfloat16, "cpu", "torch"),
+        (torch.float32, "meta", "reference"),
+    ],
+)
+def test_the_choice_follows_the_tensors(dtype, device, name):
+    assert choose(torch.device(device), dtype) == name
+    recorder = Recorder()
+    run_auto(recorder, dtype, device)
+    assert recorder.ran == [name]
+
+
+def test_other_devices_run_on_torch():
+    assert choose(torch.device("cuda"), torch.float32) == "torch"
+    assert choose(torch.device("cuda"), torch.float16) == "torch"
+
+
+@needs_native
+def test_the_choice_is_made_at_every_call():
+    recorder = Recorder()
+    runtime, case, tensors = run_auto(recorder)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        call(runtime, case, tensors)
+    call(runtime, case, tensors)
+    call(runtime, case, tensors.map(torch.Tensor.double))
+    assert recorder.ran == ["native", "torch", "native", "native"]
+
+
+@pytest.mark.filterwarnings("ignore")  # Tracing is deprecated, and still what ONNX export of old models does.
+def test_while_torch_traces_the_reference_runs():
+    seen = []
+
+    def traced(x):
+        seen.append(choose(CPU, x.dtype))
+        return x + 1
+
+    torch.jit.trace(traced, torch.ones(1), check_trace=False)
+    assert seen == ["reference"]
+
+
+def test_the_layer_says_which_engine_runs_it():
+    rnn = cellzoo.rnn("lstm", 3, 4)
+    assert rnn.runtime == choose(CPU, torch.float32)
+    assert rnn.to(torch.bfloat16).runtime == "torch"
+    assert rnn.to("meta").runtime == "reference"
+    for name in RUNTIMES:
+        if name not in ("auto", "native") or (name == "native" and library.is_available()):
+            assert cellzoo.rnn("lstm", 3, 4, runtime=name).runtime == name
+
+
+def test_an_unknown_engine_is_named():
+    with pytest.raises(UnknownNameError, match=r"runtime 'cudnn'.*auto, native, reference, torch"):
+        prepare("cudnn", cellzoo.load("lstm"))
+
+
+@pytest.mark.parametrize(
+    "runtime", ["auto", "reference", "torch", *(["native"] if library.is_available() else [])]
+)
+def test_a_layer_moves_between_dtypes(runtime):
+    """What was prepared for one dtype does not serve another."""
+    rnn = cellzoo.rnn("gru", 3, 4, runtime=runtime, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    wide = rnn(x)[0]
+    torch.testing.assert_close(rnn.float()(x.float())[0].double(), wide, rtol=1e-5, atol=1e-5)
+    assert rnn.float()(x.float())[0].dtype == torch.float32
+
+
+def test_without_a_library_auto_takes_torch(missing):
+    assert not library.is_available()
+    assert choose(CPU, torch.float32) == "torch"
+    rnn = cellzoo.rnn("darts-v2", 3, 4)
+    assert rnn.runtime == "torch"
+    x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1))
+    reference = cellzoo.rnn("darts-v2", 3, 4, runtime="reference")
+    reference.load_state_dict(rnn.state_dict())
+    found, expected = (
+        [output, *torch.autograd.grad(output.sum(), list(layer.parameters()))]
+        for layer in (rnn, reference)
+        for output in [layer(x)[0]]
+    )
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_without_a_library_native_says_why(missing):
+    with pytest.raises(CellzooError) as caught:
+        cellzoo.rnn("lstm", 3, 4, runtime="native")
+    text = str(caught.value)
+    assert "'native' is not available: it was not built; that needs a C++17 compiler" in text
+    assert "use runtime='torch'" in text
+    assert "cellzoo doctor" in text
+    assert "\n" not in text
+    release_memory()
+
+
+def test_a_library_that_does_not_load_is_as_if_it_were_missing(fresh, tmp_path):
+    """Built for another machine, or cut off."""
+    broken = tmp_path / f"broken{library.EXTENSION_SUFFIXES[0]}"
+    broken.write_bytes(b"\x7fELF, or so it says")
+    fresh.setattr(library, "_NAME", str(tmp_path / "broken"))
+    assert choose(CPU, torch.float32) == "torch"
+    with pytest.raises(CellzooError, match=r"'native' is not available: .*broken"):
+        cellzoo.rnn("lstm", 3, 4, runtime="native")
+
+
+@needs_native
+def test_a_library_of_another_version_is_not_used(fresh, tmp_path):
+    fresh.setattr(library, "_ABI_VERSION", 99)
+    available, reason = library.status()
+    assert not available
+    assert "version" in reason
+    assert "not 99; install cellzoo again" in reason
+    assert choose(CPU, torch.float32) == "torch"
+
+
+@needs_native
+def test_a_layer_saved_where_native_is_loads_where_it_is_not(fresh):
+    rnn = cellzoo.rnn("lstm", 3, 4, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = rnn(x)[0]
+    saved = io.BytesIO()
+    torch.save(rnn, saved)
+    library.load.cache_clear()
+    library.status.cache_clear()
+    fresh.setattr(library, "_NAME", "_not_built")
+    saved.seek(0)
+    loaded = torch.load(saved, weights_only=False)
+    assert loaded.runtime == "torch"
+    torch.testing.assert_close(loaded(x)[0], expected, rtol=1e-12, atol=1e-12)
+
+
+@needs_native
+def test_the_library_needs_nothing_of_torch(fresh, tmp_path):
+    """A copy of it in another place loads and runs: it finds nothing beside itself."""
+    (built,) = (
+        path for path in library.Path(library.__file__).parent.glob("_engine*") if path.suffix != ".cpp"
+    )
+    shutil.copy(built, tmp_path / f"copy{library.EXTENSION_SUFFIXES[0]}")
+    assert b"torch" not in built.read_bytes()
+    fresh.setattr(library, "_NAME", str(tmp_path / "copy"))
+    assert library.is_available()
+    cell, case = cellzoo.load("lstm"), Case()
+    tensors = draw(cell, case)
+    outputs = call(prepare("native", cell), case, tensors)["outputs"]
+    torch.testing.assert_close(outputs, call(ReferenceRuntime(cell), case, tensors)["outputs"])
