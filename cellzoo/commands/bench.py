@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from cellzoo.bench.case import Case
     from cellzoo.bench.compare import Settings
+    from cellzoo.bench.shapes import Shape
 
 CELLS = "lstm,gru,darts-v2"
 _PASSES = {"training": (True,), "inference": (False,), "both": (True, False)}
@@ -43,6 +45,7 @@ _EXAMPLES = """\
   cellzoo bench --cells darts-v2 --shape a --pass training
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
+  cellzoo bench --race supernet --shape d --memory     a search step of DARTS
   cellzoo bench --dry-run                              what would be timed
 
 exit codes:
@@ -56,6 +59,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=CELLS,
         metavar="A,B,...",
         help=f"cells by name, pattern ('darts-*') or path of a cell file; default {CELLS}",
+    )
+    parser.add_argument(
+        "--race",
+        metavar="NAME",
+        help="time something else than cells: `supernet`, the two kinds of a search step of DARTS",
     )
     parser.add_argument(
         "--shape",
@@ -110,17 +118,25 @@ def _seconds(text: str) -> float:
 
 def _execute(options: argparse.Namespace) -> int:
     shapes = find_shapes(options.shapes or [",".join(SHAPES)])
+    settings = _settings(options)
+    cases = _cases(options, shapes)
+    if options.dry_run:
+        return _list(cases, settings)
+    return _compare(cases, settings, options.out, must_run=options.engines is not None)
+
+
+def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
+    if options.race is not None:
+        from cellzoo.bench.races import race_cases
+
+        return race_cases(options.race, shapes, options.dtype)
     cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
-    cases = [
+    return [
         CellCase(cell, shape, training, options.dtype)
         for cell in cells.values()
         for shape in shapes
         for training in _PASSES[options.passes]
     ]
-    settings = _settings(options)
-    if options.dry_run:
-        return _list(cases, settings)
-    return _compare(cases, settings, options.out, must_run=options.engines is not None)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -136,11 +152,12 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(engines, options.threads, options.rounds, options.budget, options.memory)
 
 
-def _list(cases: list[CellCase], settings: Settings) -> int:
+def _list(cases: list[Case], settings: Settings) -> int:
     from cellzoo.bench.loop import darts_genotype
 
     for case in cases:
-        loop = "node by node" if darts_genotype(case.cell) is None else "as in the DARTS code"
+        by_node = isinstance(case, CellCase) and darts_genotype(case.cell) is None
+        loop = "node by node" if by_node else "as in the DARTS code"
         names = ", ".join(case.entrants(settings.engines))
         sys.stdout.write(f"{case}: {case.flops / 1e9:.3g} GFLOP; loop {loop}\n    {names}\n")
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
@@ -152,7 +169,7 @@ def _list(cases: list[CellCase], settings: Settings) -> int:
     return 0
 
 
-def _compare(cases: list[CellCase], settings: Settings, out: Path | None, *, must_run: bool) -> int:
+def _compare(cases: list[Case], settings: Settings, out: Path | None, *, must_run: bool) -> int:
     from rich.console import Console
 
     from cellzoo.bench.compare import compare
