@@ -419,3 +419,13 @@ def test_flairs_own_stack_takes_them_too():
     stack.embed(sentences)
     found = torch.stack([token.get_embedding(stack.get_names()) for s in sentences for token in s.tokens])
     assert torch.equal(found, token_features(words(), sentences))
+
+
+def test_the_package_names_what_it_has_and_imports_it_late():
+    import tasks.embeddings
+
+    assert tasks.embeddings.FrozenEmbeddings is FrozenEmbeddings
+    with pytest.raises(AttributeError, match="Frozen_Embeddings"):
+        _ = tasks.embeddings.Frozen_Embeddings
+    process = python("import tasks.embeddings; print([n for n in ('torch', 'flair') if n in sys.modules])")
+    assert process.communicate(timeout=100)[0].strip() == "[]"
