@@ -40,23 +40,35 @@ struct ExpConstants<double> {
         0.041666666666666669755,  0.16666666666666670991,   0.5};
 };
 
-// min(max(value, -most), most); NaN stays NaN.
+// min(max(value, -most), most); NaN stays NaN: of these instructions' operands the second is the result then.
 template <class T>
 inline Vector<T> clamp(Vector<T> value, T most) {
-    Vector<T> high = broadcast(most), low = broadcast(-most);
+    const Vector<T> high = broadcast(most), low = broadcast(-most);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+        return _mm512_maskz_max_ps(0xffff, low, _mm512_maskz_min_ps(0xffff, high, value));
+    else
+        return _mm512_maskz_max_pd(0xff, low, _mm512_maskz_min_pd(0xff, high, value));
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) == 4)
+        return _mm256_max_ps(low, _mm256_min_ps(high, value));
+    else
+        return _mm256_max_pd(low, _mm256_min_pd(high, value));
+#else
     value = value > high ? high : value;
     return value < low ? low : value;
+#endif
 }
 
+// y = power * log 2 + rest.
 template <class T>
-struct Exponential {
-    Vector<T> rest;   // exp(r) - 1
-    Vector<T> power;  // n
+struct Reduced {
+    Vector<T> power, rest;
 };
 
 // For values within the range of the exponent.
 template <class T>
-inline Exponential<T> reduce_exponential(Vector<T> y) {
+inline Reduced<T> reduce(Vector<T> y) {
     using C = ExpConstants<T>;
 #if defined(__AVX512F__)
     // Masked with all ones: GCC warns of the undefined value that the plain intrinsic never reads.
@@ -66,13 +78,19 @@ inline Exponential<T> reduce_exponential(Vector<T> y) {
     else
         n = _mm512_maskz_roundscale_pd(0xff, y * T(1.4426950408889634074), 8);
 #else
-    Vector<T> n = (y * T(1.4426950408889634074) + C::round) - C::round;
+    const Vector<T> n = (y * T(1.4426950408889634074) + C::round) - C::round;
 #endif
-    Vector<T> r = (y - n * C::log2_high) - n * C::log2_low;
+    return {n, (y - n * C::log2_high) - n * C::log2_low};
+}
+
+// (exp(r) - 1 - r) / r^2
+template <class T>
+inline Vector<T> exponential_rest(Vector<T> r) {
+    using C = ExpConstants<T>;
     Vector<T> q = broadcast(C::polynomial[0]);
 #pragma GCC unroll 16
     for (int i = 1; i < C::terms; i++) q = q * r + C::polynomial[i];
-    return {(r * r) * q + r, n};
+    return q;
 }
 
 // 2^n for n within the exponents of normal numbers.
@@ -85,25 +103,26 @@ inline Vector<T> power_of_two(Vector<T> n) {
 template <class T>
 inline Vector<T> exponential(Vector<T> y) {
     using C = ExpConstants<T>;
-    Exponential<T> e = reduce_exponential<T>(clamp<T>(y, C::most));
+    const Reduced<T> e = reduce<T>(clamp<T>(y, C::most));
+    const Vector<T> mantissa = (exponential_rest<T>(e.rest) * e.rest + T(1)) * e.rest + T(1);
 #if defined(__AVX512F__)
     if constexpr (sizeof(T) == 4)
-        return _mm512_maskz_scalef_ps(0xffff, e.rest + T(1), e.power);
+        return _mm512_maskz_scalef_ps(0xffff, mantissa, e.power);
     else
-        return _mm512_maskz_scalef_pd(0xff, e.rest + T(1), e.power);
+        return _mm512_maskz_scalef_pd(0xff, mantissa, e.power);
 #else
     // In two steps: 2^n alone may be out of range where the result is not.
-    Vector<T> half = (e.power * T(0.5) + C::round) - C::round;
-    return (e.rest + T(1)) * power_of_two<T>(half) * power_of_two<T>(e.power - half);
+    const Vector<T> half = (e.power * T(0.5) + C::round) - C::round;
+    return mantissa * power_of_two<T>(half) * power_of_two<T>(e.power - half);
 #endif
 }
 
 // exp(y) - 1 for y that is not above `tanh_most`.
 template <class T>
 inline Vector<T> exponential_minus_one(Vector<T> y) {
-    Exponential<T> e = reduce_exponential<T>(y);
-    Vector<T> scale = power_of_two<T>(e.power);
-    return scale * e.rest + (scale - T(1));
+    const Reduced<T> e = reduce<T>(y);
+    const Vector<T> scale = power_of_two<T>(e.power);
+    return scale * (exponential_rest<T>(e.rest) * (e.rest * e.rest) + e.rest) + (scale - T(1));
 }
 
 template <class T>

@@ -21,6 +21,7 @@ struct GradientCall {
     int64_t columns;        // of the gradient
     int64_t valid_units;    // of the tile
     int64_t last_lanes;     // valid lanes of its last vector
+    bool fresh;             // the gradient holds nothing yet
 };
 
 template <class T, int vectors>
@@ -33,6 +34,9 @@ __attribute__((noinline)) void add_gradient(const GradientCall<T> &call) {
         for (int v = 0; v < vectors; v++) sum[u][v] = Vector<T>{};
     const T *delta = call.delta, *source = call.source;
     const int64_t stride = call.source_stride;
+    for (int u = 0; u < units && u < call.valid_units && !call.fresh; u++)
+#pragma GCC unroll 3
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(call.gradient + u * call.columns + v * lanes<T>, 1, 3);
 #pragma GCC unroll 2
     for (int64_t row = 0; row < call.rows; row++) {
         Vector<T> value[vectors];
@@ -53,11 +57,15 @@ __attribute__((noinline)) void add_gradient(const GradientCall<T> &call) {
         T *to = call.gradient + u * call.columns;
         if (whole) {
 #pragma GCC unroll 3
-            for (int v = 0; v < vectors; v++) store_loose<T>(to + v * lanes<T>, load_loose(to + v * lanes<T>) + sum[u][v]);
+            for (int v = 0; v < vectors; v++) {
+                if (!call.fresh) sum[u][v] += load_loose(to + v * lanes<T>);
+                store_loose<T>(to + v * lanes<T>, sum[u][v]);
+            }
         } else if (u < call.valid_units) {
             for (int v = 0; v < vectors; v++) {
                 const int64_t count = v == vectors - 1 ? call.last_lanes : lanes<T>;
-                store_part<T>(to + v * lanes<T>, load_part(to + v * lanes<T>, count) + sum[u][v], count);
+                if (!call.fresh) sum[u][v] += load_part(to + v * lanes<T>, count);
+                store_part<T>(to + v * lanes<T>, sum[u][v], count);
             }
         }
     }
@@ -90,14 +98,16 @@ const T *source_panel(const GradientSource<T> &source, int64_t block, int64_t ve
     return source.masked;
 }
 
-// Adds the rows [row, end) to the rows of the gradient that belong to the unit blocks [first, last).
+// Adds the rows [row, end) to the rows of the gradient that belong to the unit blocks [first, last); writes them where
+// it is fresh.
 template <class T>
 void add_weight_gradient(const Weight &weight, const T *delta, int64_t delta_stride, const GradientSource<T> &source,
-                         int64_t row, int64_t end, int64_t first, int64_t last, T *gradient) {
+                         int64_t row, int64_t end, int64_t first, int64_t last, T *gradient, bool fresh) {
     const int64_t source_blocks = blocks_of<T>(weight.columns);
     const int64_t last_unit = smaller(weight.rows, last * lanes<T>);
     GradientCall<T> call{};
     call.columns = weight.columns;
+    call.fresh = fresh;
     for (; row < end; row += gradient_rows) {
         call.rows = smaller(gradient_rows, end - row);
         for (int64_t block = 0; block < source_blocks;) {
@@ -116,6 +126,7 @@ void add_weight_gradient(const Weight &weight, const T *delta, int64_t delta_str
             }
             block += vectors;
         }
+        call.fresh = false;
     }
 }
 

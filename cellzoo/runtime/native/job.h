@@ -19,6 +19,7 @@ struct Place {
 struct ThreadMemory {
     char *registers;
     char *views;
+    char *touched;          // by weight: whether its gradient was written
     char *masked;           // panel of a weight gradient's source times its mask
     char *const *vectors;   // sums for REDUCE_ROWS by weight, null where not wanted
     double *scalars;        // sums for REDUCE_ALL by weight

@@ -92,6 +92,7 @@ void Layout::place_threads() {
             for (int64_t w = 0; w < plan_.weight_count; w++)
                 if (plan_.weights[w].rank == 1)
                     sums_.back()[size_t(w)] = scratch_.take(row_bytes(plan_.weights[w].rows));
+            memory.touched = scratch_.take(plan_.weight_count);
             memory.scalars = reinterpret_cast<double *>(scratch_.take(plan_.weight_count * 8));
             memory.parameters = reinterpret_cast<double *>(scratch_.take(plan_.parameter_count * 8));
         }

@@ -102,6 +102,7 @@ struct Kernel {
 struct WeightGradient {
     int64_t weight, delta, source;
     int64_t mask;  // -1 none
+    bool late;     // its delta is complete only after the input phase
 };
 
 struct Plan {

@@ -66,7 +66,7 @@ class Reader {
         int64_t count = count_of(4);
         for (int64_t i = 0; i < count; i++) {
             int64_t weight = index_of(s_.weights), delta = index_of(s_.views), source = index_of(s_.views);
-            s_.gradients.push_back({weight, delta, source, number(-1, 1)});
+            s_.gradients.push_back({weight, delta, source, number(-1, 1), false});
         }
         expect(next_ == end_);
         finish();
@@ -227,7 +227,20 @@ class Reader {
         plan.gradients = s_.gradients.data();
         plan.gradient_count = int64_t(s_.gradients.size());
         expect(plan_fits(plan));
+        for (WeightGradient &gradient : s_.gradients) gradient.late = is_late(plan, gradient);
         set_barriers(plan, s_.kernels.data());
+    }
+
+    static bool is_late(const Plan &plan, const WeightGradient &gradient) {
+        const int64_t delta = plan.views[gradient.delta].buffer, source = plan.views[gradient.source].buffer;
+        for (int64_t k = plan.phase_begin[backward_input]; k < plan.phase_begin[phase_count]; k++)
+            for (int64_t i = 0; i < plan.kernels[k].instruction_count; i++) {
+                const int64_t target = plan.kernels[k].instructions[i].dst;
+                if (target >= 0 || target < -plan.view_count) continue;
+                const int64_t buffer = plan.views[-1 - target].buffer;
+                if (buffer == delta || buffer == source) return true;
+            }
+        return false;
     }
 
     // Instructions and gradients name masks by number; a buffer need not be declared for them.

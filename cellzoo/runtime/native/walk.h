@@ -75,11 +75,22 @@ class Walk {
     void backward() {
         prepare();
         wait();
-        for (int64_t order = 0; order < call_.steps; order++) backward_one(order);
+        Range rows{0, 0};  // whose weight gradients are not done
+        for (int64_t order = 0; order < call_.steps; order++) {
+            backward_one(order);
+            const int64_t step = step_at(call_.steps - 1 - order);
+            if (rows.size() == 0) rows = {job_.offsets[step], job_.offsets[step]};
+            rows = {smaller(rows.begin, job_.offsets[step]), larger(rows.end, job_.offsets[step + 1])};
+            if (rows.size() < gradient_rows && order < call_.steps - 1) continue;
+            wait();
+            weight_gradients(rows, false);
+            rows = {0, 0};
+        }
         wait();
         input_phase(backward_input, {0, call_.rows});
         wait();
-        weight_gradients();
+        weight_gradients({0, call_.rows}, true);
+        clear_untouched();
         wait();
         if (thread_ == 0) write_sums();
     }
@@ -145,6 +156,7 @@ class Walk {
         if (!job_.backward) return;
         for (int64_t w = 0; w < plan_.weight_count; w++) {
             memory_.scalars[w] = 0;
+            memory_.touched[w] = 0;
             if (memory_.vectors[w] != nullptr)
                 clear_rows<T>(1, 0, blocks_of<T>(plan_.weights[w].rows), reinterpret_cast<T *>(memory_.vectors[w]),
                               lanes<T>);
@@ -406,13 +418,12 @@ class Walk {
 
     // --- gradients
 
-    void weight_gradients() {
-        for (int64_t w = 0; w < plan_.weight_count; w++)
-            if (plan_.weights[w].rank == 2 && call_.grad_weights[w] != nullptr) clear_gradient(w);
+    // As soon as enough rows are through, while they are in the cache; those of deltas that the input phase writes wait.
+    void weight_gradients(Range rows, bool late) {
         for (int64_t i = 0; i < plan_.gradient_count; i++) {
             const WeightGradient &item = plan_.gradients[i];
             T *gradient = static_cast<T *>(call_.grad_weights[item.weight]);
-            if (gradient == nullptr) continue;
+            if (gradient == nullptr || item.late != late) continue;
             const Weight &weight = plan_.weights[item.weight];
             const ViewAt<T> delta = at(plan_.views[item.delta].buffer, 0);
             const ViewAt<T> from = at(plan_.views[item.source].buffer, 0);
@@ -422,9 +433,17 @@ class Walk {
                 source.mask_stride = masks_[item.mask].stride;
             }
             const Range blocks = part_of(blocks_of<T>(weight.rows), thread_, job_.threads);
-            add_weight_gradient<T>(weight, delta.data, delta.stride, source, 0, call_.rows, blocks.begin, blocks.end,
-                                   gradient);
+            char &touched = memory_.touched[item.weight];
+            add_weight_gradient<T>(weight, delta.data, delta.stride, source, rows.begin, rows.end, blocks.begin,
+                                   blocks.end, gradient, touched == 0);
+            touched |= rows.size() > 0;
         }
+    }
+
+    void clear_untouched() {
+        for (int64_t w = 0; w < plan_.weight_count; w++)
+            if (plan_.weights[w].rank == 2 && call_.grad_weights[w] != nullptr && memory_.touched[w] == 0)
+                clear_gradient(w);
     }
 
     void clear_gradient(int64_t index) {
