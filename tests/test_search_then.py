@@ -18,7 +18,7 @@ from search.then import chain as chain_module
 from search.then.budgets import retraining_suite
 from search.then.chain import Chain, run_chain
 from search.then.outcome import best_of
-from search.then.summary import result_lines
+from search.then.summary import chain_lines, result_lines
 from tasks.record import read_record
 
 
@@ -152,6 +152,17 @@ def test_the_best_is_by_held_out_data_and_ties_go_to_the_first(lower, best):
 def test_requests_that_cannot_be_done(place, tmp_path):
     with pytest.raises(CellzooError, match="no search was asked for"):
         run_chain(chain(place, searches=0), tmp_path / "none")
+    for wrong, message in (
+        ({"full": {"nonsense": 1}}, "unknown setting 'nonsense'"),
+        ({"brief": {"epochs": 0}}, "epochs"),
+        ({"beside": ("nonsense",)}, "unknown cell 'nonsense'"),
+        ({"test_seeds": 0}, "0 seeds"),
+    ):
+        with pytest.raises(CellzooError, match=message):
+            run_chain(chain(place, **wrong), tmp_path / "none")
+        with pytest.raises(CellzooError, match=message):
+            list(chain_lines(chain(place, **wrong)))
+    assert not (tmp_path / "none").exists()
     (tmp_path / "bare.toml").write_text("epochs = 1\n[methods.random]\nnodes = 2\nepochs_each = 1\n")
     from search.objectives.registry import kinds
 

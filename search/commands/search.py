@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellzoo.command import Command
 from cellzoo.errors import CellzooError, RunError
@@ -43,19 +43,43 @@ exit codes:
 """
 
 
+_MOST, _MOST_THREADS = 10**10 - 1, 1024
+_OF_THEN: dict[str, Any] = {
+    "searches": "4",
+    "test_seeds": "3",
+    "brief": [],
+    "full": [],
+    "beside": None,
+    "workers": None,
+}
+_DEFAULTS: dict[str, Any] = {
+    "method": None,
+    "on": None,
+    "preset": "small",
+    "seed": None,
+    "out": None,
+    "data": None,
+    "device": "auto",
+    "threads": "1",
+    "settings": [],
+    "dry_run": False,
+    "then": False,
+    **_OF_THEN,
+}
+
+
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", nargs="?", metavar="METHOD", help="such as darts; an unknown one lists all")
     parser.add_argument("--on", metavar="DATA", help="a data set, a text file, or conll:FILE[,FILE[,FILE]]")
-    parser.add_argument("--preset", default="small", metavar="NAME", help="paper, official or small (default)")
+    parser.add_argument("--preset", metavar="NAME", help="paper, official or small (default)")
     parser.add_argument("--seed", metavar="N", help="decides all chance; default 0")
     parser.add_argument("--out", metavar="DIR", help="directory of this search")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
-    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
-    parser.add_argument("--threads", default="1", metavar="N", help="threads of the search; default 1")
+    parser.add_argument("--device", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
+    parser.add_argument("--threads", metavar="N", help="threads of the search; default 1")
     parser.add_argument(
         "--set",
         action="append",
-        default=[],
         metavar="KEY=VALUE",
         dest="settings",
         help="change a setting of the method, of the objective, or epochs; repeatable",
@@ -71,48 +95,51 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     then = parser.add_argument_group("search, retrain and test in one go")
     then.add_argument("--then", action="store_true", help="search with several seeds, retrain, test the best")
-    then.add_argument("--searches", default="4", metavar="N|A,B,...", help="how many searches, or their seeds")
-    then.add_argument("--test-seeds", default="3", metavar="N|A,B,...", help="seeds of the full retraining")
-    then.add_argument(
-        "--brief", action="append", default=[], metavar="KEY=VALUE", help="setting of the brief retraining"
-    )
-    then.add_argument(
-        "--full", action="append", default=[], metavar="KEY=VALUE", help="setting of the full retraining"
-    )
+    then.add_argument("--searches", metavar="N|A,B,...", help="how many searches, or their seeds")
+    then.add_argument("--test-seeds", metavar="N|A,B,...", help="seeds of the full retraining")
+    then.add_argument("--brief", action="append", metavar="KEY=VALUE", help="setting of the brief retraining")
+    then.add_argument("--full", action="append", metavar="KEY=VALUE", help="setting of the full retraining")
     then.add_argument(
         "--beside", metavar="A,B,...", help="cells that are retrained, briefly and fully, beside the found ones"
     )
     then.add_argument("--workers", metavar="N", help="retrainings at a time; default one a processor")
+    parser.set_defaults(**_DEFAULTS)
 
 
 def _execute(options: argparse.Namespace) -> int:
     if options.resume is not None:
-        _only(options, "--resume", "on", "out", "method", "then")
+        _only(options, "--resume DIR", "data")
         return _resume(options)
     if options.plot:
-        _only(options, "--plot DIR", "on", "out", "then")
+        _only(options, "--plot DIR")
         return _plot(Path(options.plot).expanduser())
     for name, value in (("METHOD", options.method), ("--on", options.on), ("--out", options.out)):
         if value is None and not (name == "--out" and options.dry_run):
             raise CellzooError(f"{name} is missing, such as: cellzoo search darts --on ptb --out darts-0")
     if options.then:
         return _then(options)
+    for name in _OF_THEN:
+        if getattr(options, name) != _DEFAULTS[name]:
+            raise CellzooError(f"{_shown(name)} is of the retraining; it needs --then")
     return _search(options)
 
 
 def _only(options: argparse.Namespace, flag: str, *others: str) -> None:
-    """Refuse flags that say what the directory says already."""
-    for name in others:
-        if getattr(options, name):
-            shown = "METHOD" if name == "method" else f"--{name}"
-            raise CellzooError(f"{flag} takes everything from the directory; leave {shown} out")
+    """Refuse options that say what the directory says already, but for some others."""
+    for name, default in _DEFAULTS.items():
+        if name not in others and getattr(options, name) not in (default, None):
+            raise CellzooError(f"{flag} takes everything from the directory; leave {_shown(name)} out")
+
+
+def _shown(name: str) -> str:
+    return {"method": "METHOD", "settings": "--set"}.get(name, "--" + name.replace("_", "-"))
 
 
 def _search(options: argparse.Namespace) -> int:
     from search.run.prepare import request_plan
     from tasks.commands.run import parse_settings
 
-    threads = _whole("--threads", options.threads, least=1)
+    threads = _whole("--threads", options.threads, least=1, most=_MOST_THREADS)
     _limit_threads(threads)
     plan = request_plan(
         options.method,
@@ -171,7 +198,7 @@ def _then(options: argparse.Namespace) -> int:
 
     if options.seed is not None:
         raise CellzooError("--seed is of one search; with --then write --searches, such as --searches 0,7")
-    threads = _whole("--threads", options.threads, least=1)
+    threads = _whole("--threads", options.threads, least=1, most=_MOST_THREADS)
     _limit_threads(threads)
     chain = Chain(
         method=options.method,
@@ -209,9 +236,10 @@ def _limit_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _whole(option: str, text: str, least: int = 0) -> int:
-    if not re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII) or int(text) < least:
-        raise CellzooError(f"{option} {text!r}: expected a whole number of at least {least}")
+def _whole(option: str, text: str, least: int = 0, most: int = _MOST) -> int:
+    if not re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII) or not least <= int(text) <= most:
+        limit = f"of at least {least}" if most == _MOST else f"from {least} to {most}"
+        raise CellzooError(f"{option} {text!r}: expected a whole number {limit}")
     return int(text)
 
 

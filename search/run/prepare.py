@@ -106,7 +106,9 @@ def resume_plan(
     )
     objective = kinds()[configuration.objective]
     around = configure(objective.settings, configuration.objective_settings, objective.name)
-    moved = surroundings if data is None else Surroundings(**{**asdict(surroundings), "folder": str(data)})
+    moved = surroundings
+    if data is not None:
+        moved = Surroundings(**{**asdict(surroundings), "folder": str(Path(data).expanduser())})
     return _plan(configuration, moved, method, around)
 
 

@@ -20,11 +20,12 @@ from search.run.found import toml_text
 from search.run.loop import run_search
 from search.run.prepare import request_plan
 from search.run.progress import show_search
-from search.then.budgets import retraining_suite
+from search.then.budgets import STAGES, retraining_suite
 from search.then.outcome import Candidate, best_of, search_records
 from tasks.record_store import RecordStore
 from tasks.runner.lock import locked
 from tasks.runner.progress import show_progress
+from tasks.runner.run import request_plan as request_runs
 from tasks.runner.run import run_suite
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from search.run.loop import Plan
     from tasks.record import RunRecord
     from tasks.runner.run import Engine, Report
+    from tasks.suites.suite import Suite
 
 _NAME_LIMIT = 63
+_ANY_CELL = "lstm"
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,23 @@ class Chain:
             changes=self.changes,
         )
 
+    def suites(self, plan: Plan) -> dict[str, Suite]:
+        """The suite of each stage of retraining, checked as far as it can be without the cells to be found.
+
+        Args:
+            plan: One of the searches.
+
+        Raises:
+            CellzooError: A setting, a seed or a cell beside the found ones is wrong.
+        """
+        data, folder = plan.configuration.data, plan.surroundings.folder
+        stages = {"brief": (self.brief, self.brief_seeds), "full": (self.full, self.test_seeds)}
+        suites = {stage: retraining_suite(self.preset, _kind(plan), data, stage) for stage in STAGES}
+        for stage, (settings, seeds) in stages.items():
+            cells = self.beside or [_ANY_CELL]
+            request_runs(suites[stage], cells, seeds, data=folder, settings=settings)
+        return suites
+
 
 @dataclass(frozen=True)
 class ChainResult:
@@ -140,10 +160,7 @@ def run_chain(chain: Chain, out: Path) -> ChainResult:
     seeds = chain.seeds
     first = chain.plan(seeds[0])
     objective = _kind(first)
-    suites = {
-        stage: retraining_suite(chain.preset, objective, first.configuration.data, stage)
-        for stage in ("brief", "full")
-    }
+    suites = chain.suites(first)
     with locked(out):
         entries, failures = _search(chain, first, out)
         folder = first.surroundings.folder

@@ -7,7 +7,6 @@ import statistics
 from typing import TYPE_CHECKING
 
 from search.run.summary import plan_lines
-from search.then.budgets import STAGES, retraining_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
 
 def chain_lines(chain: Chain) -> Iterator[str]:
     """Say what a chain would do."""
-    from search.objectives.registry import kinds
-
     seeds = chain.seeds
     plan = chain.plan(seeds[0])
+    suites = chain.suites(plan)
     yield from plan_lines(plan)
     yield f"searches   {len(seeds)}, seeds {', '.join(map(str, seeds))}"
-    objective = kinds()[plan.configuration.objective]
-    for stage in STAGES:
-        task = retraining_suite(chain.preset, objective, plan.configuration.data, stage).tasks[0]
+    for stage, suite in suites.items():
+        task = suite.tasks[0]
         settings = ", ".join(f"{key} = {json.dumps(value)}" for key, value in task.settings.items())
         changed = chain.brief if stage == "brief" else chain.full
         changes = "".join(f", {key} = {getattr(value, 'text', value)}" for key, value in changed.items())
