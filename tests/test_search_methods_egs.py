@@ -12,11 +12,13 @@ from supernets import DOUBLE, generator, layer
 from torch.testing import assert_close
 
 from cellzoo.notations import write
+from cellzoo.notations.egs import read_code
 from search.methods import egs
 from search.objectives.objective import Layer
 from search.spaces.egs import EgsSpace
 from search.supernets.ensemble import ensemble, normalized
 from search.supernets.layout import CELL, Layout
+from search.supernets.shares import cell_shares
 
 DRAWS = 100_000
 
@@ -160,3 +162,24 @@ def test_evaluation_uses_the_derived_code_and_no_chance():
     output = method.rnn(x)[0]
     with method.rnn.holding(method.rnn.relaxation()):
         assert_close(method.rnn(x)[0], output, rtol=0, atol=0)
+
+
+def test_candidates_whose_loss_is_no_number_are_passed_over(monkeypatch):
+    objective = periodic_text(layer=layer(6, 6))
+    settings = egs.EgsSettings(nodes=3, samples=2, derivation="sampled", candidates=3)
+    losses: list[float] = []
+    judged = []
+
+    def judge(self, shares, batches):
+        judged.append(shares[CELL])
+        return losses[len(judged) - 1]
+
+    monkeypatch.setattr(egs.SharedWeights, "judge", judge)
+    method = egs.build(settings, objective, generator(1))
+    losses[:] = [math.nan, 2.0, math.inf]
+    found = method.conclude(iter(()))
+    code = read_code(write(found, "egs"))
+    assert torch.equal(cell_shares(settings.layout(), code.recurrent, mean=True)[CELL], judged[1])
+    judged.clear()
+    losses[:] = [math.nan, math.nan, math.inf]
+    assert method.conclude(iter(())).hash == method.derive().hash

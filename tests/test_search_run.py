@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,18 +16,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_search import tag_plan, text_plan, write_text
+from fake_search import TEXT, tag_plan, text_plan, write_text
 
 import cellzoo
 from cellzoo import atomic
-from cellzoo.errors import DataError, OutputError, RunError
+from cellzoo.errors import CellzooError, DataError, OutputError, RunError
 from search.run import loop
 from search.run.configuration import Configuration, read_configuration
 from search.run.directory import RunDirectory
-from search.run.events import read_events, without_times
+from search.run.events import EventLog, read_events, without_times
 from search.run.listener import Silent
 from search.run.loop import run_search
 from search.run.measures import beliefs, deviation, entropy
+from search.run.prepare import request_plan
 from tasks.tensor_file import read_tensors, write_tensors
 
 HERE = Path(__file__).parent
@@ -263,6 +265,55 @@ def test_an_evaluation_that_is_no_number_stops_too(tmp_path, monkeypatch):
     monkeypatch.setattr(plan.prepared.objective, "evaluate", lambda model: {"loss": math.nan})
     with pytest.raises(RunError, match="stopped at the end of epoch 1: validation_loss is nan"):
         search(plan, tmp_path / "out")
+
+
+def test_random_search_goes_on_after_an_evaluation_that_is_no_number(tmp_path, monkeypatch):
+    changes = {"epochs": 2, "epochs_each": 1, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
+    write_text(tmp_path / "book.txt")
+    plan = request_plan("random", str(tmp_path / "book.txt"), device="cpu", changes=changes)
+    objective = plan.prepared.objective
+    real, calls = objective.evaluate, []
+
+    def first_is_lost(model):
+        calls.append(model)
+        return {"loss": math.nan, "perplexity": math.nan} if model is calls[0] else real(model)
+
+    monkeypatch.setattr(objective, "evaluate", first_is_lost)
+    epochs = [e for e in read_events(search(plan, tmp_path / "out").events) if e["event"] == "epoch"]
+    assert epochs[0]["validation"] == {"loss": None, "perplexity": None}
+    assert epochs[1]["validation"]["loss"] > 0.0
+    calls.clear()
+    monkeypatch.setattr(objective, "evaluate", lambda model: {"loss": math.nan, "perplexity": math.nan})
+    with pytest.raises(RunError, match="no cell had a finite loss"):
+        search(plan, tmp_path / "all")
+
+
+def test_random_search_needs_the_epochs_of_one_cell(tmp_path):
+    changes = {"epochs": 2, "epochs_each": 3, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
+    write_text(tmp_path / "book.txt")
+    plan = request_plan("random", str(tmp_path / "book.txt"), device="cpu", changes=changes)
+    with pytest.raises(CellzooError, match="epochs is 2, but each cell is trained for epochs_each = 3"):
+        search(plan, tmp_path / "out")
+
+
+def test_memory_that_ends_is_one_message(tmp_path, monkeypatch):
+    plan = text_plan(tmp_path)
+    monkeypatch.setattr(plan.prepared.objective, "evaluate", lambda model: torch.empty(10**15))
+    with pytest.raises(RunError, match="memory ran out"):
+        search(plan, tmp_path / "out")
+
+
+def test_a_full_disk_below_the_event_log_names_the_file(tmp_path):
+    """A limit on the size of files is a full disk that closing the file meets again."""
+    log = EventLog(tmp_path / "events.jsonl")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"events\.jsonl: cannot be written"):
+            log.write({"event": "step", "text": "x" * 2000})
+        log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):

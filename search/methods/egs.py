@@ -8,6 +8,7 @@ linearly from 5 to 1, and of all sets of operations the one that M draws hit mos
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -143,6 +144,9 @@ def build(settings: EgsSettings, objective: Objective, generator: torch.Generato
         relaxation.temperature = settings.temperature(epoch, epochs)
         return {"temperature": relaxation.temperature}
 
+    def found() -> Cell:
+        return egs.parse(derive(layout, space, relaxation.probabilities(CELL).detach()))
+
     def best_of(validation: Iterator[Batch]) -> Cell:
         batches = [next(validation) for _ in range(settings.judging_batches)]
         log_probabilities = relaxation.probabilities(CELL).detach().log()
@@ -151,15 +155,14 @@ def build(settings: EgsSettings, objective: Objective, generator: torch.Generato
             drawn = ensemble(log_probabilities, settings.samples, 1.0, generator)
             code = as_cell(layout, space, active_edges(layout, drawn), log_probabilities.exp())
             loss = shared.judge(shares(code), batches)
-            if best is None or loss < best[0]:
+            if math.isfinite(loss) and (best is None or loss < best[0]):
                 best = (loss, code)
-        assert best is not None  # noqa: S101 - there is at least one candidate
-        return egs.parse(best[1])
+        return found() if best is None else egs.parse(best[1])
 
     return GradientSearch(
         shared,
         learner,
-        derive=lambda: egs.parse(derive(layout, space, relaxation.probabilities(CELL).detach())),
+        derive=found,
         at_epoch=at_epoch,
         conclude=best_of if settings.derivation == "sampled" else None,
         generators={"samples": generator},

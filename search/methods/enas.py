@@ -197,6 +197,10 @@ class Enas:
             "baseline": self.baseline,
         }
 
+    def give_up(self) -> bool:
+        """The weights are those of all cells: the search cannot go on without them."""
+        return False
+
     def reward(self, loss: float, walk: Walk) -> float:
         """What an arc earns with a loss in nats a word; 0 plus its entropy where the loss is not finite."""
         exact = self.settings.entropy == "exact"

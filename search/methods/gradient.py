@@ -164,6 +164,10 @@ class GradientSearch:
         """Nothing is done once an epoch."""
         return {}
 
+    def give_up(self) -> bool:
+        """The weights are those of all cells: the search cannot go on without them."""
+        return False
+
     def distribution(self) -> Distributions:
         """See `Method`."""
         return self.shared.supernet.relaxation.distribution()

@@ -104,6 +104,13 @@ class Method(Protocol):
         """
         ...
 
+    def give_up(self) -> bool:
+        """Give `model` up, because its loss on held-out data is no finite number; whether the search goes on.
+
+        It does where candidates are trained one by one: the next ones may be sound.
+        """
+        ...
+
     def distribution(self) -> Distributions:
         """What the method believes about the architecture now; uniform where it does not learn any belief."""
         ...

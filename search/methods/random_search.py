@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 
 from cellzoo.cell import Cell
-from cellzoo.errors import RunError, unknown
+from cellzoo.errors import CellzooError, RunError, unknown
 from cellzoo.layer import CellRNN
 from cellzoo.notations.steps.graph import OPERATIONS
 from search.methods.kind import MethodKind
@@ -135,7 +135,16 @@ class RandomSearch:
         return self.candidate.rnn
 
     def start_epoch(self, epoch: int, epochs: int) -> Events:
-        """Go on with the candidate, or draw the next one."""
+        """Go on with the candidate, or draw the next one.
+
+        Raises:
+            CellzooError: The search is too short for one cell.
+        """
+        if epochs < self.settings.epochs_each:
+            raise CellzooError(
+                f"epochs is {epochs}, but each cell is trained for epochs_each = {self.settings.epochs_each}; "
+                "no cell would be judged"
+            )
         if self.epochs_done == self.settings.epochs_each:
             self.candidate, self.epochs_done = self._draw(), 0
         return {"learning_rate": self.settings.learning_rate}
@@ -167,6 +176,11 @@ class RandomSearch:
             self.best = (cost, self.candidate.cell)
         return {"validation_loss": metrics["loss"]}
 
+    def give_up(self) -> bool:
+        """The next cell is another one."""
+        self.candidate.is_lost = True
+        return True
+
     def distribution(self) -> Distributions:
         """Uniform over the operations of each node: nothing is learned."""
         operations = len(self.settings.operations)
@@ -177,8 +191,14 @@ class RandomSearch:
         return self.candidate.cell if self.best is None else self.best[1]
 
     def conclude(self, validation: Iterator[Batch]) -> Cell:
-        """The best of the cells that had all their epochs."""
-        return self.derive()
+        """The best of the cells that had all their epochs.
+
+        Raises:
+            RunError: All were given up.
+        """
+        if self.best is None:
+            raise RunError("no cell had a finite loss on held-out data")
+        return self.best[1]
 
     def state(self) -> MethodState:
         """See `Method`."""

@@ -124,6 +124,10 @@ class RandomShared:
         self.relaxation.choose(self.shares(self.best))
         return {"validation_loss": loss}
 
+    def give_up(self) -> bool:
+        """The weights are those of all cells: the search cannot go on without them."""
+        return False
+
     def judged(self, candidates: Sequence[Genotype], validation: Iterator[Batch]) -> tuple[Genotype, float]:
         """The best of some cells on the same held-out data, and its loss in nats a word."""
         batches = [next(validation) for _ in range(self.settings.judging_batches)]

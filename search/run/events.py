@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.atomic import output_errors
@@ -62,8 +63,9 @@ class EventLog:
             return self._stream.tell()
 
     def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+        """Close the file; what could not be written was said when it was."""
+        with suppress(OSError):
+            self._stream.close()
 
 
 def read_events(path: Path) -> list[Event]:

@@ -14,6 +14,7 @@ from search.run.checkpoint import Standing, load_checkpoint, save_checkpoint
 from search.run.events import EventLog
 from search.run.found import found_name, in_words, write_found
 from search.run.measures import beliefs, peak_memory
+from search.run.memory import memory_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +64,7 @@ def run_search(plan: Plan, directory: RunDirectory, listener: Listener) -> None:
         listener: Is told how it goes.
 
     Raises:
-        RunError: A loss is no finite number; the last checkpoint is kept.
+        RunError: A loss is no finite number, or memory ran out; the last checkpoint is kept.
         OutputError: Something cannot be written, or another process holds the directory.
         DataError: The directory or its checkpoint belongs to another search.
     """
@@ -71,7 +72,7 @@ def run_search(plan: Plan, directory: RunDirectory, listener: Listener) -> None:
         if directory.found.exists():
             return
         chance = Chance(plan.configuration.seed, plan.device)
-        with chance.in_force():
+        with chance.in_force(), memory_errors(directory.path):
             search = _Search(plan, directory, chance, listener)
             stopped = True
             try:
@@ -145,7 +146,8 @@ class _Search:
         try:
             closing = dict(self.method.end_epoch(validation))
             judged = self.objective.evaluate(self.method.model)
-            _require_finite({"validation_loss": judged["loss"]})
+            if not math.isfinite(judged["loss"]) and not self.method.give_up():
+                raise RunError(f"validation_loss is {judged['loss']}")
         except RunError as error:
             raise self._diverged(f"the end of epoch {epoch + 1}", error) from error
         cell = self.method.derive()
