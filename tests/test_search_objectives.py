@@ -171,6 +171,8 @@ def test_a_text_smaller_than_a_batch(words):
         text_objective(words, batch_size=256, bptt=35)
     with pytest.raises(DataError, match=r"held-out text has 96 words.*smaller validation_batch_size"):
         text_objective(words, validation_batch_size=64)
+    with pytest.raises(DataError, match=r"held-out text has 96 words, too few for evaluation_streams 97"):
+        text_objective(words, evaluation_streams=97)
 
 
 def test_a_text_without_held_out_lines(tmp_path):
@@ -314,6 +316,8 @@ def test_what_is_searched_on(tmp_path, monkeypatch):
     target = registry.find_target(f"conll:{tmp_path}/a,{tmp_path}/deep/b,{tmp_path}/c")
     assert (target.kind.name, target.data, target.folder) == ("tagging", "conll:a,deep/b,c", tmp_path)
     assert registry.find_target("conll:a,c", tmp_path).data == "conll:a,c"
+    named_whole = registry.find_target(str(tmp_path / "deep" / ".." / "book.txt"), tmp_path)
+    assert (named_whole.data, named_whole.folder) == ("text:book.txt", tmp_path)
     assert registry.find_target("ptb").kind.name == "language-modeling"
     assert registry.find_target("wnut17").kind.name == "tagging"
     with pytest.raises(UnknownNameError, match="Did you mean 'ptb'"):
@@ -322,6 +326,8 @@ def test_what_is_searched_on(tmp_path, monkeypatch):
         registry.find_target(str(tmp_path / "absent.txt"))
     with pytest.raises(DataNotFoundError, match="is no file"):
         registry.find_target(f"conll:{tmp_path}")
+    with pytest.raises(DataNotFoundError, match="is no file"):
+        registry.find_target(".", tmp_path)
 
 
 def test_a_third_objective_is_one_new_file(tmp_path, monkeypatch):

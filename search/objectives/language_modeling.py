@@ -188,6 +188,11 @@ class LanguageModeling:
                     f"{streams} streams x {settings.bptt} words = {needed:,}. "
                     f"Take a longer text, or a smaller {setting} or bptt"
                 )
+        if settings.evaluation_streams > dev.numel():
+            raise DataError(
+                f"{name}: the held-out text has {dev.numel():,} words, too few for evaluation_streams "
+                f"{settings.evaluation_streams:,}. Take a smaller evaluation_streams"
+            )
         self._train = training_streams(train, end, settings.batch_size).to(device)
         self._dev = training_streams(dev, end, settings.validation_batch_size).to(device)
         self._evaluation = evaluation_streams(dev, end, settings.evaluation_streams).to(device)

@@ -85,7 +85,8 @@ def find_target(on: str, folder: Path | None = None) -> Target:
 
 def _own_name(prefix: str, files: list[str], folder: Path | None) -> tuple[str, Path]:
     """Name files by their paths below a common folder, so that the same data has the same name anywhere."""
-    if folder is not None and all((folder / file).exists() for file in files):
+    below = not any(Path(file).is_absolute() or ".." in Path(file).parts for file in files)
+    if folder is not None and below and all((folder / file).is_file() for file in files):
         return f"{prefix}:{','.join(files)}", folder
     paths = [Path(file).expanduser().resolve() for file in files]
     for path in paths:
