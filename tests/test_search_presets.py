@@ -35,6 +35,7 @@ def test_official_keeps_the_quirks_of_the_codes_and_paper_does_not():
         for quirk in ("cap_coefficient", "same_masks", "move_tied"):
             assert (quirks[quirk], exact[quirk]) == (False, True)
         assert quirks["order"] == exact["order"] == 2
+        assert (quirks["normalisation"], exact["normalisation"]) == ("running", "batch")
     assert official["idarts"].plain_method["skip_start"]
     assert not paper["idarts"].plain_method["skip_start"]
     assert (official["idarts"].epochs, paper["idarts"].epochs) == (50, 40)

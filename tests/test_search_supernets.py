@@ -163,6 +163,36 @@ def test_a_single_row_is_normalised_by_running_statistics():
     assert_close(in_training, supernet.eval()(x)[0])
 
 
+@pytest.mark.parametrize("engine", ["reference", "auto"])
+def test_evaluation_normalises_by_the_batch_or_by_running_statistics(engine):
+    x = torch.randn(3, 5, 4, dtype=DOUBLE, generator=generator(2))
+    nets = {}
+    for normalisation in ("batch", "running"):
+        layout = Layout(nodes=2, normalisation=normalisation)
+        relaxation = LocalSoftmax(layout, layer(), generator())
+        nets[normalisation] = Supernet(layout, layer(), relaxation, generator(1), engine=engine)
+    in_training = {name: net(x)[0] for name, net in nets.items()}
+    assert_close(in_training["batch"], in_training["running"], rtol=0, atol=0)
+    kept = nets["batch"].directions[0].statistics.running_mean.clone()
+    in_evaluation = {name: net.eval()(x)[0] for name, net in nets.items()}
+    assert_close(in_evaluation["batch"], in_training["batch"])
+    assert_close(nets["batch"].directions[0].statistics.running_mean, kept, rtol=0, atol=0)
+
+
+def test_running_statistics_by_hand():
+    layout = Layout(nodes=1, normalisation="running")
+    supernet = Supernet(layout, layer(), LocalSoftmax(layout, layer(), generator()), generator(1)).eval()
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.zero_()
+        supernet.directions[0].statistics.running_mean.fill_(1.0)
+        supernet.directions[0].statistics.running_var.fill_(0.25 - 1e-5)
+        output = supernet(torch.zeros(1, 5, 4, dtype=DOUBLE))[0]
+    # All gates are half open, all products 0, all shares 0.2. N(s) = (s - 1) / 0.5, so s_0 = N(0) = -2, and
+    # s_1 = N(0.8 * 0.5 * -2 + 0.2 * 0.5 * sigmoid(0)) = N(-0.75).
+    assert_close(output, torch.full_like(output, -3.5))
+
+
 def test_weights_are_drawn_from_the_generator_alone():
     layout, sizes = Layout(nodes=2), layer()
     first, again, other = (
