@@ -43,14 +43,14 @@ def result_lines(result: ChainResult) -> Iterator[str]:
     for failure in result.failures:
         yield f"failed: {failure}"
     values = [candidate.mean(test) for candidate in judged]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    yield f"mean over {len(values)} searches (brief): {test} {statistics.fmean(values):.2f}{spread} (std)"
+    spread = f" ± {statistics.stdev(values):.2f} (std)" if len(values) > 1 else ""
+    yield f"mean over {len(values)} searches (brief): {test} {statistics.fmean(values):.2f}{spread}"
     if result.full:
         full = [record.metrics[test].value for record in result.full]
-        spread = f" ± {statistics.stdev(full):.2f}" if len(full) > 1 else ""
+        spread = f" ± {statistics.stdev(full):.2f} (std)" if len(full) > 1 else ""
         yield (
             f"best of {result.searches} by {metric} (full, {len(full)} seeds): "
-            f"{test} {statistics.fmean(full):.2f}{spread} (std)"
+            f"{test} {statistics.fmean(full):.2f}{spread}"
         )
     yield f"cell file: {result.out / 'best.toml'}"
     yield f"leaderboard: cellzoo board {result.out} --out {result.out / 'board'}"
