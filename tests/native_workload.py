@@ -1,0 +1,48 @@
+"""Runs every instruction set of the native engine on many cells, in a process that a sanitizer watches."""
+
+from __future__ import annotations
+
+import random
+import sys
+from dataclasses import replace
+
+import torch
+
+from cellzoo.runtime.native import library
+
+library._NAME = sys.argv[1]
+
+from cell_spaces import SPACES  # noqa: E402 - the library is named before anything loads it
+from engine_cases import ENGINES, TOLERANCES, Case, hold, random_case  # noqa: E402
+
+import cellzoo  # noqa: E402
+
+NATIVE = [name for name in ENGINES if name.startswith("native")]
+# Large enough for three threads, which share units, or rows as well.
+SHARED = (Case(24, 100, (24, 24, 22, 5)), Case(5, 16, (600, 600, 400, 2, 1)))
+SHAPES = (Case(1, 1, (1,)), Case(17, 33, (7, 7, 3)), Case(3, 5, (300, 299, 1)), Case(4, 6, (0,)))
+
+
+def main() -> None:
+    assert sys.argv[1] in library.load()._name
+    torch.set_num_threads(1)
+    generator = random.Random(3)
+    for name in cellzoo.list_cells()[::3]:
+        hold(cellzoo.load(name), random_case(generator), NATIVE, rounding=True)
+    for draw in SPACES.values():
+        for _ in range(4):
+            hold(draw(generator), random_case(generator), NATIVE, rounding=True)
+    for name in ("lstm", "darts-v2", "peephole-lstm", "fastgrnn"):
+        for case in SHAPES:
+            hold(cellzoo.load(name), replace(case, masked_x=True, masked_h=True), NATIVE)
+    for name in ("lstm", "darts-v2", "mogrifier-lstm"):
+        for number, case in enumerate(SHARED):
+            for threads in (2, 3):
+                torch.set_num_threads(threads)
+                dtype = tuple(TOLERANCES)[(number + threads) % 2]
+                hold(cellzoo.load(name), replace(case, dtype=dtype, masked_h=True), NATIVE, rounding=True)
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.write("done\n")
