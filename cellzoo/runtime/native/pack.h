@@ -44,10 +44,12 @@ void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t 
     for (int64_t k = 0; k < columns; k += lanes<T>) {
         const int64_t width = smaller(lanes<T>, columns - k);
         Vector<T> square[lanes<T>];
-        for (int64_t i = 0; i < lanes<T>; i++)
+        for (int64_t i = 0; i < lanes<T>; i++) {
             square[i] = i < count ? load_part(weight + (unit + i) * columns + k, width) : Vector<T>{};
+            __builtin_prefetch(weight + (unit + lanes<T> + i) * columns + k, 0, 2);  // for the next group
+        }
         transpose<T>(square);
-        for (int64_t i = 0; i < width; i++) store(panel + (k + i) * stride, square[i]);
+        for (int64_t i = 0; i < width; i++) stream(panel + (k + i) * stride, square[i]);
     }
 }
 
@@ -55,7 +57,10 @@ void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t 
 template <class T>
 void pack_columns(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride) {
     const int64_t count = smaller(lanes<T>, columns - unit);
-    for (int64_t k = 0; k < rows; k++) store(panel + k * stride, load_part(weight + k * columns + unit, count));
+    for (int64_t k = 0; k < rows; k++) {
+        stream(panel + k * stride, load_part(weight + k * columns + unit, count));
+        __builtin_prefetch(weight + k * columns + unit + 2 * lanes<T>, 0, 2);  // for the next group
+    }
 }
 
 template <class T>
@@ -63,7 +68,8 @@ int64_t group_numbers(const Kernel &kernel) {
     return kernel.depth * 2 * lanes<T>;
 }
 
-// The panels of one group of unit blocks: [product][depth][panels][lanes].
+// The panels of one group of unit blocks: [product][depth][panels][lanes]. They are streamed past the cache: all packs
+// together would only push each other out of it.
 template <class T>
 void pack_group(const Plan &plan, const void *const *weights, const Kernel &kernel, int64_t group, T *pack) {
     const int64_t first = group * kernel.group;

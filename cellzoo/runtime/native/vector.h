@@ -72,6 +72,24 @@ inline void store(T *to, Vector<T> value) {
     *reinterpret_cast<Vector<T> *>(to) = value;
 }
 
+// Past the cache: for what is written now and read much later. `finish_streaming` before another thread reads it.
+template <class T>
+inline void stream(T *to, Vector<T> value) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i *>(to), (__m512i)value);
+#elif defined(__AVX2__)
+    _mm256_stream_si256(reinterpret_cast<__m256i *>(to), (__m256i)value);
+#else
+    store(to, value);
+#endif
+}
+
+inline void finish_streaming() {
+#if defined(__AVX512F__) || defined(__AVX2__)
+    _mm_sfence();
+#endif
+}
+
 // Of memory that is aligned to numbers only.
 template <class T>
 inline Vector<T> load_loose(const T *from) {

@@ -128,6 +128,7 @@ class Walk {
                 if (group >= own.begin && group < own.end)
                     pack_group<T>(plan_, call_.weights, kernel, g, reinterpret_cast<T *>(job_.packs[k]));
         }
+        finish_streaming();
         clear_sums();
     }
 
