@@ -196,10 +196,14 @@ def run_chain(chain: Chain, out: Path) -> ChainResult:
         best = best_of(candidates, objective.retraining)
         full = retrain("full", [_write_best(out / "best.toml", best.entry, len(seeds))], chain.test_seeds)
         mine = tuple(record for record in full.records if record.cell.hash == best.entry.cell.hash)
-        store = RecordStore(out)
-        store.prepare()
-        search_records(candidates, best, mine, objective.retraining, first, seeds, store)
+        if not full.failures:
+            # A record is never changed, so none is written from half of the full retraining.
+            store = RecordStore(out)
+            store.prepare()
+            search_records(candidates, best, mine, objective.retraining, first, seeds, store)
     failures += [f"{failure.job.label}: {failure.message}" for failure in (*brief.failures, *full.failures)]
+    if full.failures:
+        failures.append(f"{out}: the searches have no records before the full retraining is complete")
     return ChainResult(out, len(seeds), candidates, best, mine, objective.retraining, tuple(failures))
 
 
