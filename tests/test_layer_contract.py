@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequenc
 
 import cellzoo
 from cellzoo.cell import Cell, Node, State
+from cellzoo.runtime.auto import choose
 
 CELLS = ["darts-v2", "enas", "idarts-v1", "lstm", "random-darts-5"]
 E, H = 3, 4
@@ -199,7 +200,7 @@ def test_attributes_of_torch_lstm():
     assert [len(group) for group in rnn.all_weights] == [8] * 4
     assert rnn.flatten_parameters() is None
     assert not hasattr(rnn, "__len__")
-    assert rnn.runtime == "reference"
+    assert rnn.runtime == choose(torch.device("cpu"), torch.float32)
     assert "num_layers=2" in repr(rnn)
 
 

@@ -231,7 +231,8 @@ class DoubleAlone(Engine):
     ],
 )
 def test_a_wrong_engine_is_found(monkeypatch, engine, message):
-    fails("runtimes", f"engine of the layer against the reference, {message}", layer=with_engine(engine))
+    # The layer runs on it whatever it is asked for.
+    fails("runtimes", f"engine auto against the reference, {message}", layer=with_engine(engine))
     register(monkeypatch, engine)
     fails("runtimes", f"engine mine against the reference, {message}")
 
