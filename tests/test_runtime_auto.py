@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import shutil
+from functools import partial
 
 import pytest
 import torch
 from engine_cases import Case, call, draw
+from torch.autograd import forward_ad
+from torch.func import functional_call
 
 import cellzoo
 from cellzoo.errors import CellzooError, UnknownNameError
@@ -108,6 +111,29 @@ def test_while_torch_traces_the_reference_runs():
 
     torch.jit.trace(traced, torch.ones(1), check_trace=False)
     assert seen == ["reference"]
+
+
+def test_transforms_of_torch_run_on_the_reference():
+    """torch.func, and forward-mode differentiation, see through operations of torch alone."""
+    rnn = cellzoo.rnn("gru", 3, 4, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = {name: value.detach() for name, value in rnn.named_parameters()}
+
+    def loss(weights, x):
+        return functional_call(rnn, weights, (x,))[0].square().sum()
+
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(weights, leaf), leaf)
+    close = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-10)
+    close(torch.func.grad(loss, argnums=1)(weights, x), expected)
+    close(torch.func.jvp(lambda part: loss(weights, part), (x,), (x,))[1], (expected * x).sum())
+    many = torch.stack([x, 2 * x])
+    close(torch.func.vmap(loss, in_dims=(None, 0))(weights, many)[1], loss(weights, 2 * x))
+    with forward_ad.dual_level():
+        output = rnn(forward_ad.make_dual(x, x))[0]
+        tangent = forward_ad.unpack_dual(output.square().sum()).tangent
+    close(tangent, (expected * x).sum())
+    assert rnn.runtime == choose(CPU, torch.float64) != "reference"
 
 
 def test_the_layer_says_which_engine_runs_it():

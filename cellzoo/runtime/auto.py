@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 from cellzoo.runtime.native.library import is_available
@@ -23,10 +24,10 @@ _NATIVE_DTYPES = (torch.float32, torch.float64)
 def choose(device: torch.device, dtype: torch.dtype) -> str:
     """Name of the fastest engine for tensors of a device and dtype.
 
-    While torch traces, compiles or exports the call, or the tensors hold no data, that is `reference`, the
-    only one that is made of torch operations alone.
+    While torch traces, compiles, exports or transforms the call, or the tensors hold no data, that is
+    `reference`, the only one that is made of torch operations alone.
     """
-    if is_tracing() or torch.compiler.is_compiling() or device.type == "meta":
+    if is_tracing() or torch.compiler.is_compiling() or _is_transformed() or device.type == "meta":
         return "reference"
     if (
         device.type == "cpu"
@@ -36,6 +37,11 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
     ):
         return "native"
     return "torch"
+
+
+def _is_transformed() -> bool:
+    """Whether this is inside torch.func.grad, vmap and the like, or in forward-mode differentiation."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class AutoRuntime:
