@@ -20,29 +20,47 @@ struct ProductCall {
 };
 
 template <class T, int rows, int panels>
-inline __attribute__((always_inline)) void multiply_lanes(const T *source, const T *panel, int64_t count,
-                                                          Vector<T> (&sum)[rows][panels]) {
+using Sums = Vector<T>[rows][panels];
+
+// Chains of sums, added up at the end: those of one row alone would wait for each other.
+template <int rows>
+constexpr int chains = rows == 1 ? 2 : 1;
+
+template <class T, int rows, int panels>
+inline __attribute__((always_inline)) void multiply_unit(const T *source, const T *panel, Sums<T, rows, panels> &sum) {
+    Vector<T> weights[panels];
 #pragma GCC unroll 2
-    for (int64_t k = 0; k < count; k++) {
-        Vector<T> weights[panels];
-#pragma GCC unroll 2
-        for (int p = 0; p < panels; p++) weights[p] = load(panel + (k * panels + p) * lanes<T>);
+    for (int p = 0; p < panels; p++) weights[p] = load(panel + p * lanes<T>);
 #pragma GCC unroll 16
-        for (int m = 0; m < rows; m++) {
-            Vector<T> value = broadcast(source[m * lanes<T> + k]);
+    for (int m = 0; m < rows; m++) {
+        const Vector<T> value = broadcast(source[m * lanes<T>]);
 #pragma GCC unroll 2
-            for (int p = 0; p < panels; p++) sum[m][p] += value * weights[p];
-        }
+        for (int p = 0; p < panels; p++) sum[m][p] += value * weights[p];
     }
 }
 
 template <class T, int rows, int panels>
+inline __attribute__((always_inline)) void multiply_units(const T *source, const T *panel, int64_t count,
+                                                          Sums<T, rows, panels> (&sums)[chains<rows>]) {
+    constexpr int64_t step = panels * lanes<T>;
+    int64_t k = 0;
+#pragma GCC unroll 2
+    for (; k + chains<rows> <= count; k += chains<rows>)
+#pragma GCC unroll 2
+        for (int c = 0; c < chains<rows>; c++) multiply_unit<T, rows, panels>(source + k + c, panel + (k + c) * step, sums[c]);
+    for (; k < count; k++) multiply_unit<T, rows, panels>(source + k, panel + k * step, sums[0]);
+}
+
+template <class T, int rows, int panels>
 __attribute__((noinline)) void multiply(const ProductCall<T> &call) {
-    Vector<T> sum[rows][panels];
+    Sums<T, rows, panels> sums[chains<rows>];
 #pragma GCC unroll 16
     for (int m = 0; m < rows; m++)
 #pragma GCC unroll 2
-        for (int p = 0; p < panels; p++) sum[m][p] = load(call.initial[p] + m * call.step[p]);
+        for (int p = 0; p < panels; p++) {
+            sums[0][m][p] = load(call.initial[p] + m * call.step[p]);
+            if constexpr (chains<rows> == 2) sums[1][m][p] = Vector<T>{};
+        }
     const T *source = call.source, *panel = call.panel;
     const int64_t stride = call.stride, lines = call.ahead_lines;
     const char *ahead = call.ahead;
@@ -52,15 +70,18 @@ __attribute__((noinline)) void multiply(const ProductCall<T> &call) {
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++) __builtin_prefetch(source + stride + m * lanes<T>, 0, 3);
         for (int64_t i = 0; i < lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-        multiply_lanes<T, rows, panels>(source, panel, lanes<T>, sum);
+        multiply_units<T, rows, panels>(source, panel, lanes<T>, sums);
         source += stride;
         panel += lanes<T> * panels * lanes<T>;
     }
-    multiply_lanes<T, rows, panels>(source, panel, depth, sum);
+    multiply_units<T, rows, panels>(source, panel, depth, sums);
 #pragma GCC unroll 16
     for (int m = 0; m < rows; m++)
 #pragma GCC unroll 2
-        for (int p = 0; p < panels; p++) store(call.result[p] + m * lanes<T>, sum[m][p]);
+        for (int p = 0; p < panels; p++) {
+            if constexpr (chains<rows> == 2) sums[0][m][p] += sums[1][m][p];
+            store(call.result[p] + m * lanes<T>, sums[0][m][p]);
+        }
 }
 
 template <class T>

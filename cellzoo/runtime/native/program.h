@@ -16,24 +16,39 @@ struct ViewAt {
 };
 
 template <class T>
+inline ViewAt<T> buffer_at(const Job &job, int64_t buffer, int64_t row) {
+    const Place &place = job.buffers[buffer];
+    return {reinterpret_cast<T *>(place.data) + row * lanes<T>, place.rows * lanes<T>};
+}
+
+// Where a thread is in its walk.
+template <class T>
+struct Position {
+    const Job &job;
+    const int64_t thread;
+    const ThreadMemory &memory;
+    ViewAt<T> *const views;
+    ViewAt<T> masks[2];
+    int64_t packed_row;  // of row 0 of the views
+    int64_t step;
+    bool is_step;  // rows are those of a step, in order
+};
+
+// The part of a kernel that an instruction works on.
+template <class T>
 struct Frame {
-    const Job *job;
-    const ThreadMemory *memory;
-    const ViewAt<T> *views;
+    const Position<T> &at;
     T *registers;  // of this block of units
     int64_t register_numbers;
     int64_t size;  // units of the kernel
     int64_t block;
-    int64_t row, rows;   // within the step, or within the chunk in the input phases
-    int64_t packed_row;  // of row 0
-    const ViewAt<T> *masks;
-    bool is_step;  // rows are those of a step, in order
+    int64_t row, rows;  // within the step, or within the chunk in the input phases
 };
 
 template <class T>
 inline T *operand_at(const Frame<T> &f, int64_t operand) {
     if (operand >= 0) return f.registers + operand * f.register_numbers;
-    const ViewAt<T> &view = f.views[-1 - operand];
+    const ViewAt<T> &view = f.at.views[-1 - operand];
     return view.data + f.block * view.stride + f.row * lanes<T>;
 }
 
@@ -72,11 +87,11 @@ inline void each3(const Frame<T> &f, const Instruction &item, Function function)
 
 template <class T>
 void read_mask(const Frame<T> &f, const Instruction &item) {
-    const ViewAt<T> &mask = f.masks[item.imm];
+    const ViewAt<T> &mask = f.at.masks[item.imm];
     const T *from = mask.data + f.block * mask.stride;
-    const int32_t *row_of = f.job->row_of + f.packed_row;
+    const int32_t *row_of = f.at.job.row_of + f.at.packed_row;
     each0(f, item, [&](int64_t i) {
-        const int64_t row = f.is_step ? f.row + i : row_of[f.row + i];
+        const int64_t row = f.at.is_step ? f.row + i : row_of[f.row + i];
         return load(from + row * lanes<T>);
     });
 }
@@ -84,17 +99,17 @@ void read_mask(const Frame<T> &f, const Instruction &item) {
 template <class T>
 void load_rows(const Frame<T> &f, const Instruction &item) {
     const int64_t count = valid_lanes(f);
-    const T *from = static_cast<const T *>(f.job->call->grad_outputs) + (f.packed_row + f.row) * f.size +
+    const T *from = static_cast<const T *>(f.at.job.call->grad_outputs) + (f.at.packed_row + f.row) * f.size +
                     f.block * lanes<T>;
     each0(f, item, [&](int64_t i) { return load_part(from + i * f.size, count); });
 }
 
 template <class T>
 void store_rows(const Frame<T> &f, const Instruction &item) {
-    const cellzoo_call &call = *f.job->call;
+    const cellzoo_call &call = *f.at.job.call;
     T *to = static_cast<T *>(item.imm == 0 ? call.outputs : call.grad_inputs);
     if (to == nullptr) return;
-    to += (f.packed_row + f.row) * f.size + f.block * lanes<T>;
+    to += (f.at.packed_row + f.row) * f.size + f.block * lanes<T>;
     const int64_t count = valid_lanes(f);
     const T *a = operand_at(f, item.a);
     for (int64_t i = 0; i < f.rows; i++) store_part(to + i * f.size, load(a + i * lanes<T>), count);
@@ -102,7 +117,7 @@ void store_rows(const Frame<T> &f, const Instruction &item) {
 
 template <class T>
 void reduce_rows(const Frame<T> &f, const Instruction &item) {
-    char *sums = f.memory->vectors[item.imm];
+    char *sums = f.at.memory.vectors[item.imm];
     if (sums == nullptr) return;
     T *sum = reinterpret_cast<T *>(sums) + f.block * lanes<T>;
     const T *a = operand_at(f, item.a);
@@ -116,14 +131,14 @@ void reduce_all(const Frame<T> &f, const Instruction &item) {
     const T *a = operand_at(f, item.a);
     Vector<T> total{};
     for (int64_t i = 0; i < f.rows; i++) total += load(a + i * lanes<T>);
-    f.memory->scalars[item.imm] += sum_lanes<T>(total, valid_lanes(f));
+    f.at.memory.scalars[item.imm] += sum_lanes<T>(total, valid_lanes(f));
 }
 
 // p0 tanh(a) + p1 relu(a) + p2 sigmoid(a) + p3 a. One exponential gives both: with s = sigmoid(2a), tanh(a) = 2s - 1
 // would lose precision near zero, so they are computed apart.
 template <class T>
 void mixture(const Frame<T> &f, const Instruction &item) {
-    const T *p = static_cast<const T *>(f.job->call->parameters) + item.imm;
+    const T *p = static_cast<const T *>(f.at.job.call->parameters) + item.imm;
     each1(f, item, [&](Vector<T> a) {
         return p[0] * hyperbolic_tangent<T>(a) + p[1] * relu<T>(a) + p[2] * sigmoid<T>(a) + p[3] * a;
     });
@@ -131,7 +146,7 @@ void mixture(const Frame<T> &f, const Instruction &item) {
 
 template <class T>
 void mixture_backward(const Frame<T> &f, const Instruction &item) {
-    const T *p = static_cast<const T *>(f.job->call->parameters) + item.imm;
+    const T *p = static_cast<const T *>(f.at.job.call->parameters) + item.imm;
     const int64_t count = valid_lanes(f);
     Vector<T> sums[4] = {};
     each2(f, item, [&](Vector<T> g, Vector<T> a) {
@@ -143,18 +158,18 @@ void mixture_backward(const Frame<T> &f, const Instruction &item) {
         const Vector<T> of_relu = r <= T(0) ? Vector<T>{} : broadcast(p[1]);
         return g * (p[0] * (T(1) - t * t) + of_relu + p[2] * (s * (T(1) - s)) + p[3]);
     });
-    for (int i = 0; i < 4; i++) f.memory->parameters[item.imm + i] += sum_lanes<T>(sums[i], count);
+    for (int i = 0; i < 4; i++) f.at.memory.parameters[item.imm + i] += sum_lanes<T>(sums[i], count);
 }
 
 template <class T>
 void parameter_scale_backward(const Frame<T> &f, const Instruction &item) {
-    const T p = static_cast<const T *>(f.job->call->parameters)[item.imm];
+    const T p = static_cast<const T *>(f.at.job.call->parameters)[item.imm];
     Vector<T> sum{};
     each2(f, item, [&](Vector<T> g, Vector<T> a) {
         sum += g * a;
         return g * p;
     });
-    f.memory->parameters[item.imm] += sum_lanes<T>(sum, valid_lanes(f));
+    f.at.memory.parameters[item.imm] += sum_lanes<T>(sum, valid_lanes(f));
 }
 
 template <class T>
@@ -164,15 +179,15 @@ void run_instruction(const Frame<T> &f, const Instruction &item) {
     switch (item.op) {
         case Op::copy: return each1(f, item, [](V a) { return a; });
         case Op::fill: {
-            const V value = broadcast(T(f.job->constants[item.imm]));
+            const V value = broadcast(T(f.at.job.constants[item.imm]));
             return each0(f, item, [&](int64_t) { return value; });
         }
         case Op::vector: {
-            const V value = load(reinterpret_cast<const T *>(f.job->vectors[item.imm]) + f.block * lanes<T>);
+            const V value = load(reinterpret_cast<const T *>(f.at.job.vectors[item.imm]) + f.block * lanes<T>);
             return each0(f, item, [&](int64_t) { return value; });
         }
         case Op::scalar: {
-            const V value = broadcast(*static_cast<const T *>(f.job->call->weights[item.imm]));
+            const V value = broadcast(*static_cast<const T *>(f.at.job.call->weights[item.imm]));
             return each0(f, item, [&](int64_t) { return value; });
         }
         case Op::mask: return read_mask(f, item);
@@ -190,7 +205,7 @@ void run_instruction(const Frame<T> &f, const Instruction &item) {
         case Op::minimum: return each2(f, item, [](V a, V b) { return (a < b) | (a != a) ? a : b; });
         case Op::blend: return each3(f, item, [](V z, V a, V b) { return b + z * (a - b); });
         case Op::scale: {
-            const T factor = T(f.job->constants[item.imm]);
+            const T factor = T(f.at.job.constants[item.imm]);
             return each1(f, item, [factor](V a) { return a * factor; });
         }
         case Op::multiply_add: return each3(f, item, [](V a, V b, V c) { return a * b + c; });
@@ -211,7 +226,7 @@ void run_instruction(const Frame<T> &f, const Instruction &item) {
         case Op::mixture: return mixture(f, item);
         case Op::mixture_backward: return mixture_backward(f, item);
         case Op::parameter_scale: {
-            const T factor = static_cast<const T *>(f.job->call->parameters)[item.imm];
+            const T factor = static_cast<const T *>(f.at.job.call->parameters)[item.imm];
             return each1(f, item, [factor](V a) { return a * factor; });
         }
         case Op::parameter_scale_backward: return parameter_scale_backward(f, item);

@@ -25,8 +25,8 @@ constexpr int64_t tile_rows = 6;
 
 // Rows whose registers of one block of units are in use at once: several blocks of rows of the microkernel, so that
 // a panel of weights is read again while it is in the cache.
-constexpr int64_t super_blocks = 4;
-constexpr int64_t super_rows = super_blocks * tile_rows;
+constexpr int64_t super_tiles = 4;
+constexpr int64_t super_rows = super_tiles * tile_rows;
 
 template <class T>
 struct VectorTypes;

@@ -1,0 +1,114 @@
+// One kernel on some of its blocks of units and rows: its products, then its program while the results are hot.
+#pragma once
+
+#include "pack.h"
+#include "product.h"
+#include "program.h"
+#include "share.h"
+
+namespace cellzoo {
+namespace {
+
+// Registers beyond this would push the sources of products out of the first cache.
+constexpr int64_t register_bytes = 24 << 10;
+
+template <class T>
+class KernelRun {
+  public:
+    KernelRun(const Position<T> &at, int64_t index)
+        : at_(at),
+          kernel_(at.job.plan->kernels[index]),
+          pack_(reinterpret_cast<const T *>(at.job.packs[index])),
+          registers_(reinterpret_cast<T *>(at.memory.registers)) {}
+
+    void run(Range blocks, Range rows) {
+        if (rows.size() <= 0) return;
+        tiles_ = (rows.size() + tile_rows - 1) / tile_rows;
+        const int64_t tile_bytes = larger(1, kernel_.registers * kernel_.group) * tile_rows * vector_bytes;
+        const int64_t at_once = smaller(super_tiles, larger(1, register_bytes / tile_bytes));
+        for (int64_t block = blocks.begin; block < blocks.end; block += kernel_.group) {
+            const int64_t width = smaller(kernel_.group, blocks.end - block);
+            for (int64_t tile = 0; tile < tiles_; tile += at_once) {
+                const Range tiles = {tile, smaller(tiles_, tile + at_once)};
+                const Range part = {row_of(rows, tiles.begin), row_of(rows, tiles.end)};
+                multiply_all(block, width, rows, tiles);
+                for (int64_t member = 0; member < width; member++) run_program(block + member, member, part);
+            }
+        }
+    }
+
+  private:
+    // Tiles of even sizes.
+    int64_t row_of(Range rows, int64_t tile) const { return rows.begin + rows.size() * tile / tiles_; }
+
+    T *register_at(int64_t member, int64_t number) const {
+        return registers_ + (member * kernel_.registers + number) * super_rows * lanes<T>;
+    }
+
+    void multiply_all(int64_t block, int64_t width, Range rows, Range tiles) {
+        const T *panels = pack_ + block / kernel_.group * group_numbers<T>(kernel_);
+        const int64_t count = kernel_.group == 1 ? 2 : width;
+        for (int64_t i = 0; i < kernel_.product_count; i++) {
+            const Product &product = kernel_.products[i];
+            const ViewAt<T> &source = at_.views[product.source];
+            ProductCall<T> call{};
+            call.depth = product.depth;
+            call.stride = source.stride;
+            call.panel = panels;
+            // The panels of the next group lie behind this group's, those of the next kernel behind this kernel's.
+            const char *ahead = reinterpret_cast<const char *>(panels + group_numbers<T>(kernel_));
+            const int64_t lines = product.depth * count * vector_bytes / 64 / tiles_;
+            call.ahead_lines = lines / larger(1, product.depth / lanes<T>) + 1;
+            for (int64_t t = tiles.begin; t < tiles.end; t++) {
+                const int64_t row = row_of(rows, t), end = row_of(rows, t + 1);
+                call.source = source.data + row * lanes<T>;
+                call.ahead = ahead + t * lines * 64;
+                for (int64_t p = 0; p < count; p++) {
+                    const Product::Panel &panel = product.panels[p];
+                    const int64_t member = kernel_.group == 1 ? 0 : p;
+                    call.result[p] =
+                        register_at(member, panel.target) + (row - row_of(rows, tiles.begin)) * lanes<T>;
+                    start(call, p, panel, block + member, row);
+                }
+                (count == 2 ? multiply_of<T, 2>(end - row) : multiply_of<T, 1>(end - row))(call);
+            }
+            panels += product.depth * count * lanes<T>;
+        }
+    }
+
+    void start(ProductCall<T> &call, int64_t p, const Product::Panel &panel, int64_t block, int64_t row) const {
+        alignas(vector_bytes) static constexpr T zeros[lanes<T>] = {};
+        call.step[p] = lanes<T>;
+        switch (panel.init) {
+            case Init::accumulate: call.initial[p] = call.result[p]; break;
+            case Init::zero:
+                call.initial[p] = zeros;
+                call.step[p] = 0;
+                break;
+            case Init::view: {
+                const ViewAt<T> &view = at_.views[panel.index];
+                call.initial[p] = view.data + block * view.stride + row * lanes<T>;
+                break;
+            }
+            case Init::vector:
+                call.initial[p] = reinterpret_cast<const T *>(at_.job.vectors[panel.index]) + block * lanes<T>;
+                call.step[p] = 0;
+                break;
+        }
+    }
+
+    void run_program(int64_t block, int64_t member, Range rows) const {
+        const Frame<T> frame{at_,   register_at(member, 0), super_rows * lanes<T>, kernel_.size,
+                             block, rows.begin,             rows.size()};
+        for (int64_t i = 0; i < kernel_.instruction_count; i++) run_instruction(frame, kernel_.instructions[i]);
+    }
+
+    const Position<T> &at_;
+    const Kernel &kernel_;
+    const T *const pack_;
+    T *const registers_;
+    int64_t tiles_ = 0;
+};
+
+}  // namespace
+}  // namespace cellzoo
