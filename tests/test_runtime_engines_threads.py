@@ -152,8 +152,9 @@ FORK = """
 """
 
 
+@needs_native
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.parametrize("runtime", ["auto", *(["native"] if NATIVE else [])])
+@pytest.mark.parametrize("runtime", ["auto", "native"])
 def test_after_a_fork(runtime):
     """The child of a process that used two threads uses two threads, and does not wait for ever."""
     process = subprocess.run(
