@@ -12,6 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 NATIVE = Path("cellzoo", "runtime", "native")
 COMMON = [
@@ -38,11 +39,15 @@ class BuildNative(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile and link; the extension is optional, so what fails here is a warning."""
-        macros = [(f"CELLZOO_{name.upper()}", "1") for name in INSTRUCTION_SETS] if IS_X86 else []
-        objects = self._compile(ext, ext.sources, macros, [])
-        if IS_X86:
-            for name, flags in INSTRUCTION_SETS.items():
+        macros: list[tuple[str, str]] = []
+        objects: list[str] = []
+        for name, flags in INSTRUCTION_SETS.items() if IS_X86 else ():
+            try:
                 objects += self._compile(ext, [str(NATIVE / f"engine_{name}.cpp")], [], flags)
+                macros.append((f"CELLZOO_{name.upper()}", "1"))
+            except CompileError:
+                self.warn(f"this compiler does not know {name}; the engine will do without")
+        objects += self._compile(ext, ext.sources, macros, [])
         path = Path(self.get_ext_fullpath(ext.name))
         path.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
