@@ -14,7 +14,9 @@ from collections import Counter
 import cellzoo
 from cellzoo.runtime.native import library
 from cellzoo.runtime.native.encoding import encode
-from cellzoo.runtime.plan import build_plan, plan_sizes
+from cellzoo.runtime.plan import build_plan, plan_graph, plan_sizes
+from search.supernets.graph import Outline, Term, supernet_graph
+from search.supernets.layout import Layout
 
 BATCH_SIZES = (3, 2)
 MOST_UNITS = 64
@@ -66,14 +68,18 @@ class Memory:
             grad_initial=many,
             grad_weights=many,
             grad_parameters=room,
-            norm_statistics=None,
+            norm_statistics=room,
         )
 
 
 def plans():
     """Encoded plans: numbers, and constants."""
-    for cell in (cellzoo.parse(CELL, "equations"), cellzoo.load("lstm")):
-        plan = build_plan(cell, masked_x=True, masked_h=True)
+    layout = Layout(nodes=2)
+    terms = tuple(Term(node, source, f"w{node}", (0, 1, 2, 3)) for node in (1, 2) for source in range(node))
+    for plan in (
+        build_plan(cellzoo.parse(CELL, "equations"), masked_x=True, masked_h=True),
+        plan_graph(supernet_graph(Outline(layout, terms, "batch", True, True))),
+    ):
         encoded = encode(plan, plan_sizes(plan, input_size=3, hidden_size=5))
         yield list(encoded.integers), encoded.constants
 
@@ -115,7 +121,7 @@ def attempt(lib, memory, call, numbers, constants) -> str:
     return outcome
 
 
-def main(count: int = 500) -> None:
+def main(count: int = 300) -> None:
     lib, memory, generator = library.load(), Memory(), random.Random(1)
     call, outcomes = memory.call(), Counter()
     for numbers, constants in plans():

@@ -14,6 +14,7 @@ library._NAME = sys.argv[1]
 
 from cell_spaces import SPACES  # noqa: E402 - the library is named before anything loads it
 from engine_cases import ENGINES, TOLERANCES, Case, hold, random_case  # noqa: E402
+from test_search_supernets_native import LAYOUTS, SIZES, assert_equal  # noqa: E402
 
 import cellzoo  # noqa: E402
 
@@ -41,6 +42,10 @@ def main() -> None:
                 torch.set_num_threads(threads)
                 dtype = tuple(TOLERANCES)[(number + threads) % 2]
                 hold(cellzoo.load(name), replace(case, dtype=dtype, masked_h=True), NATIVE, rounding=True)
+    for layout in LAYOUTS.values():
+        for threads, sizes in ((1, SIZES["small"]), (2, (24, 70, (40, 40, 30))), (3, (5, 16, (600, 500, 3)))):
+            torch.set_num_threads(threads)
+            assert_equal(layout, sizes)
 
 
 if __name__ == "__main__":
