@@ -215,6 +215,31 @@ def test_tensors_may_lie_in_any_way(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_weights_may_be_computed_and_calls_chained(engine):
+    """Weight drop, a matrix in two places, and states that carry their graph from call to call."""
+    cell, case = cellzoo.load("darts-v2"), Case(4, 4, (3, 2))
+    tensors = draw(cell, case)
+    names = list(tensors.weights)
+    generator = torch.Generator().manual_seed(1)
+    kept = {name: torch.rand(value.shape, generator=generator) > 0.3 for name, value in tensors.weights.items()}
+
+    def run(runtime):
+        raw = {name: value.clone().requires_grad_() for name, value in tensors.weights.items()}
+        weights = {name: value * kept[name] * 2 for name, value in raw.items()}
+        weights[names[-1]] = weights[names[-2]]
+        first = call(runtime, case, replace(tensors, weights=weights))
+        again = replace(tensors, weights=weights, states={"h": first["final h"]}, inputs=first["outputs"])
+        second = call(runtime, case, again)
+        values = [first["outputs"], second["outputs"], second["final h"]]
+        loss = sum(value.square().sum() for value in values)
+        leaves = [raw[name] for name in names[:-1]]
+        return [*values, *torch.autograd.grad(loss, leaves)]
+
+    for found, expected in zip(run(ENGINES[engine](cell)), run(ReferenceRuntime(cell)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_one_engine_serves_many_shapes(engine):
     """Masked and not, wide and narrow, in turn; what was prepared for one is not used for another."""
     cell = cellzoo.load("darts-v2")
