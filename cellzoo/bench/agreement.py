@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Of the norm. Far above rounding, which some cells amplify from step to step, and far below a wrong result.
-# Single numbers may differ by more: where rounding carries a value across the kink of a relu, the gradient of one
-# sequence jumps.
+# Single numbers may differ by more: where rounding carries a value across the kink of a relu, the gradient of
+# one sequence jumps.
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-8}
 
 
