@@ -15,8 +15,12 @@ class Workspace {
     char *take(int64_t bytes) {
         char *place = base_ == nullptr ? nullptr : base_ + used_;
         used_ += (bytes + 63) / 64 * 64;
+        if (used_ > most) used_ = most;
         return place;
     }
+
+    // More than there is: sizes stop to grow here.
+    static constexpr int64_t most = int64_t(1) << 61;
 
     int64_t used() const { return used_; }
 
@@ -30,6 +34,7 @@ class Layout {
     // With null workspaces in the call only the sizes are right.
     Layout(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward);
 
+    bool is_possible() const { return saved_.used() < Workspace::most && scratch_.used() < Workspace::most; }
     int64_t saved_bytes() const { return saved_.used(); }
     int64_t scratch_bytes() const { return scratch_.used(); }
 

@@ -102,6 +102,7 @@ int64_t run(const int64_t *code, int64_t length, const double *constants, const 
     const Engine *engine = engine_of(call->isa);
     if (engine == nullptr) return CELLZOO_NO_ISA;
     const Layout layout(plan, *call, *engine, backward);
+    if (!layout.is_possible()) return CELLZOO_NO_MEMORY;
     run_team(*engine, layout.job(constants, useful_threads(plan, *call, backward)));
     return CELLZOO_OK;
 }
@@ -139,6 +140,7 @@ int64_t cellzoo_workspace(const int64_t *plan, int64_t length, const cellzoo_cal
         const Engine *engine = engine_of(call->isa);
         if (engine == nullptr) return CELLZOO_NO_ISA;
         const Layout layout(plan_of(*storage), *call, *engine, backward != 0);
+        if (!layout.is_possible()) return CELLZOO_NO_MEMORY;
         bytes[0] = layout.saved_bytes();
         bytes[1] = layout.scratch_bytes();
         return CELLZOO_OK;

@@ -26,7 +26,9 @@ const Plan &plan_of(const PlanStorage &storage) { return storage.plan; }
 namespace {
 
 constexpr int64_t version = 2;
-constexpr int64_t most_units = int64_t(1) << 24;
+// Beyond any use; products of sizes stay within 64 bits.
+constexpr int64_t most_units = int64_t(1) << 20;
+constexpr int64_t most_depth = int64_t(1) << 32;
 constexpr int64_t most_registers = 1 << 14;
 
 struct Malformed {};
@@ -187,6 +189,7 @@ class Reader {
                 }
                 products.push_back(product);
                 kernel.depth += depth;
+                expect(kernel.depth <= most_depth);
             }
         }
     }
