@@ -19,11 +19,11 @@ struct Place {
 struct ThreadMemory {
     char *registers;
     char *views;
-    char *touched;          // by weight: whether its gradient was written
-    char *masked;           // panel of a weight gradient's source times its mask
-    char *const *vectors;   // sums for REDUCE_ROWS by weight, null where not wanted
-    double *scalars;        // sums for REDUCE_ALL by weight
-    double *parameters;     // sums for the gradients of parameters
+    char *touched;         // by weight: whether its gradient was written
+    char *masked;          // panel of a weight gradient's source times its mask
+    char *const *vectors;  // sums for REDUCE_ROWS by weight, null for other weights
+    double *scalars;       // sums for REDUCE_ALL by weight
+    double *parameters;    // sums for the gradients of parameters
 };
 
 struct Team;
@@ -39,7 +39,6 @@ struct Job {
     const Place *buffers;
     char *const *packs;          // packed weights by kernel, null outside this direction
     char *const *vectors;        // padded vector weights by number
-    int64_t chunk_rows;          // rows that buffers of all rows hold: N in training
     const ThreadMemory *memory;  // by thread
     Team *team;
     void (*wait)(Team *);        // until all threads are there
@@ -47,16 +46,15 @@ struct Job {
 
 // The compiled kernels of one instruction set.
 struct Engine {
-    int64_t lanes[2];       // by dtype
-    int64_t tile_rows;      // most rows of the microkernel
-    int64_t super_rows;     // most rows whose registers are kept at once
+    int64_t lanes[2];    // by dtype
+    int64_t super_rows;  // most rows whose registers are kept at once
     void (*run[2])(const Job &job, int64_t thread);
 };
 
-constexpr int64_t view_entry_bytes = 16;
-constexpr int64_t gradient_rows = 512;    // rows of one pass over a weight gradient
-constexpr int64_t gradient_vectors = 3;   // source blocks of its tile
-constexpr int64_t least_chunk_rows = 512;
+constexpr int64_t view_bytes = 16;       // of a view at the rows of the current step
+constexpr int64_t gradient_rows = 512;   // rows of one pass over a weight gradient
+constexpr int64_t gradient_vectors = 3;  // source blocks of its tile
+constexpr int64_t least_chunk_rows = 512;  // of an inference call's input phase
 
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Engine avx2_engine;

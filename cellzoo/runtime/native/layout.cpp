@@ -85,7 +85,7 @@ void Layout::place_threads() {
     for (int64_t t = 0; t < call_.threads; t++) {
         ThreadMemory memory{};
         memory.registers = scratch_.take(registers * engine_.super_rows * lanes_ * number_bytes_);
-        memory.views = scratch_.take(plan_.view_count * view_entry_bytes);
+        memory.views = scratch_.take(plan_.view_count * view_bytes);
         sums_.emplace_back(size_t(plan_.weight_count), nullptr);
         if (backward_) {
             if (masked) memory.masked = scratch_.take(gradient_vectors * gradient_rows * lanes_ * number_bytes_);
@@ -113,7 +113,6 @@ Job Layout::job(const double *constants, int64_t threads) const {
     job.buffers = buffers_.data();
     job.packs = packs_.data();
     job.vectors = vectors_.data();
-    job.chunk_rows = chunk_rows_;
     job.memory = threads_.data();
     return job;
 }

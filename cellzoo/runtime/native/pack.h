@@ -94,7 +94,7 @@ void pack_group(const Plan &plan, const void *const *weights, const Kernel &kern
 template <class T>
 void scatter_rows(const T *from, int64_t size, int64_t rows, int64_t first_block, int64_t last_block, T *to,
                   int64_t stride) {
-    constexpr int64_t burst = 8;  // rows: whole pages are written in runs, and read in order
+    constexpr int64_t burst = 8;  // rows: written in runs, while whole rows are read
     for (int64_t begin = 0; begin < rows; begin += burst)
         for (int64_t block = first_block; block < last_block; block++)
             for (int64_t row = begin; row < smaller(rows, begin + burst); row++)

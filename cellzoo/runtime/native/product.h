@@ -47,7 +47,8 @@ inline __attribute__((always_inline)) void multiply_units(const T *source, const
 #pragma GCC unroll 2
     for (; k + chains<rows> <= count; k += chains<rows>)
 #pragma GCC unroll 2
-        for (int c = 0; c < chains<rows>; c++) multiply_unit<T, rows, panels>(source + k + c, panel + (k + c) * step, sums[c]);
+        for (int c = 0; c < chains<rows>; c++)
+            multiply_unit<T, rows, panels>(source + k + c, panel + (k + c) * step, sums[c]);
     for (; k < count; k++) multiply_unit<T, rows, panels>(source + k, panel + k * step, sums[0]);
 }
 

@@ -18,7 +18,9 @@ class Walk {
           plan_(*job.plan),
           call_(*job.call),
           thread_(thread),
-          at_{job, thread, job.memory[thread], reinterpret_cast<ViewAt<T> *>(job.memory[thread].views), {}, 0, 0, false} {
+          at_{job, thread, job.memory[thread], reinterpret_cast<ViewAt<T> *>(job.memory[thread].views), {}, 0, 0,
+              false} {
+        static_assert(sizeof(ViewAt<T>) == view_bytes, "the layout leaves room for as much");
         for (int64_t i = 0; i < 2; i++)
             if (plan_.mask_buffers[i] >= 0) at_.masks[i] = buffer_at<T>(job, plan_.mask_buffers[i], 0);
         for (int64_t k = 0; k < plan_.phase_begin[phase_count]; k++)
@@ -170,7 +172,9 @@ class Walk {
             const Buffer &buffer = plan_.buffers[view.buffer];
             const bool all = buffer.kind == BufferKind::all || buffer.kind == BufferKind::input;
             switch (view.kind) {
-                case ViewKind::rows: at_.views[v] = buffer_at<T>(job_, view.buffer, all ? at_.packed_row - chunk_row_ : 0); break;
+                case ViewKind::rows:
+                    at_.views[v] = buffer_at<T>(job_, view.buffer, all ? at_.packed_row - chunk_row_ : 0);
+                    break;
                 case ViewKind::state_in: at_.views[v] = state_at(buffer.index, order); break;
                 case ViewKind::state_out: at_.views[v] = state_at(buffer.index, order + 1); break;
                 case ViewKind::carry_in:
@@ -259,7 +263,7 @@ void run_walk(const Job &job, int64_t thread) {
 }
 
 constexpr Engine make_engine() {
-    return {{lanes<float>, lanes<double>}, tile_rows, super_rows, {run_walk<float>, run_walk<double>}};
+    return {{lanes<float>, lanes<double>}, super_rows, {run_walk<float>, run_walk<double>}};
 }
 
 }  // namespace
