@@ -13,8 +13,8 @@ import torch
 from cellzoo.cell import HIDDEN_WIDTH
 from cellzoo.errors import CellError
 from cellzoo.runtime import prepare
+from cellzoo.runtime.native.binding import INSTRUCTION_SETS, is_available, load
 from cellzoo.runtime.native.engine import NativeRuntime
-from cellzoo.runtime.native.library import INSTRUCTION_SETS, is_available, load
 from cellzoo.runtime.reference import ReferenceRuntime
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 
 import cellzoo
-from cellzoo.runtime.native import library
+from cellzoo.runtime.native import binding
 from cellzoo.runtime.native.encoding import encode
 from cellzoo.runtime.plan import build_plan, plan_graph, plan_sizes
 from search.supernets.graph import Outline, Term, supernet_graph
@@ -40,10 +40,10 @@ class Memory:
         self.workspaces = [ctypes.create_string_buffer(MOST_BYTES + 64) for _ in range(2)]
         self.sizes = (ctypes.c_int64 * 2)()
 
-    def call(self) -> library.Call:
+    def call(self) -> binding.Call:
         room, many = ctypes.addressof(self.room), ctypes.cast(self.many, ctypes.c_void_p)
         saved, scratch = (-(-ctypes.addressof(each) // 64) * 64 for each in self.workspaces)
-        return library.Call(
+        return binding.Call(
             dtype=1,
             isa=0,
             threads=1,
@@ -122,7 +122,7 @@ def attempt(lib, memory, call, numbers, constants) -> str:
 
 
 def main(count: int = 300) -> None:
-    lib, memory, generator = library.load(), Memory(), random.Random(1)
+    lib, memory, generator = binding.load(), Memory(), random.Random(1)
     call, outcomes = memory.call(), Counter()
     for numbers, constants in plans():
         assert attempt(lib, memory, call, numbers, constants) == "run"
@@ -136,6 +136,6 @@ def main(count: int = 300) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        library._NAME = sys.argv[1]
+        binding._NAME = sys.argv[1]
     main()
     sys.stdout.write("done\n")

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import torch
 
-from cellzoo.runtime.native import library
+from cellzoo.runtime.native import binding
 
-library._NAME = sys.argv[1]
+binding._NAME = sys.argv[1]
 
 from cell_spaces import SPACES  # noqa: E402 - the library is named before anything loads it
 from engine_cases import ENGINES, TOLERANCES, Case, hold, random_case  # noqa: E402
@@ -25,7 +25,7 @@ SHAPES = (Case(1, 1, (1,)), Case(17, 33, (7, 7, 3)), Case(3, 5, (300, 299, 1)), 
 
 
 def main() -> None:
-    assert sys.argv[1] in library.load()._name
+    assert sys.argv[1] in binding.load()._name
     torch.set_num_threads(1)
     generator = random.Random(3)
     for name in cellzoo.list_cells()[::3]:

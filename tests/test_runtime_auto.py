@@ -16,11 +16,11 @@ import cellzoo
 from cellzoo.errors import CellzooError, UnknownNameError
 from cellzoo.runtime import RUNTIMES, prepare, release_memory
 from cellzoo.runtime.auto import AutoRuntime, choose
-from cellzoo.runtime.native import library
+from cellzoo.runtime.native import binding
 from cellzoo.runtime.reference import ReferenceRuntime
 
 CPU = torch.device("cpu")
-needs_native = pytest.mark.skipif(not library.is_available(), reason=library.status()[1])
+needs_native = pytest.mark.skipif(not binding.is_available(), reason=binding.status()[1])
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def fresh(monkeypatch):
     """What was found out about the library is forgotten before and after."""
 
     def forget():
-        library.load.cache_clear()
-        library.status.cache_clear()
+        binding.load.cache_clear()
+        binding.status.cache_clear()
 
     forget()
     yield monkeypatch
@@ -40,7 +40,7 @@ def fresh(monkeypatch):
 @pytest.fixture
 def missing(fresh):
     """No compiled library lies where it should."""
-    fresh.setattr(library, "_NAME", "_not_built")
+    fresh.setattr(binding, "_NAME", "_not_built")
     return fresh
 
 
@@ -142,7 +142,7 @@ def test_the_layer_says_which_engine_runs_it():
     assert rnn.to(torch.bfloat16).runtime == "torch"
     assert rnn.to("meta").runtime == "reference"
     for name in RUNTIMES:
-        if name not in ("auto", "native") or (name == "native" and library.is_available()):
+        if name not in ("auto", "native") or (name == "native" and binding.is_available()):
             assert cellzoo.rnn("lstm", 3, 4, runtime=name).runtime == name
 
 
@@ -152,7 +152,7 @@ def test_an_unknown_engine_is_named():
 
 
 @pytest.mark.parametrize(
-    "runtime", ["auto", "reference", "torch", *(["native"] if library.is_available() else [])]
+    "runtime", ["auto", "reference", "torch", *(["native"] if binding.is_available() else [])]
 )
 def test_a_layer_moves_between_dtypes(runtime):
     """What was prepared for one dtype does not serve another."""
@@ -164,7 +164,7 @@ def test_a_layer_moves_between_dtypes(runtime):
 
 
 def test_without_a_library_auto_takes_torch(missing):
-    assert not library.is_available()
+    assert not binding.is_available()
     assert choose(CPU, torch.float32) == "torch"
     rnn = cellzoo.rnn("darts-v2", 3, 4)
     assert rnn.runtime == "torch"
@@ -193,9 +193,9 @@ def test_without_a_library_native_says_why(missing):
 
 def test_a_library_that_does_not_load_is_as_if_it_were_missing(fresh, tmp_path):
     """Built for another machine, or cut off."""
-    broken = tmp_path / f"broken{library.EXTENSION_SUFFIXES[0]}"
+    broken = tmp_path / f"broken{binding.EXTENSION_SUFFIXES[0]}"
     broken.write_bytes(b"\x7fELF, or so it says")
-    fresh.setattr(library, "_NAME", str(tmp_path / "broken"))
+    fresh.setattr(binding, "_NAME", str(tmp_path / "broken"))
     assert choose(CPU, torch.float32) == "torch"
     with pytest.raises(CellzooError, match=r"'native' is not available: .*broken"):
         cellzoo.rnn("lstm", 3, 4, runtime="native")
@@ -203,8 +203,8 @@ def test_a_library_that_does_not_load_is_as_if_it_were_missing(fresh, tmp_path):
 
 @needs_native
 def test_a_library_of_another_version_is_not_used(fresh, tmp_path):
-    fresh.setattr(library, "_ABI_VERSION", 99)
-    available, reason = library.status()
+    fresh.setattr(binding, "_ABI_VERSION", 99)
+    available, reason = binding.status()
     assert not available
     assert "version" in reason
     assert "not 99; install cellzoo again" in reason
@@ -218,9 +218,9 @@ def test_a_layer_saved_where_native_is_loads_where_it_is_not(fresh):
     expected = rnn(x)[0]
     saved = io.BytesIO()
     torch.save(rnn, saved)
-    library.load.cache_clear()
-    library.status.cache_clear()
-    fresh.setattr(library, "_NAME", "_not_built")
+    binding.load.cache_clear()
+    binding.status.cache_clear()
+    fresh.setattr(binding, "_NAME", "_not_built")
     saved.seek(0)
     loaded = torch.load(saved, weights_only=False)
     assert loaded.runtime == "torch"
@@ -231,12 +231,12 @@ def test_a_layer_saved_where_native_is_loads_where_it_is_not(fresh):
 def test_the_library_needs_nothing_of_torch(fresh, tmp_path):
     """A copy of it in another place loads and runs: it finds nothing beside itself."""
     (built,) = (
-        path for path in library.Path(library.__file__).parent.glob("_engine*") if path.suffix != ".cpp"
+        path for path in binding.Path(binding.__file__).parent.glob("_engine*") if path.suffix != ".cpp"
     )
-    shutil.copy(built, tmp_path / f"copy{library.EXTENSION_SUFFIXES[0]}")
+    shutil.copy(built, tmp_path / f"copy{binding.EXTENSION_SUFFIXES[0]}")
     assert b"torch" not in built.read_bytes()
-    fresh.setattr(library, "_NAME", str(tmp_path / "copy"))
-    assert library.is_available()
+    fresh.setattr(binding, "_NAME", str(tmp_path / "copy"))
+    assert binding.is_available()
     cell, case = cellzoo.load("lstm"), Case()
     tensors = draw(cell, case)
     outputs = call(prepare("native", cell), case, tensors)["outputs"]

@@ -13,7 +13,7 @@ from engine_cases import ENGINES, Case, assert_agrees, call, draw, results
 import cellzoo
 from cellzoo.errors import CellzooError
 from cellzoo.runtime import RUNTIMES
-from cellzoo.runtime.native.library import is_available
+from cellzoo.runtime.native.binding import is_available
 from cellzoo.runtime.reference import ReferenceRuntime
 
 CELLS = ["lstm", "darts-v2", "nbnlp-7537"]

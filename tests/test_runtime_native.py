@@ -20,11 +20,11 @@ import cellzoo
 from cellzoo.cell import Cell, Node, State
 from cellzoo.errors import CellzooError
 from cellzoo.runtime import release_memory
-from cellzoo.runtime.native import library, workspace
+from cellzoo.runtime.native import binding, workspace
 from cellzoo.runtime.native.call import pool
 from cellzoo.runtime.native.engine import NativeRuntime
 
-pytestmark = pytest.mark.skipif(not library.is_available(), reason=library.status()[1])
+pytestmark = pytest.mark.skipif(not binding.is_available(), reason=binding.status()[1])
 
 
 @pytest.fixture
@@ -231,18 +231,18 @@ def test_cells_of_the_largest_size():
 
 
 def test_statuses_of_the_library_are_errors():
-    library.check(0)
-    with pytest.raises(library.LibraryError, match="the plan is malformed"):
-        library.check(-1)
-    with pytest.raises(library.LibraryError, match="no such CPU"):
-        library.check(-4)
-    with pytest.raises(library.LibraryError, match="status -77"):
-        library.check(-77)
+    binding.check(0)
+    with pytest.raises(binding.LibraryError, match="the plan is malformed"):
+        binding.check(-1)
+    with pytest.raises(binding.LibraryError, match="no such CPU"):
+        binding.check(-4)
+    with pytest.raises(binding.LibraryError, match="status -77"):
+        binding.check(-77)
     with pytest.raises(MemoryError):
-        library.check(-3)
+        binding.check(-3)
 
 
 def test_the_status_names_the_instruction_set():
-    available, words = library.status()
+    available, words = binding.status()
     assert available
-    assert words.partition("instruction set ")[2] in library.INSTRUCTION_SETS
+    assert words.partition("instruction set ")[2] in binding.INSTRUCTION_SETS

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cellzoo.runtime.native import library
+from cellzoo.runtime.native import binding
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.skipif(not library.is_available(), reason=library.status()[1])
+@pytest.mark.skipif(not binding.is_available(), reason=binding.status()[1])
 def test_changed_numbers_are_refused_or_run_within_their_memory():
     """In a process of its own, so that a crash is seen as one."""
     process = subprocess.run(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cellzoo.runtime.native.library import is_available
+from cellzoo.runtime.native.binding import is_available
 from search.supernets.layout import CELL, Layout
 from search.supernets.native import NativeEngine, applies
 from search.supernets.normalisation import SharedStatistics

@@ -13,7 +13,7 @@ from tagging_samples import TRAIN
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from cellzoo.errors import DataError
-from cellzoo.runtime.native.library import is_available
+from cellzoo.runtime.native.binding import is_available
 from tasks.data.conll import TaggedSentence, read_conll
 from tasks.tagging.character_lstm import last_states
 from tasks.tagging.corpus import LABEL, flair_sentences, labelled_spans, type_dictionary

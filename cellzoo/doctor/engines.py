@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.doctor.finding import Finding, State
 from cellzoo.doctor.installation import install_command
-from cellzoo.runtime.native.library import status
+from cellzoo.runtime.native.binding import status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -98,7 +98,7 @@ def prepare(name: str, cell: Cell) -> Runtime:
 
 def release_memory() -> None:
     """Give the memory that the native engine keeps for its next calls back to the system."""
-    from cellzoo.runtime.native.library import is_available
+    from cellzoo.runtime.native.binding import is_available
 
     if is_available():
         from cellzoo.runtime.native.call import pool

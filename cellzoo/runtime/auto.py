@@ -8,7 +8,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-from cellzoo.runtime.native.library import is_available
+from cellzoo.runtime.native.binding import is_available
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

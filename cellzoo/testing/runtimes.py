@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from cellzoo.layer import CellRNN
 from cellzoo.runtime import RUNTIMES
-from cellzoo.runtime.native.library import is_available
+from cellzoo.runtime.native.binding import is_available
 from cellzoo.testing.subject import (
     LENGTHS,
     assert_all_close,

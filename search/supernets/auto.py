@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellzoo.runtime.native.library import is_available
+from cellzoo.runtime.native.binding import is_available
 from search.supernets.native import applies
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.native.binding import Call, check, load
 from cellzoo.runtime.native.encoding import EncodedPlan, encode
-from cellzoo.runtime.native.library import Call, check, load
 from cellzoo.runtime.native.workspace import Block, Pool
 from cellzoo.runtime.plan import plan_sizes
 

@@ -8,8 +8,8 @@ import torch
 
 from cellzoo.cell import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
-from cellzoo.runtime.native.library import INSTRUCTION_SETS, load
 from cellzoo.runtime.plan import build_plan
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from cellzoo.runtime.native.library import load
+from cellzoo.runtime.native.binding import load
 
 _GRAIN = 2**21
 # Idle memory beyond this goes back to the system.
