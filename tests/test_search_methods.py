@@ -141,6 +141,29 @@ def test_a_loss_that_is_no_number_stops_the_search_with_the_weights_as_they_were
     assert all(parameter.requires_grad for key, parameter in after.items() if "alphas" not in key)
 
 
+@pytest.mark.parametrize("normalisation", ["batch", "running"])
+@pytest.mark.parametrize("name", ["darts", "enas", "random-ws"])
+def test_only_running_statistics_excuse_an_evaluation_that_is_no_number(name, normalisation):
+    kind = find_method(name)
+    settings = kind.settings(**SETTINGS[name], normalisation=normalisation)
+    method = kind.build(settings, text(), torch.Generator().manual_seed(5))
+    assert method.give_up() == (normalisation == "running")
+    with torch.no_grad():
+        method.model.bias[0] = float("nan")
+    assert not method.give_up()
+
+
+def test_a_gradient_that_is_no_number_stops_a_joint_search_with_all_as_it_was():
+    objective = text()
+    method = build("egs joint", objective)
+    alphas = dict(method.rnn.relaxation.named_parameters())
+    next(iter(alphas.values())).register_hook(lambda gradient: gradient * float("nan"))
+    before = {key: tensor.clone() for key, tensor in method.model.named_parameters()}
+    with pytest.raises(RunError, match="the gradient of the architecture is nan"):
+        drive(method, objective)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in method.model.named_parameters())
+
+
 def test_random_search_gives_a_lost_cell_up():
     objective = text()
     method = build("random", objective)

@@ -80,9 +80,10 @@ def test_a_search_that_still_runs_can_be_drawn(folder, tmp_path):
         write_plot(tmp_path)
     broken = json.loads(lines[third])
     del broken["cell"]
-    (tmp_path / "events.jsonl").write_text(json.dumps(broken) + "\n")
-    with pytest.raises(DataError, match="an event lacks what a search writes"):
-        write_plot(tmp_path)
+    for odd in (broken, json.loads(lines[third]) | {"validation": [1.0]}):
+        (tmp_path / "events.jsonl").write_text(json.dumps(odd) + "\n")
+        with pytest.raises(DataError, match="an event lacks what a search writes"):
+            write_plot(tmp_path)
 
 
 def test_the_picture_is_xml_and_says_itself_in_words(folder):

@@ -28,7 +28,7 @@ from search.run.events import EventLog, read_events, without_times
 from search.run.listener import Silent
 from search.run.loop import run_search
 from search.run.measures import beliefs, deviation, entropy
-from search.run.prepare import request_plan
+from search.run.prepare import request_plan, resume_plan
 from tasks.tensor_file import read_tensors, write_tensors
 
 HERE = Path(__file__).parent
@@ -267,6 +267,38 @@ def test_an_evaluation_that_is_no_number_stops_too(tmp_path, monkeypatch):
         search(plan, tmp_path / "out")
 
 
+def test_running_statistics_that_give_no_number_stop_nothing(tmp_path, monkeypatch):
+    changes = {"epochs": 2, "normalisation": "running", "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
+    write_text(tmp_path / "book.txt")
+    plan = request_plan("darts", str(tmp_path / "book.txt"), device="cpu", changes=changes)
+    monkeypatch.setattr(
+        plan.prepared.objective, "evaluate", lambda model: {"loss": math.nan, "perplexity": math.nan}
+    )
+    directory = search(plan, tmp_path / "out")
+    epochs = [event for event in read_events(directory.events) if event["event"] == "epoch"]
+    assert [event["validation"] for event in epochs] == [{"loss": None, "perplexity": None}] * 2
+    assert cellzoo.load(directory.found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("objective", "taging", "unknown objective 'taging'.*tagging"),
+        ("objective", ["tagging"], "objective is no str"),
+    ],
+)
+def test_a_configuration_changed_by_hand_is_refused(tmp_path, key, value, message):
+    changes = {"epochs": 1, "epochs_each": 1, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
+    write_text(tmp_path / "book.txt")
+    plan = request_plan("random", str(tmp_path / "book.txt"), device="cpu", changes=changes)
+    directory = search(plan, tmp_path / "out")
+    content = json.loads(directory.configuration.read_text())
+    content["configuration"][key] = value
+    directory.configuration.write_text(json.dumps(content))
+    with pytest.raises(CellzooError, match=message):
+        resume_plan(*read_configuration(directory.configuration))
+
+
 def test_random_search_goes_on_after_an_evaluation_that_is_no_number(tmp_path, monkeypatch):
     changes = {"epochs": 2, "epochs_each": 1, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
     write_text(tmp_path / "book.txt")
@@ -288,11 +320,12 @@ def test_random_search_goes_on_after_an_evaluation_that_is_no_number(tmp_path, m
         search(plan, tmp_path / "all")
 
 
-def test_random_search_needs_the_epochs_of_one_cell(tmp_path):
-    changes = {"epochs": 2, "epochs_each": 3, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
+@pytest.mark.parametrize(("epochs", "expected"), [(2, "such as 3"), (4, "such as 3 or 6")])
+def test_random_search_needs_the_epochs_of_whole_cells(tmp_path, epochs, expected):
+    changes = {"epochs": epochs, "epochs_each": 3, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
     write_text(tmp_path / "book.txt")
     plan = request_plan("random", str(tmp_path / "book.txt"), device="cpu", changes=changes)
-    with pytest.raises(CellzooError, match="epochs is 2, but each cell is trained for epochs_each = 3"):
+    with pytest.raises(CellzooError, match=f"epochs is {epochs}, but each cell .* {expected}$"):
         search(plan, tmp_path / "out")
 
 

@@ -198,8 +198,8 @@ class Enas:
         }
 
     def give_up(self) -> bool:
-        """The weights are those of all cells: the search cannot go on without them."""
-        return False
+        """See `SharedWeights.is_sound`."""
+        return self.shared.is_sound()
 
     def reward(self, loss: float, walk: Walk) -> float:
         """What an arc earns with a loss in nats a word; 0 plus its entropy where the loss is not finite."""

@@ -99,7 +99,12 @@ class Joint:
         outcome = self.shared.training_outcome(batch)
         loss = outcome.penalised if self.penalty is None else outcome.penalised + self.penalty()
         self.optimizer.zero_grad()
-        self.shared.trainer.step(loss, batch.scale)
+        self.shared.trainer.optimizer.zero_grad()
+        loss.backward()
+        for alpha in self.shared.architecture:
+            if alpha.grad is not None:
+                check_gradient(alpha.grad)
+        self.shared.trainer.go(batch.scale)
         self.optimizer.step()
         self.shared.training.after(outcome)
         return {"train_loss": outcome.loss.item()}
@@ -165,8 +170,8 @@ class GradientSearch:
         return {}
 
     def give_up(self) -> bool:
-        """The weights are those of all cells: the search cannot go on without them."""
-        return False
+        """See `SharedWeights.is_sound`."""
+        return self.shared.is_sound()
 
     def distribution(self) -> Distributions:
         """See `Method`."""
@@ -209,8 +214,17 @@ def go(
         RunError: A gradient is no finite number; nothing was changed.
     """
     for gradient in gradients:
-        check_finite(gradient.abs().sum().item(), "the gradient of the architecture")
+        check_gradient(gradient)
     optimizer.zero_grad()
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimizer.step()
+
+
+def check_gradient(gradient: Tensor) -> None:
+    """Check a gradient of the architecture.
+
+    Raises:
+        RunError: It is no finite number.
+    """
+    check_finite(gradient.abs().sum().item(), "the gradient of the architecture")

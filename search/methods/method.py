@@ -107,7 +107,8 @@ class Method(Protocol):
     def give_up(self) -> bool:
         """Give `model` up, because its loss on held-out data is no finite number; whether the search goes on.
 
-        It does where candidates are trained one by one: the next ones may be sound.
+        It does where candidates are trained one by one: the next ones may be sound. It also does where only the
+        running statistics of evaluation can be to blame; the model is kept then.
         """
         ...
 

@@ -138,12 +138,14 @@ class RandomSearch:
         """Go on with the candidate, or draw the next one.
 
         Raises:
-            CellzooError: The search is too short for one cell.
+            CellzooError: The epochs do not make whole cells.
         """
-        if epochs < self.settings.epochs_each:
+        each = self.settings.epochs_each
+        if epochs % each:
+            below, above = epochs - epochs % each, epochs - epochs % each + each
             raise CellzooError(
-                f"epochs is {epochs}, but each cell is trained for epochs_each = {self.settings.epochs_each}; "
-                "no cell would be judged"
+                f"epochs is {epochs}, but each cell is trained for epochs_each = {each} and only then judged; "
+                f"expected a multiple of it, such as {' or '.join(str(n) for n in (below, above) if n)}"
             )
         if self.epochs_done == self.settings.epochs_each:
             self.candidate, self.epochs_done = self._draw(), 0

@@ -125,8 +125,8 @@ class RandomShared:
         return {"validation_loss": loss}
 
     def give_up(self) -> bool:
-        """The weights are those of all cells: the search cannot go on without them."""
-        return False
+        """See `SharedWeights.is_sound`."""
+        return self.shared.is_sound()
 
     def judged(self, candidates: Sequence[Genotype], validation: Iterator[Batch]) -> tuple[Genotype, float]:
         """The best of some cells on the same held-out data, and its loss in nats a word."""

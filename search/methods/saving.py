@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from cellzoo.errors import DataError
 from search.methods.method import MethodState
+from tasks.optimizer_state import optimizer_state, restore_optimizer
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
 
+    import torch
     from torch import Tensor, nn
 
 
@@ -36,23 +36,20 @@ class Parts:
     def save(self, content: Mapping[str, Any] | None = None) -> MethodState:
         """Copy everything, and `content` with it."""
         tensors: dict[str, Tensor] = {}
-        plain: dict[str, dict[str, Any]] = {}
+        optimizers: dict[str, dict[str, Any]] = {}
         for name, module in self.modules.items():
             for key, tensor in module.state_dict().items():
                 tensors[f"module.{name}.{key}"] = tensor.detach().clone()
         for name, optimizer in self.optimizers.items():
-            for index, entries in optimizer.state_dict()["state"].items():
-                for key, value in entries.items():
-                    if isinstance(value, torch.Tensor):
-                        tensors[f"optimizer.{name}.{index}.{key}"] = value.detach().clone()
-                    else:
-                        plain.setdefault(f"{name}.{index}", {})[key] = value
+            state, optimizers[name] = optimizer_state(optimizer)
+            for key, tensor in state.items():
+                tensors[f"optimizer.{name}.{key}"] = tensor.detach().clone()
         for name, generator in self.generators.items():
             tensors[f"generator.{name}"] = generator.get_state()
         return MethodState(
             tensors,
             {
-                "optimizers": plain,
+                "optimizers": optimizers,
                 "drawers": {name: _drawer_state(drawer) for name, drawer in self.drawers.items()},
                 "own": dict(content or {}),
             },
@@ -68,11 +65,8 @@ class Parts:
         for name, module in self.modules.items():
             module.load_state_dict(_below(state.tensors, f"module.{name}."))
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(
-                {
-                    "state": _optimizer_state(name, state),
-                    "param_groups": optimizer.state_dict()["param_groups"],
-                }
+            restore_optimizer(
+                optimizer, _below(state.tensors, f"optimizer.{name}."), state.content["optimizers"][name]
             )
         for name, generator in self.generators.items():
             generator.set_state(state.tensors[f"generator.{name}"].cpu())
@@ -98,21 +92,10 @@ class Parts:
                 raise DataError(f"the saved search is one of another network: {name} differs in {odd[0]!r}")
         missing = [name for name in self.generators if f"generator.{name}" not in state.tensors]
         missing += [name for name in self.drawers if name not in state.content.get("drawers", {})]
-        missing += [name for name in ("optimizers", "own") if name not in state.content]
+        missing += [name for name in self.optimizers if name not in state.content.get("optimizers", {})]
+        missing += [name for name in ("own",) if name not in state.content]
         if missing:
             raise DataError(f"the saved search is one of another method: it lacks {missing[0]!r}")
-
-
-def _optimizer_state(name: str, state: MethodState) -> dict[int, dict[str, Any]]:
-    entries: dict[int, dict[str, Any]] = {}
-    for key, tensor in _below(state.tensors, f"optimizer.{name}.").items():
-        index, _, entry = key.partition(".")
-        entries.setdefault(int(index), {})[entry] = tensor
-    for key, plain in state.content["optimizers"].items():
-        owner, _, index = key.rpartition(".")
-        if owner == name:
-            entries.setdefault(int(index), {}).update(plain)
-    return entries
 
 
 def _drawer_state(drawer: random.Random) -> list[Any]:

@@ -64,6 +64,17 @@ class WeightTrainer:
         """
         self.optimizer.zero_grad()
         loss.backward()
+        self.go(scale)
+
+    def go(self, scale: float) -> None:
+        """Go one step down the gradients that the weights have.
+
+        Args:
+            scale: Factor on the learning rate.
+
+        Raises:
+            RunError: They are no finite number; the weights are as before.
+        """
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
         check_finite(norm.item(), "the norm of the gradient of the weights")
         for group in self.optimizer.param_groups:
@@ -107,6 +118,15 @@ class SharedWeights:
     def architecture(self) -> list[nn.Parameter]:
         """The architecture's parameters that are learned now."""
         return [alpha for alpha in self.supernet.relaxation.parameters() if alpha.requires_grad]
+
+    def is_sound(self) -> bool:
+        """Whether training can go on although evaluation gave no number.
+
+        It can where evaluation normalises by running statistics, which training does not read: an error in them
+        grows from step to step of a long text. Weights that are no number are none to go on with.
+        """
+        uses_running = self.supernet.layout.normalisation == "running"
+        return uses_running and all(bool(weight.isfinite().all()) for weight in self.weights)
 
     def learn(self, batch: Batch) -> float:
         """Train the weights on a batch, the architecture held still; returns the loss in nats a word.

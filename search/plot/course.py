@@ -105,7 +105,7 @@ def read_course(folder: Path) -> Course:
             found=_cell(ends[-1]) if ends else None,
             seconds=events[-1]["seconds"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{directory.events}: an event lacks what a search writes ({error})") from error
 
 

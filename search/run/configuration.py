@@ -17,6 +17,8 @@ FORMAT = 1
 """Of the directory: configuration, events and checkpoints together."""
 MAX_SEED = 2**32 - 1
 
+_TYPES = {"str": str, "int": int, "Mapping[str, Any]": dict, "Mapping[str, str]": dict}
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -111,7 +113,11 @@ def read_configuration(path: Path) -> tuple[Configuration, Surroundings]:
                 f"version has {FORMAT}). Search anew in another directory, "
                 f"or take the version {own.get('version')!r}"
             )
-        return Configuration(**own), Surroundings(**around)
+        configuration = Configuration(**own)
+        for field in fields(Configuration):
+            if not isinstance(getattr(configuration, field.name), _TYPES[str(field.type)]):
+                raise DataError(f"{path}: {field.name} is no {field.type}")
+        return configuration, Surroundings(**around)
     except FileNotFoundError as error:
         raise DataError(f"{path.parent}: holds no search ({path.name} is not there)") from error
     except OSError as error:

@@ -43,7 +43,7 @@ class RunDirectory:
 
         Raises:
             OutputError: It cannot be written, or another process holds it.
-            DataError: It holds another search, or files of something else.
+            DataError: It holds another search, or parts of one without its configuration.
         """
         with locked(self.path):
             self._clear_temporary()

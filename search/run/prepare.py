@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cellzoo.errors import DataError
+from cellzoo.errors import DataError, unknown
 from search.methods.registry import find_method
 from search.objectives.registry import find_target, kinds
 from search.run.configuration import Configuration, Surroundings, differences
@@ -104,7 +104,9 @@ def resume_plan(
     method = configure(
         find_method(configuration.method).settings, configuration.method_settings, configuration.method
     )
-    objective = kinds()[configuration.objective]
+    objective = kinds().get(configuration.objective)
+    if objective is None:
+        raise unknown("objective", configuration.objective, kinds())
     around = configure(objective.settings, configuration.objective_settings, objective.name)
     moved = surroundings
     if data is not None:
