@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from cellzoo.runtime.native.binding import is_available
-from search.supernets.layout import CELL, Layout
+from search.supernets.layout import CELL, GATES, Layout
 from search.supernets.native import NativeEngine, applies
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.reference import ReferenceEngine
+from search.supernets.states import state_widths
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="the native engine is not built here")
 
@@ -21,6 +22,10 @@ LAYOUTS = {
     "weights of operations": Layout(nodes=3, sharing="operation"),
     "no highway": Layout(nodes=3, highway=False),
     "two operations": Layout(nodes=3, operations=("relu", "none", "tanh")),
+    "gates": Layout(nodes=3, delay=3),
+    "gates of low rank": Layout(nodes=2, delay=2, inter_weights="lowrank:3", normalisation="running"),
+    "gates with one matrix": Layout(nodes=2, delay=1, inter_weights="shared", highway=False),
+    "gates of two operations": Layout(nodes=2, delay=2, past_operations=("tanh", "identity")),
 }
 
 
@@ -35,15 +40,22 @@ def results(
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
     weights = {
-        name: (draw(*shape) * shape[-2] ** -0.5).requires_grad_(not frozen)
+        name: (draw(*shape) * shape[-2:][0] ** -0.5).requires_grad_(not frozen)
         for name, shape in layout.weight_shapes(input_size, hidden_size).items()
     }
-    mixture = draw(layout.num_edges, len(layout.operations)).softmax(-1)
+    mixtures = {group: draw(*shape).softmax(-1) for group, shape in layout.mixture_shapes().items()}
     if shares == "hard":
-        mixture = (mixture == mixture.max(1, keepdim=True).values).to(dtype)
-    mixture.requires_grad_(shares == "soft")
+        mixtures[CELL] = (mixtures[CELL] == mixtures[CELL].max(1, keepdim=True).values).to(dtype)
+    for group, mixture in mixtures.items():
+        mixture.requires_grad_(shares in ("soft", group))
     inputs = draw(sum(batch_sizes), input_size).requires_grad_(not frozen)
-    state = draw(batch_sizes[0], hidden_size)
+    states = [
+        draw(batch_sizes[0], width).requires_grad_(not frozen)
+        for width in state_widths(layout, input_size, hidden_size)
+    ]
+    if layout.delay:
+        # Rows that have seen no step, one, and so on.
+        states[-1] = torch.arange(batch_sizes[0], dtype=dtype).unsqueeze(1)
     masks = [
         (draw(batch_sizes[0], width) > 0).to(dtype) * 2 if masked else None
         for width in (input_size, hidden_size)
@@ -57,23 +69,24 @@ def results(
     output, final = engine(layout)(
         inputs,
         batch_sizes,
-        [state],
+        states,
         weights,
-        {CELL: mixture},
+        mixtures,
         statistics,
         reverse=reverse,
         mask_x=masks[0],
         mask_h=masks[1],
     )
-    sources = [tensor for tensor in (inputs, mixture, *weights.values()) if tensor.requires_grad]
+    tensors = (inputs, *states, *mixtures.values(), *weights.values())
+    sources = [tensor for tensor in tensors if tensor.requires_grad]
     gradients = torch.autograd.grad(
-        (output * draw(*output.shape)).sum() + (final[0] * draw(*final[0].shape)).sum(),
+        sum((tensor * draw(*tensor.shape)).sum() for tensor in (output, *final) if tensor.requires_grad),
         sources,
         allow_unused=True,
         materialize_grads=True,
     )
     kept = [] if statistics is None else [statistics.running_mean, statistics.running_var]
-    return [output.detach(), final[0].detach(), *gradients, *kept]
+    return [output.detach(), *(state.detach() for state in final), *gradients, *kept]
 
 
 def assert_equal(layout, sizes, dtype=torch.float64, **options):
@@ -107,6 +120,14 @@ def test_one_operation_an_edge(sharing):
     assert_equal(Layout(nodes=4, sharing=sharing, normalisation="none"), SIZES["small"], shares="hard")
 
 
+@pytest.mark.parametrize("inter_weights", ["dense", "shared", "diag", "lowrank:2"])
+@pytest.mark.parametrize("learned", [CELL, *GATES])
+def test_gates_whose_width_is_the_cells(inter_weights, learned):
+    layout = Layout(nodes=2, delay=4, inter_weights=inter_weights)
+    assert_equal(layout, (6, 6, (5, 5, 3, 3, 2, 2)), shares=learned)
+    assert_equal(layout, (6, 6, (5, 5, 3, 3, 2, 2)), shares=learned, frozen=True, reverse=True)
+
+
 def test_in_single_precision():
     assert_equal(LAYOUTS["eight nodes"], SIZES["wide"], torch.float32)
 
@@ -117,6 +138,7 @@ def test_what_it_cannot_run():
     assert applies(Layout(), inputs, (3, 2), statistics)
     assert not applies(Layout(), inputs, (4, 1), statistics), "a single row has no variance"
     assert applies(Layout(), inputs, (4, 1), None)
-    assert not applies(Layout(delay=2), inputs, (3, 2), statistics)
+    assert applies(Layout(delay=2), inputs, (3, 2), statistics)
+    assert not applies(Layout(delay=2, past_operations=("tanh", "selu")), inputs, (3, 2), statistics)
     assert not applies(Layout(operations=("tanh", "selu")), inputs, (3, 2), statistics)
     assert not applies(Layout(), inputs.half(), (3, 2), statistics)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cell import HIDDEN_WIDTH, INPUT
 from cellzoo.runtime.graph import MASK_OF_HIDDEN, MASK_OF_X, NORM, Graph, GraphBuilder, Value
+from search.supernets.gate_graph import STATE, Gated, GateWriter, gate_states, input_width
 
 if TYPE_CHECKING:
     from search.supernets.layout import Layout
 
-STATE = "h"
 # In the order of the mixture instruction.
 MIXED = ("tanh", "relu", "sigmoid", "identity")
 # Four shares, and their sum.
@@ -62,14 +62,28 @@ class Outline:
 
 
 def supernet_graph(outline: Outline) -> Graph:
-    """Build the graph of a supernet without gates; weights are named `<term's weight>.c` and `.u`."""
-    builder = GraphBuilder(INPUT_WIDTH, {STATE: HIDDEN_WIDTH})
+    """Build the graph of a supernet; weights of the cell are named `<term's weight>.c` and `.u`.
+
+    The parameters are those of all terms, then those of both gates, a step back like a term.
+    """
+    layout = outline.layout
+    builder = GraphBuilder(input_width(layout), {STATE: HIDDEN_WIDTH, **gate_states(layout)})
     writer = _Writer(builder, outline)
-    states = [writer.start()]
-    for node in range(1, outline.layout.nodes + 1):
+    cell = PARAMETERS_OF_A_TERM * len(outline.terms)
+    gates = GateWriter(
+        builder,
+        layout,
+        first_parameter=cell,
+        stride=PARAMETERS_OF_A_TERM,
+        mask_x=writer.mask_x,
+        mask_h=writer.mask_h,
+    )
+    states = [writer.start(gates.write() if layout.delay else Gated(INPUT, STATE))]
+    for node in range(1, layout.nodes + 1):
         states.append(writer.node(node, states))
     output = writer.add("output", "mean", *states[1:])
-    return builder.finish(output, [output], len(outline.terms) * PARAMETERS_OF_A_TERM)
+    parameters = cell + 2 * layout.delay * PARAMETERS_OF_A_TERM
+    return builder.finish(output, [output, *gates.nexts(output)], parameters)
 
 
 class _Writer:
@@ -83,13 +97,13 @@ class _Writer:
         """Add an elementwise value of the hidden width."""
         return self.builder.add(Value(name, op, HIDDEN_WIDTH, inputs, immediate=immediate))
 
-    def start(self) -> str:
+    def start(self, read: Gated) -> str:
         """State 0."""
-        candidate = self.add("cand0", "tanh", self._first_product("u0"))
+        candidate = self.add("cand0", "tanh", self._first_product("u0", read))
         if not self.outline.layout.highway:
             return self._normalised("s0", candidate)
-        gate = self.add("gate0", "sigmoid", self._first_product("c0"))
-        return self._normalised("s0", self.add("start", "blend", gate, candidate, STATE))
+        gate = self.add("gate0", "sigmoid", self._first_product("c0", read))
+        return self._normalised("s0", self.add("start", "blend", gate, candidate, read.h))
 
     def node(self, node: int, states: list[str]) -> str:
         """State `node`, from those before it."""
@@ -114,8 +128,8 @@ class _Writer:
         passed = self.add(f"passed{index}", "parameter_scale", state, immediate=first + len(MIXED))
         return self.add(f"term{index}", "blend", gate, mixed, passed)
 
-    def _first_product(self, name: str) -> str:
-        sources = [(INPUT, f"{name}_x", self.mask_x), (STATE, f"{name}_h", self.mask_h)]
+    def _first_product(self, name: str, read: Gated) -> str:
+        sources = [(read.x, f"{name}_x", self.mask_x), (read.h, f"{name}_h", self.mask_h)]
         return self.builder.linear(name, HIDDEN_WIDTH, sources, None)
 
     def _product(self, name: str, term: Term, half: str, state: str) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cellzoo.notations.ess import DROP
 from cellzoo.notations.steps.graph import NONE
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
 from cellzoo.runtime.plan import plan_graph
 from cellzoo.runtime.program import NormKind
+from search.supernets.gate_graph import existence, seen_after
 from search.supernets.graph import MIXED, SCALE, SHIFT, Outline, Term, supernet_graph
-from search.supernets.layout import CELL
+from search.supernets.layout import CELL, GATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,12 +29,12 @@ def applies(
 ) -> bool:
     """Whether the engine can run a call.
 
-    Not with the gates of ESS, nor with operations that the mixture instruction lacks; nor does it normalise
-    the single row that the longest sequence of a packed batch may end in.
+    Not with operations that the mixture instruction lacks; nor does it normalise the single row that the
+    longest sequence of a packed batch may end in.
     """
     return (
-        layout.delay == 0
-        and set(layout.operations) <= {NONE, *MIXED}
+        set(layout.operations) <= {NONE, *MIXED}
+        and (not layout.delay or set(layout.past_operations) <= {DROP, *MIXED})
         and inputs.device.type == "cpu"
         and inputs.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
@@ -60,14 +62,13 @@ class NativeEngine:
         mask_h: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the supernet as `Engine` says."""
-        mixture = mixtures[CELL]
-        terms = tuple(self._terms(mixture))
+        terms = tuple(self._terms(mixtures[CELL]))
         parts = dict(self._parts(weights, terms))
         normalisation = "none"
         if statistics is not None:
             normalisation = "batch" if statistics.is_by_batch else "running"
             parts |= {} if statistics.is_by_batch else _running(statistics)
-        tensors = [inputs, *states, mixture, *parts.values()]
+        tensors = [inputs, *states, *mixtures.values(), *parts.values()]
         check_tensors(tensors)
         prepared = _prepare(
             Outline(self.layout, terms, normalisation, mask_x is not None, mask_h is not None),
@@ -80,21 +81,30 @@ class NativeEngine:
         if statistics is not None and statistics.training:
             norms = sum(kernel.norm is not NormKind.NONE for kernel in prepared.plan.forward_step)
             moments = inputs.new_empty(norms, len(batch_sizes), 2, states[0].size(1))
-        results = prepared(
+        output, final = prepared(
             inputs,
             batch_sizes,
-            states,
+            self._carried(states, inputs),
             parts,
             reverse=reverse,
             mask_x=mask_x,
             mask_h=mask_h,
-            parameters=_parameters(mixture, terms, self.layout),
+            parameters=_parameters(mixtures, terms, self.layout),
             norm_statistics=moments,
         )
         if statistics is not None and moments is not None:
             rows = torch.tensor(batch_sizes, dtype=moments.dtype)
             statistics.absorb(moments.flip(1) if reverse else moments, rows.flip(0) if reverse else rows)
-        return results
+        if not self.layout.delay:
+            return output, final
+        return output, (*final[: 2 * self.layout.delay], seen_after(states[-1], batch_sizes))
+
+    def _carried(self, states: Sequence[Tensor], inputs: Tensor) -> list[Tensor]:
+        """The plan's states."""
+        if not self.layout.delay:
+            return list(states)
+        *past, seen = states
+        return [*past, *existence(self.layout, seen, inputs.size(1), past[0].size(1))]
 
     def _terms(self, mixture: Tensor) -> Iterator[Term]:
         """What is computed: everything while the mixture learns, what has a share otherwise."""
@@ -136,6 +146,9 @@ class NativeEngine:
                 matrix = matrix[int(index)]
             halves = ("c", "u") if self.layout.highway else ("u",)
             yield from zip((f"{name}.{half}" for half in halves), self._split(matrix), strict=True)
+        for name, weight in weights.items():
+            if name.startswith(GATES):
+                yield name, weight.t() if weight.dim() == 2 else weight
 
     def _split(self, matrix: Tensor) -> tuple[Tensor, ...]:
         """(in, 2 H) or (in, H) into matrices (H, in)."""
@@ -152,18 +165,27 @@ def _running(statistics: SharedStatistics) -> dict[str, Tensor]:
     return {SCALE: scale, SHIFT: -statistics.running_mean * scale}
 
 
-def _parameters(mixture: Tensor, terms: Sequence[Term], layout: Layout) -> Tensor:
-    """Four shares and their sum for every term, (5 * terms,)."""
-    width = mixture.size(1)
-    absent = mixture.numel()
-    index = [
-        absent if column is None else layout.rows(term.node)[term.source] * width + column
+def _parameters(mixtures: Mapping[str, Tensor], terms: Sequence[Term], layout: Layout) -> Tensor:
+    """Four shares and their sum for every term and every step back of a gate, (5 * (terms + 2 m),)."""
+    cell = mixtures[CELL]
+    width = cell.size(1)
+    places = [
+        None if column is None else layout.rows(term.node)[term.source] * width + column
         for term in terms
         for column in term.operations
     ]
-    shares = torch.cat([mixture.flatten(), mixture.new_zeros(1)])[
-        torch.tensor(index, device=mixture.device, dtype=torch.long)
-    ].view(len(terms), len(MIXED))
+    if layout.delay:
+        past = {op: column for column, op in enumerate(layout.past_operations)}
+        places += [
+            cell.numel() + row * len(past) + past[op] if op in past else None
+            for row in range(2 * layout.delay)
+            for op in MIXED
+        ]
+    groups = [mixtures[group].flatten() for group in layout.mixture_shapes()]
+    flat = torch.cat([*groups, cell.new_zeros(1)])  # the last stands for what is not offered
+    absent = flat.numel() - 1
+    index = [absent if place is None else place for place in places]
+    shares = flat[torch.tensor(index, device=flat.device, dtype=torch.long)].view(-1, len(MIXED))
     return torch.cat([shares, shares.sum(1, keepdim=True)], dim=1).flatten()
 
 

@@ -1,0 +1,187 @@
+"""The gates of ESS in the graph of a supernet: the equation of `gates.py`, instruction by instruction.
+
+Which past values exist is carried as states of 1 and 0, a_1' = 1 and a_i' = a_(i-1), each as wide as the gate
+that it is for, so that
+
+    gate = (sum of a_i s_i + 1 - a_1) / (sum of a_i + 1 - a_1)
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.notations.ess import DIAG, SHARED
+from cellzoo.runtime.graph import GraphBuilder, Value
+from search.supernets.layout import PAST_INPUTS, PAST_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from search.supernets.layout import Layout
+
+STATE = "h"
+
+
+class Gated(NamedTuple):
+    """What a cell reads instead of the input and the state, by name."""
+
+    x: str
+    h: str
+
+
+class GateWriter:
+    """Writes both gates of a layout with a delay.
+
+    Args:
+        builder: Has the states of `gate_states`.
+        layout: The supernet.
+        first_parameter: Where the shares of the gates begin among the plan's parameters.
+        stride: From the shares of one step back to those of the next.
+        mask_x: Number of the mask on what has the width of x, or None.
+        mask_h: The same for the hidden width.
+    """
+
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        layout: Layout,
+        *,
+        first_parameter: int,
+        stride: int,
+        mask_x: int | None,
+        mask_h: int | None,
+    ) -> None:
+        self.builder = builder
+        self.layout = layout
+        self.first_parameter = first_parameter
+        self.stride = stride
+        self.masks = {PAST_INPUTS: mask_x, PAST_STATES: mask_h}
+        self.widths = {PAST_INPUTS: HIDDEN_WIDTH, PAST_STATES: input_width(layout)}
+
+    def write(self) -> Gated:
+        """Add both gates and what they gate."""
+        return Gated(
+            self._add("x.gated", "multiply", PAST_STATES, INPUT, self._gate(PAST_STATES)),
+            self._add("h.gated", "multiply", PAST_INPUTS, STATE, self._gate(PAST_INPUTS)),
+        )
+
+    def nexts(self, output: str) -> list[str]:
+        """The values that the states of `gate_states` take next, for the new state `output`."""
+        follows = {
+            second: first for values in _chains(self.layout, output) for first, second in pairwise(values)
+        }
+        return [follows[state] for state in gate_states(self.layout)]
+
+    def _add(self, name: str, op: str, gate: str, *inputs: str, immediate: int = 0) -> str:
+        return self.builder.add(Value(name, op, self.widths[gate], inputs, immediate=immediate))
+
+    def _gate(self, gate: str) -> str:
+        one = self._add(_one(gate), "one", gate)
+        terms = [
+            self._add(
+                f"{gate}.t{delay}", "multiply", gate, _exists(gate, delay), self._mixed(gate, delay, looked_at)
+            )
+            for delay, looked_at in enumerate(_looked_at(self.layout, gate), start=1)
+        ]
+        exist = [_exists(gate, delay) for delay in range(1, self.layout.delay + 1)]
+        absent = self._add(f"{gate}.absent", "subtract", gate, one, exist[0])
+        total = self._add(f"{gate}.sum", "add", gate, *terms, absent)
+        count = self._add(f"{gate}.count", "add", gate, *exist, absent)
+        return self._add(gate, "divide", gate, total, count)
+
+    def _mixed(self, gate: str, delay: int, looked_at: str) -> str:
+        """s_i, a mixture of operations on one product."""
+        before = self.layout.delay if gate == PAST_STATES else 0
+        return self._add(
+            f"{gate}.s{delay}",
+            "mixture",
+            gate,
+            self._product(gate, delay, looked_at),
+            immediate=self.first_parameter + self.stride * (before + delay - 1),
+        )
+
+    def _product(self, gate: str, delay: int, looked_at: str) -> str:
+        """W_i e_i."""
+        name, weights = f"{gate}.u{delay}", self.layout.inter_weights
+        width, mask = self.widths[gate], self.masks[gate]
+        weight = f"{gate}_w" if weights == SHARED else f"{gate}_w{delay}"
+        if weights == DIAG:
+            diagonal = self.builder.add(Value(f"{name}.diagonal", "vector", width, weights=(weight,)))
+            return self._add(name, "multiply", gate, looked_at, diagonal)
+        if self.layout.rank:
+            inner = self.builder.linear(
+                f"{name}.inner", str(self.layout.rank), [(looked_at, f"{weight}_in", mask)], None
+            )
+            return self.builder.linear(name, width, [(inner, f"{weight}_out", None)], None)
+        return self.builder.linear(name, width, [(looked_at, weight, mask)], None)
+
+
+def input_width(layout: Layout) -> str:
+    """The width of x: diagonals ask for E = H, and what has one width may be multiplied."""
+    return HIDDEN_WIDTH if layout.delay and layout.inter_weights == DIAG else INPUT_WIDTH
+
+
+def gate_states(layout: Layout) -> dict[str, str]:
+    """The states that the gates add to h, in the order of `search.supernets.states`, but for `seen`.
+
+    Returns:
+        Name -> width.
+    """
+    inputs = input_width(layout)
+    delays = range(1, layout.delay + 1)
+    states = {f"h{delay}": HIDDEN_WIDTH for delay in delays[1:]}
+    states |= {f"x{delay}": inputs for delay in delays}
+    for gate, width in ((PAST_INPUTS, HIDDEN_WIDTH), (PAST_STATES, inputs)):
+        states |= {_exists(gate, delay): width for delay in delays}
+    return states
+
+
+def existence(layout: Layout, seen: Tensor, input_size: int, hidden_size: int) -> Iterator[Tensor]:
+    """The last of `gate_states`: 1 where a past value exists, each (B, its width).
+
+    Args:
+        layout: The supernet.
+        seen: Steps so far, (B, 1).
+        input_size: E.
+        hidden_size: H.
+    """
+    for width in (hidden_size, input_size):
+        for delay in range(1, layout.delay + 1):
+            yield (seen >= delay).to(seen.dtype).expand(-1, width)
+
+
+def seen_after(seen: Tensor, batch_sizes: Sequence[int]) -> Tensor:
+    """Steps that each row has seen after a packed batch, (B, 1)."""
+    rows = torch.arange(seen.size(0))
+    lengths = (torch.tensor(batch_sizes).unsqueeze(1) > rows).sum(0)  # (B,)
+    return seen + lengths.to(seen).unsqueeze(1)
+
+
+def _chains(layout: Layout, output: str) -> Iterator[list[str]]:
+    """Names of which each takes the value of the one before it in the next step."""
+    delays = range(1, layout.delay + 1)
+    yield [output, *_looked_at(layout, PAST_STATES)]
+    yield [INPUT, *_looked_at(layout, PAST_INPUTS)]
+    for gate in (PAST_INPUTS, PAST_STATES):
+        yield [_one(gate), *(_exists(gate, delay) for delay in delays)]
+
+
+def _looked_at(layout: Layout, gate: str) -> list[str]:
+    """The states that a gate looks at: 1, 2, ... steps back."""
+    delays = range(1, layout.delay + 1)
+    if gate == PAST_INPUTS:
+        return [f"x{delay}" for delay in delays]
+    return [STATE, *(f"h{delay}" for delay in delays[1:])]
+
+
+def _exists(gate: str, delay: int) -> str:
+    return f"{gate}.exists{delay}"
+
+
+def _one(gate: str) -> str:
+    return f"{gate}.one"
