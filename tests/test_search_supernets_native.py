@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from cellzoo.runtime.native.binding import is_available
+from search.supernets.auto import AutoEngine
+from search.supernets.engine import prepare
 from search.supernets.layout import CELL, GATES, Layout
 from search.supernets.native import NativeEngine, applies
 from search.supernets.normalisation import SharedStatistics
@@ -89,10 +91,10 @@ def results(
     return [output.detach(), *(state.detach() for state in final), *gradients, *kept]
 
 
-def assert_equal(layout, sizes, dtype=torch.float64, **options):
+def assert_equal(layout, sizes, dtype=torch.float64, engine=NativeEngine, **options):
     tolerance = 1e-12 if dtype is torch.float64 else 2e-5
     expected = results(ReferenceEngine, layout, sizes, dtype, **options)
-    found = results(NativeEngine, layout, sizes, dtype, **options)
+    found = results(engine, layout, sizes, dtype, **options)
     for one, other in zip(found, expected, strict=True):
         scale = 1 + other.abs().max()
         torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=tolerance)
@@ -128,6 +130,21 @@ def test_gates_whose_width_is_the_cells(inter_weights, learned):
     assert_equal(layout, (6, 6, (5, 5, 3, 3, 2, 2)), shares=learned, frozen=True, reverse=True)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("batch_sizes", [(1, 1, 1), (3, 2, 1, 1, 1)])
+def test_single_rows_by_auto(layout, batch_sizes, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        ReferenceEngine,
+        "__call__",
+        lambda *args, run=ReferenceEngine.__call__, **named: calls.append(1) or run(*args, **named),
+    )
+    for options in ({}, {"reverse": True, "masked": False}, {"training": False}):
+        calls.clear()
+        assert_equal(layout, (3, 4, batch_sizes), engine=lambda layout: AutoEngine(layout, prepare), **options)
+        assert len(calls) == 1, "the one that says what is right"
+
+
 def test_in_single_precision():
     assert_equal(LAYOUTS["eight nodes"], SIZES["wide"], torch.float32)
 
@@ -137,6 +154,7 @@ def test_what_it_cannot_run():
     statistics = SharedStatistics(4)
     assert applies(Layout(), inputs, (3, 2), statistics)
     assert not applies(Layout(), inputs, (4, 1), statistics), "a single row has no variance"
+    assert applies(Layout(), inputs, (1, 1, 1, 1, 1), statistics)
     assert applies(Layout(), inputs, (4, 1), None)
     assert applies(Layout(delay=2), inputs, (3, 2), statistics)
     assert not applies(Layout(delay=2, past_operations=("tanh", "selu")), inputs, (3, 2), statistics)

@@ -53,11 +53,16 @@ class SharedStatistics(nn.Module):
 
     def forward(self, state: Tensor) -> Tensor:
         """Normalise a state (b, H) over its rows."""
+        by_batch = self.is_by_batch and state.size(0) > 1
+        mean, variance = self.running_mean, self.running_var
+        if self.training and not by_batch:
+            # The backward pass needs them as they are now; later steps of the walk change them in place.
+            mean, variance = mean.clone(), variance.clone()
         return F.batch_norm(
             state,
-            self.running_mean,
-            self.running_var,
-            training=self.is_by_batch and state.size(0) > 1,
+            mean,
+            variance,
+            training=by_batch,
             momentum=self.MOMENTUM if self.training else 0.0,
             eps=self.EPSILON,
         )
