@@ -19,7 +19,10 @@ from search.methods.kind import MethodKind
 from search.methods.method import MethodState
 from search.objectives import language_modeling, tagging
 from search.run.configuration import Configuration, Surroundings
-from search.run.loop import Plan
+from search.run.directory import RunDirectory
+from search.run.events import read_events, without_times
+from search.run.listener import Silent
+from search.run.loop import Plan, run_search
 from tasks.data.locate import find
 
 if TYPE_CHECKING:
@@ -164,3 +167,13 @@ def _plan(kind, data, folder, settings, seed, epochs, changes) -> Plan:
 
     code = {"version": "test", "revision": "a" * 40, "dirty": True}
     return Plan(configuration, Surroundings(None, "cpu", code, {}), prepared, build, device)
+
+
+def search(plan, folder, listener=None):
+    directory = RunDirectory(folder)
+    run_search(plan, directory, listener or Silent())
+    return directory
+
+
+def events_of(directory):
+    return without_times(read_events(directory.events))
