@@ -196,10 +196,25 @@ def test_another_version_does_not_go_on(book, capsys):
         (["darts", "--on", "BOOK", "--out", "o", "--test-seeds", "1"], "--test-seeds is of the retraining"),
         (["darts", "--on", "BOOK", "--out", "o", "--threads", "9999999999"], "number from 1 to 1024"),
         (["darts", "--on", "BOOK", "--out", "BOOK", "--preset", "TINY"], "book.txt"),
+        (
+            ["random", "--on", "BOOK", "--out", "o", "--set", "epochs=7"],
+            "expected a multiple of it, such as 6 or 9",
+        ),
+        (["random", "--on", "BOOK", "--dry-run", "--set", "epochs=7"], "expected a multiple of it"),
+        (["darts", "--on", "BOOK", "--out", "o", "--preset", "TINY", "--set", "engine=fast"], "engine 'fast'"),
+        (
+            ["darts", "--on", "BOOK", "--out", "o", "--preset", "TINY", "--set", "weight_range=-1"],
+            "weight_range",
+        ),
+        (
+            ["ess", "--on", "conll:TAGS", "--dry-run", "--set", "inter_weights=diag"],
+            "as wide as the state",
+        ),
     ],
 )
 def test_bad_requests_are_one_message(book, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(book.parent)
+    (book.parent / "TAGS").write_text("".join(f"word{n % 9} {['O', 'B-X'][n % 2]}\n\n" for n in range(400)))
     places = {"BOOK": str(book), "TINY": str(book.parent / "tiny.toml")}
     code = run_search.main([places.get(argument, argument) for argument in arguments] or ["--preset", "small"])
     error = capsys.readouterr().err
@@ -256,6 +271,10 @@ def test_presets_by_layer(book):
         ("epochs =", "is no TOML"),
         ("epoch = 3", "unknown key 'epoch'"),
         ("methods = 3", "methods must hold tables"),
+        ("[methods.darts]\non = 3", "methods.darts.on must hold tables"),
+        ("[methods.darts.on]\ntagging = 3", "methods.darts.on must hold tables"),
+        ("[objectives.tagging.for]\ndarts = 3", "objectives.tagging.for must hold tables"),
+        ("[then.tagging]\nbrief = 3", "then.tagging must hold tables"),
     ],
 )
 def test_presets_that_are_malformed(tmp_path, text, message):
@@ -292,5 +311,12 @@ def test_the_time_left_is_by_the_pace_of_this_process():
     now[0] += 61.0
     lines.step(3, {"train_loss": 4.5})
     assert console.lines[-1].startswith("epoch 6/10, step 3 of about 20, loss 4.50; ")
+    lines.concluding()
+    now[0] += 70.0
+    lines.judged(7, 10)
+    assert console.lines[-1] == "choosing the cell: 7 of 10 candidates judged; 30 s left"
+    lines.judged(8, 10)
+    lines.end(stopped=False)
+    assert console.lines[-1].startswith("choosing the cell: 7")
     lines.end(stopped=True)
     assert "goes on from the last epoch" in console.lines[-1]

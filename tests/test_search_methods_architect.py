@@ -136,6 +136,24 @@ def test_an_uncapped_coefficient_multiplies_the_correction():
     assert_close(gradients[False] - direct, coefficient * (gradients[True] - direct), rtol=1e-6, atol=1e-9)
 
 
+def test_weights_that_are_only_tried_leave_the_running_statistics_as_a_copy_would(monkeypatch):
+    shared, seen = reference_model(), []
+
+    def noted(run):
+        def outcome(batch):
+            seen.append([buffer.clone() for buffer in shared.supernet.buffers()])
+            return run(batch)
+
+        return outcome
+
+    monkeypatch.setattr(shared, "training_outcome", noted(shared.training_outcome))
+    monkeypatch.setattr(shared, "validation_outcome", noted(shared.validation_outcome))
+    second_order(shared, words(3, 1), words(5, 2), SETTINGS)
+    first, ahead, beside, _ = seen
+    assert any(not torch.equal(one, other) for one, other in zip(first, ahead, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(ahead, beside, strict=True))
+
+
 def test_same_masks_make_the_second_order_gradient_reproducible():
     shared = reference_model(layer(dropout_x=0.5, dropout_h=0.5))
     settings = darts.DartsSettings(order=2, learning_rate=0.1, same_masks=True)

@@ -177,9 +177,9 @@ def test_candidates_whose_loss_is_no_number_are_passed_over(monkeypatch):
     monkeypatch.setattr(egs.SharedWeights, "judge", judge)
     method = egs.build(settings, objective, generator(1))
     losses[:] = [math.nan, 2.0, math.inf]
-    found = method.conclude(iter(()))
+    found = method.conclude(iter(()), judged=lambda done, of: None)
     code = read_code(write(found, "egs"))
     assert torch.equal(cell_shares(settings.layout(), code.recurrent, mean=True)[CELL], judged[1])
     judged.clear()
     losses[:] = [math.nan, math.nan, math.inf]
-    assert method.conclude(iter(())).hash == method.derive().hash
+    assert method.conclude(iter(()), judged=lambda done, of: None).hash == method.derive().hash

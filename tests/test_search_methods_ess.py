@@ -78,7 +78,8 @@ def test_inter_alone_keeps_the_cell_that_is_given():
 def test_a_cell_with_gates_is_derived_without_drop():
     layout = Layout(delay=2)
     probabilities = torch.tensor([[0.9, 0.01, 0.04, 0.03, 0.02], [0.2, 0.2, 0.2, 0.2, 0.2]])
-    assert ess.derive_past(layout, probabilities) == ("sigmoid", "identity")
+    assert ess.derive_past(layout, probabilities, derive_drop=False) == ("sigmoid", "identity")
+    assert ess.derive_past(layout, probabilities, derive_drop=True) == ("drop", "drop")
     method, _ = build(nodes=2, delay=3, inter_weights="lowrank:2")
     found = notation.read_genotype(notation.write(method.derive()))
     assert (len(found.past_inputs), len(found.past_states), found.inter_weights) == (3, 3, "lowrank:2")

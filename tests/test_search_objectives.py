@@ -21,6 +21,7 @@ import search.objectives
 from cellzoo.errors import DataError, DataNotFoundError, UnknownNameError
 from search.objectives import language_modeling, registry, tagging
 from search.objectives.tagging_scores import f1_of_tags, legal
+from tasks.data.conll import TaggedSentence
 from tasks.data.locate import find
 from tasks.data.tagged_text import read_tagged
 
@@ -226,6 +227,16 @@ def test_a_sentence_is_tagged_alike_alone_and_beside_longer_ones(bidirectional):
             batch.tags[:length, place : place + 1],
         )
         torch.testing.assert_close(model(alone)[:, 0], together[:length, place])
+
+
+def test_a_character_that_was_never_seen_has_a_vector_of_its_own():
+    objective = tag_objective(character_size=3).objective
+    seen = min(character for sentence in objective._train for token in sentence.tokens for character in token)
+    words = [TaggedSentence((token,), ("O",)) for token in (seen, "\u2603")]
+    numbers = objective._encode(words).characters.flatten().tolist()
+    assert numbers == [tagging.UNKNOWN_CHARACTER + 1, tagging.UNKNOWN_CHARACTER]
+    rows = model_of(objective).characters.size(0)
+    assert set(objective.characters.values()) == set(range(tagging.UNKNOWN_CHARACTER + 1, rows))
 
 
 def test_the_loss_of_tags_leaves_padding_out():

@@ -50,7 +50,13 @@ METHODS = {
 NOT_SHOWN = {"idarts", "egs", "darts second order"}
 CASES = [
     pytest.param(
-        name, marks=pytest.mark.xfail(name in NOT_SHOWN, reason="not better than random search at p < 0.05")
+        name,
+        marks=pytest.mark.xfail(
+            name in NOT_SHOWN,
+            reason="not better than random search at p < 0.05",
+            raises=AssertionError,
+            strict=True,
+        ),
     )
     for name in METHODS
 ]

@@ -22,7 +22,7 @@ from search.run.configuration import Configuration, read_configuration
 from search.run.directory import RunDirectory
 from search.run.events import read_events
 from search.run.listener import Silent
-from search.run.measures import beliefs, deviation, entropy
+from search.run.measures import beliefs, deviation, entropy, peak_memory, start_peak_memory
 from tasks.tensor_file import read_tensors, write_tensors
 
 HERE = Path(__file__).parent
@@ -208,6 +208,9 @@ def test_a_checkpoint_of_another_search_or_version(tmp_path):
     write_tensors(one, tensors, {**content, "format": 99})
     with pytest.raises(DataError, match=r"another version of cellzoo \(format 99; this version has 1\)"):
         search(text_plan(tmp_path, seed=1), tmp_path / "one")
+    write_tensors(one, tensors, {**content, "standing": {**content["standing"], "epoch": "3"}})
+    with pytest.raises(DataError, match=r"lacks parts of a checkpoint \(epoch is '3'\)"):
+        search(text_plan(tmp_path, seed=1), tmp_path / "one")
     one.write_bytes(kept[: len(kept) // 2])
     with pytest.raises(DataError, match="is no complete safetensors file"):
         search(text_plan(tmp_path, seed=1), tmp_path / "one")
@@ -225,6 +228,17 @@ def test_events_that_someone_cut(tmp_path):
     events.write_bytes(events.read_bytes()[:100])
     with pytest.raises(DataError, match="has 100 bytes"):
         search(text_plan(tmp_path), tmp_path / "out")
+
+
+def test_peak_memory_is_that_of_the_search_alone():
+    device = torch.device("cpu")
+    start_peak_memory(device)
+    before = peak_memory(device)
+    torch.ones(60_000_000).sum()
+    assert peak_memory(device) > before + 200_000_000
+    if sys.platform == "linux":
+        start_peak_memory(device)
+        assert peak_memory(device) < before + 100_000_000
 
 
 def test_measures_of_beliefs():

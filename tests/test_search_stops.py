@@ -103,14 +103,14 @@ def test_random_search_goes_on_after_an_evaluation_that_is_no_number(tmp_path, m
 def test_random_search_needs_the_epochs_of_whole_cells(tmp_path, epochs, expected):
     changes = {"epochs": epochs, "epochs_each": 3, "nodes": 2, **TEXT, "min_count": 1, "train_words": 200}
     write_text(tmp_path / "book.txt")
-    plan = request_plan("random", str(tmp_path / "book.txt"), device="cpu", changes=changes)
     with pytest.raises(CellzooError, match=f"epochs is {epochs}, but each cell .* {expected}$"):
-        search(plan, tmp_path / "out")
+        request_plan("random", str(tmp_path / "book.txt"), device="cpu", changes=changes)
 
 
-def test_memory_that_ends_is_one_message(tmp_path, monkeypatch):
+@pytest.mark.parametrize("size", [(10**15,), (10**12, 10**12)])
+def test_memory_that_ends_is_one_message(tmp_path, monkeypatch, size):
     plan = text_plan(tmp_path)
-    monkeypatch.setattr(plan.prepared.objective, "evaluate", lambda model: torch.empty(10**15))
+    monkeypatch.setattr(plan.prepared.objective, "evaluate", lambda model: torch.empty(size))
     with pytest.raises(RunError, match="memory ran out"):
         search(plan, tmp_path / "out")
 

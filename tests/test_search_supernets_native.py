@@ -4,12 +4,16 @@ import pytest
 import torch
 
 from cellzoo.runtime.native.binding import is_available
+from search.objectives.objective import Layer
 from search.supernets.auto import AutoEngine
 from search.supernets.engine import prepare
 from search.supernets.layout import CELL, GATES, Layout
 from search.supernets.native import NativeEngine, applies
+from search.supernets.network import Supernet
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.reference import ReferenceEngine
+from search.supernets.relaxation import Chosen
+from search.supernets.shares import cell_shares
 from search.supernets.states import state_widths
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="the native engine is not built here")
@@ -32,7 +36,17 @@ LAYOUTS = {
 
 
 def results(
-    engine, layout, sizes, dtype, *, training=True, masked=True, reverse=False, shares="soft", frozen=False
+    engine,
+    layout,
+    sizes,
+    dtype,
+    *,
+    training=True,
+    masked=True,
+    reverse=False,
+    shares="soft",
+    frozen=False,
+    empty=(),
 ):
     """Outputs, final state, gradients, and the running statistics, from the same draws for every engine."""
     input_size, hidden_size, batch_sizes = sizes
@@ -46,6 +60,8 @@ def results(
         for name, shape in layout.weight_shapes(input_size, hidden_size).items()
     }
     mixtures = {group: draw(*shape).softmax(-1) for group, shape in layout.mixture_shapes().items()}
+    for node in empty:
+        mixtures[CELL][layout.rows(node).start : layout.rows(node).stop] = 0.0
     if shares == "hard":
         mixtures[CELL] = (mixtures[CELL] == mixtures[CELL].max(1, keepdim=True).values).to(dtype)
     for group, mixture in mixtures.items():
@@ -82,12 +98,16 @@ def results(
     tensors = (inputs, *states, *mixtures.values(), *weights.values())
     sources = [tensor for tensor in tensors if tensor.requires_grad]
     gradients = torch.autograd.grad(
-        sum((tensor * draw(*tensor.shape)).sum() for tensor in (output, *final) if tensor.requires_grad),
+        sum(
+            ((tensor * draw(*tensor.shape)).sum() for tensor in (output, *final) if tensor.requires_grad),
+            start=0.0 * sources[0].sum(),
+        ),
         sources,
         allow_unused=True,
         materialize_grads=True,
     )
-    kept = [] if statistics is None else [statistics.running_mean, statistics.running_var]
+    # Statistics need not have what is the same in all rows.
+    kept = [] if statistics is None or empty else [statistics.running_mean, statistics.running_var]
     return [output.detach(), *(state.detach() for state in final), *gradients, *kept]
 
 
@@ -115,6 +135,40 @@ def test_in_evaluation(layout):
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_gradients_of_the_shares_alone(layout):
     assert_equal(layout, SIZES["small"], frozen=True)
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "running", "none"])
+@pytest.mark.parametrize("highway", [True, False])
+@pytest.mark.parametrize("empty", [(1,), (2,), (1, 2), (1, 2, 3, 4)])
+def test_nodes_without_an_edge(empty, highway, normalisation):
+    layout = Layout(nodes=4, highway=highway, normalisation=normalisation)
+    for training in (True, False):
+        assert_equal(layout, (4, 4, (4, 4, 3)), shares="fixed", empty=empty, training=training)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_node_that_reads_only_nodes_without_an_edge(training):
+    layout = Layout(nodes=3)
+    sizes = Layer(4, 4, dtype=torch.float64)
+    shares = cell_shares(layout, [[], [("sigmoid", 1)], [("tanh", 0), ("relu", 2)]])
+    found = []
+    for engine in ("reference", "native"):
+        chosen = Chosen(layout, sizes)
+        chosen.choose(shares)
+        supernet = Supernet(layout, sizes, chosen, torch.Generator().manual_seed(0), engine=engine).train(
+            training
+        )
+        x = torch.randn(3, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        output = supernet(x)[0]
+        gradients = torch.autograd.grad(
+            output.square().sum(),
+            list(supernet.directions.parameters()),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        found.append([output.detach(), *gradients])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("sharing", ["target", "edge", "operation"])

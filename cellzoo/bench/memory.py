@@ -4,8 +4,7 @@ The process loads everything with a run at tiny sizes, builds the contestant, no
 runs it a few times. The extra memory is how far the high-water mark of the resident memory rises above that
 note: what is kept for the backward pass, workspaces and gradients, but not weights, inputs and libraries.
 
-On Linux the mark is `VmHWM` of /proc/self/status, reset just before the runs; elsewhere it is `ru_maxrss`,
-which cannot be reset, so a higher mark from loading hides what is below it.
+Where the mark cannot be reset just before the runs, a higher one from loading hides what is below it.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import subprocess
 import sys
 import time
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, RunError
+from cellzoo.resident import peak, start_peak
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 # The first run grows workspaces and the allocator's heap; later ones show whether they are used again.
 RUNS = 3
 _TIMEOUT = 1200
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"
 
 
 def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
@@ -76,35 +73,10 @@ def _measure(request: dict[str, Any]) -> int:
 
 def extra_bytes(run: Callable[[], object]) -> int:
     """How far the high-water mark of this process's resident memory rises in some runs."""
-    before = _start()
+    before = start_peak()
     for _ in range(RUNS):
         run()
-    return max(0, _peak() - before)
-
-
-def _start() -> int:
-    """Reset the mark where that can be done; gives the resident bytes."""
-    try:
-        _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
-        return _status("VmRSS")
-    except OSError:
-        return _peak()
-
-
-def _peak() -> int:
-    try:
-        return _status("VmHWM")
-    except OSError:
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return used if sys.platform == "darwin" else used * 1024
-
-
-def _status(field: str) -> int:
-    lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
-    sizes = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(sizes[field].split()[0]) * 1024
+    return max(0, peak() - before)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Tensor
 from search.methods.shared_weights import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import nn
 
@@ -90,7 +90,7 @@ def second_order(
         else weight.detach() - eta * (factor * gradient + settings.weight_decay * weight.detach())
         for weight, gradient in zip(weights, slope, strict=True)
     ]
-    with _moved(weights, ahead):
+    with _moved(weights, ahead), _kept(shared.supernet.buffers()):
         outcome = shared.validation_outcome(validation)
         loss = outcome.loss if penalty is None else outcome.loss + penalty()
         gradients = _gradients(loss, [*architecture, *weights])
@@ -142,6 +142,17 @@ class _Chance:
         torch.set_rng_state(states[0])
         if len(states) > 1:
             torch.cuda.set_rng_state(states[1], self.device)
+
+
+@contextmanager
+def _kept(buffers: Iterable[Tensor]) -> Iterator[None]:
+    """Let no running statistics learn from weights that are only tried; the DARTS code tries them in a copy."""
+    kept = [(buffer, buffer.clone()) for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, values in kept:
+            buffer.copy_(values)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cellzoo.cell import Cell
     from cellzoo.notations.egs import Code
     from cellzoo.notations.steps.graph import Edge
-    from search.methods.method import Events
+    from search.methods.method import Events, Judged
     from search.objectives.objective import Batch, Objective
     from search.supernets.layout import Layout
 
@@ -147,14 +147,15 @@ def build(settings: EgsSettings, objective: Objective, generator: torch.Generato
     def found() -> Cell:
         return egs.parse(derive(layout, space, relaxation.probabilities(CELL).detach()))
 
-    def best_of(validation: Iterator[Batch]) -> Cell:
+    def best_of(validation: Iterator[Batch], judged: Judged) -> Cell:
         batches = [next(validation) for _ in range(settings.judging_batches)]
         log_probabilities = relaxation.probabilities(CELL).detach().log()
         best: tuple[float, Code] | None = None
-        for _ in range(settings.candidates):
+        for number in range(1, settings.candidates + 1):
             drawn = ensemble(log_probabilities, settings.samples, 1.0, generator)
             code = as_cell(layout, space, active_edges(layout, drawn), log_probabilities.exp())
             loss = shared.judge(shares(code), batches)
+            judged(number, settings.candidates)
             if math.isfinite(loss) and (best is None or loss < best[0]):
                 best = (loss, code)
         return found() if best is None else egs.parse(best[1])

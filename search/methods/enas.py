@@ -17,7 +17,13 @@ from cellzoo.notations.enas import TABLES
 from search.methods.controller import Controller, Walk
 from search.methods.kind import MethodKind
 from search.methods.saving import Parts
-from search.methods.settings import WeightSettings, check_counts, check_not_negative, check_positive
+from search.methods.settings import (
+    WeightSettings,
+    check_counts,
+    check_not_negative,
+    check_positive,
+    check_supernet,
+)
 from search.methods.shared_weights import SharedWeights
 from search.spaces.enas import EnasSpace
 from search.supernets.layout import CELL, Layout, Normalisation, Sharing
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cellzoo.cell import Cell
-    from search.methods.method import Distributions, Events, MethodState
+    from search.methods.method import Distributions, Events, Judged, MethodState
     from search.objectives.objective import Batch, Objective
     from search.spaces.enas import Arc
 
@@ -80,6 +86,7 @@ class EnasSettings(WeightSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.layout()
+        check_supernet(self.weight_range, self.engine)
         if TABLES[self.table].loose_ends:
             raise CellzooError(f"table {self.table!r} averages loose ends; the supernet averages all nodes")
         check_positive(controller_learning_rate=self.controller_learning_rate, reward_scale=self.reward_scale)
@@ -216,14 +223,15 @@ class Enas:
         """The cell of the arc that is most probable number by number."""
         return self.space.to_cell(self.controller.greedy().arc)
 
-    def conclude(self, validation: Iterator[Batch]) -> Cell:
+    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
         """Draw arcs, and take the best on held-out data with the shared weights."""
         batches = [next(validation) for _ in range(self.settings.judging_batches)]
         found: tuple[float, Arc] | None = None
-        for _ in range(self.settings.candidates):
+        for number in range(1, self.settings.candidates + 1):
             with torch.no_grad():
                 arc = self.controller.sample(self.generator).arc
             loss = self.shared.judge(self.shares(arc), batches)
+            judged(number, self.settings.candidates)
             if math.isfinite(loss) and (found is None or loss < found[0]):
                 found = (loss, arc)
         return self.derive() if found is None else self.space.to_cell(found[1])

@@ -43,7 +43,9 @@ class EssSettings(BilevelSettings):
         mode: `intra`, the cell inside alone, without gates, which is DARTS; `inter`, the gates alone, around a
             cell that is given; `joint`, both in turns.
         delay: m, how many steps back the gates look.
-        past_operations: What may stand on an edge of a gate; `drop` is never derived.
+        past_operations: What may stand on an edge of a gate.
+        derive_drop: Whether `drop` may be derived, too; a gate that drops all is 1. As `none` in DARTS it is
+            not, so that what the search has found a gate to be good for stays.
         inter_weights: What the gates multiply by, as in the notation.
         inter_learning_rate: Of the gates' parameters; `architecture_learning_rate` is that of the cell's.
         intra_epochs: Epochs of each turn of the cell. The paper goes on until neither changes; one epoch a
@@ -56,6 +58,7 @@ class EssSettings(BilevelSettings):
     mode: Mode = "joint"
     delay: int = 3
     past_operations: tuple[str, ...] = (DROP, "identity", "sigmoid", "tanh", "relu")
+    derive_drop: bool = False
     inter_weights: str = DENSE
     inter_learning_rate: float = 1e-3
     intra_epochs: int = 1
@@ -149,7 +152,9 @@ def build(settings: EssSettings, objective: Objective, generator: torch.Generato
     def found() -> Extended:
         intra = darts_search.derive(layout, relaxation.probabilities(CELL)) if given is None else given
         past = {
-            group: derive_past(layout, relaxation.probabilities(group)) if layout.delay else ()
+            group: derive_past(layout, relaxation.probabilities(group), settings.derive_drop)
+            if layout.delay
+            else ()
             for group in GATES
         }
         return Extended(
@@ -169,18 +174,19 @@ def build(settings: EssSettings, objective: Objective, generator: torch.Generato
     )
 
 
-def derive_past(layout: Layout, probabilities: Tensor) -> tuple[str, ...]:
-    """Keep the most probable operation of each step back, never `drop`; of equals the first.
-
-    Without `drop` the gate stays, and with it what the search has found it to be good for.
+def derive_past(layout: Layout, probabilities: Tensor, derive_drop: bool) -> tuple[str, ...]:
+    """Keep the most probable operation of each step back; of equals the first.
 
     Args:
         layout: Of the supernet.
         probabilities: Of each operation on each step back, (m, K).
+        derive_drop: Whether `drop` may be kept.
     """
     kept = []
     for row in probabilities.tolist():
-        choices = [pair for pair in zip(layout.past_operations, row, strict=True) if pair[0] != DROP]
+        choices = [
+            pair for pair in zip(layout.past_operations, row, strict=True) if derive_drop or pair[0] != DROP
+        ]
         kept.append(max(choices, key=lambda pair: pair[1])[0])
     return tuple(kept)
 

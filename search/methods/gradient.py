@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cellzoo.cell import Cell
-    from search.methods.method import Distributions, Events, MethodState
+    from search.methods.method import Distributions, Events, Judged, MethodState
     from search.methods.settings import ArchitectureSettings, BilevelSettings
     from search.methods.shared_weights import SharedWeights
     from search.objectives.objective import Batch
@@ -118,7 +118,7 @@ class GradientSearch:
         learner: Trains both.
         derive: Reads a cell off the architecture.
         at_epoch: Sets what changes with time, from the epoch and the number of all; returns what it set.
-        conclude: What the search ends in, from validation batches; None for what `derive` gives.
+        conclude: What the search ends in, as `Method.conclude`; None for what `derive` gives.
         generators: Whatever else draws, by name, for the saved state.
     """
 
@@ -129,7 +129,7 @@ class GradientSearch:
         *,
         derive: Callable[[], Cell],
         at_epoch: Callable[[int, int], Events] | None = None,
-        conclude: Callable[[Iterator[Batch]], Cell] | None = None,
+        conclude: Callable[[Iterator[Batch], Judged], Cell] | None = None,
         generators: Mapping[str, torch.Generator] | None = None,
     ) -> None:
         self.shared = shared
@@ -181,9 +181,9 @@ class GradientSearch:
         """See `Method`."""
         return self._derive()
 
-    def conclude(self, validation: Iterator[Batch]) -> Cell:
+    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
         """See `Method`."""
-        return self._derive() if self._conclude is None else self._conclude(validation)
+        return self._derive() if self._conclude is None else self._conclude(validation, judged)
 
     def state(self) -> MethodState:
         """See `Method`."""

@@ -28,9 +28,12 @@ class MethodKind:
             out of range.
         build: Makes the method from its settings, the objective, and a CPU generator that decides all its
             chance but the dropout masks. Raises `CellzooError` where the settings do not fit the objective.
+        check_epochs: Takes the settings and the epochs of a search, and raises `CellzooError` where they do not
+            go together.
     """
 
     name: str
     summary: str
     settings: type
     build: Callable[[Any, Objective, torch.Generator], Method]
+    check_epochs: Callable[[Any, int], None] = lambda settings, epochs: None

@@ -10,7 +10,7 @@ outside, an epoch at a time:
         for batch in objective.train_batches(...):
             events = method.step(batch, validation)
         events = method.end_epoch(validation)
-    cell = method.conclude(objective.validation_batches(...))
+    cell = method.conclude(objective.validation_batches(...), judged)
 
 All chance of a method comes from the generator that it is built with, but for the dropout masks, which come
 from torch's default generator. What drives the method seeds that one, and saves its state beside `state()`.
@@ -19,10 +19,10 @@ from torch's default generator. What drives the method seeds that one, and saves
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -37,6 +37,10 @@ others are there where the method has them."""
 Distributions = dict[str, list["Tensor"]]
 """What a method believes: group -> categorical distributions, each (K,), detached. A group is a part of the
 architecture that a reader wants to see by itself: `cell`, or `cell`, `past_inputs` and `past_states`."""
+
+
+Judged: TypeAlias = "Callable[[int, int], None]"
+"""Takes how many candidates were judged, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class Method(Protocol):
             validation: Endless; the method takes as many batches as it needs, often one or none.
 
         Raises:
-            RunError: A loss is no finite number; weights and architecture are as before the step.
+            RunError: A loss is no finite number; the weights are as before the step, but the architecture may
+                have learned from a loss before that.
         """
         ...
 
@@ -120,13 +125,14 @@ class Method(Protocol):
         """The cell that it would name now. Cheap, and without chance: no call changes the search."""
         ...
 
-    def conclude(self, validation: Iterator[Batch]) -> Cell:
+    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
         """The cell that the search ends in.
 
         For most methods that is `derive()`; some draw candidates and judge them on validation data first.
 
         Args:
             validation: As in `step`, from its start.
+            judged: Is called after each candidate.
         """
         ...
 

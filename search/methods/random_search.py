@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from search.methods.method import Distributions, Events, MethodState
+    from search.methods.method import Distributions, Events, Judged, MethodState
     from search.objectives.objective import Batch, Objective
     from search.spaces.space import Space
 
@@ -135,18 +135,7 @@ class RandomSearch:
         return self.candidate.rnn
 
     def start_epoch(self, epoch: int, epochs: int) -> Events:
-        """Go on with the candidate, or draw the next one.
-
-        Raises:
-            CellzooError: The epochs do not make whole cells.
-        """
-        each = self.settings.epochs_each
-        if epochs % each:
-            below, above = epochs - epochs % each, epochs - epochs % each + each
-            raise CellzooError(
-                f"epochs is {epochs}, but each cell is trained for epochs_each = {each} and only then judged; "
-                f"expected a multiple of it, such as {' or '.join(str(n) for n in (below, above) if n)}"
-            )
+        """Go on with the candidate, or draw the next one."""
         if self.epochs_done == self.settings.epochs_each:
             self.candidate, self.epochs_done = self._draw(), 0
         return {"learning_rate": self.settings.learning_rate}
@@ -192,7 +181,7 @@ class RandomSearch:
         """The best cell so far; the candidate before the first was judged."""
         return self.candidate.cell if self.best is None else self.best[1]
 
-    def conclude(self, validation: Iterator[Batch]) -> Cell:
+    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
         """The best of the cells that had all their epochs.
 
         Raises:
@@ -236,4 +225,22 @@ class RandomSearch:
         )
 
 
-METHOD = MethodKind("random", "uniform draws, each trained alone", RandomSettings, RandomSearch)
+def check_epochs(settings: RandomSettings, epochs: int) -> None:
+    """Check that the epochs of a search make whole cells.
+
+    Raises:
+        CellzooError: They do not.
+    """
+    each = settings.epochs_each
+    below = epochs - epochs % each
+    if epochs % each:
+        choices = " or ".join(str(count) for count in (below, below + each) if count)
+        raise CellzooError(
+            f"epochs is {epochs}, but each cell is trained for epochs_each = {each} and only then judged; "
+            f"expected a multiple of it, such as {choices}"
+        )
+
+
+METHOD = MethodKind(
+    "random", "uniform draws, each trained alone", RandomSettings, RandomSearch, check_epochs=check_epochs
+)

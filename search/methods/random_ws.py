@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cellzoo.cell import Cell
-    from search.methods.method import Distributions, Events, MethodState
+    from search.methods.method import Distributions, Events, Judged, MethodState
     from search.objectives.objective import Batch, Objective
 
 
@@ -120,7 +120,7 @@ class RandomShared:
     def end_epoch(self, validation: Iterator[Batch]) -> Events:
         """Judge some cells and the one that was best before, and leave the supernet with the best."""
         drawn = [self.space.sample(self.drawer) for _ in range(self.settings.candidates_an_epoch)]
-        self.best, loss = self.judged([self.best, *drawn], validation)
+        self.best, loss = self._best_of([self.best, *drawn], validation)
         self.relaxation.choose(self.shares(self.best))
         return {"validation_loss": loss}
 
@@ -128,10 +128,16 @@ class RandomShared:
         """See `SharedWeights.is_sound`."""
         return self.shared.is_sound()
 
-    def judged(self, candidates: Sequence[Genotype], validation: Iterator[Batch]) -> tuple[Genotype, float]:
+    def _best_of(
+        self, candidates: Sequence[Genotype], validation: Iterator[Batch], judged: Judged | None = None
+    ) -> tuple[Genotype, float]:
         """The best of some cells on the same held-out data, and its loss in nats a word."""
         batches = [next(validation) for _ in range(self.settings.judging_batches)]
-        losses = [self.shared.judge(self.shares(candidate), batches) for candidate in candidates]
+        losses = []
+        for candidate in candidates:
+            losses.append(self.shared.judge(self.shares(candidate), batches))
+            if judged is not None:
+                judged(len(losses), len(candidates))
         ranked = [loss if math.isfinite(loss) else math.inf for loss in losses]
         index = min(range(len(candidates)), key=ranked.__getitem__)
         return candidates[index], losses[index]
@@ -144,10 +150,10 @@ class RandomShared:
         """The best cell that was judged so far."""
         return self.space.to_cell(self.best)
 
-    def conclude(self, validation: Iterator[Batch]) -> Cell:
+    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
         """Draw cells and take the best, with the best so far among them."""
         drawn = [self.space.sample(self.drawer) for _ in range(self.settings.candidates)]
-        return self.space.to_cell(self.judged([self.best, *drawn], validation)[0])
+        return self.space.to_cell(self._best_of([self.best, *drawn], validation, judged)[0])
 
     def shares(self, genotype: Genotype) -> dict[str, Tensor]:
         """A genotype as shares of the supernet."""

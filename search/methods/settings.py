@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from cellzoo.errors import CellzooError, unknown
+from search.supernets.engine import ENGINES
 from search.supernets.layout import Layout, Normalisation, Sharing
 
 Optimizer: TypeAlias = Literal["sgd", "adam"]
@@ -38,6 +39,7 @@ class SupernetSettings:
 
     def __post_init__(self) -> None:
         self.layout()
+        check_supernet(self.weight_range, self.engine)
 
     def layout(self) -> Layout:
         """The layout of the supernet.
@@ -123,6 +125,18 @@ class BilevelSettings(SupernetSettings, WeightSettings, ArchitectureSettings):
             raise CellzooError(f"order is {self.order}; expected 1 or 2")
         if self.order == 2 and self.optimizer != "sgd":
             raise CellzooError("order 2 looks ahead by a step of sgd, so optimizer must be 'sgd'")
+
+
+def check_supernet(weight_range: float | None, engine: str) -> None:
+    """Check what `Supernet` takes besides its layout.
+
+    Raises:
+        CellzooError: One is out of range.
+    """
+    if weight_range is not None:
+        check_positive(weight_range=weight_range)
+    if engine not in ENGINES:
+        raise unknown("supernet engine", engine, ENGINES)
 
 
 def check_positive(**values: float) -> None:

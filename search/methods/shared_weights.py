@@ -162,9 +162,10 @@ class SharedWeights:
         return outcome
 
     def judge(self, shares: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
-        """Mean loss, in nats a word, of the cell that these shares stand for, with the shared weights.
+        """Loss of the cell that these shares stand for, with the shared weights.
 
-        The model is in evaluation mode, and every stream starts anew.
+        In nats a word: the mean of the batches' means. The model is in evaluation mode, and every stream starts
+        anew.
 
         Args:
             shares: As in `Layout.mixture_shapes`.

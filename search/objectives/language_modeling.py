@@ -139,7 +139,7 @@ class LanguageModeling:
 
     Weights learn on the training text, architectures on the dev text, in segments of truncated
     back-propagation; the state is carried from segment to segment. The dev text is gone through again and
-    again, always in full segments, and its state starts from zeros each time (in DARTS it goes on).
+    again, and its state starts from zeros each time (in DARTS it goes on).
 
     Args:
         name: The data set.

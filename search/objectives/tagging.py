@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from tasks.data.conll import TaggedSentence
     from tasks.data.found import FoundData
 
+UNKNOWN_CHARACTER = 1
+"""0 is the end of a word that is shorter than others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaggingSettings:
@@ -127,7 +130,7 @@ class SearchTagger(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(tags))
         if settings.character_size:
             size, filters = settings.character_size, settings.character_filters
-            self.characters = _uniform(generator, (characters + 2, size), size, 3.0)
+            self.characters = _uniform(generator, (characters + UNKNOWN_CHARACTER + 1, size), size, 3.0)
             self.filters = _uniform(generator, (filters, size, 3), 3 * size, 3.0)
 
     def forward(self, sentences: Sentences) -> Tensor:
@@ -183,9 +186,8 @@ class Tagging:
         self.name = name
         self.settings = settings
         self.vocabulary = Vocabulary.build((sentence.tokens for sentence in train), settings.min_count)
-        self.characters = {
-            c: i for i, c in enumerate(sorted({c for s in train for t in s.tokens for c in t}), 1)
-        }
+        known = sorted({character for sentence in train for token in sentence.tokens for character in token})
+        self.characters = {character: number for number, character in enumerate(known, UNKNOWN_CHARACTER + 1)}
         self.tags = sorted({tag for sentence in (*train, *dev) for tag in sentence.tags})
         self._device = device
         self._train, self._dev = train, dev
@@ -281,7 +283,7 @@ class Tagging:
         numbers = torch.zeros(steps, len(sentences), width, dtype=torch.long)
         for place, sentence in enumerate(sentences if width else ()):
             for step, token in enumerate(sentence.tokens):
-                known = [self.characters.get(character, 1) for character in token]
+                known = [self.characters.get(character, UNKNOWN_CHARACTER) for character in token]
                 numbers[step, place, : len(known)] = torch.tensor(known)
         return numbers
 

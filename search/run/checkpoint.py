@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
@@ -84,6 +84,9 @@ def load_checkpoint(path: Path, identity: str) -> tuple[Standing, MethodState, d
         )
     try:
         standing, own = Standing(**content["standing"]), dict(content["method"])
+        for field in fields(Standing):
+            if type(getattr(standing, field.name)) is not type(field.default):
+                raise TypeError(f"{field.name} is {getattr(standing, field.name)!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: lacks parts of a checkpoint ({error}); delete it to begin anew") from error
     state = MethodState(_below(tensors, _METHOD), own)

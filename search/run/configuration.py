@@ -25,8 +25,8 @@ class Configuration:
     """Everything that decides which cell is found. Plain values.
 
     Attributes:
-        method: Name of the method, or `module:Class`.
-        preset: Where the settings come from; the settings themselves are below.
+        method: Name of the method.
+        preset: Name of what the settings come from; the settings themselves are below.
         method_settings: All settings of the method.
         objective: Kind of objective.
         objective_settings: All its settings.

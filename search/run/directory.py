@@ -38,7 +38,7 @@ class RunDirectory:
         self.found = path / "found.toml"
 
     @contextmanager
-    def hold(self, configuration: Configuration, surroundings: Surroundings) -> Iterator[None]:
+    def hold(self, configuration: Configuration) -> Iterator[None]:
         """Make the directory if need be, and keep every other command from writing to it.
 
         Raises:
@@ -51,8 +51,16 @@ class RunDirectory:
                 self.require(configuration)
             else:
                 self._require_empty()
-                write_atomically(self.configuration, write_configuration(configuration, surroundings))
             yield
+
+    def begin(self, configuration: Configuration, surroundings: Surroundings) -> None:
+        """Say what search this is, once it is known that it can begin.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if not self.configuration.exists():
+            write_atomically(self.configuration, write_configuration(configuration, surroundings))
 
     def require(self, configuration: Configuration) -> None:
         """See to it that the search in here is this one.

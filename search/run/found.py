@@ -43,7 +43,7 @@ def in_words(cell: Cell, method: str) -> tuple[str, str]:
 def found_name(configuration: Configuration, cell: Cell) -> str:
     """Name a cell: method, data, seed, and the first digits of its hash, as two cells must not share a name."""
     data = configuration.data.rpartition("/")[2].rpartition(":")[2].partition(",")[0].rpartition(".")
-    stem = f"{configuration.method.rpartition(':')[2]}-{data[0] or data[2]}-s{configuration.seed}"
+    stem = f"{configuration.method}-{data[0] or data[2]}-s{configuration.seed}"
     safe = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.")
     return f"{safe[: _NAME_LIMIT - 7]}-{cell.hash[:6]}"
 

@@ -24,8 +24,11 @@ class Listener(Protocol):
     def concluding(self) -> None:
         """The last epoch is over; the cell is chosen now."""
 
+    def judged(self, done: int, of: int) -> None:
+        """So many candidates for the cell are judged, of so many."""
+
     def end(self, stopped: bool) -> None:
-        """Nothing goes on any more; `stopped` says that there is no cell yet."""
+        """Nothing goes on any more; `stopped` says that someone stopped it."""
 
 
 class Silent:
@@ -41,6 +44,9 @@ class Silent:
         """Do nothing."""
 
     def concluding(self) -> None:
+        """Do nothing."""
+
+    def judged(self, done: int, of: int) -> None:
         """Do nothing."""
 
     def end(self, stopped: bool) -> None:

@@ -13,7 +13,7 @@ from search.run.chance import Chance
 from search.run.checkpoint import Standing, load_checkpoint, save_checkpoint
 from search.run.events import EventLog
 from search.run.found import found_name, in_words, write_found
-from search.run.measures import beliefs, peak_memory
+from search.run.measures import beliefs, peak_memory, start_peak_memory
 from search.run.memory import memory_errors
 
 if TYPE_CHECKING:
@@ -68,16 +68,19 @@ def run_search(plan: Plan, directory: RunDirectory, listener: Listener) -> None:
         OutputError: Something cannot be written, or another process holds the directory.
         DataError: The directory or its checkpoint belongs to another search.
     """
-    with directory.hold(plan.configuration, plan.surroundings):
+    with directory.hold(plan.configuration):
         if directory.found.exists():
             return
         chance = Chance(plan.configuration.seed, plan.device)
         with chance.in_force(), memory_errors(directory.path):
+            start_peak_memory(plan.device)
             search = _Search(plan, directory, chance, listener)
-            stopped = True
+            stopped = False
             try:
                 search.run()
-                stopped = False
+            except KeyboardInterrupt:
+                stopped = True
+                raise
             finally:
                 listener.end(stopped)
                 search.log.close()
@@ -91,6 +94,7 @@ class _Search:
         self.listener = listener
         self.objective = plan.prepared.objective
         self.method = plan.build(self.objective, chance.method)
+        directory.begin(plan.configuration, plan.surroundings)
         self.standing = Standing()
         if directory.checkpoint.exists():
             identity = plan.configuration.identity
@@ -102,7 +106,7 @@ class _Search:
 
     @property
     def seconds(self) -> float:
-        """Wall seconds so far, those before a kill included."""
+        """Wall seconds so far, but for those of work that a kill undid."""
         return self.standing.seconds + time.perf_counter() - self.began
 
     def run(self) -> None:
@@ -166,7 +170,8 @@ class _Search:
 
     def _conclude(self) -> None:
         try:
-            cell = self.method.conclude(self.objective.validation_batches(self.chance.validation))
+            validation = self.objective.validation_batches(self.chance.validation)
+            cell = self.method.conclude(validation, self.listener.judged)
         except RunError as error:
             raise self._diverged("the choice of the cell", error) from error
         seconds = self.seconds

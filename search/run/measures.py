@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from typing import TYPE_CHECKING
 
 import torch
+
+from cellzoo.resident import peak, start_peak
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,9 +50,14 @@ def beliefs(groups: Mapping[str, Sequence[Tensor]]) -> dict[str, float | dict[st
     return measured
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that were in use: of the GPU's tensors, or of this process."""
+def start_peak_memory(device: torch.device) -> None:
+    """Forget what was in use before, where that can be done: several searches may follow in one process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        start_peak()
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that were in use since then: of the GPU's tensors, or of this process."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_ON_CPU = "can't allocate memory"
-"""torch has no class of its own for this error on a CPU."""
+_ON_CPU = ("can't allocate memory", "Storage size calculation overflowed")
+"""torch has no class of its own for these errors on a CPU."""
 
 
 @contextmanager
@@ -30,7 +30,10 @@ def memory_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or _ON_CPU in str(error)):
+        if not (
+            isinstance(error, MemoryError | torch.OutOfMemoryError)
+            or any(words in str(error) for words in _ON_CPU)
+        ):
             raise
         raise RunError(
             f"{path}: memory ran out; everything written before is kept. Search in another directory with a "

@@ -60,7 +60,7 @@ def request_plan(
     where = resolve_device(device)
     configuration = Configuration(
         method=method,
-        preset=preset if not changes else f"{preset}, changed",
+        preset=Path(preset).name + (", changed" if changes else ""),
         method_settings=settings.plain_method,
         objective=target.kind.name,
         objective_settings=settings.plain_objective,

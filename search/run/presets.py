@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".toml"
 EPOCHS = "epochs"
-_NESTED = ("methods", "objectives", "then")
-_TABLES = ("title", EPOCHS, *_NESTED)
+_DIFFERENCES = {"methods": "on", "objectives": "for", "then": None}
+"""Key -> what its tables call their own tables of differences; those of `then` hold nothing but tables."""
+_TABLES = ("title", EPOCHS, *_DIFFERENCES)
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,20 @@ def read_preset(preset: str) -> dict[str, Any]:
     for key, value in content.items():
         if key not in _TABLES:
             raise CellzooError(f"preset {preset}: {unknown('key', key, _TABLES)}")
-        tables = value.values() if isinstance(value, dict) else ()
-        if key in _NESTED and not (isinstance(value, dict) and all(isinstance(t, dict) for t in tables)):
-            raise CellzooError(f"preset {preset}: {key} must hold tables, such as [{key}.NAME]")
+        if key in _DIFFERENCES:
+            for name, table in _require_tables(preset, key, value).items():
+                inner = _DIFFERENCES[key]
+                if inner is None:
+                    _require_tables(preset, f"{key}.{name}", table)
+                elif inner in table:
+                    _require_tables(preset, f"{key}.{name}.{inner}", table[inner])
     return content
+
+
+def _require_tables(preset: str, place: str, value: Any) -> dict[str, dict[str, Any]]:
+    if not (isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())):
+        raise CellzooError(f"preset {preset}: {place} must hold tables, such as [{place}.NAME]")
+    return value
 
 
 def settings_for(
@@ -132,10 +143,12 @@ def settings_for(
         part, _, key = name.partition(".")
         {"method": own, "objective": around, "run": run}[part][key] = value
     chosen = configure(_Run, run, f"search {method}", f"preset {preset}")
+    settings = configure(kind.settings, own, method, f"preset {preset}")
+    kind.check_epochs(settings, chosen.epochs)
     return Settings(
         preset,
         kind,
-        configure(kind.settings, own, method, f"preset {preset}"),
+        settings,
         configure(objective.settings, around, objective.name, f"preset {preset}"),
         chosen.epochs,
     )

@@ -40,6 +40,7 @@ class Lines:
         self._label = ""
         self._epochs = self._done = self._steps = self._step = 0
         self._loss = math.nan
+        self._concluded = 0.0
         self._since: tuple[float, float] | None = None
 
     def begin(self, label: str, epochs: int, done: int, steps: int) -> None:
@@ -67,10 +68,17 @@ class Lines:
 
     def concluding(self) -> None:
         """Say that the cell is being chosen."""
+        self._concluded = self._clock()
         self._write("choosing the cell")
 
+    def judged(self, done: int, of: int) -> None:
+        """Say it if it has been quiet for long."""
+        if self._clock() - self._written >= _QUIET:
+            left = (self._clock() - self._concluded) / done * (of - done)
+            self._write(f"choosing the cell: {done} of {of} candidates judged; {duration(left)} left")
+
     def end(self, stopped: bool) -> None:
-        """If there is no cell yet, say how to go on."""
+        """If someone stopped it, say how to go on."""
         if stopped:
             self._write("stopped; what is written is kept, and the same command goes on from the last epoch")
 

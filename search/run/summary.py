@@ -6,6 +6,8 @@ import json
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cellzoo.catalog import entry
 from cellzoo.duration import duration
 from search.run.events import read_events
@@ -18,8 +20,14 @@ if TYPE_CHECKING:
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Say what a search would do."""
+    """Say what a search would do.
+
+    Raises:
+        CellzooError: It could not begin.
+    """
     own, prepared = plan.configuration, plan.prepared
+    # Says what does not fit together; nothing else is done with it.
+    plan.build(prepared.objective, torch.Generator())
     layer = prepared.objective.layer
     yield f"method     {own.method} (preset {own.preset}): {_settings(own.method_settings)}"
     yield f"objective  {own.objective} on {own.data}: {_settings(own.objective_settings)}"

@@ -1,7 +1,7 @@
 """What computes a supernet over a sequence.
 
 One call runs one direction over a whole batch of sequences. Whatever is faster than `reference.py` has the same
-call and gives the same numbers.
+call and gives the same numbers, but for running statistics, which may leave out what `absorb` says.
 """
 
 from __future__ import annotations

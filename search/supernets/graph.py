@@ -92,6 +92,8 @@ class _Writer:
         self.outline = outline
         self.mask_x = MASK_OF_X if outline.masked_x else None
         self.mask_h = MASK_OF_HIDDEN if outline.masked_h else None
+        # States that are the same in all rows, whatever x and h are.
+        self.constant: set[str] = set()
 
     def add(self, name: str, op: str, *inputs: str, immediate: int = 0) -> str:
         """Add an elementwise value of the hidden width."""
@@ -106,14 +108,17 @@ class _Writer:
         return self._normalised("s0", self.add("start", "blend", gate, candidate, read.h))
 
     def node(self, node: int, states: list[str]) -> str:
-        """State `node`, from those before it."""
-        shares = [
-            self._term(index, term, states[term.source])
-            for index, term in enumerate(self.outline.terms)
-            if term.node == node
-        ]
-        if not shares:
+        """State `node`, from those before it.
+
+        One that reads no state that varies is the same in all rows, and what is left of it when the mean of a
+        batch is taken away is 0.
+        """
+        terms = [(index, term) for index, term in enumerate(self.outline.terms) if term.node == node]
+        is_constant = all(states[term.source] in self.constant for _, term in terms)
+        if not terms or (is_constant and self.outline.normalisation == "batch"):
+            self.constant.add(f"s{node}")
             return self.add(f"s{node}", "zero")
+        shares = [self._term(index, term, states[term.source]) for index, term in terms]
         total = self.add(f"sum{node}", "add", *shares) if len(shares) > 1 else shares[0]
         return self._normalised(f"s{node}", total)
 

@@ -73,8 +73,8 @@ class SharedStatistics(nn.Module):
 
         Args:
             moments: (states, T, 2, H), mean and biased variance of each state at each step, in the order in
-                which a step computes the states and the steps follow each other. A state that nothing reads
-                need not be computed, and is then not among them.
+                which a step computes the states and the steps follow each other. A state that nothing reads, or
+                that is the same in all rows, need not be computed, and is then not among them.
             rows: (T,), over how many rows each step took them.
         """
         unbiased = (rows / (rows - 1)).view(1, -1, 1)  # (1, T, 1)

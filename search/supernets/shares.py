@@ -26,9 +26,9 @@ def cell_shares(layout: Layout, nodes: Sequence[Sequence[Edge]], *, mean: bool =
         mean: Whether the edges of a node are averaged, not added.
 
     Returns:
-        As in `Layout.mixture_shapes`.
+        As in `Layout.mixture_shapes`, in double precision.
     """
-    shares = torch.zeros(layout.mixture_shapes()[CELL])
+    shares = torch.zeros(layout.mixture_shapes()[CELL], dtype=torch.float64)
     for node, edges in enumerate(nodes, start=1):
         for op, predecessor in edges:
             share = 1.0 / len(edges) if mean else 1.0
