@@ -212,8 +212,11 @@ def test_other_dtypes_are_refused_with_advice(dtype):
 def test_other_devices_and_mixed_dtypes_are_refused():
     cell, case = cellzoo.load("lstm"), Case()
     tensors = draw(cell, case)
-    for wrong in (tensors.inputs.float(), tensors.inputs.to("meta")):
-        with pytest.raises(CellzooError, match="all of one kind"):
+    for wrong, message in (
+        (tensors.inputs.float(), "x is torch.float32, but a state.* torch.float64; they must be one dtype"),
+        (tensors.inputs.to("meta"), "tensors on the CPU; got torch.float64 on meta"),
+    ):
+        with pytest.raises(CellzooError, match=message):
             call(NativeRuntime(cell), case, replace(tensors, inputs=wrong))
 
 

@@ -95,6 +95,54 @@ def test_second_derivatives_name_the_engine_that_has_them(of):
         gradient.square().sum().backward()
 
 
+@pytest.mark.parametrize("of", ["outputs", "final h"])
+def test_batched_gradients_name_the_engine_that_takes_them(of):
+    """Whichever result they come from; one gradient at a time still works after."""
+    cell, tensors, _ = prepared("rnn")
+    sources = list(tensors.leaves(CASE).values())
+    ours, theirs = (call(runtime(cell), CASE, tensors)[of] for runtime in (TorchRuntime, ReferenceRuntime))
+    batch = torch.stack([torch.ones_like(ours), 2 * torch.ones_like(ours)])
+    expected = torch.autograd.grad(theirs, sources, batch, is_grads_batched=True)
+    with pytest.raises(CellzooError, match='runtime="reference" for batched gradients'):
+        torch.autograd.grad(ours, sources, batch, is_grads_batched=True, retain_graph=True)
+    for one, other in zip(torch.autograd.grad(ours, sources, batch[1]), expected, strict=True):
+        torch.testing.assert_close(one, other[1], rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_in_vmap_name_the_engine_that_takes_them():
+    cell, tensors, _ = prepared("rnn")
+    for runtime in (ReferenceRuntime(cell), TorchRuntime(cell)):
+        output = call(runtime, CASE, tensors)["outputs"]
+
+        def gradient(given, output=output):
+            return torch.autograd.grad(output, tensors.inputs, given, retain_graph=True)[0]
+
+        batch = torch.stack([torch.ones_like(output), 2 * torch.ones_like(output)])
+        if isinstance(runtime, ReferenceRuntime):
+            torch.testing.assert_close(torch.vmap(gradient)(batch)[1], gradient(batch[1]))
+        else:
+            with pytest.raises(CellzooError, match='runtime="reference" for batched gradients'):
+                torch.vmap(gradient)(batch)
+
+
+def test_a_vectorised_jacobian_names_the_engine_that_gives_it():
+    cell = cellzoo.load("lstm")
+    tensors = draw(cell, CASE)
+    states, weights = list(tensors.states.values()), tensors.weights
+    jacobians = []
+    for engine, vectorize in ((TorchRuntime, False), (ReferenceRuntime, True)):
+        runtime = engine(cell)
+
+        def outputs(x, runtime=runtime):
+            return runtime(x, CASE.batch_sizes, states, weights)[0]
+
+        jacobians.append(torch.autograd.functional.jacobian(outputs, tensors.inputs, vectorize=vectorize))
+        if engine is TorchRuntime:
+            with pytest.raises(CellzooError, match='runtime="reference"'):
+                torch.autograd.functional.jacobian(outputs, tensors.inputs, vectorize=True)
+    torch.testing.assert_close(jacobians[0], jacobians[1], rtol=1e-12, atol=1e-12)
+
+
 def test_gradients_with_a_graph_are_right_though_it_leads_nowhere():
     cell, tensors, loss = prepared()
     sources = list(tensors.leaves(CASE).values())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 
 import pytest
+from engine_cases import Case, call, draw
 
 import cellzoo
+from cellzoo.cell import Cell, Node, State, linear
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.program import Buffer, BufferKind, Op
+from cellzoo.runtime.torch_engine import TorchRuntime
 from cellzoo.runtime.torch_engine.blocks import Blocks
 from cellzoo.runtime.torch_engine.code import compile_plan
 from cellzoo.runtime.torch_engine.gradients import postpone_sums
@@ -185,3 +189,88 @@ def test_an_lstm_step_is_as_short_as_it_can_be():
     assert len(code.forward_step.actions) == 10
     assert [len(product.weights) for product in code.weight_products] == [4, 4]
     assert len(code.sums) == 4
+
+
+def of_nodes(*nodes):
+    return Cell((State("h", nodes[-1].name),), nodes, nodes[-1].name)
+
+
+def sum_of_many(n):
+    return of_nodes(linear("a", "x", "h"), Node("b", "tanh", ("a",)), Node("y", "add", ("b",) * n))
+
+
+def many_matrices(n):
+    weights = tuple(f"w{k}" for k in range(n))
+    return of_nodes(linear("a", "x", "h"), Node("b", "tanh", ("a",)), Node("y", "linear", ("b",) * n, weights))
+
+
+def many_sources(n):
+    values = [Node(f"v{k + 1}", "tanh", (f"v{k}",)) for k in range(n)]
+    names, weights = tuple(value.name for value in values), tuple(f"w{k}" for k in range(n))
+    return of_nodes(linear("v0", "x", "h"), *values, Node("y", "linear", names, weights))
+
+
+def many_linears(n):
+    """All read h, so they are one kernel."""
+    values = [linear(f"a{k}", "x", "h") for k in range(n)]
+    gates = [Node(f"b{k}", "sigmoid", (value.name,)) for k, value in enumerate(values)]
+    return of_nodes(*values, *gates, Node("y", "add", tuple(gate.name for gate in gates)))
+
+
+def chain_of_linears(n):
+    """One kernel after the other."""
+    nodes = [linear("a0", "x", "h"), Node("b0", "tanh", ("a0",))]
+    for k in range(1, n):
+        nodes += [
+            Node(f"a{k}", "linear", (f"b{k - 1}", "h"), (f"w{k}", f"v{k}")),
+            Node(f"b{k}", "tanh", (f"a{k}",)),
+        ]
+    return of_nodes(*nodes)
+
+
+def elementwise(n):
+    generator = random.Random(0)
+    nodes = [linear("v0", "x", "h")]
+    for k in range(1, n):
+        op = generator.choice(("tanh", "sigmoid", "multiply", "add", "minimum", "blend"))
+        others = {"tanh": 0, "sigmoid": 0, "blend": 2}.get(op, 1)
+        names = [f"v{generator.randrange(max(0, k - 20), k)}" for _ in range(others)]
+        nodes.append(Node(f"v{k}", op, (f"v{k - 1}", *names)))
+    return of_nodes(*nodes)
+
+
+def calls_to_compile(cell):
+    """How many functions are called, those of the interpreter and steps of generators included."""
+    plan = build_plan(cell)
+    compile_plan.cache_clear()
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    previous = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        compile_plan(plan, frozenset(), frozenset(range(len(plan.weights))))
+    finally:
+        sys.setprofile(previous)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "cell", [sum_of_many, many_matrices, many_sources, many_linears, chain_of_linears, elementwise]
+)
+def test_the_work_of_compiling_grows_with_the_cell_and_no_faster(cell):
+    """Four times the cell is about four times the work; pairs of steps would be sixteen times as many."""
+    assert calls_to_compile(cell(200)) < 6 * calls_to_compile(cell(50))
+
+
+def test_engines_of_one_cell_share_what_was_compiled():
+    case = Case(3, 4, (2, 1))
+    first, second = (TorchRuntime(cellzoo.load("lstm")) for _ in range(2))
+    for runtime, backwards in ((first, False), (second, True)):
+        one = replace(case, reverse=backwards)
+        call(runtime, one, draw(runtime.cell, one))
+    ((ours, theirs),) = zip(first._plans._codes.values(), second._plans._codes.values(), strict=True)
+    assert ours is theirs

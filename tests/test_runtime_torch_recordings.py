@@ -221,6 +221,33 @@ def test_what_cannot_be_recorded_runs_without():
         assert_agrees(runtime, cell, case, tensors, expected)
 
 
+@pytest.mark.parametrize("can_record", [True, False], ids=["recorded", "not-recorded"])
+def test_little_is_remembered_of_many_shapes(can_record, recorder, monkeypatch):
+    """Of each shape that came once, twice, or while a recording of another one was forgotten."""
+    module = "cellzoo.runtime.torch_engine.recordings"
+    monkeypatch.setattr(f"{module}._IDLE_CALLS", 2)
+    monkeypatch.setattr(f"{module}._MOST_SHAPES", 10)
+
+    def fail(self, function):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    if not can_record:
+        monkeypatch.setattr(recorder, "record", fail)
+    cell = cellzoo.load("rnn")
+    runtime = runtime_with(cell, recorder)
+    recordings = runtime._recordings
+    for steps in range(1, 41):
+        case = replace(CASE, batch_sizes=(4,) * steps, masked_h=False)
+        tensors = draw(cell, case)
+        for _ in range(1 + steps % 2):
+            with torch.no_grad():
+                call(runtime, case, tensors)
+        assert set(recordings._idle) == {key for key, _ in recordings._alive}
+        assert len(recordings._seen) <= 10
+        assert len(recordings._hopeless) <= 10
+    assert (recorder.recorded > 4) == can_record
+
+
 def test_nothing_is_recorded_on_the_cpu(monkeypatch):
     def record(*_):
         raise AssertionError("recorded")

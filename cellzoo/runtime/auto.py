@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from warnings import warn
 
 import torch
 from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from cellzoo.runtime.native.binding import is_available
+from cellzoo.runtime.native.binding import PlanError, is_available
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,16 +20,20 @@ if TYPE_CHECKING:
     from cellzoo.cell import Cell
     from cellzoo.runtime import Runtime
 
+# Subclasses may hold no data, or wrap a tensor that watches what is done with it.
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 _NATIVE_DTYPES = (torch.float32, torch.float64)
 
 
 def choose(device: torch.device, dtype: torch.dtype) -> str:
     """Name of the fastest engine for tensors of a device and dtype.
 
-    While torch traces, compiles, exports or transforms the call, or the tensors hold no data, that is
+    While torch traces, compiles, exports, transforms or watches the call, or the tensors hold no data, that is
     `reference`, the only one that is made of torch operations alone.
     """
     if is_tracing() or torch.compiler.is_compiling() or _is_transformed() or device.type == "meta":
+        return "reference"
+    if _get_current_dispatch_mode() is not None:
         return "reference"
     if (
         device.type == "cpu"
@@ -68,8 +74,16 @@ class AutoRuntime:
         mask_h: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the cell as `cellzoo.runtime.Runtime` says."""
-        name = choose(inputs.device, inputs.dtype)
+        is_plain = all(type(tensor) in _PLAIN for tensor in (inputs, *states, *weights.values()))
+        name = choose(inputs.device, inputs.dtype) if is_plain else "reference"
+        masks = {"mask_x": mask_x, "mask_h": mask_h}
+        try:
+            return self._engine(name)(inputs, batch_sizes, states, weights, reverse=reverse, **masks)
+        except PlanError as error:
+            warn(f"{error}; the engine 'torch' runs this call", RuntimeWarning, stacklevel=2)
+            return self._engine("torch")(inputs, batch_sizes, states, weights, reverse=reverse, **masks)
+
+    def _engine(self, name: str) -> Runtime:
         if name not in self._engines:
             self._engines[name] = self._prepare(name, self._cell)
-        engine = self._engines[name]
-        return engine(inputs, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+        return self._engines[name]

@@ -83,6 +83,8 @@ class Graph:
 class GraphBuilder:
     """Collects values; later ones see what earlier ones became.
 
+    The names of values that it adds itself have a dot in them, which those of a cell's nodes have not.
+
     Attributes:
         input_width: Width of x.
         states: Name -> width.
@@ -143,7 +145,7 @@ class GraphBuilder:
             for state, source in zip(self.states, nexts, strict=True)
         ]
         if self._is_no_result(output):
-            output = self._copy("output", output, early=output == INPUT)
+            output = self._copy(f"{output}.output", output, early=output == INPUT)
         live = self._live({output, *nexts})
         used = {weight for value in live for weight in (*value.weights, *([value.bias] if value.bias else []))}
         return Graph(

@@ -31,7 +31,7 @@ class Op(IntEnum):
     MULTIPLY = 22
     DIVIDE = 23
     MINIMUM = 24
-    BLEND = 25  # c + a * (b - c)
+    BLEND = 25  # c + a * (b - c) where |a| < 1/2, b + (a - 1) * (b - c) elsewhere
     SCALE = 26  # a * constants[immediate]
     MULTIPLY_ADD = 27  # a * b + c
     NEGATE = 28

@@ -52,7 +52,16 @@ class LibraryError(RuntimeError):
     """The library refused a call."""
 
 
-_MESSAGES = {-1: "the plan is malformed", -2: "the call is malformed", -3: "out of memory", -4: "no such CPU"}
+class PlanError(LibraryError):
+    """The library refused a plan or its sizes, before it computed anything."""
+
+
+_MESSAGES = {
+    -1: "the plan is malformed or beyond its limits",
+    -2: "the call is malformed",
+    -3: "out of memory",
+    -4: "no such CPU",
+}
 
 
 def check(code: int) -> None:
@@ -60,12 +69,14 @@ def check(code: int) -> None:
 
     Raises:
         MemoryError: The library found no memory.
+        PlanError: It refused the plan.
         LibraryError: It refused the call.
     """
     if code == -3:
         raise MemoryError("the native engine found no memory")
     if code:
-        raise LibraryError(f"the native engine: {_MESSAGES.get(code, f'status {code}')}")
+        kind = PlanError if code == -1 else LibraryError
+        raise kind(f"the native engine: {_MESSAGES.get(code, f'status {code}')}")
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from cellzoo.errors import CellzooError
 from cellzoo.runtime.native.binding import Call, check, load
 from cellzoo.runtime.native.encoding import EncodedPlan, encode
 from cellzoo.runtime.native.workspace import Block, Pool
+from cellzoo.runtime.once import differentiable_never, refuse_batched
 from cellzoo.runtime.plan import plan_sizes
 
 if TYPE_CHECKING:
@@ -22,14 +24,23 @@ if TYPE_CHECKING:
     from cellzoo.runtime.program import Plan
 
 _DTYPES = {torch.float32: 0, torch.float64: 1}
+_first_call = threading.Lock()
 # x, both masks and the mixture's parameters come before the states and the weights.
 _FIRST_STATE = 4
 
 
+_MOST_THREADS = 1024
+
+
 @lru_cache(maxsize=1)
+def _pool() -> Pool:
+    return Pool()
+
+
 def pool() -> Pool:
     """The memory that all calls of this process share."""
-    return Pool()
+    with _first_call:
+        return _pool()
 
 
 class PreparedPlan:
@@ -112,10 +123,14 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
     """
     first = tensors[0].dtype
     for tensor in tensors:
-        if tensor.device.type != "cpu" or tensor.dtype not in _DTYPES or tensor.dtype != first:
+        if tensor.device.type != "cpu" or tensor.dtype not in _DTYPES:
             raise CellzooError(
-                f"the engine 'native' takes float32 or float64 tensors on the CPU, all of one kind; "
-                f"got {tensor.dtype} on {tensor.device} beside {first}; use runtime='torch'"
+                f"the engine 'native' takes float32 or float64 tensors on the CPU; got {tensor.dtype} on "
+                f"{tensor.device}; use runtime='torch'"
+            )
+        if tensor.dtype != first:
+            raise CellzooError(
+                f"x is {first}, but a state, a weight or a mask is {tensor.dtype}; they must be one dtype"
             )
 
 
@@ -150,22 +165,23 @@ class _NativeFunction(torch.autograd.Function):
     def forward(ctx: Any, job: _Job, *arguments: Tensor | None) -> tuple[Tensor, ...]:
         results, saved = _forward(job, arguments)
         ctx.job = job
-        ctx.saved = saved
+        # Checkpoints and offloading take charge of what is saved; they cannot of this, so it is made again.
+        ctx.saved = None if torch._C._autograd._top_saved_tensors_default_hooks(True) else saved
         ctx.save_for_backward(*arguments)
         ctx.set_materialize_grads(False)
         return results
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise CellzooError(
-                "the engine 'native' is differentiable once; for create_graph=True use runtime='reference'"
-            )
+        refuse_batched("native", gradients)
         arguments = ctx.saved_tensors
-        if ctx.saved is None:  # a second backward: the first one has consumed it
-            _, ctx.saved = _forward(ctx.job, arguments)
         saved, ctx.saved = ctx.saved, None
-        return (None, *_backward(ctx.job, arguments, saved, gradients, ctx.needs_input_grad[1:]))
+        if saved is None:  # not kept, or consumed by a first backward
+            _, saved = _forward(ctx.job, arguments)
+        wanted = _backward(ctx.job, arguments, saved, gradients, ctx.needs_input_grad[1:])
+        if torch.is_grad_enabled():
+            wanted = differentiable_never("native", wanted, [*gradients, *arguments])
+        return (None, *wanted)
 
 
 def _forward(job: _Job, arguments: Sequence[Tensor | None]) -> tuple[tuple[Tensor, ...], Block]:
@@ -222,7 +238,7 @@ class _Call:
         self.structure = Call(
             dtype=_DTYPES[inputs.dtype],
             isa=job.instruction_set,
-            threads=torch.get_num_threads(),
+            threads=min(torch.get_num_threads(), _MOST_THREADS),
             steps=len(job.batch_sizes),
             batch=job.batch_sizes[0],
             rows=inputs.size(0),
@@ -238,8 +254,10 @@ class _Call:
         self.pointers("weights", self.by_number(rest[job.num_states :]))
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """The tensor, contiguous, kept alive for the call."""
-        tensor = tensor.contiguous()
+        """The tensor, contiguous, kept alive for the call; what its memory holds is what it is."""
+        tensor = tensor.contiguous().resolve_neg()
+        if tensor._is_zerotensor():
+            tensor = torch.zeros_like(tensor, device="cpu")
         self._alive.append(tensor)
         return tensor
 

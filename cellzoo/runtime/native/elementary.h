@@ -157,5 +157,13 @@ inline Vector<T> selu(Vector<T> x) {
     return x < T(0) ? negative : x * T(selu_scale);
 }
 
+// z a + (1 - z) b as torch's lerp: from b where |z| < 1/2, else from a, so that a gate of exactly 1 gives exactly a
+// however large b is.
+template <class T>
+inline Vector<T> blend(Vector<T> z, Vector<T> a, Vector<T> b) {
+    const auto from_b = z * z < T(0.25);
+    return (from_b ? b : a) + (from_b ? z : z - T(1)) * (a - b);
+}
+
 }  // namespace
 }  // namespace cellzoo

@@ -203,7 +203,7 @@ void run_instruction(const Frame<T> &f, const Instruction &item) {
         case Op::multiply: return each2(f, item, [](V a, V b) { return a * b; });
         case Op::divide: return each2(f, item, [](V a, V b) { return a / b; });
         case Op::minimum: return each2(f, item, [](V a, V b) { return ((a < b) | (a != a)) ? a : b; });
-        case Op::blend: return each3(f, item, [](V z, V a, V b) { return b + z * (a - b); });
+        case Op::blend: return each3(f, item, blend<T>);
         case Op::scale: {
             const T factor = T(f.at.job.constants[item.imm]);
             return each1(f, item, [factor](V a) { return a * factor; });

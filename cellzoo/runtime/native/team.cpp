@@ -1,6 +1,5 @@
 #include "team.h"
 
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -27,27 +26,24 @@ void wait_for_team(Team *team) {
 }  // namespace
 
 void run_team(const Engine &engine, Job job) {
-    Team team(job.threads);
-    job.team = &team;
-    job.wait = wait_for_team;
     auto run = engine.run[job.call->dtype];
-    std::atomic<int> go{0};
+    std::atomic<bool> go{false};
     std::vector<std::thread> threads;
     auto wait_and_run = [&](int64_t thread) {
-        while (go.load(std::memory_order_acquire) == 0) std::this_thread::yield();
-        if (go.load(std::memory_order_acquire) > 0) run(job, thread);
+        while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
+        run(job, thread);
     };
     try {
         threads.reserve(size_t(job.threads));
         for (int64_t t = 1; t < job.threads; t++) threads.emplace_back(wait_and_run, t);
-    } catch (const std::system_error &) {
-        go.store(-1, std::memory_order_release);
-        for (std::thread &thread : threads) thread.join();
-        job.threads = 1;
-        run(job, 0);
-        return;
+    } catch (...) {
+        // No more threads or no more memory: those that there are do it all. They must be joined whatever happened.
     }
-    go.store(1, std::memory_order_release);
+    job.threads = int64_t(threads.size()) + 1;
+    Team team(job.threads);
+    job.team = &team;
+    job.wait = wait_for_team;
+    go.store(true, std::memory_order_release);
     run(job, 0);
     for (std::thread &thread : threads) thread.join();
 }

@@ -36,12 +36,12 @@ class Blocks:
             if buffer.kind in (BufferKind.ALL, BufferKind.STEP)
         }
         for wish in sorted(wishes, key=lambda wish: (len(wish), sorted(wish))):
-            parts = list(dict.fromkeys(block_of[index] for index in sorted(wish)))
+            parts = _distinct(block_of[index] for index in sorted(wish))
             whole = sum(len(part) for part in parts) == len(wish)
             if len(parts) > 1 and whole and len({buffers[index].kind for index in wish}) == 1:
                 joined = tuple(index for part in parts for index in part)
                 block_of.update(dict.fromkeys(joined, joined))
-        self.members = tuple(dict.fromkeys(block_of.values()))
+        self.members = tuple(_distinct(block_of.values()))
         self._place = {
             index: (block, position)
             for block, members in enumerate(self.members)
@@ -65,13 +65,18 @@ class Blocks:
 
     def runs(self, operands: Iterable[Operand]) -> list[tuple[Operand, ...]]:
         """Sort operands into as few groups as can be joined."""
-        runs: list[tuple[Operand, ...]] = []
+        runs: list[list[Operand]] = []
         for operand in sorted(operands, key=self._order):
-            if runs and self.join((*runs[-1], operand)) is not None:
-                runs[-1] = (*runs[-1], operand)
+            if runs and self.join((runs[-1][-1], operand)) is not None:
+                runs[-1].append(operand)
             else:
-                runs.append((operand,))
-        return runs
+                runs.append([operand])
+        return [tuple(run) for run in runs]
 
     def _order(self, operand: Operand) -> tuple[int, int]:
         return self._place[operand.buffers[0]] if isinstance(operand, Columns) else (-1, 0)
+
+
+def _distinct(blocks: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Each of several blocks once; no two share a buffer."""
+    return list({block[0]: block for block in blocks}.values())

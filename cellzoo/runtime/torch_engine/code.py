@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import NormKind, Op
@@ -23,7 +24,6 @@ from cellzoo.runtime.torch_engine.steps import REDUCTIONS, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from collections.abc import Set as AbstractSet
 
     from cellzoo.runtime.program import Plan
     from cellzoo.runtime.torch_engine.elementwise import Action
@@ -69,8 +69,9 @@ class Code:
     sums: tuple[tuple[int, int], ...]
 
 
-def compile_plan(plan: Plan, absent: AbstractSet[int], wanted: AbstractSet[int]) -> Code:
-    """Compile a plan.
+@lru_cache(maxsize=128)
+def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> Code:
+    """Compile a plan; layers and directions that run the same one share the code, which holds no tensors.
 
     Args:
         plan: The plan.

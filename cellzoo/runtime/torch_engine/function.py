@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cellzoo.errors import CellzooError
+from cellzoo.runtime.once import differentiable_never, refuse_batched
 from cellzoo.runtime.torch_engine.call import Arguments
 from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -40,7 +40,11 @@ class Run(torch.autograd.Function):
 
         It overwrites what the forward walk kept, and lets go of it, so a second walk back over a graph that
         was retained runs the forward walk again.
+
+        Raises:
+            CellzooError: The gradients are a batch of several, as for a vectorised Jacobian.
         """
+        refuse_batched("torch", gradients)
         flat = ctx.saved_tensors
         walk_back, ctx.walk_back = ctx.walk_back, None
         with torch.no_grad(), without_autocast(flat[0].device):
@@ -54,38 +58,8 @@ class Run(torch.autograd.Function):
             for value, given, needed in zip(found, flat, ctx.needs_input_grad[3:], strict=True)
         ]
         if torch.is_grad_enabled():
-            wanted = _differentiable_never(wanted, [*gradients, *flat])
+            wanted = differentiable_never("torch", wanted, [*gradients, *flat])
         return (None, None, None, *wanted)
-
-
-class _Never(torch.autograd.Function):
-    """Gradients that depend on what they were computed from, in a way that nobody can differentiate."""
-
-    @staticmethod
-    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Give the first `count` tensors."""
-        return tuple(tensor.view_as(tensor) for tensor in tensors[:count])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Say what would work.
-
-        Raises:
-            CellzooError: Always.
-        """
-        raise CellzooError(
-            "the engine 'torch' gives first derivatives only; "
-            'build the layer with runtime="reference" to differentiate gradients'
-        )
-
-
-def _differentiable_never(
-    results: Sequence[Tensor | None], sources: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    given = [value for value in results if value is not None]
-    rest = [source for source in sources if source is not None and source.requires_grad]
-    marked = iter(_Never.apply(len(given), *given, *rest) if given else ())
-    return [None if value is None else next(marked) for value in results]
 
 
 @contextmanager

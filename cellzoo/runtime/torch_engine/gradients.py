@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import BufferKind
 from cellzoo.runtime.torch_engine.operands import Columns
-from cellzoo.runtime.torch_engine.simplify import is_written
 from cellzoo.runtime.torch_engine.steps import REDUCTIONS, view_operand
 
 if TYPE_CHECKING:
@@ -63,18 +62,23 @@ def postpone_sums(plan: Plan, bodies: Sequence[Body]) -> tuple[list[Body], list[
     Returns:
         The bodies without them, and (weight, buffer) for each.
     """
-    written = [body.written for body in bodies]
+    last_write: dict[Operand, tuple[int, int]] = {}
+    for index, body in enumerate(bodies):
+        last_write.update(dict.fromkeys(body.written, (index, 0)))
+        last_write.update(
+            (step.target, (index, position))
+            for position, step in enumerate(body.steps)
+            if step.target is not None
+        )
     result, sums = [], []
     for index, body in enumerate(bodies):
-        later: set[Operand] = set().union(*written[index + 1 :])
         steps = []
         for position, step in enumerate(body.steps):
             place = step.args[0] if step.op in REDUCTIONS else None
             if (
                 isinstance(place, Columns)
                 and plan.buffers[place.buffers[0]].kind is BufferKind.ALL
-                and place not in later
-                and not is_written(body.steps, place, position + 1, len(body.steps))
+                and last_write.get(place, (-1, 0)) <= (index, position)
             ):
                 sums.append((step.immediate, place.buffers[0]))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,53 +10,103 @@ from cellzoo.runtime.torch_engine.operands import Register
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from cellzoo.runtime.torch_engine.operands import Operand
-    from cellzoo.runtime.torch_engine.steps import Body
+    from cellzoo.runtime.torch_engine.steps import Body, Factor, Step
 
 
 def merge(bodies: Iterable[Body]) -> list[Body]:
     """Move each kernel of a phase to the first that multiplies one of its values, if that changes no result."""
-    merged: list[Body] = []
+    phase = _Phase()
     for body in bodies:
-        place = next((k for k in range(len(merged)) if _can_join(merged[k], merged[k + 1 :], body)), None)
+        phase.add(body)
+    return [_joined(group) for group in phase.groups]
+
+
+class _Phase:
+    """Kernels in order, each as the kernels that it is made of.
+
+    Attributes:
+        groups: The kernels.
+    """
+
+    def __init__(self) -> None:
+        self.groups: list[list[Body]] = []
+        self._written: list[set[Operand]] = []
+        # Operand -> the last kernel that reads or writes it.
+        self._last_read: dict[Operand, int] = {}
+        self._last_write: dict[Operand, int] = {}
+        # (width, operand) -> the kernels of that width whose products read it, in order.
+        self._factors: dict[tuple[str, Operand], list[int]] = {}
+
+    def add(self, body: Body) -> None:
+        """Join a kernel to one that is there, or append it."""
+        sources = {factor.source for factor in body.factors}
+        read, written = body.read, body.written
+        place = self._place(body, sources, read, written)
         if place is None:
-            merged.append(body)
-        else:
-            merged[place] = _joined(merged[place], body)
-    return merged
+            place = len(self.groups)
+            self.groups.append([])
+            self._written.append(set())
+        self.groups[place].append(body)
+        self._written[place] |= written
+        for operands, last in ((read, self._last_read), (written, self._last_write)):
+            for operand in operands:
+                last[operand] = max(place, last.get(operand, place))
+        for source in sources:
+            kernels = self._factors.setdefault((body.width, source), [])
+            found = bisect_left(kernels, place)
+            if found == len(kernels) or kernels[found] != place:
+                kernels.insert(found, place)
+
+    def _place(
+        self,
+        body: Body,
+        sources: AbstractSet[Operand],
+        read: AbstractSet[Operand],
+        written: AbstractSet[Operand],
+    ) -> int | None:
+        """The first kernel that a kernel may join; None if there is none."""
+        # Its steps move before all kernels that come after that one, and must depend on none of them.
+        conflicts = [self._last_write.get(operand, 0) for operand in read | written]
+        conflicts += [self._last_read.get(operand, 0) for operand in written]
+        first = max(conflicts, default=0)
+        # Its products move before the steps of the first kernel, too.
+        if first < len(self.groups) and not self._written[first].isdisjoint(body.multiplied):
+            first += 1
+        found = []
+        for source in sources:
+            kernels = self._factors.get((body.width, source), [])
+            index = bisect_left(kernels, first)
+            if index < len(kernels):
+                found.append(kernels[index])
+        return min(found, default=None)
 
 
-def _can_join(first: Body, between: Sequence[Body], body: Body) -> bool:
-    shared = {factor.source for factor in first.factors} & {factor.source for factor in body.factors}
-    if not shared or first.width != body.width:
-        return False
-    # Its products move before the steps of the first kernel, its steps only before the kernels between.
-    if body.multiplied & first.written:
-        return False
-    reads, writes = body.read, body.written
-    return not any(reads & other.written or writes & other.written or writes & other.read for other in between)
-
-
-def _joined(first: Body, second: Body) -> Body:
-    count = 1 + max(register.number for register in _registers(first))
-    renamed = {register: Register(count + register.number) for register in _registers(second)}
-    factors = (replace(factor, register=renamed[factor.register]) for factor in second.factors)
-    inits = {renamed[register]: init for register, init in second.inits.items()}
-    steps = (
-        replace(
-            step,
-            target=None if step.target is None else _new_name(step.target, renamed),
-            args=tuple(_new_name(arg, renamed) for arg in step.args),
+def _joined(bodies: Sequence[Body]) -> Body:
+    """One kernel, with registers of its own for each of several."""
+    first = bodies[0]
+    if len(bodies) == 1:
+        return first
+    inits: dict[Register, Operand | None] = {}
+    factors: list[Factor] = []
+    steps: list[Step] = []
+    count = 0
+    for body in bodies:
+        names = {register: Register(count + register.number) for register in _registers(body)}
+        inits.update((names[register], init) for register, init in body.inits.items())
+        factors.extend(replace(factor, register=names[factor.register]) for factor in body.factors)
+        steps.extend(
+            replace(
+                step,
+                target=None if step.target is None else _new_name(step.target, names),
+                args=tuple(_new_name(arg, names) for arg in step.args),
+            )
+            for step in body.steps
         )
-        for step in second.steps
-    )
-    return replace(
-        first,
-        factors=(*first.factors, *factors),
-        inits={**first.inits, **inits},
-        steps=(*first.steps, *steps),
-    )
+        count += 1 + max(register.number for register in names)
+    return replace(first, factors=tuple(factors), inits=inits, steps=tuple(steps))
 
 
 def _new_name(operand: Operand, names: Mapping[Register, Register]) -> Operand:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import Op
+from cellzoo.runtime.torch_engine.accesses import Accesses
 from cellzoo.runtime.torch_engine.operands import (
     Biases,
     Columns,
@@ -15,7 +17,6 @@ from cellzoo.runtime.torch_engine.operands import (
     Scratch,
     StateRows,
 )
-from cellzoo.runtime.torch_engine.simplify import is_written, last_read
 from cellzoo.runtime.torch_engine.steps import Step
 
 if TYPE_CHECKING:
@@ -43,24 +44,28 @@ def homes(body: Body) -> dict[Register, Operand]:
     that place before.
     """
     found: dict[Register, Operand] = {}
+    accesses = Accesses(body.steps)
     sources = {factor.source for factor in body.factors}
-    for register in body.inits:
-        first = next((k for k, step in enumerate(body.steps) if register in step.args), None)
+    starts = Counter(body.inits.values())
+    taken: set[Operand] = set()
+    for register, init in body.inits.items():
+        first = accesses.first_read(register)
         if first is None:
             continue
         step = body.steps[first]
         place = step.target
-        end = last_read(body.steps, register, 0)
+        end = accesses.last_read(register)
         if (
             isinstance(place, Columns | StateRows | External)
             and place not in sources
-            and place not in found.values()
-            and all(init != place for other, init in body.inits.items() if other != register)
-            and all(place not in other.args for other in body.steps[: first + 1])
-            and not is_written(body.steps, place, 0, first)
-            and (end == first or (step.op is Op.COPY and not is_written(body.steps, place, first + 1, end)))
+            and place not in taken
+            and starts[place] == (1 if init == place else 0)
+            and not accesses.is_read(place, 0, first + 1)
+            and accesses.first_write(place) == first
+            and (end == first or (step.op is Op.COPY and not accesses.is_written(place, first + 1, end)))
         ):
             found[register] = place
+            taken.add(place)
     return found
 
 
@@ -132,27 +137,30 @@ class Layout:
     def _runs(self) -> dict[tuple[tuple[Register, ...], bool], list[list[Factor]]]:
         """Registers side by side, and transposed or not -> for each source, its factors in their order."""
         runs: dict[tuple[tuple[Register, ...], bool], list[list[Factor]]] = {}
+        positions = {
+            register: (number, position)
+            for number, (group, _) in enumerate(self._groups)
+            for position, register in enumerate(group)
+        }
         for factors in _by_source(self._body):
-            by_register = {factor.register: factor for factor in factors}
-            for group, _ in self._groups:
-                run: list[Factor] = []
-                for register in (*group, None):
-                    if register in by_register:
-                        run.append(by_register[register])
-                    elif run:
-                        key = (tuple(factor.register for factor in run), run[0].transposed)
-                        runs.setdefault(key, []).append(run)
-                        run = []
+            run: list[Factor] = []
+            for factor in sorted(factors, key=lambda factor: positions[factor.register]):
+                number, position = positions[factor.register]
+                if run and positions[run[-1].register] != (number, position - 1):
+                    _note(runs, run)
+                    run = []
+                run.append(factor)
+            _note(runs, run)
         return runs
 
     def _call(self, registers: tuple[Register, ...], parts: list[list[Factor]], *, transposed: bool) -> None:
         target = self._join([self.places[register] for register in registers])
-        waiting: dict[Operand, list[list[Factor]]] = {}
+        waiting: dict[Operand, deque[list[Factor]]] = {}
         for part in parts:
-            waiting.setdefault(part[0].source, []).append(part)
+            waiting.setdefault(part[0].source, deque()).append(part)
         while waiting:
             for run in self._blocks.runs(waiting):
-                columns = [[factor.weight for factor in waiting[source].pop(0)] for source in run]
+                columns = [[factor.weight for factor in waiting[source].popleft()] for source in run]
                 grid = tuple(map(tuple, columns)) if transposed else tuple(zip(*columns, strict=True))
                 source = self._blocks.join(run)
                 assert source is not None  # noqa: S101 - what runs are
@@ -195,16 +203,19 @@ class Layout:
         return self._blocks.join(places) if len(places) == len(inits) else None
 
 
+def _note(runs: dict[tuple[tuple[Register, ...], bool], list[list[Factor]]], run: list[Factor]) -> None:
+    """Add factors of one source to those into the same registers."""
+    key = (tuple(factor.register for factor in run), run[0].transposed)
+    runs.setdefault(key, []).append(run)
+
+
 def _by_source(body: Body) -> list[list[Factor]]:
     """Factors with one source and direction; a register that has several of them is in several lists."""
     lists: dict[tuple[Operand, bool, int], list[Factor]] = {}
+    seen: Counter[tuple[Operand, bool, Register]] = Counter()
     for factor in body.factors:
-        number = 0
-        while any(
-            other.register == factor.register
-            for other in lists.get((factor.source, factor.transposed, number), ())
-        ):
-            number += 1
+        number = seen[factor.source, factor.transposed, factor.register]
+        seen[factor.source, factor.transposed, factor.register] += 1
         lists.setdefault((factor.source, factor.transposed, number), []).append(factor)
     return list(lists.values())
 

@@ -196,14 +196,12 @@ class Recordings:
         key = _key(call, arguments)
         with self._lock:
             self._calls += 1
-            idle = self._idle.setdefault(key, [])
-            if not idle:
-                recording = self._record(key, call, arguments, recorder)
-                if recording is None:
-                    return None
-                idle.append(recording)
-            idle[-1].last_used = self._calls
-            return Loan(idle.pop(), idle)
+            idle = self._idle.get(key)
+            recording = idle.pop() if idle else self._record(key, call, arguments, recorder)
+            if recording is None:
+                return None
+            recording.last_used = self._calls
+            return Loan(recording, self._idle.setdefault(key, []))
 
     def _record(
         self,
@@ -215,6 +213,7 @@ class Recordings:
         """A new recording of a shape that came before, if there is room."""
         if len(self._seen) >= _MOST_SHAPES:
             self._seen.clear()
+            self._hopeless.clear()
         self._seen[key] = self._seen.get(key, 0) + 1
         if self._seen[key] < 2 or key in self._hopeless or not self._make_room():
             return None
@@ -237,6 +236,8 @@ class Recordings:
             if self._calls - recording.last_used > _IDLE_CALLS and recording in self._idle[key]:
                 self._idle[key].remove(recording)
                 del self._alive[position]
+                if all(other != key for other, _ in self._alive):
+                    del self._idle[key]
                 return True
         return False
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import Op
+from cellzoo.runtime.torch_engine.accesses import Accesses
 from cellzoo.runtime.torch_engine.operands import Register, Scratch
-from cellzoo.runtime.torch_engine.simplify import last_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ def allocate(steps: Sequence[Step], width: str, places: Mapping[Register, Operan
     Returns:
         The steps, without those that would copy a value to where it is.
     """
+    accesses = Accesses(steps)
     memory: dict[Operand, Operand] = dict(places.items())
     free: list[Operand] = []
     count = 0
@@ -36,7 +37,7 @@ def allocate(steps: Sequence[Step], width: str, places: Mapping[Register, Operan
         free.extend(
             memory[arg]
             for arg in dict.fromkeys(step.args)
-            if isinstance(arg, Register) and arg not in places and last_read(steps, arg, position + 1) < 0
+            if isinstance(arg, Register) and arg not in places and accesses.last_read(arg) == position
         )
         target = step.target
         if isinstance(target, Register):
@@ -44,7 +45,7 @@ def allocate(steps: Sequence[Step], width: str, places: Mapping[Register, Operan
                 free.append(Scratch(width, 1, 0, 1, f"register {count}"))
                 count += 1
             place = memory[target] = free.pop()
-            if last_read(steps, target, position + 1) < 0:
+            if accesses.last_read(target) < position:
                 free.append(place)
             target = place
         if step.op is not Op.COPY or (target,) != args:

@@ -119,9 +119,9 @@ class PlanRuntime:
         key = (variant, present, wanted)
         if key not in self._codes:
             plan = self._build(variant)
-            absent = {index for index, name in enumerate(plan.weights) if name not in present}
+            absent = frozenset(index for index, name in enumerate(plan.weights) if name not in present)
             self._codes[key] = compile_plan(
-                plan, absent, {index for index, name in enumerate(plan.weights) if name in wanted}
+                plan, absent, frozenset(index for index, name in enumerate(plan.weights) if name in wanted)
             )
         return self._codes[key]
 

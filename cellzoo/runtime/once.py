@@ -1,0 +1,66 @@
+"""What engines that are differentiable once have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
+
+from cellzoo.errors import CellzooError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def differentiable_never(
+    engine: str, results: Sequence[Tensor | None], sources: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Gradients that say what would work when someone differentiates them.
+
+    Args:
+        engine: Whose gradients they are.
+        results: The gradients; None where there is none.
+        sources: What they were computed from.
+    """
+    given = [value for value in results if value is not None]
+    rest = [source for source in sources if source is not None and source.requires_grad]
+    marked = iter(_Never.apply(engine, len(given), *given, *rest) if given else ())
+    return [None if value is None else next(marked) for value in results]
+
+
+def refuse_batched(engine: str, gradients: Sequence[Tensor | None]) -> None:
+    """Refuse gradients of several outputs at once, as `is_grads_batched` and `vectorize` of torch give them.
+
+    Raises:
+        CellzooError: They are.
+    """
+    kinds = (is_batchedtensor, is_legacy_batchedtensor)
+    if any(kind(gradient) for gradient in gradients if gradient is not None for kind in kinds):
+        raise CellzooError(
+            f"the engine {engine!r} takes one gradient of each result at a time; "
+            'build the layer with runtime="reference" for batched gradients'
+        )
+
+
+class _Never(torch.autograd.Function):
+    """Gradients that depend on what they were computed from, in a way that nobody can differentiate."""
+
+    @staticmethod
+    def forward(ctx: Any, engine: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Give the first `count` tensors."""
+        ctx.engine = engine
+        return tuple(tensor.view_as(tensor) for tensor in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Say what would work.
+
+        Raises:
+            CellzooError: Always.
+        """
+        raise CellzooError(
+            f"the engine {ctx.engine!r} gives first derivatives only; "
+            'build the layer with runtime="reference" to differentiate gradients'
+        )
