@@ -184,19 +184,34 @@ def test_gates_whose_width_is_the_cells(inter_weights, learned):
     assert_equal(layout, (6, 6, (5, 5, 3, 3, 2, 2)), shares=learned, frozen=True, reverse=True)
 
 
+def test_a_single_row_is_normalised_over_its_units():
+    row = torch.randn(1, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = (row - row.mean()) / (row.var(correction=0) + 1e-5).sqrt()
+    for uses_running, training in ((False, True), (True, True), (False, False)):
+        statistics = SharedStatistics(6, uses_running=uses_running, dtype=torch.float64).train(training)
+        torch.testing.assert_close(statistics(row), expected, rtol=0, atol=1e-14)
+        assert torch.equal(statistics.running_mean, torch.zeros(6, dtype=torch.float64))
+    running = SharedStatistics(6, uses_running=True, dtype=torch.float64).eval()
+    torch.testing.assert_close(running(row), row / (1 + 1e-5) ** 0.5, rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("batch_sizes", [(1, 1, 1), (3, 2, 1, 1, 1)])
 def test_single_rows_by_auto(layout, batch_sizes, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        ReferenceEngine,
-        "__call__",
-        lambda *args, run=ReferenceEngine.__call__, **named: calls.append(1) or run(*args, **named),
-    )
+    steps = []
+
+    def noted(engine, inputs, sizes, *others, run=ReferenceEngine.__call__, **named):
+        steps.append(len(sizes))
+        return run(engine, inputs, sizes, *others, **named)
+
+    monkeypatch.setattr(ReferenceEngine, "__call__", noted)
     for options in ({}, {"reverse": True, "masked": False}, {"training": False}):
-        calls.clear()
+        steps.clear()
         assert_equal(layout, (3, 4, batch_sizes), engine=lambda layout: AutoEngine(layout, prepare), **options)
-        assert len(calls) == 1, "the one that says what is right"
+        by_batch = layout.normalisation == "batch"
+        by_batch = by_batch or (layout.normalisation == "running" and options.get("training", True))
+        # The reference says what is right, and then takes the steps of single rows where those are normalised.
+        assert steps == [len(batch_sizes), *([3] if by_batch else [])]
 
 
 def test_in_single_precision():
@@ -208,7 +223,7 @@ def test_what_it_cannot_run():
     statistics = SharedStatistics(4)
     assert applies(Layout(), inputs, (3, 2), statistics)
     assert not applies(Layout(), inputs, (4, 1), statistics), "a single row has no variance"
-    assert applies(Layout(), inputs, (1, 1, 1, 1, 1), statistics)
+    assert not applies(Layout(), inputs, (1, 1, 1, 1, 1), statistics)
     assert applies(Layout(), inputs, (4, 1), None)
     assert applies(Layout(delay=2), inputs, (3, 2), statistics)
     assert not applies(Layout(delay=2, past_operations=("tanh", "selu")), inputs, (3, 2), statistics)

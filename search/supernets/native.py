@@ -29,8 +29,8 @@ def applies(
 ) -> bool:
     """Whether the engine can run a call.
 
-    Not with operations that the mixture instruction lacks; nor does it normalise single rows beside others in
-    one call.
+    Not with operations that the mixture instruction lacks; nor does it normalise the single row that the
+    longest sequence of a packed batch may end in.
     """
     return (
         set(layout.operations) <= {NONE, *MIXED}
@@ -38,7 +38,7 @@ def applies(
         and inputs.device.type == "cpu"
         and inputs.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
-        and not (statistics is not None and statistics.is_by_batch and 1 == min(batch_sizes) < max(batch_sizes))
+        and not (statistics is not None and statistics.is_by_batch and min(batch_sizes) == 1)
     )
 
 
@@ -66,9 +66,8 @@ class NativeEngine:
         parts = dict(self._parts(weights, terms))
         normalisation = "none"
         if statistics is not None:
-            is_by_batch = statistics.is_by_batch and min(batch_sizes) > 1
-            normalisation = "batch" if is_by_batch else "running"
-            parts |= {} if is_by_batch else _running(statistics)
+            normalisation = "batch" if statistics.is_by_batch else "running"
+            parts |= {} if statistics.is_by_batch else _running(statistics)
         tensors = [inputs, *states, *mixtures.values(), *parts.values()]
         check_tensors(tensors)
         prepared = _prepare(
@@ -79,7 +78,7 @@ class NativeEngine:
             hidden_size=states[0].size(1),
         )
         moments = None
-        if statistics is not None and statistics.training and normalisation == "batch":
+        if statistics is not None and statistics.training:
             norms = sum(kernel.norm is not NormKind.NONE for kernel in prepared.plan.forward_step)
             moments = inputs.new_empty(norms, len(batch_sizes), 2, states[0].size(1))
         output, final = prepared(

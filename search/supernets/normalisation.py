@@ -17,8 +17,9 @@ class SharedStatistics(nn.Module):
     step to step until it overflows (seen on PTB after one epoch); so by default the batch at hand decides in
     evaluation, too.
 
-    A single row, as at the end of the longest sequence of a packed batch, has no variance: it is normalised by
-    the running statistics, and does not enter them.
+    A single row, as at the end of the longest sequence of a packed batch, has no variance. Where the batch at
+    hand decides, it is normalised over its units instead, which keeps its scale that of the other steps, and
+    does not enter the running statistics; by those it grew until it overflowed (seen on CoNLL-2000).
 
     Args:
         size: H.
@@ -48,21 +49,18 @@ class SharedStatistics(nn.Module):
 
     @property
     def is_by_batch(self) -> bool:
-        """Whether the batch at hand decides now, where it has more than one row."""
+        """Whether the batch at hand decides now."""
         return self.training or not self.uses_running
 
     def forward(self, state: Tensor) -> Tensor:
-        """Normalise a state (b, H) over its rows."""
-        by_batch = self.is_by_batch and state.size(0) > 1
-        mean, variance = self.running_mean, self.running_var
-        if self.training and not by_batch:
-            # The backward pass needs them as they are now; later steps of the walk change them in place.
-            mean, variance = mean.clone(), variance.clone()
+        """Normalise a state (b, H) over its rows, or over its units where there is one row."""
+        if self.is_by_batch and state.size(0) == 1:
+            return F.layer_norm(state, (state.size(1),), eps=self.EPSILON)
         return F.batch_norm(
             state,
-            mean,
-            variance,
-            training=by_batch,
+            self.running_mean,
+            self.running_var,
+            training=self.is_by_batch,
             momentum=self.MOMENTUM if self.training else 0.0,
             eps=self.EPSILON,
         )
