@@ -27,7 +27,7 @@ TEXT = {
     "dropout_h": 0.2,
 }
 METHODS = {
-    "darts": {"nodes": 3, "order": 2, "learning_rate": 1.0},
+    "darts": {"nodes": 3, "order": 2, "optimizer": "sgd", "learning_rate": 1.0},
     "egs": {"nodes": 3, "learning_rate": 1.0},
     "enas": {"nodes": 3, "controller_steps": 2, "candidates": 4, "judging_batches": 1},
     "ess": {"nodes": 3, "learning_rate": 1.0},
@@ -89,7 +89,7 @@ def test_a_stopped_search_goes_on_exactly(tmp_path, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_searches_on_tags(tmp_path, method):
-    settings = {**METHODS[method], "learning_rate": 0.1, "epochs": 2, "hidden_size": 6, "word_size": 5}
+    settings = {**METHODS[method], "learning_rate": 0.01, "epochs": 2, "hidden_size": 6, "word_size": 5}
     tags = request_plan(
         method,
         "small-ner",
