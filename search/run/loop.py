@@ -72,7 +72,7 @@ def run_search(plan: Plan, directory: RunDirectory, listener: Listener) -> None:
         if directory.found.exists():
             return
         chance = Chance(plan.configuration.seed, plan.device)
-        with chance.in_force(), memory_errors(directory.path):
+        with chance.in_force(), memory_errors(str(directory.path)):
             start_peak_memory(plan.device)
             search = _Search(plan, directory, chance, listener)
             stopped = False

@@ -11,18 +11,17 @@ from cellzoo.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _ON_CPU = ("can't allocate memory", "Storage size calculation overflowed")
 """torch has no class of its own for these errors on a CPU."""
 
 
 @contextmanager
-def memory_errors(path: Path) -> Iterator[None]:
+def memory_errors(place: str) -> Iterator[None]:
     """Turn the error of memory that ran out into one that says what to do.
 
     Args:
-        path: The directory of the search.
+        place: What the message begins with: the directory of the search, or what else was tried.
 
     Raises:
         RunError: Memory ran out.
@@ -36,6 +35,6 @@ def memory_errors(path: Path) -> Iterator[None]:
         ):
             raise
         raise RunError(
-            f"{path}: memory ran out; everything written before is kept. Search in another directory with a "
+            f"{place}: memory ran out; everything written before is kept. Search in another directory with a "
             "smaller model or batch, such as --set hidden_size=64"
         ) from error

@@ -11,6 +11,7 @@ import torch
 from cellzoo.catalog import entry
 from cellzoo.duration import duration
 from search.run.events import read_events
+from search.run.memory import memory_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,11 +24,12 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     """Say what a search would do.
 
     Raises:
-        CellzooError: It could not begin.
+        CellzooError: It could not begin, be it for want of memory.
     """
     own, prepared = plan.configuration, plan.prepared
     # Says what does not fit together; nothing else is done with it.
-    plan.build(prepared.objective, torch.Generator())
+    with memory_errors("building the model"):
+        plan.build(prepared.objective, torch.Generator())
     layer = prepared.objective.layer
     yield f"method     {own.method} (preset {own.preset}): {_settings(own.method_settings)}"
     yield f"objective  {own.objective} on {own.data}: {_settings(own.objective_settings)}"

@@ -73,4 +73,5 @@ class AutoEngine:
                 torch.cat([after, before[rows:]]) if rows < before.size(0) else after
                 for after, before in zip(final, current, strict=True)
             ]
-        return torch.cat([outputs[part.start] for part in parts]), tuple(current)
+        joined = outputs[0] if len(parts) == 1 else torch.cat([outputs[part.start] for part in parts])
+        return joined, tuple(current)
