@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.catalog import CellEntry, entry, list_cells, load
-from cellzoo.cell import Cell
+from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellzooError
 from cellzoo.notations import parse
 

@@ -22,7 +22,7 @@ from cellzoo.notations import NOTATIONS, parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 ZOO = Path(__file__).parent / "zoo"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from cellzoo.cell import HIDDEN_WIDTH
+from cellzoo.cells.cell import HIDDEN_WIDTH
 from cellzoo.runtime import prepare
 from cellzoo.runtime.auto import choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.runtime import Runtime
 
 States = Tensor | tuple[Tensor, ...]

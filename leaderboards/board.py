@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from leaderboards.collect import Collection, Fault
-    from tasks.record import RunRecord
+    from tasks.runs.record import RunRecord
 
 SHORT_HASH = 8
 

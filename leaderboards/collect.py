@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import RecordError
-from tasks.record import read_record
-from tasks.record_store import FOLDER
+from tasks.runs.record import read_record
+from tasks.runs.store import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from tasks.record import RunRecord
+    from tasks.runs.record import RunRecord
 
 SHOWN_FAULTS = 20
 TIMES = "seconds"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.command import Command
+from cellzoo.cli.command import Command
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.command import Command
+from cellzoo.cli.command import Command
 
 if TYPE_CHECKING:
     import argparse
@@ -40,8 +40,8 @@ def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS,
     from leaderboards.collect import Collection
     from leaderboards.render.terminal import show
     from leaderboards.write import write_board
-    from tasks.runner.progress import show_progress
-    from tasks.runner.run import run_suite
+    from tasks.runs.progress import show_progress
+    from tasks.runs.run import run_suite
     from tasks.suites.suite import Suite, find_suite
 
     found = suite if isinstance(suite, Suite) else find_suite(suite)

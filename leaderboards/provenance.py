@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from leaderboards.collect import Collection
-    from tasks.record import RunRecord
+    from tasks.runs.record import RunRecord
 
 REVISION_DIGITS = 12
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from tasks.record import RunRecord
+    from tasks.runs.record import RunRecord
 
 NOT_SET = "not set"
 

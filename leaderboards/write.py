@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.atomic import output_errors, write_atomically
+from cellzoo.system.atomic import output_errors, write_atomically
 from leaderboards.render.html import picture_style, render_html
 from leaderboards.render.markdown import render_markdown
 from leaderboards.render.picture import all_pictures

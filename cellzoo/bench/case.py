@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cellzoo.bench.shapes import Shape
 from cellzoo.bench.work import pass_flops
-from cellzoo.cell import Cell
+from cellzoo.cells.cell import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cellzoo.bench.case import CellCase
     from cellzoo.bench.shapes import Shape
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 LOOP = "loop"
 TORCH_LSTM, TORCH_GRU = "nn.LSTM", "nn.GRU"

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cell import INPUT
+from cellzoo.cells.cell import INPUT
+from cellzoo.cells.ops import LINEAR, PRIMITIVES
 from cellzoo.errors import NotationError
 from cellzoo.notations import darts
-from cellzoo.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cellzoo.cell import Cell, Node
+    from cellzoo.cells.cell import Cell, Node
 
 
 class Loop(Protocol):

@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, RunError
-from cellzoo.resident import peak, start_peak
+from cellzoo.system.resident import peak, start_peak
 
 if TYPE_CHECKING:
     from collections.abc import Callable

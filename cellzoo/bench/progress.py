@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from cellzoo.duration import duration
+from cellzoo.system.duration import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cellzoo.atomic import write_atomically
 from cellzoo.bench.figures import lines
 from cellzoo.bench.memory import RUNS
-from cellzoo.machine import installed, processor, usable_cores
-from cellzoo.source_code import source_code
+from cellzoo.system.atomic import write_atomically
+from cellzoo.system.machine import installed, processor, usable_cores
+from cellzoo.system.source_code import source_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.ops import LINEAR
+from cellzoo.cells.ops import LINEAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellzoo.bench.shapes import Shape
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 # A product A @ W^T needs two of the same size backwards: for the gradient of A and for that of W. The
 # elementwise operations are counted alike, which is customary and matters little.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cellzoo.doctor.finding import Finding, State
 from cellzoo.doctor.installation import install_command
-from cellzoo.machine import processor, processor_features, usable_cores
+from cellzoo.system.machine import processor, processor_features, usable_cores
 
 # Widest first; as the system calls it, and as people do.
 _INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.doctor.finding import Finding, State
 from cellzoo.doctor.requirements import Requirement, read_requirements, satisfies
-from cellzoo.machine import installed
+from cellzoo.system.machine import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.machine import installed
+from cellzoo.system.machine import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
 from cellzoo.draw.compounds import overview_groups
 from cellzoo.draw.names import display_names, is_auxiliary
-from cellzoo.ops import LINEAR, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cellzoo.cell import Cell, Node
+    from cellzoo.cells.cell import Cell, Node
 
 # How tightly a piece holds together; a looser one needs parentheses inside a tighter one.
 SUM, MATRIX, PRODUCT, ATOM = range(4)

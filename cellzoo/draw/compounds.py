@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.ops import LINEAR, PRIMITIVES, RECAST
+from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cellzoo.cell import Cell, Node
+    from cellzoo.cells.cell import Cell, Node
 
 ACTIVATIONS = frozenset(
     name for name, primitive in PRIMITIVES.items() if primitive.arity == 1 and name != RECAST

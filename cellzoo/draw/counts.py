@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH
-from cellzoo.ops import LINEAR, SCALAR
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.ops import LINEAR, SCALAR
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 _LETTERS = {INPUT_WIDTH: "E", HIDDEN_WIDTH: "H"}
 _SQUARES = {"EE": "E²", "HH": "H²"}

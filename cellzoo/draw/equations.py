@@ -11,7 +11,7 @@ from cellzoo.draw.algebra import MATRIX, PRODUCT, Line, Piece, write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 _NAME = re.compile(r"(_*[A-Za-z](?:[A-Za-z_]*[A-Za-z])?)_*([0-9]*)")
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
 from cellzoo.draw.compounds import Group, overview_groups, single_groups
 from cellzoo.draw.names import display_names, is_auxiliary
 from cellzoo.errors import unknown
-from cellzoo.ops import LINEAR, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellzoo.cell import Cell, Node
+    from cellzoo.cells.cell import Cell, Node
 
 LEVELS = ("overview", "full")
 

@@ -11,7 +11,7 @@ from cellzoo.draw.names import printable
 from cellzoo.draw.shapes import BIAS, mark
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.draw.palette import Colour
 
 _CIRCLED = ("add", "multiply")

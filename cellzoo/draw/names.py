@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 # All but what XML 1.0 allows (section 2.2), and the C1 controls, which steer terminals.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

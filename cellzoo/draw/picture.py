@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from cellzoo.cells.ops import RECAST
 from cellzoo.draw.counts import parameter_formula
 from cellzoo.draw.equations import text_lines
 from cellzoo.draw.figure import HIGHWAY, INPUT_BOX, OPERATION, OUTCOME, STATE, VALUE, Box, Edge, Figure, figure
@@ -18,12 +19,11 @@ from cellzoo.draw.palette import STATES
 from cellzoo.draw.shapes import BIAS, FRAME, LABEL, PADDING, Shape, mark, shape_of
 from cellzoo.draw.style import ROOT, style
 from cellzoo.draw.svg_elements import arrow, number, path, text
-from cellzoo.ops import RECAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 MARGIN = 20.0
 TITLE_HEIGHT = 58.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.cell import HIDDEN_WIDTH
-from cellzoo.extras import require
+from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.system.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellzoo.cell import INPUT
+from cellzoo.cells.cell import INPUT
+from cellzoo.cells.ops import LEAKY_RELU_SLOPE, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 from cellzoo.errors import CellError
-from cellzoo.ops import LEAKY_RELU_SLOPE, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellzoo.cell import Cell, Node
+    from cellzoo.cells.cell import Cell, Node
     from cellzoo.export.onnx_graph import OnnxGraph
 
 # Operators that say the same as a primitive. A sum or mean of one value is that value.

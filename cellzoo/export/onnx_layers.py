@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from onnx import TensorProto, helper
 
-from cellzoo.cell import HIDDEN_WIDTH
+from cellzoo.cells.cell import HIDDEN_WIDTH
 from cellzoo.draw.names import printable
 from cellzoo.export.onnx_cell import OnnxCell
 from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph

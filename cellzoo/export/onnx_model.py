@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from cellzoo.atomic import write_atomically
 from cellzoo.errors import OutputError
-from cellzoo.extras import require
+from cellzoo.system.atomic import write_atomically
+from cellzoo.system.extras import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto

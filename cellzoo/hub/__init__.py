@@ -13,7 +13,7 @@ Needs the extra `hub`.
 
 from __future__ import annotations
 
-from cellzoo.extras import require
+from cellzoo.system.extras import require
 
 require("transformers", "hub")
 

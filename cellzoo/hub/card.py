@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from cellzoo.atomic import write_atomically
 from cellzoo.catalog import NAME, entry
 from cellzoo.errors import CellzooError, RecordError, UnknownNameError
 from cellzoo.hub.config import CellConfig
+from cellzoo.system.atomic import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cellzoo.catalog import CellEntry
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 # Class of the saved model -> (what the hub calls its task, the Auto class that loads it).
 _ARCHITECTURES = {

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from cellzoo.catalog import NAME, load
-from cellzoo.cell import Cell
+from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellError
 
 POOLINGS = ("last", "mean", "max")

@@ -10,7 +10,7 @@ from cellzoo.errors import NotationError, unknown
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 # Each module has `parse(source, name) -> Cell` and `write(cell) -> str`.
 _MODULES = {

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 REFUSE, ZERO = "refuse", "zero"
 FORM = Form(

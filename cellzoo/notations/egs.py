@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 FORM = Form(
     label="DARTS-EGS code",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Mapping, Sequence
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 FORM = Form(
     label="ENAS arc",

@@ -12,17 +12,17 @@ change x itself, and `linear(h; width=32)` has 32 units. Weights are shared by n
 matrices W_0 and W_1 and the bias W_b, as every other `linear[W]`; `linear(x: A, h; bias=b)` names a single
 matrix or the bias, and what has no name is its own. `vector[p]` and `scalar[a]` are weights of shape (H,) and
 (1,); `vector[p; width=input]` and `one[width=input]` have another width.
-Functions: the primitives of `cellzoo.ops`. Operators: `+`, `-`, `*`, `/`, parentheses, and the constants 0, 1.
-States are what has a primed equation; h comes first, the others in the order of their equations. A state
-that takes x itself, `x1' = x`, is a delayed input. `d'[input] = ...` says that d has the width of x where that
-does not follow from the equations.
+Functions: the primitives of `cellzoo.cells.ops`. Operators: `+`, `-`, `*`, `/`, parentheses, and the
+constants 0, 1. States are what has a primed equation; h comes first, the others in the order of their
+equations. A state that takes x itself, `x1' = x`, is a delayed input. `d'[input] = ...` says that d has the
+width of x where that does not follow from the equations.
 
 `write` says any cell in this notation.
 """
 
 from __future__ import annotations
 
-from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.cells.cell import INPUT, Cell, Node, State
 from cellzoo.errors import NotationError
 from cellzoo.notations.equations_reader import WIDTHS, Expression, Token, read_expression, read_tokens
 from cellzoo.notations.equations_writer import write_lines

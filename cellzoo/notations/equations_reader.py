@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
 from cellzoo.errors import NotationError, unknown
-from cellzoo.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
 from cellzoo.notations.widths import state_widths
-from cellzoo.ops import LINEAR, SCALAR, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

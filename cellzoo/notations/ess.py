@@ -40,14 +40,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
+from cellzoo.cells.ops import LINEAR, RECAST, VECTOR
 from cellzoo.errors import unknown
 from cellzoo.notations import darts
 from cellzoo.notations.literals import Form, write_states
 from cellzoo.notations.steps.checks import is_list
 from cellzoo.notations.steps.graph import MORE_OPERATIONS, OPERATIONS, Edge, Steps, step_nodes
 from cellzoo.notations.steps.reader import StepsReader, cannot_say, confirm
-from cellzoo.ops import LINEAR, RECAST, VECTOR
 
 if TYPE_CHECKING:
     import random

@@ -24,9 +24,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import INPUT, Cell, Node, State
+from cellzoo.cells.cell import INPUT, Cell, Node, State
+from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import NotationError
-from cellzoo.ops import LINEAR
 
 if TYPE_CHECKING:
     import random

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cellzoo.canonical import canonical_form
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cells.canonical import canonical_form
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import NotationError
 from cellzoo.notations.fenas import ACTIVATIONS, MAX_NODES, SYMBOLS, ZERO, Architecture, Gene, to_cell
-from cellzoo.ops import LINEAR
 
 _NAMES = {op: name for name, op in ACTIVATIONS.items()}
 _SIGNS = {op: sign for sign, op in SYMBOLS.items()}

@@ -23,10 +23,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.canonical import canonical_form
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, MAX_STATES, Cell, Node, State
+from cellzoo.cells.canonical import canonical_form
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, MAX_STATES, Cell, Node, State
+from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import NotationError, unknown
-from cellzoo.ops import LINEAR
 
 if TYPE_CHECKING:
     import random

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
-from cellzoo.ops import LINEAR, RECAST
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
+from cellzoo.cells.ops import LINEAR, RECAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 
 class Runtime(Protocol):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import INPUT
-from cellzoo.ops import LINEAR
+from cellzoo.cells.cell import INPUT
+from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.emitter import Emitter, view_operand
 from cellzoo.runtime.graph import MASK, NORM
 from cellzoo.runtime.program import Init, Kernel, NormKind, Op, WeightGradient

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.runtime import Runtime
 
 # Subclasses may hold no data, or wrap a tensor that watches what is done with it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH
-from cellzoo.ops import LINEAR
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.adjoint import Backward
 from cellzoo.runtime.emitter import Emitter, view_operand
 from cellzoo.runtime.graph import NORM, cell_graph
@@ -16,7 +16,7 @@ from cellzoo.runtime.rules import compute
 from cellzoo.runtime.schedule import Schedule
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.runtime.graph import Graph, Value
     from cellzoo.runtime.schedule import Group
 

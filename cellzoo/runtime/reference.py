@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node
-from cellzoo.ops import LINEAR, PRIMITIVES
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node
+from cellzoo.cells.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -38,7 +38,7 @@ from cellzoo.testing.disguise import disguised
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.layer import CellRNN
 
     Layer = Callable[..., CellRNN]

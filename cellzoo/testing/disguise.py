@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import INPUT, Cell
-from cellzoo.ops import LINEAR, PRIMITIVES
+from cellzoo.cells.cell import INPUT, Cell
+from cellzoo.cells.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:
     import random

@@ -13,7 +13,7 @@ from cellzoo.errors import MissingDependencyError
 from cellzoo.testing.subject import build, label, largest_layout, needed_layout
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.testing import Layer
 
 TOLERANCE = 1e-5

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.cell import HIDDEN_WIDTH, INPUT_WIDTH, Cell
-from cellzoo.ops import LINEAR
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH, Cell
+from cellzoo.cells.ops import LINEAR
 from cellzoo.testing.subject import (
     Layout,
     assert_all_close,

@@ -26,7 +26,7 @@ from cellzoo.testing.subject import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.testing import Layer
     from cellzoo.testing.subject import Layout
 

@@ -23,7 +23,7 @@ from cellzoo.testing.subject import (
 )
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.testing import Layer
 
 

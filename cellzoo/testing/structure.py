@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from cellzoo.canonical import canonical_form
-from cellzoo.cell import HIDDEN_WIDTH, Cell
+from cellzoo.cells.canonical import canonical_form
+from cellzoo.cells.cell import HIDDEN_WIDTH, Cell
 from cellzoo.testing.disguise import disguised
 from cellzoo.testing.subject import (
     HIDDEN_SIZE,

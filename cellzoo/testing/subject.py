@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cellzoo.cell import HIDDEN_WIDTH, Cell
+from cellzoo.cells.cell import HIDDEN_WIDTH, Cell
 from cellzoo.errors import CellError
 from cellzoo.layer import CellRNN
 

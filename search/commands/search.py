@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.command import Command
+from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError
 
 if TYPE_CHECKING:

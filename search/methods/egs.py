@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.notations.egs import Code
     from cellzoo.notations.steps.graph import Edge
     from search.methods.method import Events, Judged

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from search.methods.method import Distributions, Events, Judged, MethodState
     from search.objectives.objective import Batch, Objective
     from search.spaces.enas import Arc

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from search.objectives.objective import Batch
 
 Events = dict[str, float]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
-from cellzoo.cell import Cell
+from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellzooError, RunError, unknown
 from cellzoo.layer import CellRNN
 from cellzoo.notations.steps.graph import OPERATIONS

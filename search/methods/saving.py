@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
 from search.methods.method import MethodState
-from tasks.optimizer_state import optimizer_state, restore_optimizer
+from tasks.training.optimizer_state import optimizer_state, restore_optimizer
 
 if TYPE_CHECKING:
     import random

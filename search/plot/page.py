@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.draw import svg
 from cellzoo.draw.names import printable
 from cellzoo.draw.style import style as cell_style
-from cellzoo.duration import duration
 from cellzoo.notations import parse
+from cellzoo.system.duration import duration
 from search.plot.chart import chart
 from search.plot.chart import style as chart_style
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellzoo.atomic import write_atomically
+from cellzoo.system.atomic import write_atomically
 from search.plot.chart import chart
 from search.plot.course import read_course
 from search.plot.page import render_page

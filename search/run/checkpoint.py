@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
+from cellzoo.system.tensor_file import read_tensors, write_tensors
 from search.methods.method import MethodState
 from search.run.configuration import FORMAT
-from tasks.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

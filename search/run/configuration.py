@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, DataError
-from tasks.record import content_digest
+from tasks.runs.record import content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

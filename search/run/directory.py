@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cellzoo.atomic import TEMPORARY, output_errors, write_atomically
 from cellzoo.errors import DataError
+from cellzoo.system.atomic import TEMPORARY, output_errors, write_atomically
 from search.run.configuration import differences, read_configuration, write_configuration
-from tasks.runner.lock import locked
+from tasks.runs.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

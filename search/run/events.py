@@ -8,8 +8,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.atomic import output_errors
 from cellzoo.errors import DataError
+from cellzoo.system.atomic import output_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

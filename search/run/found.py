@@ -6,15 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.atomic import write_atomically
 from cellzoo.errors import NotationError
 from cellzoo.notations import parse, write
+from cellzoo.system.atomic import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from search.run.configuration import Configuration, Surroundings
 
 _NOTATIONS = ("darts", "idarts", "egs", "ess", "enas", "equations")

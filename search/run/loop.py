@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from search.methods.method import Method
     from search.objectives.kind import Prepared
     from search.objectives.objective import Objective

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.resident import peak, start_peak
+from cellzoo.system.resident import peak, start_peak
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,8 +17,8 @@ from search.run.configuration import Configuration, Surroundings, differences
 from search.run.loop import Plan
 from search.run.presets import settings_for
 from tasks.data.locate import find
-from tasks.runner.device import resolve_device
-from tasks.runner.environment import describe_code, describe_environment
+from tasks.runs.device import resolve_device
+from tasks.runs.environment import describe_code, describe_environment
 from tasks.settings import configure
 
 if TYPE_CHECKING:

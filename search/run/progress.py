@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cellzoo.duration import duration
+from cellzoo.system.duration import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

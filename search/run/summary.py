@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cellzoo.catalog import entry
-from cellzoo.duration import duration
+from cellzoo.system.duration import duration
 from search.run.events import read_events
 from search.run.memory import memory_errors
 

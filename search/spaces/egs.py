@@ -14,7 +14,7 @@ from search.spaces.choices import check_nodes, check_operations
 if TYPE_CHECKING:
     import random
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 MAX_SAMPLES = 100
 

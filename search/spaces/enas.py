@@ -13,7 +13,7 @@ from search.spaces.choices import another, check_nodes
 if TYPE_CHECKING:
     import random
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 Arc = tuple[int, ...]
 

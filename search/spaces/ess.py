@@ -15,7 +15,7 @@ from search.spaces.darts import DartsSpace
 if TYPE_CHECKING:
     import random
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.notations.darts import Genotype
 
 _INTRA = "intra"

@@ -14,7 +14,7 @@ from search.spaces.choices import another, check_nodes, check_operations, nothin
 if TYPE_CHECKING:
     import random
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 Combine: TypeAlias = Literal["mean", "sum"]
 

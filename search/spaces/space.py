@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     import random
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 Genotype = TypeVar("Genotype")
 """How a space writes down one of its cells: immutable, and comparable with ==."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.ess import DIAG, DROP, SHARED
-from cellzoo.ops import PRIMITIVES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

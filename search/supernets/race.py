@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cellzoo.bench.contestant import Contestant
 from cellzoo.bench.shapes import Shape
+from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.steps.graph import NONE
-from cellzoo.ops import PRIMITIVES
 from search.supernets.engine import prepare
 from search.supernets.layout import CELL, Layout
 from search.supernets.normalisation import SharedStatistics

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.steps.graph import NONE
-from cellzoo.ops import PRIMITIVES
 from search.supernets.gates import gate
 from search.supernets.layout import CELL, PAST_INPUTS, PAST_STATES
 from search.supernets.states import History

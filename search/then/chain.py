@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.atomic import output_errors, write_atomically
 from cellzoo.catalog import entry
 from cellzoo.errors import CellzooError, RunError
+from cellzoo.system.atomic import output_errors, write_atomically
 from search.run.directory import RunDirectory
 from search.run.found import toml_text
 from search.run.loop import run_search
@@ -22,11 +22,11 @@ from search.run.prepare import request_plan
 from search.run.progress import show_search
 from search.then.budgets import STAGES, retraining_suite
 from search.then.outcome import Candidate, best_of, search_records
-from tasks.record_store import RecordStore
-from tasks.runner.lock import locked
-from tasks.runner.progress import show_progress
-from tasks.runner.run import request_plan as request_runs
-from tasks.runner.run import run_suite
+from tasks.runs.lock import locked
+from tasks.runs.progress import show_progress
+from tasks.runs.run import request_plan as request_runs
+from tasks.runs.run import run_suite
+from tasks.runs.store import RecordStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from search.objectives.kind import ObjectiveKind, Retraining
     from search.run.configuration import Configuration
     from search.run.loop import Plan
-    from tasks.record import RunRecord
-    from tasks.runner.run import Engine, Report
+    from tasks.runs.record import RunRecord
+    from tasks.runs.run import Engine, Report
     from tasks.suites.suite import Suite
 
 _NAME_LIMIT = 63

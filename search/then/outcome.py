@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.run.events import read_events
-from tasks.record import (
+from tasks.runs.record import (
     CellReference,
     Code,
     DataReference,
@@ -24,7 +24,7 @@ from tasks.record import (
     read_record,
     record_key,
 )
-from tasks.record_store import record_stem
+from tasks.runs.store import record_stem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from search.run.configuration import Configuration
     from search.run.directory import RunDirectory
     from search.run.loop import Plan
-    from tasks.record_store import RecordStore
+    from tasks.runs.store import RecordStore
 
 REVISION = 1
 

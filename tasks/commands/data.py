@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.command import Command
+from cellzoo.cli.command import Command
 from cellzoo.errors import DataError, DataNotFoundError, unknown
 
 if TYPE_CHECKING:

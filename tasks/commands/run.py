@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.command import Command
+from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError
 from cellzoo.selection import split_cells
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tasks.runner.plan import Plan
-    from tasks.runner.run import Report
+    from tasks.runs.plan import Plan
+    from tasks.runs.run import Report
 
 _DESCRIPTION = """\
 Run every task of a suite for every cell and seed, and keep one record of each run below OUT/records.
@@ -94,8 +94,8 @@ def _execute(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(request, options.out, console)
 
-    from tasks.runner.progress import show_progress
-    from tasks.runner.run import run_suite
+    from tasks.runs.progress import show_progress
+    from tasks.runs.run import run_suite
 
     report = run_suite(
         **request,
@@ -154,8 +154,8 @@ def _number(option: str, text: str) -> int:
 def _dry_run(request: dict[str, Any], out: str, console: Console) -> int:
     from pathlib import Path
 
-    from tasks.record_store import RecordStore
-    from tasks.runner.run import request_plan, survey_plan
+    from tasks.runs.run import request_plan, survey_plan
+    from tasks.runs.store import RecordStore
 
     plan = request_plan(**request)
     survey = survey_plan(plan, RecordStore(Path(out).expanduser()))

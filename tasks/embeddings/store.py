@@ -18,9 +18,9 @@ from uuid import uuid4
 import torch
 from filelock import FileLock
 
-from cellzoo.atomic import TEMPORARY, output_errors
 from cellzoo.errors import DataError
-from tasks.tensor_file import read_tensors, write_tensors
+from cellzoo.system.atomic import TEMPORARY, output_errors
+from cellzoo.system.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cellzoo.cell import INPUT
+from cellzoo.cells.cell import INPUT
+from cellzoo.cells.ops import LINEAR
 from cellzoo.layer import CellRNN
-from cellzoo.ops import LINEAR
 from tasks.language_modeling.dropout import embed, locked_dropout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from tasks.language_modeling.awd_sizes import AWDSizes
 
 EMBEDDING_RANGE = 0.1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 
 @dataclass(frozen=True)

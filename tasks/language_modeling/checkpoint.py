@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cellzoo.errors import DataError
-from tasks.optimizer_state import optimizer_state, restore_optimizer
-from tasks.tensor_file import read_tensors, write_tensors
+from cellzoo.system.tensor_file import read_tensors, write_tensors
+from tasks.training.optimizer_state import optimizer_state, restore_optimizer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from cellzoo.layer import CellRNN
 from tasks.language_modeling.dropout import embed, locked_dropout
 
 if TYPE_CHECKING:
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 Hidden: TypeAlias = Tensor | tuple[Tensor, ...]
 

@@ -10,13 +10,13 @@ import torch
 from tasks.language_modeling.model import CellLanguageModel
 from tasks.language_modeling.train import train
 from tasks.language_modeling.word_vectors import WordVectors, vectors_path, write_vectors
-from tasks.record import record_key
+from tasks.runs.record import record_key
 from tasks.task import ParameterCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from tasks.data.found import FoundData
     from tasks.language_modeling.news import NewsSettings
     from tasks.language_modeling.news_text import NewsText

@@ -13,7 +13,7 @@ from tasks.task import Metric, Outcome, ParameterCounts
 if TYPE_CHECKING:
     import torch
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from tasks.data.splits import Split
     from tasks.data.vocabulary import Vocabulary
     from tasks.language_modeling.model import CellLanguageModel
@@ -150,7 +150,7 @@ class TextLanguageModel:
         return model.to(device)
 
     def _identity(self, cell: Cell, seed: int, context: Context) -> str:
-        from tasks.record import record_key
+        from tasks.runs.record import record_key
 
         return record_key(
             task="text-lm-training",

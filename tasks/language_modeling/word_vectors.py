@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
+from cellzoo.system.tensor_file import read_tensors, write_tensors
 from tasks.task import ParameterCounts
-from tasks.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path

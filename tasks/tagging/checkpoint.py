@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cellzoo.errors import DataError
-from tasks.tensor_file import read_tensors, write_tensors
+from cellzoo.system.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

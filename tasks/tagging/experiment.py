@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from flair.embeddings import TokenEmbeddings
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.layer import CellRNN
     from tasks.data.conll import TaggedSentence
     from tasks.data.splits import Split

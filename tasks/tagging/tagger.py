@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import tasks.embeddings.frozen
 import tasks.tagging.embeddings  # noqa: F401 - both register embeddings that saved taggers may hold
 from cellzoo import load
-from cellzoo.cell import Cell
+from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellzooError, unknown
 from cellzoo.layer import CellRNN
 from tasks.embeddings.batch import parts, token_features

@@ -21,10 +21,10 @@ from flair.trainers.plugins import TrainerPlugin, TrainingInterrupt
 from flair.training_utils import AnnealOnPlateau
 
 from cellzoo.errors import DataError, RunError
-from tasks.optimizer_state import optimizer_state, restore_optimizer
 from tasks.tagging.checkpoint import Checkpoint, random_state, restore_random
 from tasks.tagging.evaluation import evaluate
 from tasks.tagging.scores import micro
+from tasks.training.optimizer_state import optimizer_state, restore_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,10 +6,10 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellzoo.cell import INPUT, Cell, Node
+from cellzoo.cells.cell import INPUT, Cell, Node
+from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import CellError, NotationError
 from cellzoo.notations.steps.graph import MEAN, MORE_OPERATIONS, NONE, OPERATIONS, SUM, Edge, Steps
-from cellzoo.ops import LINEAR
 
 if TYPE_CHECKING:
     from cellzoo.notations.literals import Form

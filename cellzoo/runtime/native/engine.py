@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cellzoo.cell import HIDDEN_WIDTH
+from cellzoo.cells.cell import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 
 class NativeRuntime:

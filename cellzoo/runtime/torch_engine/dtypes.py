@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:

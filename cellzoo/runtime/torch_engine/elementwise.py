@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.ops import LEAKY_RELU_SLOPE
+from cellzoo.cells.ops import LEAKY_RELU_SLOPE
 from cellzoo.runtime.program import Op
 
 if TYPE_CHECKING:

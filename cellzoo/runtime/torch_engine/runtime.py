@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-from cellzoo.cell import INPUT_WIDTH
+from cellzoo.cells.cell import INPUT_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.reference import ReferenceRuntime
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.cell import Cell
+    from cellzoo.cells.cell import Cell
     from cellzoo.runtime.program import Plan
     from cellzoo.runtime.torch_engine.code import Code
 

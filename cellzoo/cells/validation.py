@@ -1,0 +1,154 @@
+"""What makes a graph a valid cell: names, inputs, widths, and weights that fit where they are shared."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, MAX_STATES, OTHER_WIDTH
+from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
+from cellzoo.errors import CellError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cellzoo.cells.cell import Cell, Node
+
+MAX_NODES = 1000
+# Of all nodes together.
+MAX_INPUTS = 20_000
+MAX_WEIGHT_NAME = 200
+MAX_UNITS = 100_000
+_NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def check_cell(cell: Cell) -> None:
+    """Check a graph.
+
+    Raises:
+        CellError: It is no valid cell; the message names the node and what would be right.
+    """
+    label = f"cell {cell.name!r:.80}" if cell.name else "cell"
+    if not cell.nodes:
+        raise CellError(f"{label}: has no nodes; at least one is needed")
+    if len(cell.nodes) > MAX_NODES or len(cell.states) > MAX_STATES:
+        raise CellError(
+            f"{label}: {len(cell.nodes)} nodes and {len(cell.states)} states; "
+            f"at most {MAX_NODES} and {MAX_STATES} are allowed"
+        )
+    inputs = sum(len(node.inputs) for node in cell.nodes)
+    if inputs > MAX_INPUTS:
+        raise CellError(f"{label}: its nodes have {inputs} inputs together; at most {MAX_INPUTS} are allowed")
+    for state in cell.states:
+        if state.width not in (HIDDEN_WIDTH, INPUT_WIDTH):
+            raise CellError(
+                f"{label}: state {state.name!r} has width {state.width!r:.80}; expected hidden or input"
+            )
+    if not any(state.width == HIDDEN_WIDTH for state in cell.states):
+        raise CellError(f"{label}: has no state of the hidden width, so it is not recurrent")
+    all_names = {node.name for node in cell.nodes}
+    known = {INPUT}
+    for state in cell.states:
+        _check_name(label, "state", state.name, known)
+    for node in cell.nodes:
+        _check_node(label, node, known, all_names)
+        _check_name(label, "node", node.name, known)
+    for state in cell.states:
+        if state.next not in known:
+            raise CellError(
+                f"{label}: state {state.name!r} takes the value {state.next!r:.80}, which does not exist"
+            )
+    if cell.output not in all_names:
+        raise CellError(f"{label}: the output {cell.output!r:.80} is no node")
+    _check_widths(label, cell)
+    _check_sharing(label, cell)
+    if not any(INPUT in node.inputs for node in cell.live_nodes):
+        raise CellError(f"{label}: neither the output nor a state depends on the input x")
+
+
+def _check_name(label: str, kind: str, name: str, known: set[str]) -> None:
+    if not _IDENTIFIER.fullmatch(name):
+        raise CellError(f"{label}: {kind} name {name!r:.80} {_NAME_RULE}")
+    if name in known:
+        raise CellError(f"{label}: the name {name!r} is used twice")
+    known.add(name)
+
+
+def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str]) -> None:
+    where = f"{label}: node {node.name!r}"
+    if not _IDENTIFIER.fullmatch(node.name):
+        raise CellError(f"{label}: node name {node.name!r:.80} {_NAME_RULE}")
+    primitive = PRIMITIVES.get(node.op)
+    if primitive is None:
+        raise CellError(f"{where}: {unknown('operation', node.op[:80], PRIMITIVES)}")
+    if primitive.arity is None and not node.inputs:
+        raise CellError(f"{where}: {node.op} needs at least one input")
+    if primitive.arity is not None and len(node.inputs) != primitive.arity:
+        raise CellError(f"{where}: {node.op} takes {primitive.arity} input(s), not {len(node.inputs)}")
+    for source in node.inputs:
+        if source == node.name:
+            raise CellError(f"{where}: reads itself")
+        if source not in known:
+            later = " yet (it comes later, or the graph has a cycle)" if source in all_names else ""
+            raise CellError(f"{where}: reads {source!r:.80}, which does not exist{later}")
+    wanted = {LINEAR: len(node.inputs), VECTOR: 1, SCALAR: 1}.get(node.op, 0)
+    if len(node.weights) != wanted:
+        raise CellError(f"{where}: {node.op} needs {wanted} weight name(s) here, not {len(node.weights)}")
+    if node.bias is not None and node.op != LINEAR:
+        raise CellError(f"{where}: {node.op} has no bias")
+    if node.width != HIDDEN_WIDTH:
+        if not node.has_own_width:
+            raise CellError(f"{where}: width is {node.width!r:.80}; {node.op} takes it from its inputs")
+        is_number = re.fullmatch(r"[1-9][0-9]{0,5}", node.width) and int(node.width) <= MAX_UNITS
+        if node.width != INPUT_WIDTH and not is_number:
+            raise CellError(
+                f"{where}: width is {node.width!r:.80}; expected hidden, input, or 1 to {MAX_UNITS}"
+            )
+    for weight in (*node.weights, *([] if node.bias is None else [node.bias])):
+        if len(weight) > MAX_WEIGHT_NAME or not weight.isidentifier():
+            raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
+
+
+def _check_widths(label: str, cell: Cell) -> None:
+    widths = cell.widths
+    for node in cell.nodes:
+        found = list(dict.fromkeys(widths[source] for source in node.inputs))
+        if node.op != LINEAR and len(found) > 1:
+            raise CellError(
+                f"{label}: node {node.name!r}: {node.op} mixes a value of the {found[0]} width with one of the "
+                f"{found[1]} width; project one by a linear node first"
+            )
+        if node.op == RECAST and found[0] not in OTHER_WIDTH:
+            raise CellError(
+                f"{label}: node {node.name!r}: recast reads {node.inputs[0]!r}, which has the {found[0]} "
+                "width; expected hidden or input"
+            )
+    needs = {"the output": (cell.output, HIDDEN_WIDTH)}
+    needs |= {f"state {state.name!r}": (state.next, state.width) for state in cell.states}
+    for what, (source, width) in needs.items():
+        if widths[source] != width:
+            raise CellError(
+                f"{label}: {what} has the {width} width but takes {source!r}, which has the "
+                f"{widths[source]} width; a linear node gives the hidden width"
+            )
+
+
+def _check_sharing(label: str, cell: Cell) -> None:
+    """A name stands for one shape: a matrix on the input, a matrix on a hidden value, a vector, ..."""
+    kinds: dict[str, str] = {}
+    for node in cell.nodes:
+        gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"
+        uses = [(weight, node.op + (gives if node.op == VECTOR else "")) for weight in node.weights]
+        if node.op == LINEAR:
+            uses = [
+                (weight, f"a matrix on a value of the {cell.widths[source]} width{gives}")
+                for weight, source in zip(node.weights, node.inputs, strict=True)
+            ]
+        if node.bias is not None:
+            uses.append((node.bias, f"a bias{gives}"))
+        for weight, kind in uses:
+            if kinds.setdefault(weight, kind) != kind:
+                raise CellError(
+                    f"{label}: node {node.name!r}: weight {weight!r} is {kind} here and {kinds[weight]} before"
+                )

@@ -1,0 +1,1 @@
+"""The command line: `main.py`, the contract of a subcommand, and the subcommands of this package."""

@@ -1,0 +1,160 @@
+"""`cellzoo show`: one cell in full, or its picture, equations, diagram or graph alone."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellzoo.catalog import CellEntry, entry, same_graph
+from cellzoo.cli.command import Command
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from cellzoo.cells.cell import Cell
+
+STANDARD_OUTPUT = "-"
+_INDENT = 13
+_MIN_WIDTH = 40
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="a cell's name, or a cell file (.toml)")
+    parser.add_argument("--input-size", type=_size, default=256, metavar="E", help="for the counts (256)")
+    parser.add_argument("--hidden-size", type=_size, default=256, metavar="H", help="for the counts (256)")
+    parser.add_argument(
+        "--level",
+        choices=("overview", "full"),
+        default="overview",
+        help="of pictures and diagrams: what people read as one thing as one box, or each node (overview)",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--svg", metavar="FILE", help="write the picture to a file; - is standard output")
+    instead.add_argument("--equations", action="store_true", help="print the equations and nothing else")
+    instead.add_argument("--latex", action="store_true", help="print the equations in LaTeX (amsmath)")
+    instead.add_argument("--mermaid", action="store_true", help="print a Mermaid flowchart, for Markdown")
+    instead.add_argument(
+        "--plan", action="store_true", help="print how the engines run it: kernels, FLOPs, memory"
+    )
+    instead.add_argument("--plan-diagram", action="store_true", help="print that as a Mermaid flowchart")
+    instead.add_argument("--json", action="store_true", help="print the graph as JSON and nothing else")
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise ArgumentTypeError(f"{text!r:.40} is no size; expected 1 to 1000000")
+    return int(text)
+
+
+def _execute(options: argparse.Namespace) -> int:
+    from cellzoo import draw
+
+    found = entry(options.name)
+    cell = found.cell
+    if options.svg is not None:
+        _write_picture(draw.svg(cell, options.level), options.svg)
+    elif options.equations:
+        sys.stdout.write(draw.equations(cell))
+    elif options.latex:
+        sys.stdout.write(draw.latex(cell))
+    elif options.mermaid:
+        sys.stdout.write(draw.mermaid(cell, options.level))
+    elif options.plan or options.plan_diagram:
+        sys.stdout.write(_plan(cell, options))
+    elif options.json:
+        sys.stdout.write(cell.to_json() + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _lines(found, options.input_size, options.hidden_size))
+    return 0
+
+
+def _plan(cell: Cell, options: argparse.Namespace) -> str:
+    from cellzoo.runtime.description import describe, diagram
+    from cellzoo.runtime.plan import build_plan, plan_sizes
+
+    plan = build_plan(cell)
+    if options.plan_diagram:
+        return diagram(plan)
+    return describe(plan, plan_sizes(plan, input_size=options.input_size, hidden_size=options.hidden_size))
+
+
+def _write_picture(picture: str, target: str) -> None:
+    from cellzoo.system.atomic import write_atomically
+
+    if target == STANDARD_OUTPUT:
+        sys.stdout.write(picture)
+        return
+    path = Path(target)
+    write_atomically(path, picture.encode())
+    sys.stdout.write(f"{path}\n")
+
+
+def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]:
+    from cellzoo import draw
+    from cellzoo.draw.counts import parameter_formula
+
+    cell = found.cell
+    yield f"{found.name}  ({found.origin}, {found.notation})"
+    yield ""
+    for title, text in _provenance(found):
+        yield from _field(title, text)
+    for number, row in enumerate(found.published):
+        numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("by", "data"))
+        data = f"{row['data']}: " if "data" in row else ""
+        yield from _field(
+            "" if number else "published", f"{data}{numbers} ({row.get('by', 'no source given')})"
+        )
+    states = ", ".join(state.name for state in cell.states)
+    yield from _field("states", f"{len(cell.states)} ({states})")
+    yield from _field("nodes", str(len(cell.live_nodes)))
+    parameters = cell.num_parameters(input_size=input_size, hidden_size=hidden_size)
+    at = f"at E = {input_size:,} inputs and H = {hidden_size:,} units"
+    yield from _field("parameters", f"{parameters:,} = {parameter_formula(cell)} {at}")
+    flops = cell.flops(input_size=input_size, hidden_size=hidden_size)
+    yield from _field("FLOPs", f"{flops:,} a token")
+    yield from _field("hash", cell.hash)
+    yield ""
+    yield "equations"
+    yield from (f"  {line}" for line in draw.equations(cell).splitlines())
+    yield ""
+    yield "genotype"
+    yield from (f"  {line}" for line in found.genotype.strip().splitlines())
+    yield ""
+    yield f"picture: cellzoo show {found.name} --svg {found.name}.svg"
+
+
+def _provenance(found: CellEntry) -> Iterator[tuple[str, str]]:
+    yield "also called", ", ".join(found.aliases)
+    yield "source", found.source
+    yield "searched on", found.searched_on
+    yield "licence", found.licence
+    yield "confidence", found.confidence
+    yield "notes", found.notes
+    yield "same graph", ", ".join(name for name in same_graph(found.cell) if name != found.name)
+
+
+def _field(title: str, text: str) -> list[str]:
+    """A titled text, wrapped to the terminal."""
+    if not text:
+        return []
+    width = max(_MIN_WIDTH, shutil.get_terminal_size().columns) - _INDENT
+    first, *others = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{title:<{_INDENT}}{first}", *(" " * _INDENT + line for line in others)]
+
+
+COMMAND = Command(
+    name="show",
+    summary="show one cell: where it comes from, its equations, its counts, its picture",
+    description="Show a cell's provenance, published numbers, counts and equations, or draw it.",
+    examples="  cellzoo show darts-v2\n  cellzoo show darts-v2 --svg darts-v2.svg\n"
+    "  cellzoo show lstm --equations\n  cellzoo show gru --plan\n"
+    "  cellzoo show random-darts-7 --mermaid --level full\n"
+    "  cellzoo show found.toml --hidden-size 850",
+    configure=_configure,
+    execute=_execute,
+)

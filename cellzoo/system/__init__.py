@@ -1,0 +1,1 @@
+"""Plumbing: atomic files, the machine, durations, optional packages."""

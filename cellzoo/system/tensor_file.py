@@ -1,0 +1,76 @@
+"""A safetensors file with JSON in its header: tensors and what belongs to them in one atomic write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from cellzoo.errors import DataError
+from cellzoo.system.atomic import output_errors, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+CONTENT = "content"
+DIGEST = "sha256"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> None:
+    """Write a file that is either complete or not there.
+
+    Args:
+        path: Where; an older file is replaced, its folder is made.
+        tensors: Name -> tensor on any device; no two may share memory.
+        content: What JSON can hold; floats keep every bit.
+
+    Raises:
+        OutputError: The folder or the file cannot be written.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(content, sort_keys=True)
+    metadata = {CONTENT: text, DIGEST: _digest(stored, text)}
+    with output_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, save(stored, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Returns:
+        Tensors on the CPU, and the JSON content.
+
+    Raises:
+        DataError: The file is missing, damaged or was not written here.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        content = json.loads(metadata[CONTENT])
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise DataError(f"{path}: is no complete safetensors file ({error}); delete it") from error
+    except (KeyError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: its header lacks the JSON that cellzoo puts there; delete it") from error
+    if metadata.get(DIGEST) != _digest(tensors, metadata[CONTENT]):
+        raise DataError(f"{path}: its content does not fit the sha256 in its header; delete it")
+    return tensors, content
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

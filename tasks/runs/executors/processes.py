@@ -1,0 +1,210 @@
+"""Several runs at a time, each in a worker process.
+
+Workers are started fresh (spawn) and do one job after another. Each has a pipe of its own to this process: a
+worker that is killed in the middle of a message cannot block the others, as it could with a shared queue.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import RunError
+from tasks.runs.events import Failure
+from tasks.runs.executors.worker import OUTPUT, WORKER_VARIABLE, Done, Progressed, Ready, work
+from tasks.runs.threads import environment, thread_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from tasks.runs.events import Listener
+    from tasks.runs.execute import Workshop
+    from tasks.runs.ledger import Ledger
+    from tasks.runs.plan import Job
+
+_TICK = 0.25
+_PATIENCE = 5.0
+_SIGKILL = 9
+
+
+def run_in_processes(ledger: Ledger, workshop: Workshop, listener: Listener, workers: int) -> None:
+    """Do the ledger's jobs, `workers` at a time; stops early only if the output folder cannot be written.
+
+    A worker that dies (killed, or out of memory) fails its job and is replaced.
+
+    Raises:
+        RunError: Worker processes cannot be started.
+    """
+    crew = _Crew(ledger, workshop, listener, workers)
+    try:
+        while crew.hand_out():
+            crew.listen()
+            listener.tick()
+    finally:
+        crew.dismiss()
+
+
+class _Crew:
+    """The workers of one command.
+
+    Args:
+        ledger: Gives out jobs and takes results.
+        workshop: What all runs share.
+        listener: Is told of starts and progress.
+        size: Workers at a time.
+    """
+
+    def __init__(self, ledger: Ledger, workshop: Workshop, listener: Listener, size: int) -> None:
+        self._ledger = ledger
+        self._workshop = workshop
+        self._listener = listener
+        self._size = size
+        self._workers: list[_Worker] = []
+        self._one_came_up = False
+
+    def hand_out(self) -> bool:
+        """Give jobs to idle workers, starting workers as needed; says whether any is busy then."""
+        self._workers = [worker for worker in self._workers if worker.alive]
+        while True:
+            idle = next((worker for worker in self._workers if worker.job is None), None)
+            if idle is None and len(self._workers) >= self._size:
+                return True
+            job = self._ledger.take()
+            if job is None:
+                return any(worker.job is not None for worker in self._workers)
+            if idle is None:
+                idle = _Worker(self._workshop)
+                self._workers.append(idle)
+            idle.give(job)
+            self._listener.started(job)
+
+    def listen(self) -> None:
+        """Wait a moment for the workers to say something, and take it."""
+        busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
+        for connection in wait(list(busy), timeout=_TICK):
+            worker = next(worker for known, worker in busy.items() if known is connection)
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                self._mourn(worker)
+            else:
+                self._take(worker, message)
+
+    def _take(self, worker: _Worker, message: Ready | Progressed | Done) -> None:
+        job = worker.job
+        if isinstance(message, Ready):
+            self._one_came_up = True
+        elif job is None:
+            return
+        elif isinstance(message, Progressed):
+            self._listener.progressed(job, message.fraction, message.words)
+        else:
+            worker.job = None
+            if isinstance(message.result, Failure):
+                self._replace_after_defect(worker, message.result)
+                self._ledger.fail(message.result)
+            else:
+                self._ledger.done(job, message.result)
+
+    def _replace_after_defect(self, worker: _Worker, failure: Failure) -> None:
+        """A defect may have left anything behind in the process, so the next job gets a fresh one."""
+        if failure.log is not None:
+            worker.dismiss()
+            worker.see_off()
+
+    def _mourn(self, worker: _Worker) -> None:
+        worker.see_off()
+        cause = worker.obituary()
+        if not self._one_came_up:
+            raise RunError(
+                f"worker processes end before they begin ({cause}). In a script, call run_suite under: "
+                'if __name__ == "__main__":'
+            )
+        if worker.job is not None:
+            message = f"its worker process died ({cause}); it goes on from its last checkpoint when run again"
+            self._ledger.fail(Failure(worker.job, message, self._output(worker.job)))
+
+    def _output(self, job: Job) -> Path | None:
+        path = self._workshop.work(job.key) / OUTPUT
+        return path if path.is_file() and path.stat().st_size else None
+
+    def dismiss(self) -> None:
+        """End all workers; what they are doing is left at its last checkpoint."""
+        for worker in self._workers:
+            worker.dismiss()
+        for worker in self._workers:
+            worker.see_off()
+
+
+class _Worker:
+    """A worker process, seen from the process that gives out the jobs.
+
+    Args:
+        workshop: What all runs share.
+
+    Attributes:
+        connection: Our end of the pipe.
+        job: What it is doing; None if it waits.
+    """
+
+    def __init__(self, workshop: Workshop) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection: Connection
+        self.connection, theirs = context.Pipe()
+        self.job: Job | None = None
+        self._process = context.Process(target=work, args=(theirs, workshop))
+        with _surroundings(workshop.environment.threads):
+            self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_alive()
+
+    def give(self, job: Job) -> None:
+        """Send it a job."""
+        self.job = job
+        with suppress(OSError):  # if it has died, reading from the pipe will tell
+            self.connection.send(job)
+
+    def dismiss(self) -> None:
+        """Tell it to end: at once if it is busy."""
+        if self.job is None:
+            with suppress(OSError):
+                self.connection.send(None)
+        else:
+            self._process.terminate()
+
+    def see_off(self) -> None:
+        """Wait until it has ended, and make it end if it takes long."""
+        self._process.join(_PATIENCE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self.connection.close()
+
+    def obituary(self) -> str:
+        """Say how it ended."""
+        code = self._process.exitcode
+        if code == -_SIGKILL:
+            return "SIGKILL: killed from outside, or memory ran out"
+        if code is not None and code < 0:
+            return signal.Signals(-code).name
+        return f"exit code {code}"
+
+
+@contextmanager
+def _surroundings(threads: int) -> Iterator[None]:
+    """What a worker inherits: the number of threads, and a deaf ear for Ctrl-C from its first moment."""
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        with environment({**thread_variables(threads), WORKER_VARIABLE: "1"}):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)

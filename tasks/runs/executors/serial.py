@@ -1,0 +1,50 @@
+"""Runs one after another in this process: for debugging, and where processes cannot be started."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tasks.runs.events import Failure
+from tasks.runs.execute import attempt
+from tasks.runs.threads import environment, thread_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.runs.events import Listener
+    from tasks.runs.execute import Workshop
+    from tasks.runs.ledger import Ledger
+    from tasks.runs.plan import Job
+
+
+def run_serially(ledger: Ledger, workshop: Workshop, listener: Listener) -> None:
+    """Do the ledger's jobs in order; stops early only if the output folder cannot be written."""
+    with _threads(workshop.environment.threads):
+        while (job := ledger.take()) is not None:
+            listener.started(job)
+
+            def report(fraction: float, words: str, job: Job = job) -> None:
+                listener.progressed(job, fraction, words)
+
+            result = attempt(job, workshop, report)
+            if isinstance(result, Failure):
+                ledger.fail(result)
+            else:
+                ledger.done(job, result)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Limit torch, whether it is loaded already or will be by the first run."""
+    torch: Any = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    if torch:
+        torch.set_num_threads(count)
+    try:
+        with environment(thread_variables(count)):
+            yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)

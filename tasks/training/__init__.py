@@ -1,0 +1,1 @@
+"""Training any problem: one trainer, one checkpoint, one set of settings."""

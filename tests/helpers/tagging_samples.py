@@ -1,0 +1,155 @@
+"""Small sentences, features and taggers for the tests of `tasks.tagging`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flair
+import torch
+from flair.embeddings import StackedEmbeddings
+
+import cellzoo
+from tasks.data.conll import TaggedSentence, tags_of
+from tasks.tagging.corpus import flair_sentences, type_dictionary
+from tasks.tagging.embeddings import characters, trained_words
+from tasks.tagging.experiment import run_tagging
+from tasks.tagging.settings import TaggerSettings
+from tasks.tagging.tagger import CellTagger
+from tasks.task import Context, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+PEOPLE = ("Ada", "Grace Hopper", "Alan", "Emmy Noether", "Kurt")
+PLACES = ("Paris", "New York", "Oslo", "Sao Paulo")
+OTHERS = ("yesterday", "the train", "a boat", "maybe", "42 boxes")
+
+
+def sample_sentences(count: int, offset: int = 0) -> list[TaggedSentence]:
+    """Sentences of 5 to 12 tokens with people and places; the same for the same numbers."""
+    made = []
+    for number in range(offset, offset + count):
+        person, place = PEOPLE[number % 5], PLACES[(number // 2) % 4]
+        parts = [
+            (person, "person"),
+            ("saw", ""),
+            (OTHERS[(number // 3) % 5], ""),
+            ("near", ""),
+            (place, "place"),
+        ]
+        if number % 3 == 0:
+            parts += [("and", ""), (PEOPLE[(number + 2) % 5], "person"), ("left", "")]
+        tokens: list[str] = []
+        entities = []
+        for text, kind in parts:
+            words = text.split()
+            if kind:
+                entities.append((len(tokens), len(tokens) + len(words), kind))
+            tokens += words
+        made.append(TaggedSentence(tuple(tokens), tags_of(len(tokens), entities)))
+    return made
+
+
+TRAIN = sample_sentences(20)
+DEV = sample_sentences(8, 20)
+TEST = sample_sentences(9, 28)
+
+TINY = TaggerSettings(
+    hidden_size=6,
+    character_size=3,
+    character_hidden=2,
+    epochs=5,
+    batch_size=4,
+    learning_rate=0.5,
+    patience=0,
+    locked_dropout=0.2,
+    dropout_x=0.1,
+    dropout_h=0.1,
+)
+
+
+def features() -> StackedEmbeddings:
+    return StackedEmbeddings([trained_words(TRAIN, 5, 2), characters(TRAIN, 3, 2)])
+
+
+def tagger(rnn_type: Any = "cell:lstm", *, seed: int = 0, **settings: Any) -> CellTagger:
+    """A tagger with random weights that are large enough to predict something."""
+    flair.set_seed(seed)
+    made = CellTagger(
+        features(), type_dictionary(TRAIN), "ner", rnn_type=rnn_type, **{"hidden_size": 4, **settings}
+    )
+    with torch.no_grad():
+        made.linear.weight.mul_(8)
+    return made
+
+
+def predictions(model: Any) -> list[tuple[list[Any], list[list[float]]]]:
+    """Predicted spans with their scores, and the scores of all tags of all tokens, sentence by sentence."""
+    read = flair_sentences(TEST)
+    model.predict(read, label_name="found", return_probabilities_for_all_classes=True)
+    return [
+        (
+            [(label.data_point.text, label.value, label.score) for label in sentence.get_labels("found")],
+            [[float(tag.score) for tag in token.get_tags_proba_dist("found")] for token in sentence.tokens],
+        )
+        for sentence in read
+    ]
+
+
+def context(work: Path, report: Callable[[float, str], None] = lambda fraction, words: None) -> Context:
+    work.mkdir(parents=True, exist_ok=True)
+    return Context(data={}, work=work, artifacts=work, device="cpu", report=report)
+
+
+def tiny_run(
+    work: Path,
+    settings: TaggerSettings = TINY,
+    *,
+    cell: str = "gru",
+    seed: int = 3,
+    report: Callable[[float, str], None] = lambda fraction, words: None,
+) -> Outcome:
+    """A whole run on the sample sentences."""
+    splits: Any = {"train": TRAIN, "dev": DEV, "test": TEST}
+    return run_tagging(
+        splits,
+        features,
+        cellzoo.load(cell),
+        seed,
+        settings,
+        context(work, report),
+        {"seed": seed, "cell": cell},
+    )
+
+
+def comparable(outcome: Outcome) -> dict[str, Any]:
+    """Everything but times."""
+    return {
+        "metrics": dict(outcome.metrics),
+        "items": [dict(item) for item in outcome.items],
+        "tokens": outcome.tokens,
+        "history": [
+            {key: value for key, value in epoch.items() if not key.startswith("seconds")}
+            for epoch in outcome.history
+        ],
+    }
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start another Python that sees the tests' own modules; its output can be read line by line."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'helpers')!r})\n{code}",
+            *arguments,
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

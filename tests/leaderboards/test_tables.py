@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import itertools
+import statistics
+
+import pytest
+from board_records import cell_hash, record, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cellzoo.errors import RecordError
+from leaderboards.board import build_board
+from leaderboards.collect import Collection, collect
+from tasks.runs.record import RunRecord
+
+
+def board_of(*contents):
+    records = tuple(RunRecord.model_validate(content) for content in contents)
+    return build_board(Collection(records, (), 0), "A board")
+
+
+def test_a_row_sums_up_its_seeds():
+    values = [88.0, 89.5, 87.0]
+    board = board_of(
+        *(
+            record(seed=seed, metrics={"f1": value}, seconds={"train": 10.0 * (seed + 1)}, speed=100.0 + seed)
+            for seed, value in enumerate(values)
+        )
+    )
+    (table,) = board.tables
+    (row,) = table.rows
+    assert row.seeds == (0, 1, 2)
+    assert row.metrics["f1"].mean == pytest.approx(statistics.mean(values))
+    assert row.metrics["f1"].std == pytest.approx(statistics.stdev(values))
+    assert (row.cost.parameters_cell, row.cost.parameters_without_embeddings) == (1000, 2000)
+    assert (row.cost.parameters_total, row.cost.flops_per_token) == (5000, 12345)
+    assert (row.cost.train_seconds, row.cost.tokens_per_second) == (20.0, 101.0)
+
+
+@pytest.mark.parametrize(("higher", "expected"), [(True, ["b", "c", "a"]), (False, ["a", "c", "b"])])
+def test_rows_stand_best_first_in_the_direction_of_the_metric(higher, expected):
+    means = {"a": 1.0, "b": 3.0, "c": 2.0}
+    board = board_of(*(record(name, metrics={"m": mean}, higher=higher) for name, mean in means.items()))
+    assert [row.subject.name for row in board.tables[0].rows] == expected
+    assert [subject.name for subject in board.subjects] == expected
+
+
+OTHER = {"train": "a" * 64, "test": "f" * 64}
+
+
+@pytest.mark.parametrize(
+    ("change", "unlike"),
+    [
+        ({"configuration": {"epochs": 9}}, {"epochs", "optimizer.name", "optimizer.rate"}),
+        (
+            {"configuration": {"epochs": 4, "optimizer": {"name": "sgd", "rate": 0.2}}},
+            {"optimizer.rate"},
+        ),
+        (
+            {"configuration": {"epochs": 4.0, "optimizer": {"name": "sgd", "rate": 0.1}}},
+            {"epochs"},
+        ),
+        ({"revision": 2}, {"task revision"}),
+        ({"data": OTHER}, {"corpus test, sha256"}),
+    ],
+)
+def test_different_settings_are_never_averaged_together(change, unlike):
+    board = board_of(
+        record(seed=0, metrics={"f1": 10.0}),
+        record(seed=1, metrics={"f1": 20.0}),
+        record(seed=0, metrics={"f1": 90.0}, **change),
+    )
+    means = sorted(table.rows[0].metrics["f1"].mean for table in board.tables)
+    assert means == [15.0, 90.0]
+    assert [table.variant for table in board.tables] == ["A", "B"]
+    for table in board.tables:
+        assert set(table.unlike) == unlike
+    first, second = (table.unlike for table in board.tables)
+    assert all(first[name] != second[name] for name in unlike)
+
+
+def test_tasks_with_one_kind_of_settings_have_no_letter():
+    board = board_of(record(task="a"), record(task="b", configuration={"x": 1}))
+    assert [(table.task, table.variant, dict(table.unlike)) for table in board.tables] == [
+        ("a", "", {}),
+        ("b", "", {}),
+    ]
+
+
+def test_two_tasks_of_one_title_are_told_apart():
+    board = board_of(
+        record(task="a", title="Same"), record(task="b", title="Same"), record(task="c", title="C")
+    )
+    assert [table.title for table in board.tables] == ["Same [a]", "Same [b]", "C"]
+
+
+def test_missing_results_are_none_and_last_and_harm_nobody():
+    full = [record("lstm", s, task=t, metrics={"m": 1.0 + s}) for s in (0, 1) for t in ("a", "b")]
+    half = [record("gru", s, task="b", metrics={"m": 5.0 + s}) for s in (0, 1)]
+    board = board_of(*full, *half)
+    table_a, table_b = board.tables
+    assert [subject.name for subject in board.subjects] == ["lstm", "gru"]
+    assert [subject.name for subject in table_a.absent] == ["gru"]
+    assert table_a.row(board.subjects[1]) is None
+    assert [row.subject.name for row in table_b.rows] == ["gru", "lstm"]
+    without_gru = board_of(*full)
+    assert table_a.rows == without_gru.tables[0].rows
+
+
+def test_a_metric_that_some_seeds_lack_says_on_how_many_it_stands():
+    board = board_of(record(seed=0, metrics={"f1": 1.0, "recall": 7.0}), record(seed=3, metrics={"f1": 2.0}))
+    (row,) = board.tables[0].rows
+    assert row.seeds == (0, 3)
+    assert row.metrics["recall"].n == 1
+    assert row.metric_seeds == {"f1": (0, 3), "recall": (0,)}
+
+
+def test_the_primary_metric_comes_first():
+    contents = [record(seed=seed, metrics={"precision": 1.0, "f1": 2.0}) for seed in (0, 1)]
+    for content in contents:
+        content["primary"] = "f1"
+    assert [column.name for column in board_of(*contents).tables[0].columns] == ["f1", "precision"]
+
+
+def test_disagreement_on_the_primary_metric_or_its_direction_is_refused():
+    first, second = record(seed=0, metrics={"a": 1.0, "b": 1.0}), record(seed=1, metrics={"a": 1.0, "b": 1.0})
+    second["primary"] = "b"
+    with pytest.raises(RecordError, match="primary metrics"):
+        board_of(first, second)
+    with pytest.raises(RecordError, match="says the opposite"):
+        board_of(record(seed=0, higher=True), record(seed=1, higher=False))
+
+
+def test_one_name_with_two_graphs_gives_two_rows_with_short_hashes():
+    board = board_of(record("found", 0), record("found", 0, hash_of="another"), record("gru", 0))
+    tags = {(subject.name, subject.tag) for subject in board.subjects}
+    assert tags == {("found", cell_hash("found")[:8]), ("found", cell_hash("another")[:8]), ("gru", "")}
+    assert len(board.tables[0].rows) == 3
+
+
+def test_one_graph_under_two_names_is_one_row():
+    board = board_of(record("darts-v2", 0), record("found", 1, hash_of="darts-v2"))
+    (row,) = board.tables[0].rows
+    assert row.subject.name == "darts-v2 = found"
+    assert row.seeds == (0, 1)
+
+
+def test_a_baseline_has_no_cell_to_count_and_comes_after_the_cells():
+    board = board_of(
+        record("skip-gram", baseline=True, metrics={"m": 99.0}), record("lstm", metrics={"m": 1.0})
+    )
+    top, bottom = board.tables[0].rows
+    assert (top.subject.name, top.subject.is_baseline) == ("skip-gram", True)
+    assert (top.cost.parameters_cell, top.cost.flops_per_token) == (None, None)
+    assert top.cost.parameters_total == 5000
+    assert not bottom.subject.is_baseline
+    assert [subject.name for subject in board.subjects] == ["lstm", "skip-gram"]
+
+
+def test_a_cell_named_like_a_baseline_stays_apart():
+    board = board_of(record("skip-gram", baseline=True), record("skip-gram"))
+    assert len(board.tables[0].rows) == 2
+
+
+@pytest.mark.parametrize("seconds", [{}, {"evaluate": 3.0}, {"train": 0.0}])
+def test_time_that_was_not_measured_is_missing(seconds):
+    board = board_of(record(seconds=seconds, speed=0.0))
+    cost = board.tables[0].rows[0].cost
+    assert (cost.train_seconds, cost.tokens_per_second) == (None, None)
+
+
+def test_leaders_are_those_that_may_be_the_best():
+    def runs(name, values):
+        return [record(name, seed, metrics={"m": value}) for seed, value in enumerate(values)]
+
+    best, near, far = runs("best", [9.0, 9.1, 9.2]), runs("near", [8.9, 9.2, 9.0]), runs("far", [1.0, 1.1, 1.2])
+    names = {subject.name for subject in board_of(*best, *near, *far).tables[0].leaders}
+    assert names == {"best", "near"}
+    assert not board_of(*best, *near).tables[0].leaders, "where all may be the best, that says nothing"
+    once = runs("once", [0.0])
+    assert {s.name for s in board_of(*best, *near, *far, *once).tables[0].leaders} == {"best", "near"}
+
+
+def test_provenance_names_every_version_and_how_often(tmp_path):
+    write(tmp_path, record(seed=0), record(seed=1), record(seed=2, package="2.12.0"))
+    provenance = build_board(collect([tmp_path]), "x").provenance
+    facts = {fact.title: fact.values for fact in provenance.facts}
+    assert provenance.records == 3
+    assert facts["Packages"] == ("torch 2.13.0 (2 records)", "torch 2.12.0 (1 records)")
+    assert facts["Code"] == ("cellzoo 0.1.0, revision 0123456789ab",)
+    assert facts["Data corpus"] == (
+        f"test: sha256 {'b' * 64} (from generated)",
+        f"train: sha256 {'a' * 64} (from generated)",
+    )
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.randoms(use_true_random=False))
+def test_a_board_does_not_depend_on_the_order_of_its_records(random):
+    contents = [
+        record(cell, seed, task=task, metrics={"m": len(cell) + seed * 0.5, "n": 1.0}, baseline=cell == "skip")
+        for cell, seed, task in itertools.product(["lstm", "gru", "skip"], [0, 1], ["a", "b"])
+    ]
+    shuffled = list(contents)
+    random.shuffle(shuffled)
+    assert board_of(*shuffled) == board_of(*contents)

@@ -1,0 +1,210 @@
+"""What every method keeps: the contract, its seed, and exact resumption, on a text of a few words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from small_objectives import drive, periodic_text
+from torch.nn.utils import parameters_to_vector
+
+from cellzoo.cells.cell import Cell
+from cellzoo.errors import CellzooError, DataError, RunError
+from search.methods.method import MethodState
+from search.methods.registry import find_method, kinds
+from search.objectives.objective import Layer
+
+SMALL = {"nodes": 3, "learning_rate": 1.0}
+SETTINGS = {
+    "darts": SMALL,
+    "darts second order": SMALL | {"order": 2},
+    "idarts": SMALL | {"edges": 2},
+    "egs": SMALL | {"samples": 2},
+    "egs joint": SMALL | {"levels": "joint", "resource": 0.1, "derivation": "sampled", "candidates": 3},
+    "ess": SMALL | {"delay": 2},
+    "ess intra": SMALL | {"mode": "intra"},
+    "ess inter": {"mode": "inter", "learning_rate": 1.0, "intra": "gdas", "inter_weights": "shared"},
+    "enas": SMALL | {"controller_steps": 2, "controller_samples": 2, "candidates": 3},
+    "random-ws": SMALL | {"candidates": 5, "candidates_an_epoch": 2},
+    "random": SMALL | {"epochs_each": 2},
+}
+
+
+def text(**options):
+    sizes = {"dropout_x": 0.2, "dropout_h": 0.2, **options}
+    return periodic_text(layer=Layer(6, 6, **sizes))
+
+
+def build(name, objective=None, seed=5):
+    kind = find_method(name.partition(" ")[0])
+    objective = objective or text()
+    return kind.build(kind.settings(**SETTINGS[name]), objective, torch.Generator().manual_seed(seed))
+
+
+def outcome_of(method, objective):
+    cell = method.conclude(objective.validation_batches(torch.Generator()), judged=lambda done, of: None)
+    return cell, parameters_to_vector(method.model.parameters()).detach()
+
+
+def test_every_method_is_found_and_tested():
+    assert set(kinds()) == {name.partition(" ")[0] for name in SETTINGS}
+    with pytest.raises(CellzooError, match=r"unknown method 'dart'\. Did you mean 'darts'"):
+        find_method("dart")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_method_keeps_its_contract(name):
+    objective = text()
+    method = build(name, objective)
+    torch.manual_seed(1)
+    before = parameters_to_vector(method.model.parameters()).detach().clone()
+    events = drive(method, objective, epochs=2)
+    assert all(isinstance(value, float) for event in events for value in event.values())
+    assert all("train_loss" in event for event in events[1:4])
+    assert events[0]["learning_rate"] == 1.0
+    assert not torch.equal(parameters_to_vector(method.model.parameters()), before)
+    chance = torch.get_rng_state()
+    first, again = method.derive(), method.derive()
+    assert isinstance(first, Cell)
+    assert first.hash == again.hash
+    assert torch.equal(torch.get_rng_state(), chance)
+    for rows in method.distribution().values():
+        for row in rows:
+            assert not row.requires_grad
+            assert row.sum().item() == pytest.approx(1.0, abs=1e-5)
+    output, _ = method.rnn(torch.zeros(3, 2, 6))
+    assert output.shape == (3, 2, 6)
+    assert any(module is method.rnn for module in method.model.modules())
+    assert isinstance(outcome_of(method, objective)[0], Cell)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_seed_decides_all(name):
+    found = []
+    for seed in (5, 5, 6):
+        objective = text()
+        torch.manual_seed(1)
+        method = build(name, objective, seed)
+        events = drive(method, objective, epochs=2)
+        found.append((events, *outcome_of(method, objective)))
+    assert found[0][0] == found[1][0]
+    assert found[0][1].hash == found[1][1].hash
+    assert torch.equal(found[0][2], found[1][2])
+    assert found[0][0] != found[2][0]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_search_goes_on_exactly_where_it_was_saved(name):
+    objective = text()
+    torch.manual_seed(1)
+    whole = build(name, objective)
+    drive(whole, objective, epochs=1, of=4)
+    state, chance = whole.state(), torch.get_rng_state()
+    content = json.loads(json.dumps(state.content))
+    events = drive(whole, objective, first=1, epochs=4)
+    resumed = build(name, objective, seed=99)
+    resumed.restore(MethodState({key: value.clone() for key, value in state.tensors.items()}, content))
+    torch.set_rng_state(chance)
+    assert drive(resumed, objective, first=1, epochs=4) == events
+    cell, weights = outcome_of(whole, objective)
+    cell_again, weights_again = outcome_of(resumed, objective)
+    assert cell.hash == cell_again.hash
+    assert torch.equal(weights, weights_again)
+
+
+@pytest.mark.parametrize("name", ["darts", "enas", "random"])
+def test_a_state_of_another_search_is_refused_and_changes_nothing(name):
+    method = build(name)
+    before = parameters_to_vector(method.model.parameters()).detach().clone()
+    other = build("ess" if name != "random" else "random", text())
+    tensors = {key: value for key, value in other.state().tensors.items() if "bias" not in key}
+    with pytest.raises(DataError, match="the saved search is one of another network"):
+        method.restore(MethodState(tensors, other.state().content))
+    assert torch.equal(parameters_to_vector(method.model.parameters()), before)
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name != "random"])
+def test_a_loss_that_is_no_number_stops_the_search_with_the_weights_as_they_were(name):
+    objective = text()
+    method = build(name, objective)
+    drive(method, objective)
+    with torch.no_grad():
+        method.model.bias[0] = float("nan")
+    before = {key: tensor.clone() for key, tensor in method.model.named_parameters()}
+    with pytest.raises(RunError, match="loss is nan"):
+        drive(method, objective)
+    after = dict(method.model.named_parameters())
+    assert all(
+        torch.equal(after[key].nan_to_num(7.0), tensor.nan_to_num(7.0)) for key, tensor in before.items()
+    )
+    assert all(parameter.requires_grad for key, parameter in after.items() if "alphas" not in key)
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "running"])
+@pytest.mark.parametrize("name", ["darts", "enas", "random-ws"])
+def test_only_running_statistics_excuse_an_evaluation_that_is_no_number(name, normalisation):
+    kind = find_method(name)
+    settings = kind.settings(**SETTINGS[name], normalisation=normalisation)
+    method = kind.build(settings, text(), torch.Generator().manual_seed(5))
+    assert method.give_up() == (normalisation == "running")
+    with torch.no_grad():
+        method.model.bias[0] = float("nan")
+    assert not method.give_up()
+
+
+def test_a_gradient_that_is_no_number_stops_a_joint_search_with_all_as_it_was():
+    objective = text()
+    method = build("egs joint", objective)
+    alphas = dict(method.rnn.relaxation.named_parameters())
+    next(iter(alphas.values())).register_hook(lambda gradient: gradient * float("nan"))
+    before = {key: tensor.clone() for key, tensor in method.model.named_parameters()}
+    with pytest.raises(RunError, match="the gradient of the architecture is nan"):
+        drive(method, objective)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in method.model.named_parameters())
+
+
+def test_random_search_gives_a_lost_cell_up():
+    objective = text()
+    method = build("random", objective)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        method.model.bias[0] = float("nan")
+    lost = method.derive().hash
+    drive(method, objective, epochs=4)
+    assert method.conclude(iter(()), judged=lambda done, of: None).hash != lost
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("darts", {"nodes": 0}, "nodes is 0"),
+        ("darts", {"operations": ("none",)}, "nothing to choose"),
+        ("darts", {"order": 3}, "order is 3; expected 1 or 2"),
+        ("darts", {"order": 2, "optimizer": "adam"}, "optimizer must be 'sgd'"),
+        ("darts", {"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
+        ("darts", {"clip": float("nan")}, "clip is nan; it must be above 0"),
+        ("idarts", {"edges": 0}, "n is 0 edges a node"),
+        ("idarts", {"edges": 5}, "n is 1 to 4"),
+        ("idarts", {"edges": 3, "operations": ("none", "tanh", "relu")}, "n is 1 to 2"),
+        ("idarts", {"edges": 2, "skip_start": True}, "skip_start is a rule .* for n = 1"),
+        ("egs", {"samples": 0}, "M is 0 samples an edge"),
+        ("egs", {"samples": 101}, "M is 101 samples an edge; expected 1 to 100"),
+        ("egs", {"order": 2}, "order must be 1"),
+        ("egs", {"highway": False}, "highway must be true"),
+        ("egs", {"last_temperature": 0.0}, "last_temperature is 0.0; it must be above 0"),
+        ("ess", {"delay": 0}, "delay is 0; gates look at least 1 step back"),
+        ("ess", {"delay": 9}, "delay is 9"),
+        ("ess", {"mode": "both"}, "unknown mode 'both'"),
+        ("ess", {"mode": "inter", "intra": "darts-v9"}, "unknown cell 'darts-v9'"),
+        ("ess", {"mode": "inter", "intra": "enas"}, "mean of all nodes"),
+        ("enas", {"table": "enas_lm_tpu"}, "averages loose ends"),
+        ("enas", {"baseline_decay": 1.0}, "baseline_decay is 1.0"),
+        ("random-ws", {"candidates": 0}, "candidates is 0; it must be at least 1"),
+        ("random", {"space": "fenas"}, "unknown space 'fenas'"),
+        ("random", {"epochs_each": 0}, "epochs_each is 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, settings, message):
+    with pytest.raises(CellzooError, match=message):
+        find_method(name).settings(**settings)
