@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from cellzoo.runtime.native import binding
 
 binding._NAME = sys.argv[1]
+sys.path.insert(0, str(Path(__file__).parents[1] / "search" / "supernets"))
 
 from cell_spaces import SPACES  # noqa: E402 - the library is named before anything loads it
 from engine_cases import ENGINES, TOLERANCES, Case, hold, random_case  # noqa: E402
-from test_search_supernets_native import LAYOUTS, SIZES, assert_equal  # noqa: E402
+from test_native import LAYOUTS, SIZES, assert_equal  # noqa: E402
 
 import cellzoo  # noqa: E402
 

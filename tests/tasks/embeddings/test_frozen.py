@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import time
+from pathlib import Path
 from itertools import combinations
 
 import flair
@@ -331,10 +332,12 @@ def test_another_process_finds_the_same_identity(model):
 import flair
 flair.logger.setLevel("ERROR")
 from pathlib import Path
-from test_embeddings_frozen import VARIANTS, bert, identity
+sys.path.insert(0, sys.argv[2])
+from test_frozen import VARIANTS, bert, identity
 print("FOUND", identity(VARIANTS["words"]()), identity(VARIANTS["flair"]()), identity(bert(Path(sys.argv[1]))))
 """,
         str(model),
+        str(Path(__file__).parent),
     )
     output = process.communicate(timeout=200)[0]
     expected = f"FOUND {identity(words())} {identity(VARIANTS['flair']())} {identity(bert(model))}"
