@@ -1,20 +1,55 @@
-"""Settings of a task: values from files and flags, checked against the types of its configuration."""
+"""Settings: plain values from files and flags, checked against the annotations of a settings class.
+
+A settings class says name, type, range and default of each setting in one line:
+
+    class MySettings(Settings):
+        hidden_size: Size = 256
+        dropout: Probability = 0.5
+
+All settings of a run enter the key of its record.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cellzoo.errors import CellzooError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from tasks.task import Json
+    from pydantic_core import ErrorDetails
+
+Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
+
+LARGEST = 2**31 - 1
+"""The largest whole number that a setting takes: torch has no sizes beyond 63 bits, and nobody means these."""
+
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
+"""A whole number from 1: a width, a number of epochs."""
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+"""A whole number from 0, where 0 stands for none or for no limit."""
+Probability = Annotated[float, Field(ge=0, lt=1)]
+"""The share that a dropout takes: from 0 to below 1."""
+Positive = Annotated[float, Field(gt=0)]
+"""A number above 0."""
+NotNegative = Annotated[float, Field(ge=0)]
+"""A number from 0."""
+Factor = Annotated[float, Field(gt=0, le=1)]
+"""A factor that makes smaller: above 0 and at most 1."""
+
+
+class Settings(BaseModel):
+    """Base of all settings classes: immutable, no unknown names, no text for a number, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+SettingsClass = TypeVar("SettingsClass", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -24,74 +59,120 @@ class Typed:
     text: str
 
 
-def setting_types(config_class: type) -> dict[str, Any]:
-    """Name -> type of every setting of a configuration class."""
-    hints = get_type_hints(config_class)
-    return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
-
-
-def configure(config_class: type, settings: Mapping[str, Any], task: str, source: str = "") -> Any:
-    """Build a configuration from its defaults and `settings`.
+def configure(
+    settings_class: type[SettingsClass], values: Mapping[str, Any], owner: str, source: str = ""
+) -> SettingsClass:
+    """Build settings from their defaults and `values`.
 
     Args:
-        config_class: A frozen dataclass of plain values, all with defaults.
-        settings: Name -> value; a value is plain (as read from TOML or JSON) or `Typed`.
-        task: Name of the task, for messages.
-        source: Where the settings come from, for messages: a file, or `--set`.
+        settings_class: What to build.
+        values: Name -> value; a value is plain (as read from TOML or JSON) or `Typed`.
+        owner: What the settings are of, for messages, such as `task 'wnut17'`.
+        source: Where the values come from, for messages: a file, or `--set`.
 
     Raises:
-        UnknownNameError: The task has no such setting.
-        CellzooError: A value is of the wrong type or is refused by the configuration class.
+        UnknownNameError: There is no such setting.
+        CellzooError: A value is of the wrong type or out of range.
     """
-    types = setting_types(config_class)
     prefix = f"{source}: " if source else ""
-    for name in settings:
-        if name not in types:
-            error = unknown("setting", name, types)
-            raise type(error)(f"{prefix}task {task!r}: {error}")
-    defaults = dataclasses.asdict(config_class())
-    values = {
-        name: _coerce(settings.get(name, defaults[name]), wanted, f"{prefix}setting {name!r} of task {task!r}")
-        for name, wanted in types.items()
-    }
+    fields = settings_class.model_fields
+    plain_values: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in fields:
+            error = unknown("setting", name[:80], fields)
+            raise type(error)(f"{prefix}{owner}: {error}")
+        place = f"{prefix}setting {name!r} of {owner}"
+        plain_values[name] = (
+            _read_text(value.text, settings_class, name, place) if isinstance(value, Typed) else value
+        )
     try:
-        return config_class(**values)
-    except (CellzooError, TypeError, ValueError) as error:
-        raise CellzooError(f"{prefix}settings of task {task!r}: {error}") from error
-
-
-def plain(config: Any) -> dict[str, Json]:
-    """Write a configuration as JSON values: what a record holds and what its key hashes."""
-    return json.loads(json.dumps(dataclasses.asdict(config), allow_nan=False))
-
-
-def _coerce(value: Any, wanted: Any, place: str) -> Any:
-    """Check a value strictly: no text for a number, no boolean for an integer; 1 is fine for 1.0."""
-    adapter: TypeAdapter[Any] = TypeAdapter(wanted)
-    if isinstance(value, Typed):
-        return _coerce_text(value.text, adapter, place)
-    try:
-        return adapter.validate_json(json.dumps(value, allow_nan=False), strict=True)
-    except ValidationError as error:
-        raise CellzooError(f"{place}: {_advice(error)}, not {value!r}") from error
+        text = json.dumps(plain_values, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CellzooError(f"{place}: {value!r} is no plain finite value") from error
+        odd = next(name for name, value in plain_values.items() if not _is_plain(value))
+        raise CellzooError(
+            f"{prefix}setting {odd!r} of {owner}: {plain_values[odd]!r:.80} is not a plain finite value"
+        ) from error
+    try:
+        return settings_class.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        if not place:
+            raise CellzooError(
+                f"{prefix}settings of {owner}: {first['msg'].removeprefix('Value error, ')}"
+            ) from error
+        raise CellzooError(f"{prefix}setting {place!r} of {owner} {describe_fault(first)}") from error
+    except CellzooError as error:
+        raise type(error)(f"{prefix}settings of {owner}: {error}") from error
 
 
-def _coerce_text(text: str, adapter: TypeAdapter[Any], place: str) -> Any:
+def plain(settings: Settings) -> dict[str, Json]:
+    """Write settings as JSON values: what a record holds and what its key hashes."""
+    return settings.model_dump(mode="json")
+
+
+def describe_fault(fault: ErrorDetails) -> str:
+    """Say in one wording what pydantic found: `is 0; it must be at least 1`."""
+    kind, limits, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    if kind in _RANGES:
+        word, key = _RANGES[kind]
+        return f"is {value!r:.80}; it must be {word} {limits[key]:,}"
+    if kind == "literal_error":
+        return f"is {value!r:.80}; it must be {limits['expected']}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is not known"
+    for start, words in _TYPES.items():
+        if kind.startswith(start):
+            return f"is {value!r:.80}; it must be {words}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"is {value!r:.80}: {message[:1].lower() + message[1:]}"
+
+
+_RANGES = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a table",
+    "model": "a table",
+}
+
+
+def _read_text(text: str, settings_class: type[Settings], name: str, place: str) -> Any:
+    """Read a typed value: as JSON where the setting takes that, otherwise as text."""
+    field = settings_class.model_fields[name]
+    adapter: TypeAdapter[Any] = TypeAdapter(
+        Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation,
+        config=ConfigDict(strict=True, allow_inf_nan=False),
+    )
+    faults = []
     for candidate in (text, json.dumps(text)):
         try:
-            value = adapter.validate_json(candidate, strict=True)
-            json.dumps(adapter.dump_python(value), allow_nan=False)
+            return adapter.dump_python(adapter.validate_json(candidate), mode="json")
         except ValidationError as error:
-            problem = error
-        except ValueError as error:
-            raise CellzooError(f"{place}: {text!r} is no finite value") from error
-        else:
-            return value
-    raise CellzooError(f"{place}: {_advice(problem)}, not {text!r}") from problem
+            faults += [fault for fault in error.errors() if fault["type"] != "json_invalid"]
+    raise CellzooError(f"{place} {describe_fault(faults[0])}")
 
 
-def _advice(error: ValidationError) -> str:
-    message = error.errors()[0]["msg"]
-    return message[:1].lower() + message[1:]
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def setting_names(settings_class: type[Settings]) -> Iterable[str]:
+    """Names of all settings of a class, in order."""
+    return settings_class.model_fields

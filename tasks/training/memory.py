@@ -1,4 +1,4 @@
-"""What a search says where memory ends."""
+"""What a run says where memory ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def memory_errors(place: str) -> Iterator[None]:
     """Turn the error of memory that ran out into one that says what to do.
 
     Args:
-        place: What the message begins with: the directory of the search, or what else was tried.
+        place: What the message begins with: the run, or what else was tried.
 
     Raises:
         RunError: Memory ran out.
@@ -35,6 +35,6 @@ def memory_errors(place: str) -> Iterator[None]:
         ):
             raise
         raise RunError(
-            f"{place}: memory ran out; everything written before is kept. Search in another directory with a "
-            "smaller model or batch, such as --set hidden_size=64"
+            f"{place}: memory ran out; everything written before is kept. Take a smaller model or batch, "
+            "such as --set hidden_size=64"
         ) from error

@@ -1,4 +1,4 @@
-"""What happened in a search, one JSON object a line."""
+"""What happened in a training or a search, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMES = ("seconds", "peak_memory")
 
 
 class EventLog:
-    """A file that only grows, but for what a killed search wrote after its last checkpoint.
+    """A file that only grows, but for what a killed run wrote after its last checkpoint.
 
     Args:
         path: The file.
@@ -40,14 +40,14 @@ class EventLog:
             if there < size:
                 raise DataError(
                     f"{path}: has {there:,} bytes, {size:,} when the checkpoint was written; it was changed by "
-                    "someone. Put the file back, or search anew in another directory"
+                    "someone. Put the file back, or delete the folder to begin from scratch"
                 )
             os.truncate(path, size)
             self._stream = path.open("ab")
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Add a line; what is no finite number becomes null, as JSON knows no other."""
-        line = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False) + "\n"
+        """Add a line; a number that is not finite becomes null, as JSON has none."""
+        line = json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n"
         with output_errors(self._path):
             self._stream.write(line.encode())
             self._stream.flush()
@@ -69,7 +69,7 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[Event]:
-    """Read the events of a search that may still be running: a last line that is not whole is left out.
+    """Read the events of a run that may still be going on: a last line that is not whole is left out.
 
     Raises:
         DataError: The file is missing, or a line is no JSON object; the message names the line.
@@ -82,26 +82,27 @@ def read_events(path: Path) -> list[Event]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             event = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
-                f"{path}:{number}: is no JSON ({error}); events are one JSON object a line"
+                f"{path}:{number}: is not JSON ({error}); events are one JSON object a line"
             ) from error
         if not isinstance(event, dict) or "event" not in event:
-            raise DataError(f"{path}:{number}: is no event of a search")
+            raise DataError(f"{path}:{number}: is not an event")
         events.append(event)
     return events
 
 
 def without_times(events: list[Event]) -> list[Event]:
-    """The events without what differs between two runs of the same search: times and memory."""
+    """The events without what differs between two runs of the same key: times and memory."""
     return [{key: value for key, value in event.items() if not key.startswith(TIMES)} for event in events]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Replace every float that is not finite by None, within dictionaries and lists, as JSON has no NaN."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value

@@ -1,0 +1,252 @@
+"""Problem: what can be trained and evaluated around a recurrent layer.
+
+A problem turns data into batches, builds a model around whatever recurrent layer it is given, says the loss of
+a batch, and evaluates a model on any split. It knows neither what is trained nor how: the layer is a `CellRNN`
+when a cell is evaluated and a `Supernet` when cells are searched, and the model around it is the same. Whoever
+trains (`tasks.training`, `search.methods`) calls nothing else of a problem, so it does not know whether it
+trains a tagger or a language model.
+
+A new problem is one new file with a `ProblemKind`, registered in `tasks.registry` or by the entry-point group
+`cellzoo.problems`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor, nn
+
+    from tasks.data.found import FoundData
+    from tasks.data.splits import Split
+    from tasks.metric import Metric
+    from tasks.settings import Json, Settings
+
+Carry: TypeAlias = Any
+"""What goes from one batch of a stream to the next: a detached recurrent state, or None where batches have
+nothing to do with each other. Only the problem looks into it; whoever trains keeps it and hands it back."""
+
+LOSS = "loss"
+"""The metric that every evaluation has: mean negative log-likelihood in nats, a word or an example."""
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """The recurrent layer that a model has room for.
+
+    Attributes:
+        input_size: E.
+        hidden_size: H, of one direction.
+        num_layers: Layers; a supernet has one.
+        bidirectional: Whether a second set of weights reads backwards; outputs are then 2 H wide.
+        dropout: Dropout between layers.
+        dropout_x: As in `CellRNN`.
+        dropout_h: As in `CellRNN`.
+        device: Where the weights are; None for the CPU.
+        dtype: Of the weights; None for torch's default.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    dropout_x: float = 0.0
+    dropout_h: float = 0.0
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step reads.
+
+    Attributes:
+        content: For the problem alone.
+        tokens: Words in it (examples' words, padding not counted).
+        starts: Whether it starts a stream: the carry before it is None, whatever came from earlier batches.
+        scale: Factor on the learning rate of the weights; language modelling has the segment's length divided
+            by that of a full segment here, as the DARTS code does.
+    """
+
+    content: Any
+    tokens: int
+    starts: bool = True
+    scale: float = 1.0
+
+
+class BatchLoss(NamedTuple):
+    """What a model makes of a batch.
+
+    Attributes:
+        loss: Mean negative log-likelihood in nats, a scalar. Architectures learn from it.
+        penalised: The same with the penalties that the weights are trained under, such as activation
+            regularisation; a scalar, and `loss` itself where there are none.
+        carry: For the next batch of the stream, detached.
+    """
+
+    loss: Tensor
+    penalised: Tensor
+    carry: Carry = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on one split.
+
+    Attributes:
+        metrics: Name -> value; has `loss`, and every metric that the problem declares. A value that is
+            undefined on this split (F1 without an entity) is NaN, never 0.
+        items: One JSON object for each item, enough to recompute every metric on any resample of the items.
+        notes: What a reader must know of these numbers, such as words that were never seen.
+    """
+
+    metrics: Mapping[str, float]
+    items: Sequence[Mapping[str, Json]] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Problem(Protocol):
+    """Data, the model around a recurrent layer, its loss, and its evaluation.
+
+    Attributes:
+        name: Name of the data, such as `ptb`, for messages.
+        metrics: What `evaluate` measures besides `loss`; the first is what leaderboards rank by.
+        selection: Name of the metric, one of `metrics` or `loss`, whose value on dev chooses the epoch. `loss`
+            is better low.
+        layer: The recurrent layer that the model has room for.
+        steps: Training batches of an epoch, as far as known beforehand; for the time left.
+        facts: What a reader sees of the data, such as `{"train words": 929589, "vocabulary": 10000}`.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    selection: str
+    layer: LayerSpec
+    steps: int
+    facts: Mapping[str, int]
+
+    def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
+        """Build the whole model around a recurrent layer.
+
+        Args:
+            rnn: A `CellRNN` or a `Supernet` of the sizes in `layer`, with its weights drawn. It is called as
+                `rnn(input, hx)` with time-major input (T, B, E) or a PackedSequence, and gives `(output, h_n)`,
+                as `CellRNN` says; whatever h_n is, it can be passed back as hx.
+            generator: Draws the weights around it; a CPU generator.
+
+        Returns:
+            A module that has `rnn` as a submodule, on the layer's device, in training mode. If it uses a weight
+            in two places, as a tied decoder does, its attribute `tied_weights` is a tuple of the names of such
+            parameters. Parameters that are not trained require no gradient.
+        """
+        ...
+
+    def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Go once through the training data.
+
+        Args:
+            generator: Decides the order or the lengths; the same state gives the same batches.
+        """
+        ...
+
+    def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Go through dev without end: what architectures learn from, batch by batch.
+
+        Args:
+            generator: As in `train_batches`.
+        """
+        ...
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
+        """Run a model of `model` on a batch, in the mode (training or not) that it is in.
+
+        Args:
+            model: From `model`.
+            batch: From `train_batches` or `validation_batches`.
+            carry: Of the batch before, None where `batch.starts`.
+        """
+        ...
+
+    def evaluate(
+        self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
+    ) -> Evaluation:
+        """Measure a model on all of a split, without gradients and in evaluation mode.
+
+        The model comes back in the mode that it had. No random number is drawn. Neither the size of batches nor
+        padding changes a result by more than rounding.
+
+        Args:
+            model: From `model`.
+            split: Which.
+            report: Takes the fraction that is done.
+        """
+        ...
+
+    def embedding_parameters(self, model: nn.Module) -> int:
+        """Number of the model's parameters that are tables of vectors, trained or not."""
+        ...
+
+    def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor] | None:
+        """The word vectors that the model has learned: V words and (V, E) on the CPU; or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What settings say of a problem before any data is read.
+
+    Attributes:
+        data: Names of the data sets that it needs, such as `("wnut17", "glove-6b-50d")`.
+        metrics: As in `Problem`.
+        selection: As in `Problem`.
+    """
+
+    data: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    selection: str
+
+
+class Build(Protocol):
+    """Makes a problem from its data and settings."""
+
+    def __call__(
+        self, data: Mapping[str, FoundData], settings: Any, device: torch.device, cache: Path | None = None
+    ) -> Problem:
+        """Read the data, check all of it, and make the problem.
+
+        Args:
+            data: The data sets that the outline names, found, by name.
+            settings: An object of the kind's settings class.
+            device: Where models run.
+            cache: A folder that all runs of one output folder share, for what is computed once (features of
+                frozen embeddings), or None.
+
+        Raises:
+            DataError: The data cannot be read, is too small, or is degenerate; the message names the file.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ProblemKind:
+    """What a module offers: a kind of problem, not built yet.
+
+    Attributes:
+        name: As task files and presets call it, such as `language-modeling`.
+        summary: One line on what it is.
+        settings: All settings of the data and of the model around the cell, with defaults.
+        outline: Reads an outline off settings.
+        build: Makes the problem.
+    """
+
+    name: str
+    summary: str
+    settings: type[Settings]
+    outline: Callable[[Any], Outline]
+    build: Build

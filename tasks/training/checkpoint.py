@@ -1,0 +1,132 @@
+"""The state of a training or a search between two epochs, in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from cellzoo.errors import DataError
+from cellzoo.system.tensor_file import read_tensors, write_tensors
+from tasks.training.state import LearnerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT = 1
+_LEARNER, _RANDOM = "learner.", "random."
+
+
+class Standing(BaseModel):
+    """How far a training is.
+
+    Attributes:
+        epoch: Finished epochs.
+        steps: Finished steps.
+        tokens: Words that were trained on.
+        seconds: Phase (`train`, `dev`) -> wall seconds of it, but for work that a kill undid.
+        events: Bytes of the event log.
+        history: One JSON object an epoch.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    epoch: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0)
+    tokens: int = Field(default=0, ge=0)
+    seconds: dict[str, float] = {}
+    events: int = Field(default=0, ge=0)
+    history: tuple[dict[str, JsonValue], ...] = ()
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: int
+    identity: str
+    standing: Standing
+    learner: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        standing: How far the training is.
+        learner: The learner's own state.
+        random: State of each random number generator that is not the learner's.
+    """
+
+    standing: Standing
+    learner: LearnerState
+    random: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """Where one training keeps its newest checkpoint.
+
+    Attributes:
+        path: The file.
+        identity: Stands for everything that decides the result but how long the training goes on.
+    """
+
+    path: Path
+    identity: str
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint: the older one stays until the new one is complete.
+
+        Raises:
+            OutputError: The file cannot be written; the older one is still there.
+        """
+        tensors = {f"{_LEARNER}{name}": tensor for name, tensor in checkpoint.learner.tensors.items()}
+        tensors |= {f"{_RANDOM}{name}": state for name, state in checkpoint.random.items()}
+        content = {
+            "format": FORMAT,
+            "identity": self.identity,
+            "standing": checkpoint.standing.model_dump(mode="json"),
+            "learner": dict(checkpoint.learner.content),
+        }
+        write_tensors(self.path, tensors, content)
+
+    def read(self) -> Checkpoint | None:
+        """Return the checkpoint, or None where there is none.
+
+        Raises:
+            DataError: It is damaged, or belongs to another run or another version of cellzoo. Nothing is
+                deleted: hours of training may be in it.
+        """
+        if not self.path.exists():
+            return None
+        tensors, raw = read_tensors(self.path)
+        if raw.get("format") != FORMAT:
+            raise DataError(
+                f"{self.path}: was written by another version of cellzoo (format {raw.get('format')!r:.20}; "
+                f"this version has {FORMAT}). Go on with that version, or delete the file to begin from scratch"
+            )
+        try:
+            content = _Content.model_validate_json(json.dumps(raw))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"]))
+            raise DataError(
+                f"{self.path}: {place} is malformed ({fault['msg']}); delete the file to begin from scratch"
+            ) from error
+        if content.identity != self.identity:
+            raise DataError(
+                f"{self.path}: belongs to another run ({content.identity[:12]}…; this one is "
+                f"{self.identity[:12]}…). Put the right file back, or delete it to begin from scratch"
+            )
+        learner = LearnerState(_below(tensors, _LEARNER), content.learner)
+        return Checkpoint(content.standing, learner, _below(tensors, _RANDOM))
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,88 @@
+"""From a cell and a problem to a trained model: what every evaluation of a cell does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.layer import CellRNN
+from tasks.training.loop import Budget, train
+from tasks.training.memory import memory_errors
+from tasks.training.streams import RandomStreams
+from tasks.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cellzoo.cells.cell import Cell
+    from tasks.problem import LayerSpec, Problem
+    from tasks.training.checkpoint import Standing
+    from tasks.training.loop import Place
+    from tasks.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+        model: With the weights that the settings ask for, those of the best epoch on dev by default.
+        rnn: The recurrent layer in it.
+        standing: Epochs, steps, words, seconds and history.
+        best_epoch: The epoch (from 1) that was best on dev.
+    """
+
+    model: nn.Module
+    rnn: CellRNN
+    standing: Standing
+    best_epoch: int
+
+
+def fit(problem: Problem, cell: Cell, settings: TrainingSettings, seed: int, place: Place) -> Fitted:
+    """Train a model around a cell, or go on with a training that was killed.
+
+    Args:
+        problem: What is trained on.
+        cell: The recurrent cell.
+        settings: How.
+        seed: Decides all random numbers.
+        place: Where the state is kept.
+
+    Raises:
+        RunError: A loss is not finite, or memory ran out.
+        OutputError: The state cannot be written.
+        DataError: The checkpoint is damaged or belongs to another run.
+    """
+    streams = RandomStreams(seed, problem.layer.device or torch.device("cpu"))
+    budget = Budget(settings.epochs, settings.max_steps, settings.max_seconds)
+    with streams.in_force(), memory_errors(place.label):
+        rnn = recurrent_layer(cell, problem.layer, streams.model)
+        trainer = Trainer(problem, problem.model(rnn, streams.model), settings)
+        standing = train(trainer, problem, budget, streams, place)
+        trainer.show_best()
+    return Fitted(trainer.model, rnn, standing, trainer.best_epoch)
+
+
+def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> CellRNN:
+    """Build the layer that a problem's model has room for.
+
+    Args:
+        cell: The recurrent cell.
+        spec: Sizes, dropout and place.
+        generator: Draws the weights; a CPU generator.
+    """
+    rnn = CellRNN(
+        cell,
+        spec.input_size,
+        spec.hidden_size,
+        num_layers=spec.num_layers,
+        bidirectional=spec.bidirectional,
+        dropout=spec.dropout if spec.num_layers > 1 else 0.0,
+        dropout_x=spec.dropout_x,
+        dropout_h=spec.dropout_h,
+        dtype=spec.dtype,
+    )
+    rnn.reset_parameters(generator)
+    return rnn.to(spec.device)

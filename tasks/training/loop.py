@@ -1,0 +1,248 @@
+"""The loop of every training and every search: epochs, events, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import DataError, RunError
+from tasks.training.checkpoint import Checkpoint, CheckpointFile, Standing
+from tasks.training.events import EventLog, finite
+from tasks.training.learner import mean_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tasks.problem import Batch, Problem
+    from tasks.training.learner import Learner, Numbers
+    from tasks.training.streams import RandomStreams
+
+STEP_EVENTS = 10
+"""Step events an epoch, evenly spread."""
+_REPORTS_AN_EPOCH = 25
+CHECKPOINT, EVENTS = "checkpoint.safetensors", "events.jsonl"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a training ends, if its learner has not finished before.
+
+    Attributes:
+        epochs: Most epochs.
+        max_steps: Most steps; 0 for no limit.
+        max_seconds: Most seconds of training and evaluation on dev; 0 for no limit.
+    """
+
+    epochs: int
+    max_steps: int = 0
+    max_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training keeps its state, and whom it tells.
+
+    Attributes:
+        folder: Has the checkpoint and the events; it survives a kill.
+        identity: Stands for everything that decides the result but the budget, so that a training that has
+            reached its budget can go on with a larger one.
+        label: What a reader sees, such as `wnut17 lstm seed 0`.
+        report: Takes the fraction of the budget that is used, and a few words.
+    """
+
+    folder: Path
+    identity: str
+    label: str
+    report: Callable[[float, str], None]
+
+
+def train(learner: Learner, problem: Problem, budget: Budget, streams: RandomStreams, place: Place) -> Standing:
+    """Train, or go on with a training that was stopped or killed, until the budget is used.
+
+    A training that goes on from its checkpoint writes the same events and ends with the same weights as one
+    that was never stopped. The learner is left in its last state.
+
+    Args:
+        learner: As it was built; within `streams.in_force()`.
+        problem: What is trained on.
+        budget: When it ends.
+        streams: All random numbers.
+        place: Where the state is kept.
+
+    Raises:
+        RunError: A loss is not finite; the last checkpoint is kept.
+        OutputError: Something cannot be written.
+        DataError: The checkpoint is damaged or belongs to another run.
+    """
+    loop = _Loop(learner, problem, budget, streams, place)
+    try:
+        loop.run()
+    finally:
+        loop.log.close()
+    return loop.standing
+
+
+class _Loop:
+    def __init__(
+        self, learner: Learner, problem: Problem, budget: Budget, streams: RandomStreams, place: Place
+    ) -> None:
+        self.learner = learner
+        self.problem = problem
+        self.budget = budget
+        self.streams = streams
+        self.place = place
+        self.file = CheckpointFile(place.folder / CHECKPOINT, place.identity)
+        self.standing = Standing()
+        checkpoint = self.file.read()
+        if checkpoint is not None:
+            self.standing = checkpoint.standing
+            try:
+                learner.restore(checkpoint.learner)
+                streams.restore(checkpoint.random)
+            except DataError as error:
+                raise DataError(f"{self.file.path}: {error}; delete the file to begin from scratch") from error
+        self.log = EventLog(place.folder / EVENTS, self.standing.events)
+        self.steps_in_epoch = max(1, problem.steps)
+        self.score = ""
+
+    def run(self) -> None:
+        """Go through the epochs that are left."""
+        if self.standing.epoch == 0:
+            self._note(
+                "start", identity=self.place.identity, label=self.place.label, facts=dict(self.problem.facts)
+            )
+        while not self._is_over():
+            self._epoch()
+
+    def _is_over(self) -> bool:
+        used = self.standing
+        return (
+            self.learner.finished
+            or used.epoch >= self.budget.epochs
+            or self._is_used_up(used.steps, sum(used.seconds.values()))
+        )
+
+    def _is_used_up(self, steps: int, seconds: float) -> bool:
+        by_steps = 0 < self.budget.max_steps <= steps
+        return by_steps or 0.0 < self.budget.max_seconds <= seconds
+
+    def _epoch(self) -> None:
+        before, began = self.standing, time.perf_counter()
+        place = f"epoch {before.epoch + 1}"
+        current: dict[str, Any] = dict(self.learner.start_epoch(before.epoch, self.budget.epochs))
+        validation = self.problem.validation_batches(self.streams.validation)
+        steps, tokens, numbers = self._steps(current, validation, began)
+        try:
+            closing = self.learner.end_epoch(validation)
+        except RunError as error:
+            raise self._stopped(f"the end of {place}", error) from error
+        trained = time.perf_counter()
+        evaluation = self.problem.evaluate(self.learner.model, "dev")
+        try:
+            decided = self.learner.evaluated(evaluation)
+        except RunError as error:
+            raise self._stopped(f"the evaluation after {place}", error) from error
+        evaluated = time.perf_counter()
+        event = finite(
+            {
+                "epoch": before.epoch + 1,
+                "step": before.steps + steps,
+                **current,
+                **numbers,
+                **closing,
+                "dev": dict(evaluation.metrics),
+                **decided,
+                **self.learner.notes(),
+                "seconds": trained - began,
+                "seconds_dev": evaluated - trained,
+            }
+        )
+        self.log.write({"event": "epoch", **event})
+        self.standing = Standing(
+            epoch=before.epoch + 1,
+            steps=before.steps + steps,
+            tokens=before.tokens + tokens,
+            seconds={
+                "train": before.seconds.get("train", 0.0) + trained - began,
+                "dev": before.seconds.get("dev", 0.0) + evaluated - trained,
+            },
+            events=self.log.sync(),
+            history=(*before.history, event),
+        )
+        self.file.write(Checkpoint(self.standing, self.learner.state(), self.streams.state()))
+        shown = self.problem.selection
+        self.score = f", dev {shown} {evaluation.metrics[shown]:.4g}"
+        self._report(0.0)
+
+    def _steps(
+        self, current: dict[str, Any], validation: Iterator[Batch], began: float
+    ) -> tuple[int, int, Numbers]:
+        """One pass over the training data; returns steps, words and the mean numbers."""
+        used = sum(self.standing.seconds.values())
+        means, since = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+        every = max(1, self.steps_in_epoch // STEP_EVENTS)
+        report_every = max(1, self.steps_in_epoch // _REPORTS_AN_EPOCH)
+        steps = tokens = 0
+        for batch in self.problem.train_batches(self.streams.train):
+            try:
+                numbers = self.learner.step(batch, validation)
+                require_finite(numbers)
+            except RunError as error:
+                raise self._stopped(f"epoch {self.standing.epoch + 1}, step {steps + 1}", error) from error
+            steps += 1
+            tokens += batch.tokens
+            for name, value in numbers.items():
+                means[name].append(value)
+                since[name].append(value)
+            if steps % every == 0:
+                self._note(
+                    "step",
+                    epoch=self.standing.epoch + 1,
+                    step=self.standing.steps + steps,
+                    **{**current, **mean_numbers(since)},
+                    **self.learner.notes(),
+                )
+                since.clear()
+            if steps % report_every == 0:
+                self._report(min(1.0, steps / self.steps_in_epoch))
+            if self._is_used_up(self.standing.steps + steps, used + time.perf_counter() - began):
+                break
+        else:
+            self.steps_in_epoch = max(1, steps)
+        return steps, tokens, mean_numbers(means)
+
+    def _note(self, kind: str, **content: Any) -> None:
+        self.log.write({"event": kind, **content})
+
+    def _report(self, part: float) -> None:
+        epoch, epochs = self.standing.epoch, self.budget.epochs
+        done = [(epoch + part) / epochs]
+        if self.budget.max_steps:
+            done.append((self.standing.steps + part * self.steps_in_epoch) / self.budget.max_steps)
+        if self.budget.max_seconds:
+            done.append(sum(self.standing.seconds.values()) / self.budget.max_seconds)
+        self.place.report(min(1.0, max(done)), f"epoch {min(epoch + 1, epochs)}/{epochs}{self.score}")
+
+    def _stopped(self, where: str, error: RunError) -> RunError:
+        epoch = self.standing.epoch
+        kept = (
+            f"the checkpoint of epoch {epoch} is kept: {self.file.path}"
+            if epoch
+            else "there is no checkpoint yet"
+        )
+        return RunError(f"{self.place.label}: stopped at {where}: {error}; {kept}")
+
+
+def require_finite(numbers: Numbers) -> None:
+    """Check the numbers of a step.
+
+    Raises:
+        RunError: One is not finite.
+    """
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise RunError(f"{name} is {value}; try a smaller learning_rate or clip")

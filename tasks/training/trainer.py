@@ -1,0 +1,208 @@
+"""The trainer: fits the weights of any problem's model, and leaves it with those of the best epoch on dev."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import DataError, RunError
+from tasks.problem import LOSS
+from tasks.training.learner import Stream
+from tasks.training.state import Parts, frozen_keys
+from tasks.training.weights import WeightAverage, WeightOptimizer, check_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+    from tasks.problem import Batch, Evaluation, Problem
+    from tasks.training.learner import Numbers
+    from tasks.training.settings import TrainingSettings
+    from tasks.training.state import LearnerState
+
+
+class Trainer:
+    """A `Learner` whose weights alone learn: the one trainer of all evaluations.
+
+    Args:
+        problem: What is trained on.
+        model: From `problem.model`, with its first weights.
+        settings: How.
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module, settings: TrainingSettings) -> None:
+        self.problem = problem
+        self.model = model
+        self.settings = settings
+        self.weights = WeightOptimizer(model.parameters(), settings)
+        self.stream = Stream()
+        self.higher_is_better = any(
+            metric.higher_is_better for metric in problem.metrics if metric.name == problem.selection
+        )
+        self.annealing = 1.0
+        self.steps = 0
+        self.epoch = 0
+        self.best_epoch = 0
+        self.best_score: float | None = None
+        self.bad_epochs = self.bad_epochs_for_annealing = 0
+        self.losses: list[float] = []
+        self.best: dict[str, Tensor] = {}
+        self.average = None if settings.averaging == "never" else WeightAverage(self.weights.weights)
+        self.is_averaging = settings.averaging == "start"
+        self.is_swapped = False
+        self._parts = Parts(
+            {"model": model} | ({} if self.average is None else {"average": self.average}),
+            {"weights": self.weights.optimizer},
+            constant=frozen_keys("model", model),
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether annealing or patience has ended the training."""
+        settings = self.settings
+        exhausted = settings.learning_rate * self.annealing < settings.min_learning_rate
+        return exhausted or 0 < settings.stop_patience <= self.bad_epochs
+
+    def start_epoch(self, epoch: int, epochs: int) -> Numbers:
+        """See `Learner`."""
+        self._show_trained_weights()
+        self.model.train()
+        return {"learning_rate": self.settings.learning_rate * self.annealing}
+
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
+        """See `Learner`; no batch of dev is taken."""
+        result = self.problem.loss(self.model, batch, self.stream.before(batch))
+        loss = result.loss.item()
+        check_finite(loss, "the training loss")
+        self.weights.step(result.penalised, self._scale(batch))
+        self.stream.after(result)
+        self.steps += 1
+        if self.average is not None and self.is_averaging:
+            self.average.add()
+        return {"train_loss": loss}
+
+    def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
+        """Show the averaged weights, where there are any: they are what is evaluated."""
+        self.epoch += 1
+        if self.average is not None and self.average.is_active:
+            self.average.swap()
+            self.is_swapped = True
+        return {}
+
+    def evaluated(self, evaluation: Evaluation) -> Numbers:
+        """Keep the epoch's weights if it is the best so far on dev; otherwise count it, and anneal in time.
+
+        Raises:
+            RunError: The loss on dev is not finite.
+        """
+        loss = evaluation.metrics[LOSS]
+        check_finite(loss, "the loss on dev")
+        score = evaluation.metrics[self.problem.selection]
+        improved = self._is_better(score, loss)
+        if improved:
+            self.best_epoch, self.best_score, self.best_loss = self.epoch, score, loss
+            self.bad_epochs = self.bad_epochs_for_annealing = 0
+            if self.settings.restore_best:
+                self.best = self._changing_weights()
+        else:
+            self.bad_epochs += 1
+            self.bad_epochs_for_annealing += 1
+            if self.bad_epochs_for_annealing > self.settings.anneal_patience:
+                self.annealing *= self.settings.anneal_factor
+                self.bad_epochs_for_annealing = 0
+        self._begin_averaging(loss)
+        self.losses.append(loss)
+        self._show_trained_weights()
+        return {"is_best": float(improved)}
+
+    def notes(self) -> dict[str, Any]:
+        """Whether averaged weights were evaluated, where averaging is asked for."""
+        return {} if self.average is None else {"averaged": self.average.is_active}
+
+    def show_best(self) -> None:
+        """Put the weights that the training is to end with into the model.
+
+        Raises:
+            RunError: No epoch had a score, so there is no best one.
+        """
+        if not self.settings.restore_best:
+            if self.average is not None and self.average.is_active and not self.is_swapped:
+                self.average.swap()
+                self.is_swapped = True
+            return
+        if not self.best:
+            raise RunError(f"no epoch has a {self.problem.selection} on dev, so there is no best one")
+        self.model.load_state_dict({**self.model.state_dict(), **self.best})
+
+    def state(self) -> LearnerState:
+        """See `Learner`."""
+        own = {name: getattr(self, name) for name in _OWN}
+        saved = self._parts.save(own)
+        tensors = {**saved.tensors, **{f"best.{name}": tensor for name, tensor in self.best.items()}}
+        return type(saved)(tensors, saved.content)
+
+    def restore(self, state: LearnerState) -> None:
+        """See `Learner`."""
+        best = {name.removeprefix("best."): t for name, t in state.tensors.items() if name.startswith("best.")}
+        wanted = {name: tuple(tensor.shape) for name, tensor in self._changing_weights().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in best.items()}
+        if best and wanted != found:
+            raise DataError("the saved best weights are of another network")
+        own = self._parts.restore(state)
+        for name, kind in _OWN.items():
+            if name not in own or not isinstance(own[name], kind):
+                raise DataError(f"the saved {name} is {own.get(name)!r:.40}")
+            setattr(self, name, own[name])
+        self.best = best
+
+    best_loss: float = math.inf
+
+    def _scale(self, batch: Batch) -> float:
+        settings = self.settings
+        warm = min(1.0, (self.steps + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+        return warm * self.annealing * (batch.scale if settings.scale_by_length else 1.0)
+
+    def _is_better(self, score: float, loss: float) -> bool:
+        """Whether an epoch is the best: by its score, and of equal scores the one with the smaller loss.
+
+        A score that is undefined (F1 before anything is found) is worse than any other.
+        """
+        if self.best_score is None:
+            return True
+        if math.isnan(score) or math.isnan(self.best_score):
+            return (math.isnan(self.best_score), -loss) > (math.isnan(score), -self.best_loss)
+        if score == self.best_score:
+            return loss < self.best_loss
+        return (score > self.best_score) == self.higher_is_better
+
+    def _begin_averaging(self, loss: float) -> None:
+        window = self.settings.averaging_window
+        if self.settings.averaging == "plateau" and not self.is_averaging and len(self.losses) > window:
+            self.is_averaging = loss > min(self.losses[:-window])
+
+    def _show_trained_weights(self) -> None:
+        if self.is_swapped and self.average is not None:
+            self.average.swap()
+            self.is_swapped = False
+
+    def _changing_weights(self) -> dict[str, Tensor]:
+        return {
+            name: tensor.detach().clone()
+            for name, tensor in self.model.state_dict().items()
+            if f"model.{name}" not in self._parts.constant
+        }
+
+
+_OWN: dict[str, Any] = {
+    "annealing": float,
+    "steps": int,
+    "epoch": int,
+    "best_epoch": int,
+    "best_score": float | None,
+    "best_loss": float,
+    "bad_epochs": int,
+    "bad_epochs_for_annealing": int,
+    "losses": list,
+    "is_averaging": bool,
+}
