@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, cast
+from warnings import warn
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from cellzoo.runtime import Runtime
 
 States = Tensor | tuple[Tensor, ...]
+
+# The engines' own limit: sizes are multiplied with each other and with the bytes of a number, in 64 bits.
+_LARGEST_SIZE = 2**31 - 1
 
 
 class CellRNN(nn.Module):
@@ -51,6 +56,7 @@ class CellRNN(nn.Module):
             that applies; the attribute `runtime` says which one that is now.
 
     Raises:
+        TypeError: A size is not a whole number, or a choice neither True nor False.
         ValueError: A size or probability is out of range.
         CellError: The cell needs an input as wide as its state, and a layer's is not.
         UnknownNameError: No such engine.
@@ -74,16 +80,26 @@ class CellRNN(nn.Module):
         runtime: str = "auto",
     ) -> None:
         super().__init__()
-        for what, size in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if size < 1:
-                raise ValueError(f"{what} is {size}; it must be at least 1")
-        for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{what} is {value}; it must be a probability, 0 to 1")
+        input_size, hidden_size, num_layers = (
+            _checked_size(what, size)
+            for what, size in (
+                ("input_size", input_size),
+                ("hidden_size", hidden_size),
+                ("num_layers", num_layers),
+            )
+        )
+        for what, choice in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+            if not isinstance(choice, bool):
+                raise TypeError(f"{what} is {choice!r:.40}; it must be True or False")
+        dropout, dropout_x, dropout_h = (
+            _checked_probability(what, value)
+            for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h))
+        )
+        if dropout > 0.0 and num_layers == 1:
+            warn(
+                f"dropout is {dropout}, but acts between layers, and there is one; give num_layers above 1",
+                stacklevel=2,
+            )
         delayed_input = any(state.width != HIDDEN_WIDTH for state in cell.states)
         if delayed_input and num_layers > 1 and input_size != hidden_size * (2 if bidirectional else 1):
             raise ValueError(
@@ -269,6 +285,20 @@ class CellRNN(nn.Module):
         }
         changed = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
         return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])
+
+
+def _checked_size(what: str, size: int) -> int:
+    if not isinstance(size, Integral) or isinstance(size, bool):
+        raise TypeError(f"{what} is {size!r:.40}; it must be a whole number")
+    if not 1 <= size <= _LARGEST_SIZE:
+        raise ValueError(f"{what} is {size}; it must be at least 1, and at most {_LARGEST_SIZE}")
+    return int(size)
+
+
+def _checked_probability(what: str, value: float) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{what} is {value!r:.40}; it must be a probability, 0 to 1")
+    return float(value)
 
 
 class Direction(nn.Module):

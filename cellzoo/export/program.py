@@ -66,8 +66,7 @@ def _with_reference_engine(rnn: CellRNN) -> CellRNN:
         rnn.num_layers,
         rnn.bias,
         rnn.batch_first,
-        rnn.dropout,
-        rnn.bidirectional,
+        bidirectional=rnn.bidirectional,
         device="meta",
         runtime="reference",
     )
