@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from onnx import TensorProto, helper
 
 from cellzoo.cells.cell import HIDDEN_WIDTH
-from cellzoo.draw.names import printable
 from cellzoo.export.onnx_cell import OnnxCell
 from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph
 from cellzoo.export.onnx_model import ANY
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

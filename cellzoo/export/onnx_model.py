@@ -62,8 +62,8 @@ def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
     from onnx import helper
 
     from cellzoo import __version__
-    from cellzoo.draw.names import printable
     from cellzoo.export.onnx_layers import build_graph
+    from cellzoo.system.text import printable
 
     _check(rnn, steps)
     model = helper.make_model(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.draw import equations, svg
 from cellzoo.draw.counts import parameter_formula
-from cellzoo.draw.names import printable
 from cellzoo.draw.style import style as picture_style
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

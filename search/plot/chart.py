@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from cellzoo.draw import palette
-from cellzoo.draw.names import printable
 from cellzoo.draw.svg_elements import number, path, text
+from cellzoo.system.text import printable
 from search.plot.axis import Axis, axis_for
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.draw import svg
-from cellzoo.draw.names import printable
 from cellzoo.draw.style import style as cell_style
 from cellzoo.notations import parse
 from cellzoo.system.duration import duration
+from cellzoo.system.text import printable
 from search.plot.chart import chart
 from search.plot.chart import style as chart_style
 

@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import shutil
 import time
-from pathlib import Path
 from itertools import combinations
+from pathlib import Path
 
 import flair
 import pytest
