@@ -28,12 +28,36 @@ __all__ = ["Cell", "CellEntry", "CellRNN", "CellzooError", "entry", "list_cells"
 __version__ = "0.1.0"
 
 
-def rnn(name: str | Path | Cell, input_size: int, hidden_size: int, **options: Any) -> CellRNN:
-    """Build a `CellRNN` from a name, a cell file or a Cell; the other arguments are those of `CellRNN`."""
+def rnn(
+    name: str | Path | Cell,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    bias: bool = True,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+    bidirectional: bool = False,
+    **options: Any,
+) -> CellRNN:
+    """Build a `CellRNN` from a name, a cell file or a Cell.
+
+    Args:
+        name: The cell.
+        input_size: What follows the cell is what torch.nn.LSTM takes, in its order.
+        hidden_size: See `CellRNN`, as for all that follow.
+        num_layers: See there.
+        bias: See there.
+        batch_first: See there.
+        dropout: See there.
+        bidirectional: See there.
+        **options: The others of `CellRNN`, by name.
+    """
     from cellzoo.layer import CellRNN
 
     cell = name if isinstance(name, Cell) else load(name)
-    return CellRNN(cell, input_size, hidden_size, **options)
+    return CellRNN(
+        cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellError, CellzooError, NotationError, UnknownNameError, unknown
 from cellzoo.families import FAMILIES
 from cellzoo.notations import NOTATIONS, parse
+from cellzoo.system.plugins import leave_out, plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cellzoo.cells.cell import Cell
 
+GROUP = "cellzoo.cells"
 ZOO = Path(__file__).parent / "zoo"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_FILE_BYTES = 200_000
@@ -211,12 +213,17 @@ def _read_table(path: Path) -> dict[str, Any]:
 def _files() -> dict[str, tuple[Path, str]]:
     """Name -> (file, origin), over the zoo and the folders that installed packages add."""
     files = {path.stem: (path, "zoo") for path in ZOO.glob("*.toml")}
-    for point in entry_points(group="cellzoo.cells"):
-        origin = f"package {point.dist.name}" if point.dist else f"entry point {point.name}"
-        for path in Path(point.load()).glob("*.toml"):
+    for name, folder, package in plugins(GROUP):
+        try:
+            added = sorted(Path(folder).glob("*.toml"))
+        except (TypeError, ValueError, OSError) as error:
+            leave_out(GROUP, name, package, f"expected a folder of cell files ({error})")
+            continue
+        for path in added:
             if path.stem in files:
-                raise CellzooError(f"cell {path.stem!r} is given by {files[path.stem][1]} and by {origin}")
-            files[path.stem] = (path, origin)
+                leave_out(GROUP, path.stem, package, f"{files[path.stem][1]} has a cell of that name")
+            else:
+                files[path.stem] = (path, f"package {package}")
     return files
 
 
@@ -245,8 +252,9 @@ def _by_signature() -> dict[_Signature, tuple[str, ...]]:
     """Names of the catalog by what is quick to count; equal graphs have equal counts."""
     found: dict[_Signature, tuple[str, ...]] = {}
     for name in list_cells():
-        key = _signature(entry(name).cell)
-        found[key] = (*found.get(key, ()), name)
+        with suppress(CellzooError):  # a file that is not a cell file says so when it is loaded
+            key = _signature(entry(name).cell)
+            found[key] = (*found.get(key, ()), name)
     return found
 
 

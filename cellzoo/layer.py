@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, cast
+from warnings import warn
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +13,21 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from cellzoo.cells.cell import HIDDEN_WIDTH
-from cellzoo.runtime import prepare
+from cellzoo.direction import Direction
 from cellzoo.runtime.auto import choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellzoo.cells.cell import Cell
-    from cellzoo.runtime import Runtime
 
 States = Tensor | tuple[Tensor, ...]
+
+# The engines' own limit: sizes are multiplied with each other and with the bytes of a number, in 64 bits.
+_LARGEST_SIZE = 2**31 - 1
+# numpy's numbers are such, too.
+_WHOLE: type[Any] = Integral
+_NUMBERS: type[Any] = Real
 
 
 class CellRNN(nn.Module):
@@ -51,6 +58,7 @@ class CellRNN(nn.Module):
             that applies; the attribute `runtime` says which one that is now.
 
     Raises:
+        TypeError: A size is not a whole number, or a choice neither True nor False.
         ValueError: A size or probability is out of range.
         CellError: The cell needs an input as wide as its state, and a layer's is not.
         UnknownNameError: No such engine.
@@ -74,16 +82,26 @@ class CellRNN(nn.Module):
         runtime: str = "auto",
     ) -> None:
         super().__init__()
-        for what, size in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if size < 1:
-                raise ValueError(f"{what} is {size}; it must be at least 1")
-        for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{what} is {value}; it must be a probability, 0 to 1")
+        input_size, hidden_size, num_layers = (
+            _checked_size(what, size)
+            for what, size in (
+                ("input_size", input_size),
+                ("hidden_size", hidden_size),
+                ("num_layers", num_layers),
+            )
+        )
+        for what, choice in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+            if not isinstance(choice, bool):
+                raise TypeError(f"{what} is {choice!r:.40}; it must be True or False")
+        dropout, dropout_x, dropout_h = (
+            _checked_probability(what, value)
+            for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h))
+        )
+        if dropout > 0.0 and num_layers == 1:
+            warn(
+                f"dropout is {dropout}, but acts between layers, and there is one; give num_layers above 1",
+                stacklevel=2,
+            )
         delayed_input = any(state.width != HIDDEN_WIDTH for state in cell.states)
         if delayed_input and num_layers > 1 and input_size != hidden_size * (2 if bidirectional else 1):
             raise ValueError(
@@ -121,7 +139,7 @@ class CellRNN(nn.Module):
         """Name of the engine that runs the layer, on the device and in the dtype that its weights have now."""
         if self._runtime != "auto":
             return self._runtime
-        weight = next(self.parameters(), None)
+        weight = next(iter(self.direction(0).weights.values()), None)
         return choose(
             torch.device("cpu") if weight is None else weight.device,
             torch.get_default_dtype() if weight is None else weight.dtype,
@@ -133,9 +151,9 @@ class CellRNN(nn.Module):
         return 2 if self.bidirectional else 1
 
     @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """The weights of each layer and direction, layer by layer, forward before backward."""
-        return [list(direction.parameters()) for direction in self.directions]
+        return [list(self.direction(index).weights.values()) for index in range(len(self.directions))]
 
     def direction(self, index: int) -> Direction:
         """Return one layer in one direction; `index` is layer * num_directions + (0 forward, 1 backward)."""
@@ -271,49 +289,15 @@ class CellRNN(nn.Module):
         return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])
 
 
-class Direction(nn.Module):
-    """The weights of one layer in one direction.
+def _checked_size(what: str, size: Any) -> int:
+    if isinstance(size, bool) or not isinstance(size, _WHOLE):
+        raise TypeError(f"{what} is {size!r:.40}; it must be a whole number")
+    if not 1 <= size <= _LARGEST_SIZE:
+        raise ValueError(f"{what} is {size}; it must be at least 1, and at most {_LARGEST_SIZE}")
+    return int(size)
 
-    Attributes:
-        weights: The parameters by key.
-        keys: The cell's name of a weight -> its key, which is the name but for the few a module reserves.
-        engine: What runs the cell.
-    """
 
-    def __init__(
-        self,
-        cell: Cell,
-        input_size: int,
-        hidden_size: int,
-        *,
-        bias: bool,
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
-        runtime: str,
-    ) -> None:
-        super().__init__()
-        shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
-        self.weights = nn.ParameterDict()
-        # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
-        self.keys = {name: f"{name}'" if hasattr(self.weights, name) else name for name in shapes}
-        for name, shape in shapes.items():
-            self.weights[self.keys[name]] = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        self.engine: Runtime = prepare(runtime, cell)
-
-    def forward(
-        self,
-        data: Tensor,
-        batch_sizes: Sequence[int],
-        states: Sequence[Tensor],
-        *,
-        reverse: bool,
-        mask_x: Tensor | None,
-        mask_h: Tensor | None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the engine with these weights; arguments as in `cellzoo.runtime.Runtime`."""
-        weights = self.named_weights()
-        return self.engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
-
-    def named_weights(self) -> dict[str, Tensor]:
-        """The weights by the names that the cell gives them."""
-        return {name: self.weights[key] for name, key in self.keys.items()}
+def _checked_probability(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{what} is {value!r:.40}; it must be a probability, 0 to 1")
+    return float(value)

@@ -72,7 +72,7 @@ def build_entrant(case: CellCase, name: str, clock: Callable[[], float] = time.p
     rnn.reset_parameters(torch.Generator().manual_seed(0))
     if name == LOOP:
         sizes = {"input_size": shape.input_size, "hidden_size": shape.hidden_size}
-        loop = build_loop(cell, rnn.direction(0).named_weights(), **sizes)
+        loop = build_loop(cell, rnn.direction(0).weights, **sizes)
         form = "as in the DARTS code" if isinstance(loop, DartsLoop) else "node by node"
         return _sequence(case, name, loop, loop.weights, case.flops, {"form": form})
     return _sequence(case, name, lambda x: rnn(x)[0], list(rnn.parameters()), case.flops)

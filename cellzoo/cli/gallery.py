@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.catalog import entry, list_cells
 from cellzoo.cli.command import Command
 from cellzoo.errors import unknown
+from cellzoo.system.paths import path_option
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'darts*'")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the page into")
+    parser.add_argument(
+        "--out", type=path_option("--out"), required=True, metavar="DIR", help="folder to write the page into"
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:

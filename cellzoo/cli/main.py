@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from importlib.metadata import entry_points, version
-from io import TextIOWrapper
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn
 
+from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, OutputError, unknown
+from cellzoo.system.plugins import leave_out, plugins
+from cellzoo.system.streams import mute, prepare_streams
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cli.command import Command
+GROUP = "cellzoo.commands"
 
+_DESCRIPTION = "Searched recurrent cells by name, evaluated on what people do with text."
 _EPILOG = """\
 examples:
   cellzoo demo                                        a small run of everything, with a leaderboard
-  cellzoo cells 'darts*'                              the cells by name
+  cellzoo list cells 'darts*'                         the cells by name
   cellzoo run wnut17 --data DIR --cells lstm,darts-v2 --seeds 3
   cellzoo board results --out board                   a leaderboard from the records
 
@@ -33,83 +35,104 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _prepare_streams()
+    prepare_streams()
     try:
-        commands = find_commands()
-        if given and not given[0].startswith("-") and given[0] not in commands:
-            raise unknown("command", given[0][:80], commands)
-        options = _parser(commands).parse_args(given)
-        code = commands[options.command].execute(options)
+        code = _run(given)
         sys.stdout.flush()
         return code
     except CellzooError as error:
-        sys.stderr.write(f"cellzoo: error: {error}\n")
+        _say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("cellzoo: interrupted\n")
+        _say("interrupted")
         return 130
     except BrokenPipeError:
-        _mute()  # the reader of our output (head, less) is gone
+        mute()  # the reader of our output (head, less) is gone
         return 141
     except OSError as error:
-        _mute()
+        mute()
         place = f"{error.filename}: " if error.filename else "the output cannot be written: "
-        sys.stderr.write(f"cellzoo: error: {place}{error.strerror or error}\n")
+        _say(f"error: {place}{error.strerror or error}")
         return OutputError.exit_code
 
 
-def _prepare_streams() -> None:
-    """Make output work where a stream is closed, or cannot say every character."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
-        elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def _say(message: str) -> None:
+    sys.stderr.write(printable(f"cellzoo: {message}\n"))
 
 
-def _mute() -> None:
-    """Keep the interpreter from flushing into an output that takes no more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run(given: list[str]) -> int:
+    commands = find_commands()
+    if not given or given[0].startswith("-"):
+        # Ends the process: with the help, the version, or by naming what is wrong.
+        _overview(commands).parse_args(given)
+    if given[0] not in commands:
+        raise unknown("command", given[0][:80], commands)
+    command = commands[given[0]]
+    return command.execute(_parser(command).read(given[1:]))
 
 
 def find_commands() -> dict[str, Command]:
-    """Load the commands of the entry-point group `cellzoo.commands`, by name.
-
-    Raises:
-        CellzooError: Two packages bring one name.
-    """
+    """Load the commands of the entry-point group `cellzoo.commands`, by name."""
     commands: dict[str, Command] = {}
-    for point in entry_points(group="cellzoo.commands"):
-        try:
-            command: Command = point.load()
-        except (ImportError, AttributeError) as error:
-            # One broken package must not take the other commands away.
-            sys.stderr.write(f"cellzoo: warning: the command {point.name!r} cannot be loaded: {error}\n")
-            continue
-        if command.name in commands:
-            raise CellzooError(f"the command {command.name!r} is brought by two packages; one is {point.value}")
-        commands[command.name] = command
+    for name, command, package in plugins(GROUP):
+        if not isinstance(command, Command):
+            leave_out(GROUP, name, package, f"expected a Command, not {type(command).__name__}")
+        elif command.name in commands:
+            leave_out(GROUP, name, package, f"there is a command {command.name!r} already")
+        else:
+            commands[command.name] = command
     return dict(sorted(commands.items()))
 
 
-def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
+def _overview(commands: dict[str, Command]) -> argparse.ArgumentParser:
+    """The parser of `cellzoo` without a command."""
     parser = argparse.ArgumentParser(
         prog="cellzoo",
-        description="Searched recurrent cells by name, judged on what people do with text.",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"cellzoo {version('cellzoo')}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in commands.values():
-        command.configure(
-            subparsers.add_parser(
-                command.name,
-                help=command.summary,
-                description=command.description,
-                epilog=f"examples:\n{command.examples}" if command.examples else None,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
+        subparsers.add_parser(command.name, help=command.summary)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """The parser of one command: options and positional arguments in any order."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(
+            prog=f"cellzoo {command.name}",
+            description=command.description,
+            epilog=f"examples:\n{command.examples}" if command.examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def read(self, given: Sequence[str]) -> argparse.Namespace:
+        """Parse the words after the command's name."""
+        options, left = self.parse_known_intermixed_args(given)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._about_commas(given, left[0])}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """End the process; what was typed reaches the terminal without its escape sequences."""
+        super().error(printable(message))
+
+    def _about_commas(self, given: Sequence[str], left: str) -> str:
+        """Advice, where several values of an option that wants commas were separated by blanks."""
+        before = [word for word in given[: list(given).index(left)] if word.startswith("-")]
+        for action in self._actions:
+            if before and before[-1] in action.option_strings and "," in str(action.metavar):
+                return (
+                    f"; several values of {before[-1]} are separated by commas: {before[-1]} {action.metavar}"
+                )
+        return ""
+
+
+def _parser(command: Command) -> _Parser:
+    parser = _Parser(command)
+    command.configure(parser)
     return parser

@@ -6,11 +6,12 @@ import shutil
 import sys
 import textwrap
 from argparse import ArgumentTypeError
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.catalog import CellEntry, entry, same_graph
 from cellzoo.cli.command import Command
+from cellzoo.system.paths import typed_path
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +48,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _size(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise ArgumentTypeError(f"{text!r:.40} is no size; expected 1 to 1000000")
+        raise ArgumentTypeError(f"{text!r:.40} is not a size; expected 1 to 1000000")
     return int(text)
 
 
@@ -57,19 +58,20 @@ def _execute(options: argparse.Namespace) -> int:
     found = entry(options.name)
     cell = found.cell
     if options.svg is not None:
-        _write_picture(draw.svg(cell, options.level), options.svg)
+        text = _write_picture(draw.svg(cell, options.level), options.svg)
     elif options.equations:
-        sys.stdout.write(draw.equations(cell))
+        text = draw.equations(cell)
     elif options.latex:
-        sys.stdout.write(draw.latex(cell))
+        text = draw.latex(cell)
     elif options.mermaid:
-        sys.stdout.write(draw.mermaid(cell, options.level))
+        text = draw.mermaid(cell, options.level)
     elif options.plan or options.plan_diagram:
-        sys.stdout.write(_plan(cell, options))
+        text = _plan(cell, options)
     elif options.json:
-        sys.stdout.write(cell.to_json() + "\n")
+        text = cell.to_json() + "\n"
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _lines(found, options.input_size, options.hidden_size))
+        text = "".join(f"{line}\n" for line in _lines(found, options.input_size, options.hidden_size))
+    sys.stdout.write(printable(text))
     return 0
 
 
@@ -83,15 +85,15 @@ def _plan(cell: Cell, options: argparse.Namespace) -> str:
     return describe(plan, plan_sizes(plan, input_size=options.input_size, hidden_size=options.hidden_size))
 
 
-def _write_picture(picture: str, target: str) -> None:
+def _write_picture(picture: str, target: str) -> str:
+    """Write the picture, unless it goes to standard output; gives what to print."""
     from cellzoo.system.atomic import write_atomically
 
     if target == STANDARD_OUTPUT:
-        sys.stdout.write(picture)
-        return
-    path = Path(target)
+        return picture
+    path = typed_path(target, "--svg")
     write_atomically(path, picture.encode())
-    sys.stdout.write(f"{path}\n")
+    return f"{path}\n"
 
 
 def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cellzoo.draw import palette
 from cellzoo.draw.figure import HIGHWAY, INPUT_BOX, OPERATION, VALUE, Box, Edge, figure
-from cellzoo.draw.names import printable
 from cellzoo.draw.shapes import BIAS, mark
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell

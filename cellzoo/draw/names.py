@@ -10,19 +10,7 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.cell import Cell
 
-# All but what XML 1.0 allows (section 2.2), and the C1 controls, which steer terminals.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NUMBERED = re.compile(r"(.+)_[0-9]+")
-
-
-def printable(text: str) -> str:
-    """Put the replacement character in the place of control characters and the like."""
-    return _UNPRINTABLE.sub("\ufffd", text)
-
-
-def shortened(text: str, limit: int) -> str:
-    """Cut text to `limit` characters, the last of which then is an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def display_names(cell: Cell) -> dict[str, str]:

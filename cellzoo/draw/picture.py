@@ -14,11 +14,11 @@ from cellzoo.draw.layout import Route, layout
 from cellzoo.draw.legend import NOTE, draw_legend, legend_width
 from cellzoo.draw.loops import LANE, draw_loop, loops_around, room
 from cellzoo.draw.measure import text_width
-from cellzoo.draw.names import printable, shortened
 from cellzoo.draw.palette import STATES
 from cellzoo.draw.shapes import BIAS, FRAME, LABEL, PADDING, Shape, mark, shape_of
 from cellzoo.draw.style import ROOT, style
 from cellzoo.draw.svg_elements import arrow, number, path, text
+from cellzoo.system.text import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

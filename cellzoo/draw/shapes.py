@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cellzoo.draw.figure import OPERATION
 from cellzoo.draw.layout import PORT_ROOM
 from cellzoo.draw.measure import text_width
-from cellzoo.draw.names import shortened
+from cellzoo.system.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from onnx import TensorProto, helper
 
 from cellzoo.cells.cell import HIDDEN_WIDTH
-from cellzoo.draw.names import printable
 from cellzoo.export.onnx_cell import OnnxCell
 from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph
 from cellzoo.export.onnx_model import ANY
+from cellzoo.export.weights import weights_in_use
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,10 +158,7 @@ def _info(name: str, *shape: str | int) -> ValueInfoProto:
 
 
 def _cell(graph: OnnxGraph, rnn: CellRNN, index: int) -> OnnxCell:
-    weights = {
-        name: parameter.detach().cpu().numpy()
-        for name, parameter in rnn.direction(index).named_weights().items()
-    }
+    weights = {name: value.cpu().numpy() for name, value in weights_in_use(rnn.direction(index)).items()}
     sizes = rnn.cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
     return OnnxCell(rnn.cell, sizes, weights, graph, _label(index))
 

@@ -62,8 +62,8 @@ def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
     from onnx import helper
 
     from cellzoo import __version__
-    from cellzoo.draw.names import printable
     from cellzoo.export.onnx_layers import build_graph
+    from cellzoo.system.text import printable
 
     _check(rnn, steps)
     model = helper.make_model(
@@ -81,9 +81,9 @@ def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
 
 
 def _check(rnn: CellRNN, steps: int | Literal["any"] | None) -> None:
-    for name, parameter in rnn.named_parameters():
-        if parameter.dtype != torch.float32:
-            raise ValueError(f"{name} is {parameter.dtype}; ONNX files are float32: call .float() before")
+    for name, tensor in rnn.state_dict().items():
+        if tensor.dtype != torch.float32:
+            raise ValueError(f"{name} is {tensor.dtype}; ONNX files are float32: call .float() before")
     if steps is None and rnn.bidirectional:
         raise ValueError("a bidirectional layer has no single step; give the number of steps, or 'any'")
     if steps is None or steps == ANY:

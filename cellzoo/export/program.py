@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cellzoo.export.check import random_inputs
+from cellzoo.export.weights import weights_in_use
 from cellzoo.layer import CellRNN
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ def _with_reference_engine(rnn: CellRNN) -> CellRNN:
         rnn.num_layers,
         rnn.bias,
         rnn.batch_first,
-        rnn.dropout,
-        rnn.bidirectional,
+        bidirectional=rnn.bidirectional,
         device="meta",
         runtime="reference",
     )
-    weights = {name: value.clone() for name, value in rnn.state_dict().items()}
-    copy.load_state_dict(weights, assign=True)
+    for index in range(len(rnn.directions)):
+        keys = copy.direction(index).keys
+        weights = weights_in_use(rnn.direction(index))
+        copy.direction(index).load_state_dict(
+            {keys[name]: value.clone() for name, value in weights.items()}, assign=True
+        )
     return copy

@@ -1,22 +1,14 @@
-"""The zoo on one page: a card with picture, provenance and numbers for each cell.
-
-Everything is in the file: style, script and pictures. Its content security policy admits that style and that
-script, by digest, and nothing else.
-"""
+"""The zoo on one page: a card with picture, provenance and numbers for each cell."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.draw import equations, svg
 from cellzoo.draw.counts import parameter_formula
-from cellzoo.draw.names import printable
 from cellzoo.draw.style import style as picture_style
+from cellzoo.pages.page import picture, render_page, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,8 +45,6 @@ class Card:
 
 def render_gallery(entries: Sequence[CellEntry]) -> str:
     """Write the page; the same cells give the same text."""
-    from markupsafe import Markup
-
     graphs: dict[str, list[str]] = {}
     for found in entries:
         graphs.setdefault(found.cell.hash, []).append(found.name)
@@ -62,21 +52,20 @@ def render_gallery(entries: Sequence[CellEntry]) -> str:
     for found in entries:
         same = tuple(name for name in graphs[found.cell.hash] if name != found.name)
         sections[SEARCHED if found.searched_on else HAND_DESIGNED].append(_card(found, same))
-    style, script = _source("page.css") + picture_style(), _source("filter.js")
-    text = _template().render(
-        sections={title: cards for title, cards in sections.items() if cards},
-        count=len(entries),
-        graphs=len(graphs),
-        style=Markup(style),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'",
+    return render_page(
+        "cellzoo.gallery/page.html.j2",
+        f"cellzoo: {len(entries)} recurrent cells",
+        {
+            "sections": {title: cards for title, cards in sections.items() if cards},
+            "count": len(entries),
+            "graphs": len(graphs),
+        },
+        styles=[source("cellzoo.gallery/page.css"), picture_style()],
+        script=source("cellzoo.gallery/filter.js"),
     )
-    return printable(text)
 
 
 def _card(found: CellEntry, same: tuple[str, ...]) -> Card:
-    from markupsafe import Markup
-
     cell = found.cell
     states = "1 state" if len(cell.states) == 1 else f"{len(cell.states)} states"
     parameters = cell.num_parameters(input_size=SIZE, hidden_size=SIZE)
@@ -89,7 +78,7 @@ def _card(found: CellEntry, same: tuple[str, ...]) -> Card:
         tuple(_results(found.published)),
         same,
         equations(cell),
-        Markup(svg(cell, is_part=True)),  # noqa: S704 - ElementTree escapes
+        picture(svg(cell, is_part=True)),
         " ".join(about).lower(),
     )
 
@@ -99,26 +88,3 @@ def _results(published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "by"))
         data = f"{row['data']}: " if "data" in row else ""
         yield f"{data}{numbers} ({row.get('by', 'no source given')})"
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("cellzoo.gallery", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("page.html.j2")
-
-
-@cache
-def _source(name: str) -> str:
-    return files("cellzoo.gallery").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(source: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,8 @@ from cellzoo.hub.masked import run_masked
 from cellzoo.hub.state import RecurrentState
 from cellzoo.layer import CellRNN
 
+_FORMER_KEY = re.compile(r"(\bdirections\.\d+\.)weights\.")
+
 
 class CellPreTrainedModel(PreTrainedModel):
     """What the models here have in common: configuration, initial weights, names of saved weights."""
@@ -22,6 +25,8 @@ class CellPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     # The state holds no history to roll back to, which assisted decoding would need.
     _is_stateful = True
+    # Layers hand their states on; they belong on one device.
+    _no_split_modules = ["CellRNN"]  # noqa: RUF012 - as transformers has it
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, CellRNN):
@@ -43,8 +48,12 @@ class CellPreTrainedModel(PreTrainedModel):
 
     @staticmethod
     def _fix_state_dict_key_on_load(key: str) -> tuple[str, bool]:
-        """Keep every name: a cell may well call a weight `weight_g`, which transformers would rename."""
-        return key, False
+        """Keep every name, but for those of older files: a weight's owner was once called `weights`.
+
+        A cell may well call a weight `weight_g`, which transformers would rename.
+        """
+        renamed = _FORMER_KEY.sub(r"\1", key)
+        return renamed, renamed != key
 
 
 class CellModel(CellPreTrainedModel):

@@ -63,7 +63,7 @@ def _without_products(rnn: CellRNN, cell: Cell, width: str) -> CellRNN:
         if cell.widths[source] == width
     }
     with torch.no_grad():
-        for name, weight in rnn.direction(0).named_weights().items():
+        for name, weight in rnn.direction(0).weights.items():
             if name in reading:
                 weight.zero_()
     return rnn

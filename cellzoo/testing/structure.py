@@ -142,8 +142,8 @@ def check_hash(cell: Cell, layer: Layer) -> None:
         twin = build(other, layer, where, seed=8)
         with torch.no_grad():
             for index in range(where.runs):
-                theirs = twin.direction(index).named_weights()
-                for name, value in rnn.direction(index).named_weights().items():
+                theirs = twin.direction(index).weights
+                for name, value in rnn.direction(index).weights.items():
                     theirs[names[name]].copy_(value)
         output_of_twin, final_of_twin = twin(x)
         assert_close(output_of_twin, output, f"{label(cell)}, renamed and reordered: output")

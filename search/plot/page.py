@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.draw import svg
-from cellzoo.draw.names import printable
 from cellzoo.draw.style import style as cell_style
 from cellzoo.notations import parse
+from cellzoo.pages.chart import chart_style
+from cellzoo.pages.page import picture
+from cellzoo.pages.page import render_page as render
 from cellzoo.system.duration import duration
-from search.plot.chart import chart
-from search.plot.chart import style as chart_style
+from search.plot.chart import draw_course
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,22 +32,21 @@ class _Shown:
 
 def render_page(course: Course) -> str:
     """Write the page; the same course gives the same text."""
-    from markupsafe import Markup
-
-    text = _template().render(
-        course=course,
-        cells=list(_shown(course)),
-        chart=Markup(chart(course, is_part=True)),  # noqa: S704 - ElementTree escapes
-        style=Markup(_source("page.css") + chart_style() + cell_style()),  # noqa: S704 - files of this project
-        time=duration(course.seconds),
+    return render(
+        "search.plot/page.html.j2",
+        course.title,
+        {
+            "course": course,
+            "cells": list(_shown(course)),
+            "chart": picture(draw_course(course).to_svg()),
+            "time": duration(course.seconds),
+        },
+        styles=["body { max-width: 60rem; }\nsection { margin-top: 1.5rem; }", chart_style(), cell_style()],
     )
-    return printable(text)
 
 
 def _shown(course: Course) -> Iterator[_Shown]:
     """Each derived cell, and the one found where that is another; a cell that comes back is drawn once."""
-    from markupsafe import Markup
-
     entries = [(_heading(cell), cell) for cell in course.cells]
     if course.found is not None:
         if course.found.hash == course.cells[-1].hash:
@@ -61,28 +59,9 @@ def _shown(course: Course) -> Iterator[_Shown]:
             yield _Shown(heading, cell.hash, cell.genotype, None, *drawn[cell.hash])
             continue
         drawn[cell.hash] = (place, heading[:1].lower() + heading[1:])
-        picture = svg(parse(cell.genotype, cell.notation), is_part=True)
-        yield _Shown(heading, cell.hash, cell.genotype, Markup(picture))  # noqa: S704 - ElementTree escapes
+        drawing = picture(svg(parse(cell.genotype, cell.notation), is_part=True))
+        yield _Shown(heading, cell.hash, cell.genotype, drawing)
 
 
 def _heading(cell: DerivedCell) -> str:
     return f"Epoch {cell.first}" if cell.first == cell.last else f"Epochs {cell.first} to {cell.last}"
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("search.plot", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("page.html.j2")
-
-
-@cache
-def _source(name: str) -> str:
-    return files("search.plot").joinpath(name).read_text(encoding="utf-8")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cellzoo.pages.chart import standalone
 from cellzoo.system.atomic import write_atomically
-from search.plot.chart import chart
+from search.plot.chart import draw_course
 from search.plot.course import read_course
 from search.plot.page import render_page
 
@@ -26,5 +27,5 @@ def write_plot(folder: Path) -> tuple[Path, Path]:
     course = read_course(folder)
     page, picture = folder / "trajectory.html", folder / "trajectory.svg"
     write_atomically(page, render_page(course).encode())
-    write_atomically(picture, chart(course).encode())
+    write_atomically(picture, standalone([draw_course(course, heading=course.title)]).encode())
     return page, picture

@@ -142,4 +142,4 @@ def _recurrent_weights(layer: nn.Module) -> tuple[str, ...]:
     on_x = {weight for weight, reads_x in uses if reads_x}
     names = dict.fromkeys(weight for weight, _ in uses if weight not in on_x)
     keys = rnn.direction(0).keys
-    return tuple(f"directions.0.weights.{keys[name]}" for name in names)
+    return tuple(f"directions.0.{keys[name]}" for name in names)

@@ -62,7 +62,7 @@ class HiddenCell:
             for name, matrix in self.matrices.items():
                 weights[name].requires_grad_(False).copy_(matrix)
             return
-        for name, weight in rnn.direction(0).named_weights().items():
+        for name, weight in rnn.direction(0).weights.items():
             weight.requires_grad_(False).copy_(self._matrix(name).T)
 
     def _matrix(self, name):

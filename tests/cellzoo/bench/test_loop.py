@@ -47,7 +47,7 @@ def layer(name, input_size=3, hidden_size=5):
 
 
 def loop_of(rnn):
-    weights = rnn.direction(0).named_weights()
+    weights = rnn.direction(0).weights
     return build_loop(rnn.cell, weights, input_size=rnn.input_size, hidden_size=rnn.hidden_size)
 
 
@@ -60,7 +60,7 @@ def inputs(steps, batch, width):
 def test_the_darts_loop_gives_the_golden_values(name):
     """With W_0 and W_i filled as the golden values' own code fills them."""
     genotype = darts.read_genotype(cellzoo.entry(name).genotype)
-    loop = DartsLoop(genotype, layer(name, H, H).direction(0).named_weights())
+    loop = DartsLoop(genotype, layer(name, H, H).direction(0).weights)
     shapes = [tuple(weight.shape) for weight in loop.weights]
     assert shapes == [(2 * H, 2 * H), *[(H, 2 * H)] * len(genotype.recurrent)]
     loop.weights = [filled(shape, index).requires_grad_() for index, shape in enumerate(shapes)]

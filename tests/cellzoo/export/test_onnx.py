@@ -160,8 +160,9 @@ def test_the_file_says_what_it_holds(tmp_path):
     assert facts["cell_name"] == "lstm"
     assert Cell.from_json(facts["cell"]).hash == facts["cell_hash"] == rnn.cell.hash
     weights = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
-    for name, value in rnn.state_dict().items():
-        assert np.array_equal(weights[name], value.numpy())
+    for index, direction in enumerate(rnn.directions):
+        for name, value in direction.weights.items():
+            assert np.array_equal(weights[f"directions.{index}.weights.{name}"], value.detach().numpy())
     assert [value.name for value in model.graph.input] == ["input", "h_0", "c_0"]
     assert [value.name for value in model.graph.output] == ["output", "h_n", "c_n"]
     operators = {node.op_type for node in model.graph.node}
@@ -189,7 +190,11 @@ def test_the_check_finds_another_layer(tmp_path):
 @pytest.mark.parametrize(
     ("options", "steps", "message"),
     [
-        ({"dtype": torch.float64}, 2, r"weights\.\w+ is torch.float64; ONNX files are float32: call .float"),
+        (
+            {"dtype": torch.float64},
+            2,
+            r"directions\.0\.\w+ is torch.float64; ONNX files are float32: call .float",
+        ),
         ({"bidirectional": True}, None, "no single step; give the number of steps, or 'any'"),
         ({}, 0, "steps is 0; expected None, a number from 1, or 'any'"),
         ({}, "all", "steps is 'all'; expected None"),

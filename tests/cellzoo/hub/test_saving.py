@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hub_models import CELLS, build, config, sequences
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 import cellzoo
 from cellzoo.hub import (
@@ -117,3 +120,34 @@ def test_other_types_come_back_where_asked(dtype, tmp_path):
         one.dtype == dtype and torch.equal(one, other)
         for one, other in zip(again.parameters(), model.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize("model_class", CLASSES)
+def test_a_folder_from_before_the_weights_changed_their_owner_loads(model_class, tmp_path):
+    model = model_class(config("lstm", num_hidden_layers=2)).eval()
+    model.save_pretrained(tmp_path)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        former = {
+            re.sub(r"(directions\.\d\.)", r"\1weights.", name): file.get_tensor(name)
+            for name in saved_names(tmp_path)
+        }
+    assert sum(".weights." in name for name in former) == 2 * 12
+    save_file(former, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    again, report = model_class.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    ids = torch.stack(sequences(4, 4))
+    assert torch.equal(model(ids)[0], again(ids)[0])
+
+
+@pytest.mark.parametrize("part", ["model.rnn", "model.embed_tokens", "lm_head"])
+def test_a_part_of_a_model_may_stay_on_disk(part, tmp_path):
+    model = CellForCausalLM(config(num_hidden_layers=2, tie_word_embeddings=False)).eval()
+    model.save_pretrained(tmp_path / "saved")
+    parts = [f"model.{name}" for name, _ in model.model.named_children()] + ["lm_head"]
+    places = dict.fromkeys(parts, "cpu") | {part: "disk"}
+    again = CellForCausalLM.from_pretrained(
+        tmp_path / "saved", device_map=places, offload_folder=tmp_path / "offloaded"
+    )
+    assert any(parameter.device.type == "meta" for parameter in again.parameters())
+    ids = torch.stack(sequences(4, 4))
+    torch.testing.assert_close(again(ids).logits, model(ids).logits, rtol=1e-6, atol=1e-6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +11,6 @@ import cellzoo
 from cellzoo import catalog
 from cellzoo.errors import CellError, NotationError, UnknownNameError
 from cellzoo.notations.darts import read_genotype
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FILE = """
 name = "mine"
@@ -137,19 +133,9 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         cellzoo.load(tmp_path)
 
 
-class _Point:
-    name, dist = "extra", None
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def load(self) -> Path:
-        return self.folder
-
-
 @pytest.fixture
 def extra_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog, "entry_points", lambda group: [_Point(tmp_path)])
+    monkeypatch.setattr(catalog, "plugins", lambda group: [("extra", tmp_path, "other")])
     catalog._files.cache_clear()
     yield tmp_path
     catalog._files.cache_clear()
@@ -158,7 +144,7 @@ def extra_folder(tmp_path, monkeypatch):
 def test_an_installed_package_adds_cells(extra_folder):
     (extra_folder / "mine.toml").write_text(FILE, encoding="utf-8")
     assert "mine" in cellzoo.list_cells()
-    assert cellzoo.entry("mine").origin == "entry point extra"
+    assert cellzoo.entry("mine").origin == "package other"
 
 
 def test_an_alias_loads_the_cell_under_its_own_name(extra_folder):
@@ -198,7 +184,12 @@ def test_one_graph_under_several_names_is_found(extra_folder):
     assert catalog.same_graph(cellzoo.load("random-darts-0")) == ()
 
 
-def test_a_package_cannot_replace_a_zoo_cell(extra_folder):
+def test_a_package_cannot_replace_a_zoo_cell(extra_folder, caplog):
     (extra_folder / "lstm.toml").write_text(FILE.replace("mine", "lstm"), encoding="utf-8")
-    with pytest.raises(cellzoo.CellzooError, match="'lstm' is given by zoo and by entry point extra"):
-        cellzoo.list_cells()
+    assert cellzoo.entry("lstm").origin == "zoo"
+    assert "'lstm' of the package 'other' is left out: zoo has a cell of that name" in caplog.text
+
+
+def test_a_broken_file_does_not_keep_others_from_being_compared(extra_folder):
+    (extra_folder / "broken.toml").write_text("not toml", encoding="utf-8")
+    assert catalog.same_graph(cellzoo.load("rnn")) == ("rnn",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from xml.etree import ElementTree
 
 import pytest
@@ -12,8 +11,7 @@ from fake_search import text_plan
 import cellzoo
 from cellzoo.draw import svg
 from cellzoo.errors import DataError
-from search.plot.axis import axis_for
-from search.plot.chart import LEFT, RIGHT, chart
+from search.plot.chart import LEFT, RIGHT, draw_course
 from search.plot.course import Course, Curve, DerivedCell, read_course
 from search.plot.page import render_page
 from search.plot.write import write_plot
@@ -21,6 +19,11 @@ from search.run.directory import RunDirectory
 from search.run.events import read_events
 from search.run.listener import Silent
 from search.run.loop import run_search
+
+
+def chart(course):
+    return draw_course(course).to_svg()
+
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -107,7 +110,7 @@ def test_curves_are_where_their_values_are():
 
 def test_the_strip_shows_which_cell_was_derived_when():
     root = parsed(chart(course([cell_of(A, 1, 2), cell_of(B, 3, 3), cell_of(A, 4, 4)])))
-    boxes = [box for box in root.iter(f"{SVG}rect") if (box.get("class") or "").startswith("cell")]
+    boxes = [box for box in root.iter(f"{SVG}rect") if (box.get("class") or "").startswith("tint")]
     width = (RIGHT - LEFT) / 4
     assert [float(box.get("width")) for box in boxes] == pytest.approx([2 * width, width, width], abs=0.1)
     classes = [box.get("class") for box in boxes]
@@ -135,25 +138,3 @@ def test_the_page_draws_each_cell_once_and_escapes():
 def test_one_epoch_and_level_curves_can_be_drawn():
     single = course([cell_of(A, 1, 1)], curves=(Curve("deviation", (0.0,)), Curve("loss", (5.0,))), epochs=1)
     parsed(chart(single))
-
-
-@pytest.mark.parametrize(
-    ("values", "logarithmic"),
-    [
-        ([0.0, 1.0], False),
-        ([3.0], True),
-        ([0.0], True),
-        ([100, 1e4], True),
-        ([0.02, 0.021], False),
-        ([-5, 7], True),
-    ],
-)
-def test_an_axis_holds_its_values_and_its_ticks_rise(values, logarithmic):
-    axis = axis_for([float(value) for value in values], logarithmic=logarithmic)
-    assert all(-1e-9 <= axis.place(value) <= 1 + 1e-9 for value in values)
-    assert list(axis.ticks) == sorted(set(axis.ticks))
-    assert 2 <= len(axis.ticks) <= 9
-    assert axis.logarithmic == (values == [100, 1e4])
-    if axis.logarithmic:
-        assert axis.place(1e3) == pytest.approx(0.5)
-    assert all(math.isfinite(axis.place(tick)) for tick in axis.ticks)

@@ -1,0 +1,57 @@
+"""Standard output and standard error that are closed, full, piped, or lack characters."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def prepare_streams() -> None:
+    """Make output work where a stream is closed, or cannot say every character.
+
+    A closed descriptor is opened onto nothing. Else the next file opened would get its number, and processes
+    started from here would write their messages into that file.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != descriptor:
+                os.dup2(nothing, descriptor)
+                os.close(nothing)
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+        elif isinstance(stream, TextIOWrapper) and mode == "w":
+            stream.reconfigure(errors="replace")
+
+
+def mute(descriptor: int = 1) -> None:
+    """Let what is written from now on go nowhere, the interpreter's last flush included."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+def console(*, stderr: bool = False, **options: Any) -> Console:
+    """A rich console that ends a command quietly when its reader has gone.
+
+    In the main thread that is a `BrokenPipeError`; a thread that draws a display falls silent instead.
+    """
+    from rich.console import Console
+
+    class QuietConsole(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            mute(2 if stderr else 1)
+            if threading.current_thread() is threading.main_thread():
+                raise BrokenPipeError
+
+    return QuietConsole(stderr=stderr, **options)

@@ -1,0 +1,87 @@
+"""What the constructor takes and refuses, held against torch.nn.LSTM's."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cellzoo
+
+NAMES = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(7, 5), (7, 5, 3), (7, 5, 2, False), (7, 5, 2, True, True), (3, 4, 2, True, False, 0.25, True)],
+)
+def test_positions_are_those_of_torch(arguments):
+    theirs = nn.LSTM(*arguments)
+    ours = cellzoo.rnn("lstm", *arguments)
+    for name in NAMES:
+        assert getattr(ours, name) == getattr(theirs, name)
+    x = torch.zeros(2, 6, arguments[0])
+    for found, expected in zip(ours(x)[1], theirs(x)[1], strict=True):
+        assert found.shape == expected.shape
+
+
+@pytest.mark.parametrize("dropout", [0.25, 1, 1.0])
+@pytest.mark.parametrize("build", [nn.GRU, lambda *a, **k: cellzoo.rnn("gru", *a, **k)])
+def test_dropout_with_one_layer_warns(build, dropout):
+    with pytest.warns(UserWarning, match="dropout .*layer"):
+        build(3, 4, dropout=dropout)
+
+
+@pytest.mark.parametrize(("layers", "dropout"), [(1, 0.0), (1, 0), (2, 0.5), (3, 1.0)])
+def test_no_warning_where_dropout_acts_or_is_off(layers, dropout):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cellzoo.rnn("darts-v2", 3, 4, layers, dropout=dropout)
+
+
+@pytest.mark.parametrize("dropout", [True, False, -0.1, 1.5, float("nan"), "0.5"])
+@pytest.mark.parametrize("build", [nn.LSTM, lambda *a, **k: cellzoo.rnn("lstm", *a, **k)])
+def test_what_is_not_a_probability_is_refused(build, dropout):
+    with pytest.raises(ValueError, match="dropout"):
+        build(3, 4, 2, dropout=dropout)
+
+
+@pytest.mark.parametrize("name", ["dropout_x", "dropout_h"])
+def test_variational_probabilities_are_checked_alike(name):
+    with pytest.raises(ValueError, match=f"{name} is True; it must be a probability, 0 to 1"):
+        cellzoo.rnn("lstm", 3, 4, **{name: True})
+
+
+@pytest.mark.parametrize(
+    ("position", "value"), [(0, 7.0), (1, 5.5), (1, "5"), (1, None), (2, 2.0), (2, True), (0, torch.ones(1))]
+)
+def test_a_size_that_is_not_a_whole_number_is_named(position, value):
+    arguments = [7, 5, 2]
+    arguments[position] = value
+    with pytest.raises(TypeError, match=rf"{NAMES[position]} is .*; it must be a whole number"):
+        cellzoo.rnn("lstm", *arguments)
+
+
+@pytest.mark.parametrize("value", [0, -3, 2**31, 2**63, 10**30])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_size_out_of_range_is_named(position, value):
+    arguments = [7, 5, 2]
+    arguments[position] = value
+    with pytest.raises(ValueError, match=f"{NAMES[position]} is {value}; it must be at least 1"):
+        cellzoo.rnn("lstm", *arguments)
+
+
+def test_sizes_may_come_from_numpy():
+    rnn = cellzoo.rnn("gru", np.int64(3), np.int32(4), np.int8(2))
+    assert (rnn.input_size, rnn.hidden_size, rnn.num_layers) == (3, 4, 2)
+    assert type(rnn.hidden_size) is int
+
+
+@pytest.mark.parametrize("name", ["bias", "batch_first", "bidirectional"])
+@pytest.mark.parametrize("value", [0.5, "yes", None, 1])
+def test_a_choice_is_true_or_false(name, value):
+    with pytest.raises(TypeError, match=f"{name} is {value!r}; it must be True or False"):
+        cellzoo.rnn("lstm", 3, 4, **{name: value})
