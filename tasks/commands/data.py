@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
-from cellzoo.errors import DataError, DataNotFoundError, unknown
+from cellzoo.errors import DataError, DataNotFoundError
 
 if TYPE_CHECKING:
     import argparse
@@ -16,12 +16,13 @@ _DESCRIPTION = """\
 Show where each data set is, or check it.
 
   where   print the place of every file, or what is missing
-  check   also read every file and compare its sha256 and its counts with the known ones
+  check   also count what every file holds and compare it with the published numbers
 
 Original files are looked for in the folder given by --data, then in the one that the variable
-CELLZOO_DATA names; some data sets are shipped by the package gensim, one is generated.
+CELLZOO_DATA names; some data sets are shipped by the package gensim, one by cellzoo itself. A data set is
+also named by the path of its file (.toml), or as text:FILE or conll:FILE.
 
-Exit code 3: a file is not the known one, or a data set named on the command line is missing.
+Exit code 3: a file is damaged or has other counts than published, or a data set that was named is missing.
 """
 
 
@@ -34,16 +35,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from tasks.data.known import KNOWN
+    from tasks.data.catalog import set_names
     from tasks.data.locate import require_folder
 
-    for name in options.names:
-        if name not in KNOWN:
-            raise unknown("data set", name[:80], KNOWN)
     if options.data is not None:
         require_folder(options.data)
     code = 0
-    for name in dict.fromkeys(options.names or KNOWN):
+    for name in dict.fromkeys(options.names or set_names()):
         try:
             lines = _lines(name, options.data, options.action == "check")
         except DataNotFoundError as error:
@@ -57,15 +55,15 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _lines(name: str, folder: Path | None, check: bool) -> list[str]:
-    from tasks.data.check import check as read_all
-    from tasks.data.known import KNOWN
+    from tasks.data.check import check as count
     from tasks.data.locate import find
 
     found = find(name, folder)
-    lines = [f"{name}: found ({found.origin}), {KNOWN[name].title}"]
+    lines = [f"{name}: found ({found.origin}), {found.data_set.title}"]
     if check:
-        return [*lines, *read_all(found), "sha256 of every part as known"]
-    return lines + [f"{role}: {path}" for role, path in found.files.items()]
+        published = "its content is the published one" if found.data_set.sha256 and not found.notes else ""
+        return [*lines, *count(found), *found.notes, *([published] if published else [])]
+    return lines + [f"{role}: {part}" for role, part in found.parts.items()]
 
 
 COMMAND = Command(

@@ -1,27 +1,39 @@
-r"""Sentences with one tag a token, in column files (CoNLL format, IOB2).
+"""Sentences with one tag a token, in column files (CoNLL format).
 
-One token a line, columns separated by one tab or by spaces, sentences separated by lines that are empty
-or hold only tabs and spaces (the WNUT-17 training file uses both). Lines end in `\n`, text is UTF-8
-without a byte order mark.
-
-IOB2: the first token of an entity is tagged `B-type`, each further one `I-type`, all others `O`.
+One token a line, columns separated by one tab or by spaces, sentences separated by lines that are empty or
+hold only tabs and spaces (the WNUT-17 training file uses both). Recognised and left out: `-DOCSTART-` lines,
+and comment lines (`#` at the start of a sentence, without the columns of a token line). CoNLL-U is recognised
+by its ten columns: words in the second, universal parts of speech in the fourth, ranges (`1-2`) and empty
+nodes (`1.1`) left out.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from cellzoo.errors import DataError
-from tasks.data.text_file import BYTE_ORDER_MARK, read_text
+from tasks.data.tags import OUTSIDE, Scheme, detect_scheme, read_spans, write_iob2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from tasks.data.parts import Part
+    from tasks.data.tags import Span
+
+Tolerance: TypeAlias = Literal["repair", "strict"]
+
+DOCUMENT_START = "-DOCSTART-"
 _BLANK = " \t"
 _SPACES = re.compile(" +")
+_CONLLU_COLUMNS, _CONLLU_TEXT, _CONLLU_TAG = 10, 1, 3
+_OF_SPANS = re.compile(r"[BIESLUMW]-.+", re.DOTALL)
+_SAMPLE = 5_000
+"""Lines by which columns are recognised."""
+_MOSTLY = 0.5
+_CONLLU_LEFT_OUT = re.compile(r"\d+[-.]\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,185 +42,271 @@ class TaggedSentence:
 
     Attributes:
         tokens: The words, as in the file.
-        tags: One IOB2 tag for each token.
+        tags: One IOB2 tag for each token; for a corpus whose tags label single tokens, those.
     """
 
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
 
+    @property
+    def spans(self) -> list[Span]:
+        """The spans of a sentence tagged in IOB2, from left to right."""
+        return read_spans(self.tags, "IOB2")[0]
 
-def read_conll(
-    path: Path,
-    *,
-    text_column: int = 0,
-    tag_column: int = -1,
-    types: frozenset[str] | None = None,
-) -> list[TaggedSentence]:
-    """Read a column file, strictly.
 
-    Args:
-        path: The file.
-        text_column: Column of the token, counted from 0; negative from the end.
-        tag_column: Column of the tag, likewise.
-        types: The entity types that may occur; None allows any.
+@dataclass(frozen=True)
+class Reading:
+    """How a column file is to be read.
 
-    Returns:
-        The sentences in the order of the file.
+    Attributes:
+        text_column: Column of the token, from 0, negative from the end; None takes the first one and refuses
+            it where it counts the tokens of each sentence.
+        tag_column: Column of the tag, likewise; None takes the last one.
+        tags: `repair` reads a tag that its scheme does not allow as conlleval does, and counts it; `strict`
+            refuses it, and any scheme but IOB2 and IOB1.
+        encoding: Of the file.
+    """
+
+    text_column: int | None = None
+    tag_column: int | None = None
+    tags: Tolerance = "repair"
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class TaggedText:
+    """What a column file holds.
+
+    Attributes:
+        sentences: In the order of the file.
+        scheme: In which its tags are written; `tokens` where they label single tokens.
+        notes: What was recognised or repaired, a sentence each.
+    """
+
+    sentences: Sequence[TaggedSentence]
+    scheme: Scheme
+    notes: tuple[str, ...] = field(default=())
+
+
+class _Raw(NamedTuple):
+    """A sentence as it is in the file: line number, token and tag of each word."""
+
+    numbers: list[int]
+    tokens: list[str]
+    tags: list[str]
+
+    def word(self, position: int) -> str:
+        """A word with its place, for messages."""
+        return (
+            f"{self.numbers[position]}: tag {self.tags[position]!r:.60} of token {self.tokens[position]!r:.60}"
+        )
+
+
+def read_conll(part: Part, reading: Reading = Reading()) -> TaggedText:
+    """Read a column file.
 
     Raises:
-        DataError: The file cannot be read, has a byte order mark or `CRLF` line ends, is empty, or has a
-            line with a missing or surplus column or a tag that IOB2 does not allow there. The message
-            names file, line, value, and what would be right.
+        DataError: The file cannot be read, is empty, has lines of different columns, a column that is not
+            there, tags that are neither of spans nor of tokens, or, if `strict`, a tag that its scheme does
+            not allow. The message names file, line, value, and what would be right.
     """
-    return parse_conll(read_text(path), str(path), text_column=text_column, tag_column=tag_column, types=types)
+    return parse_conll(part.lines(reading.encoding), str(part), reading)
 
 
-def parse_conll(
-    text: str,
-    name: str,
-    *,
-    text_column: int = 0,
-    tag_column: int = -1,
-    types: frozenset[str] | None = None,
-) -> list[TaggedSentence]:
-    """Parse the content of a column file; `name` stands for the file in messages. See `read_conll`."""
-    if text.startswith(BYTE_ORDER_MARK):
+def parse_conll(lines: Sequence[str], name: str, reading: Reading = Reading()) -> TaggedText:
+    """Parse the lines of a column file; `name` stands for the file in messages. See `read_conll`."""
+    raw, notes = _sentences(lines, name, reading)
+    if not raw:
         raise DataError(
-            f"{name}:1: begins with a byte order mark (U+FEFF); save the file as UTF-8 without it, "
-            "as with: sed -i '1s/^\\xEF\\xBB\\xBF//' FILE"
+            f"{name}: holds no sentence; a token line needs a token and a tag, such as 'Paris<tab>B-location'"
         )
-    columns = _Columns(name, text_column, tag_column)
-    legal: set[tuple[str, str]] = set()
-    shared: dict[str, str] = {}  # one object for all equal tokens and tags
+    scheme = detect_scheme(sentence.tags for sentence in raw)
+    if scheme == "tokens":
+        _require_token_tags(raw, name, reading)
+        notes.append(f"{name}: its tags label single tokens")
+        plain = [TaggedSentence(tuple(sentence.tokens), tuple(sentence.tags)) for sentence in raw]
+        return TaggedText(plain, scheme, tuple(notes))
+    if reading.tags == "strict" and scheme not in ("IOB1", "IOB2"):
+        raise DataError(
+            f"{name}: its tags are written in {scheme}; tags = strict reads IOB2 and IOB1 alone. Convert them "
+            "to IOB2 "
+            "(B- for the first token of a span, such as S-, U- and B- mark it; I- for the others, such as E-, "
+            "L-, M- "
+            "and I-), or leave tags = repair"
+        )
     sentences: list[TaggedSentence] = []
-    tokens: list[str] = []
-    tags: list[str] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if "\r" in line:
-            raise DataError(
-                f"{name}:{number}: holds a carriage return ({line[-24:]!r}); lines must end in '\\n' alone, "
-                "as after: sed -i 's/\\r$//' FILE"
-            )
-        if not line.strip(_BLANK):
-            if tokens:
-                sentences.append(TaggedSentence(tuple(tokens), tuple(tags)))
-                tokens, tags = [], []
+    repaired: list[str] = []
+    for sentence in raw:
+        spans, repairs = read_spans(sentence.tags, scheme)
+        if repairs or scheme != "IOB2":
+            tags = write_iob2(len(sentence.tags), spans)
+            repaired += [f"{name}:{sentence.word(repair.position)} {repair.fault}" for repair in repairs]
+        else:
+            tags = tuple(sentence.tags)
+        sentences.append(TaggedSentence(tuple(sentence.tokens), tags))
+    if repaired:
+        if reading.tags == "strict":
+            raise DataError(repaired[0])
+        notes.append(f"{len(repaired):,} tag(s) read as conlleval reads them; the first: {repaired[0]}")
+    if scheme != "IOB2":
+        notes.append(f"{name}: its tags are written in {scheme}")
+    return TaggedText(sentences, scheme, tuple(notes))
+
+
+def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[_Raw], list[str]]:
+    """Cut lines into sentences of tokens and tags."""
+    notes: list[str] = []
+    count = _column_count(lines)
+    text_column, tag_column = reading.text_column, reading.tag_column
+    is_conllu = count == _CONLLU_COLUMNS and text_column is None and tag_column is None and _is_conllu(lines)
+    if is_conllu:
+        text_column, tag_column = _CONLLU_TEXT, _CONLLU_TAG
+        notes.append(f"{name}: is in CoNLL-U; words are tagged with universal parts of speech")
+    columns = _Columns(name, count, text_column, tag_column)
+    sentences: list[_Raw] = []
+    current = _Raw([], [], [])
+    comments = 0
+    shared: dict[str, str] = {}  # one object for all equal tokens and tags
+    for number, line in enumerate(lines, start=1):
+        fields = _fields(line)
+        if not fields or fields[0] == DOCUMENT_START:
+            if current.tokens:
+                sentences.append(current)
+                current = _Raw([], [], [])
             continue
-        token, tag = columns.read(number, line)
-        step = (tags[-1] if tags else "O", tag)
-        if step not in legal:
-            fault = _fault(*step, types)
-            if fault:
-                raise DataError(f"{name}:{number}: tag {tag!r} of token {token!r}: {fault}")
-            legal.add(step)
-        tokens.append(shared.setdefault(token, token))
-        tags.append(shared.setdefault(tag, tag))
-    if tokens:
-        sentences.append(TaggedSentence(tuple(tokens), tuple(tags)))
-    return sentences
+        if line.startswith("#") and not current.tokens and len(fields) != count:
+            comments += 1
+            continue
+        if is_conllu and _CONLLU_LEFT_OUT.fullmatch(fields[0]):
+            continue
+        token, tag = columns.read(number, fields, line)
+        current.numbers.append(number)
+        current.tokens.append(shared.setdefault(token, token))
+        current.tags.append(shared.setdefault(tag, tag))
+    if current.tokens:
+        sentences.append(current)
+    if comments:
+        notes.append(f"{name}: {comments:,} comment line(s) left out")
+    if reading.text_column is None and not is_conllu:
+        _refuse_counting(sentences, name)
+    return sentences, notes
+
+
+def _fields(line: str) -> list[str]:
+    """The columns of a line; none for a blank one."""
+    if "\t" in line:
+        if line.isspace() and not line.strip(_BLANK):
+            return []
+        fields = line.split("\t")
+        return [field.strip(" ") for field in fields] if " " in line else fields
+    return _SPACES.split(line.strip(" ")) if line.strip(_BLANK) else []
+
+
+def _column_count(lines: Sequence[str]) -> int:
+    """How many columns most token lines at the start have, comments and document starts left out."""
+    counts: Counter[int] = Counter()
+    for line in lines[:_SAMPLE]:
+        fields = _fields(line)
+        if fields and fields[0] != DOCUMENT_START and not line.startswith("#"):
+            counts[len(fields)] += 1
+    return counts.most_common(1)[0][0] if counts else 2
+
+
+def _is_conllu(lines: Sequence[str]) -> bool:
+    sample = [
+        _fields(line)[0]
+        for line in lines[:_SAMPLE]
+        if "\t" in line and not line.startswith("#") and _fields(line)
+    ]
+    return bool(sample) and all(re.fullmatch(r"\d+([-.]\d+)?", number) for number in sample)
 
 
 class _Columns:
-    """Cuts lines into columns and sees to it that all lines have as many as the first one."""
+    """Takes the token and the tag out of the columns of a line, of which all lines have equally many."""
 
-    def __init__(self, name: str, text_column: int, tag_column: int) -> None:
+    def __init__(self, name: str, count: int, text_column: int | None, tag_column: int | None) -> None:
         self._name = name
-        self._text = text_column
-        self._tag = tag_column
-        self._count = 0
+        self._count = count
+        self.text = 0 if text_column is None else text_column
+        self._tag = -1 if tag_column is None else tag_column
         self._first = 0
 
-    def read(self, number: int, line: str) -> tuple[str, str]:
-        """Return the token and the tag of a line."""
-        fields = line.split("\t") if "\t" in line else _SPACES.split(line.rstrip(" "))
-        if not self._count:
-            self._require_both(number, line, len(fields))
-            self._count = len(fields)
+    def read(self, number: int, fields: list[str], line: str) -> tuple[str, str]:
+        if not self._first:
+            self._require_both(number, line)
             self._first = number
         if len(fields) != self._count:
             raise DataError(
-                f"{self._name}:{number}: {_plural(len(fields), 'column')} in {line[:60]!r}, "
-                f"but line {self._first} has {self._count}; every token line needs the same columns, "
-                "separated by one tab or by spaces"
+                f"{self._name}:{number}: {_plural(len(fields), 'column')} in {line[:60]!r}, but most lines "
+                "have "
+                f"{self._count}; every token line needs the same columns, separated by one tab or by spaces"
             )
-        token, tag = fields[self._text], fields[self._tag]
+        token, tag = fields[self.text], fields[self._tag]
         if not token or " " in token:
-            state = "is empty" if not token else f"is {token!r}, with a space in it"
+            state = "is empty" if not token else f"is {token!r:.60}, with a space in it"
             raise DataError(f"{self._name}:{number}: the token {state} (line {line[:60]!r})")
+        if not tag:
+            raise DataError(
+                f"{self._name}:{number}: the tag of token {token!r:.60} is empty (line {line[:60]!r})"
+            )
         return token, tag
 
-    def _require_both(self, number: int, line: str, count: int) -> None:
-        needed = max(column + 1 if column >= 0 else -column for column in (self._text, self._tag))
-        same = count and self._text % count == self._tag % count
-        if count < needed or same:
+    def _require_both(self, number: int, line: str) -> None:
+        count = self._count
+        for what, column in (("text_column", self.text), ("tag_column", self._tag)):
+            if not -count <= column < count:
+                raise DataError(
+                    f"{self._name}:{number}: {_plural(count, 'column')} in {line[:60]!r}; {what} is {column}; "
+                    "a token line needs a token and a tag, separated by one tab or by spaces, such as "
+                    "'Paris<tab>B-location'"
+                )
+        if self.text % count == self._tag % count:
             raise DataError(
-                f"{self._name}:{number}: {_plural(count, 'column')} in {line[:60]!r}; a token line needs "
-                "a token and a tag, separated by one tab or by spaces, such as 'Paris<tab>B-location'"
+                f"{self._name}:{number}: {_plural(count, 'column')} in {line[:60]!r}; token and tag are both "
+                "taken from "
+                f"column {self.text % count}. A token line needs a token and a tag, separated by one tab or "
+                "by spaces, "
+                "such as 'Paris<tab>B-location'"
             )
+
+
+def _refuse_counting(sentences: Sequence[_Raw], name: str) -> None:
+    """Refuse a first column that counts the tokens of each sentence: there is no word in it."""
+    for first in (0, 1):
+        counts = all(
+            token == str(position)
+            for sentence in sentences
+            for position, token in enumerate(sentence.tokens, start=first)
+        )
+        if counts and any(len(sentence.tokens) > 1 for sentence in sentences):
+            raise DataError(
+                f"{name}:{sentences[0].numbers[0]}: the first column counts the tokens of each sentence "
+                f"({first}, "
+                f"{first + 1}, ...), so it does not hold the words. Name the column that does, from 0: "
+                "--set text_column=1"
+            )
+
+
+def _require_token_tags(sentences: Sequence[_Raw], name: str, reading: Reading) -> None:
+    """Refuse a mixture of tags of spans and others: some lines then are not what they seem."""
+    counts = Counter(tag for sentence in sentences for tag in sentence.tags)
+    of_spans = {tag for tag in counts if _OF_SPANS.fullmatch(tag)}
+    if not of_spans:
+        return
+    share = sum(counts[tag] for tag in {*of_spans, OUTSIDE}) / counts.total()
+    if share > _MOSTLY or reading.tags == "strict":
+        place = next(
+            sentence.word(position)
+            for sentence in sentences
+            for position, tag in enumerate(sentence.tags)
+            if tag != OUTSIDE and tag not in of_spans
+        )
+        raise DataError(
+            f"{name}:{place} is not a tag of spans, as others are ({min(of_spans)!r}); allowed are O, B-type "
+            "and I-type "
+            "(also E-, S-, M-, L-, U-)"
+        )
 
 
 def _plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _fault(previous: str, tag: str, types: frozenset[str] | None) -> str:
-    """Say what is wrong with `tag` after `previous` ("O" at a sentence start), or nothing."""
-    if tag == "O":
-        return ""
-    prefix, dash, kind = tag.partition("-")
-    if prefix not in {"B", "I"} or not dash or not kind:
-        return "is no IOB2 tag; allowed are O, B-type and I-type"
-    if types is not None and kind not in types:
-        return f"unknown entity type {kind!r}; known are {', '.join(sorted(types))}"
-    if prefix == "I" and previous not in {f"B-{kind}", f"I-{kind}"}:
-        return f"stands after {previous!r} or at a sentence start; an entity begins with 'B-{kind}' (IOB2)"
-    return ""
-
-
-def spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """List the entities of a sentence.
-
-    Args:
-        tags: Legal IOB2 tags.
-
-    Returns:
-        (start, end, type) of each entity, `end` exclusive, from left to right.
-
-    Raises:
-        ValueError: A tag that IOB2 does not allow where it stands.
-    """
-    found: list[tuple[int, int, str]] = []
-    start, kind, previous = 0, "", "O"
-    for position, tag in enumerate(tags):
-        fault = _fault(previous, tag, None)
-        if fault:
-            raise ValueError(f"tag {tag!r} at {position}: {fault}")
-        if kind and not tag.startswith("I-"):
-            found.append((start, position, kind))
-            kind = ""
-        if tag.startswith("B-"):
-            start, kind = position, tag[2:]
-        previous = tag
-    if kind:
-        found.append((start, len(tags), kind))
-    return found
-
-
-def tags_of(length: int, entities: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
-    """Write entities as IOB2 tags; the inverse of `spans`.
-
-    Args:
-        length: Tokens in the sentence.
-        entities: (start, end, type) with `end` exclusive, in any order.
-
-    Raises:
-        ValueError: An entity that is empty, has no type, leaves the sentence, or overlaps another.
-    """
-    tags = ["O"] * length
-    for start, end, kind in entities:
-        if not kind or not 0 <= start < end <= length:
-            raise ValueError(f"no entity of a sentence of {length} tokens: {(start, end, kind)}")
-        if any(tag != "O" for tag in tags[start:end]):
-            raise ValueError(f"entity {(start, end, kind)} overlaps another")
-        tags[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
-    return tuple(tags)

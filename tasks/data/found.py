@@ -1,4 +1,4 @@
-"""A data set that was found: which files, from where, and their digests."""
+"""A data set that was found on this machine."""
 
 from __future__ import annotations
 
@@ -9,19 +9,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tasks.data.catalog import DataSet
+    from tasks.data.parts import Part
+
 
 @dataclass(frozen=True)
 class FoundData:
-    """Files of a data set on this machine, checked against the known digests.
+    """The files of a data set, with digests of what they hold. Plain data, so that workers can be sent it.
 
     Attributes:
-        name: Name of the data set, such as `wnut17`.
-        origin: Where it was found: `--data`, `CELLZOO_DATA`, `gensim 4.4.0`, or `generated`.
-        files: Role (`train`, `dev`, `test`, `vectors`, ...) -> path; empty for generated data.
-        sha256: Role -> hex digest of the file, or of the generated text.
+        name: Name of the data set, such as `wnut17` or `text:book.txt`.
+        origin: Where it was found, such as `--data`, `gensim 4.4.0`; says so where its content is not the
+            published one.
+        parts: Role (`train`, `dev`, `test`, `all`, `pairs`, `vectors`) -> file.
+        sha256: Role -> digest of the content, the same however the files are packed.
+        data_set: What is known of it; its format says how it is read.
+        notes: What a reader must know, a sentence each.
     """
 
     name: str
     origin: str
-    files: Mapping[str, Path]
+    parts: Mapping[str, Part]
     sha256: Mapping[str, str]
+    data_set: DataSet
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Role -> file, or the archive that holds it."""
+        return {role: part.path for role, part in self.parts.items()}
+
+    @property
+    def places(self) -> str:
+        """The files, for messages."""
+        return ", ".join(str(part) for part in self.parts.values())

@@ -1,58 +1,58 @@
-"""Find a data set on this machine and check that its files are the known ones."""
+"""Find a data set on this machine, and digest what it holds."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.errors import DataError, DataNotFoundError, unknown
+from cellzoo.errors import DataError, DataNotFoundError
+from tasks.data.catalog import SUFFIX, find_set
 from tasks.data.found import FoundData
-from tasks.data.known import KNOWN, Generated, InFolder, InPackage
 from tasks.data.own import find_own, is_own
+from tasks.data.parts import find_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from tasks.data.known import DataSet
+    from tasks.data.catalog import DataSet, Package
+    from tasks.data.parts import Part
 
 VARIABLE = "CELLZOO_DATA"
+VARIANT = "another content than the published one"
 
 
 def find(name: str, data_dir: Path | None = None) -> FoundData:
-    """Find a data set: in `data_dir`, then in the folder `CELLZOO_DATA` names, or in an installed package.
+    """Find a data set: in `data_dir`, in the folder `CELLZOO_DATA` names, or in an installed package.
 
-    The first place that has all files is taken.
+    The first place that has all files is taken. Its content is digested. A data set whose content is not the
+    published one is the user's own variant: it is taken, and its origin says so.
 
     Args:
-        name: A key of `KNOWN`, or files of the user's own as `tasks.data.own` reads them (`text:FILE`).
+        name: Name of a data set, the path of a data set's file (it ends in `.toml`), or files of the user's
+            own as `tasks.data.own` reads them (`text:FILE`).
         data_dir: The data folder given by `--data`, if any; it holds `wnut17/` and the like.
 
     Raises:
         UnknownNameError: No data set of that name.
-        DataError: `data_dir` is no folder, or a file is not the known one (its sha256 differs).
+        DataError: `data_dir` is not a folder, or a file is damaged or malformed.
         DataNotFoundError: The data set is in none of the places; the message lists them.
     """
     if data_dir is not None:
         require_folder(data_dir)
     if is_own(name):
         return find_own(name, data_dir)
-    data_set = KNOWN.get(name)
-    if data_set is None:
-        raise unknown("data set", name, KNOWN)
-    if isinstance(data_set.source, Generated):
-        return _generate(data_set, data_set.source)
+    data_set = find_set(name)
     looked: list[str] = []
-    for place in _places(data_set.source, data_dir):
-        problem = place.problem()
-        if not problem:
-            return _verified(data_set, place)
+    for place in _places(data_set, name, data_dir):
+        parts, problem = place.search(data_set)
+        if parts:
+            return _digested(FoundData(data_set.name, place.origin, parts, {}, data_set))
         looked.append(f"  {place.origin}: {problem}")
-    raise DataNotFoundError(_not_found(data_set, data_set.source, looked))
+    raise DataNotFoundError(_not_found(data_set, looked))
 
 
 def require_folder(data_dir: Path) -> None:
@@ -72,101 +72,71 @@ class _Place:
 
     origin: str
     folder: Path | None
-    files: Mapping[str, Path]
     obstacle: str = ""
 
-    def problem(self) -> str:
-        """Say what keeps the files from being here, or nothing."""
+    def search(self, data_set: DataSet) -> tuple[dict[str, Part], str]:
+        """All files, or none of them and why."""
         if self.folder is None:
-            return self.obstacle
+            return {}, self.obstacle
         if not self.folder.is_dir():
-            return f"{self.folder} is no folder"
-        missing = [path for path in self.files.values() if not path.is_file()]
+            return {}, f"{self.folder} is not a folder"
+        found = {role: find_part(self.folder, names) for role, names in data_set.files.items()}
+        missing = [role for role, part in found.items() if part is None]
         if not missing:
-            return ""
-        names = ", ".join(str(path.relative_to(self.folder)) for path in missing)
-        if all((self.folder / path.name).is_file() for path in missing):
-            return f"{self.folder} has the files themselves; name the folder that holds {names}"
-        return f"{self.folder} has no {names}"
+            return {role: part for role, part in found.items() if part is not None}, ""
+        names = ", ".join(data_set.files[role][0] for role in missing)
+        inside = [Path(data_set.files[role][0].partition("!")[0]).name for role in missing]
+        if all((self.folder / file).is_file() for file in inside):
+            return {}, f"{self.folder} has the files themselves; name the folder that holds {names}"
+        return {}, f"{self.folder} has no {names}"
 
 
-def _places(source: InFolder | InPackage, data_dir: Path | None) -> Iterator[_Place]:
-    if isinstance(source, InPackage):
-        yield _package_place(source)
+def _places(data_set: DataSet, name: str, data_dir: Path | None) -> Iterator[_Place]:
+    if data_set.package is not None:
+        yield _package_place(data_set.package)
         return
-    if data_dir is None:
-        yield _Place("--data", None, {}, "not given")
-    else:
-        yield _Place("--data", data_dir, {role: data_dir / path for role, path in source.files.items()})
+    if name.endswith(SUFFIX):
+        yield _Place("beside its file", Path(name).expanduser().parent)
+    yield _Place("--data", data_dir, "not given")
     value = os.environ.get(VARIABLE, "")
-    if not value:
-        yield _Place(VARIABLE, None, {}, "not set")
-    else:
-        folder = Path(value).expanduser()
-        yield _Place(VARIABLE, folder, {role: folder / path for role, path in source.files.items()})
+    yield _Place(VARIABLE, Path(value).expanduser() if value else None, "not set")
 
 
-def _package_place(source: InPackage) -> _Place:
+def _package_place(package: Package) -> _Place:
     """Find the package's folder without importing it."""
-    spec = importlib.util.find_spec(source.package)
+    spec = importlib.util.find_spec(package.name)
     if spec is None or spec.origin is None:
-        obstacle = f"not installed; pip install 'cellzoo[{source.extra}]'"
-        return _Place(f"package {source.package}", None, {}, obstacle)
+        obstacle = f"not installed; pip install 'cellzoo[{package.extra}]'"
+        return _Place(f"package {package.name}", None, obstacle)
     folder = Path(spec.origin).parent
+    if not package.extra:
+        return _Place("shipped with cellzoo", folder)
     try:
-        origin = f"{source.package} {importlib.metadata.version(source.package)}"
+        origin = f"{package.name} {importlib.metadata.version(package.name)}"
     except importlib.metadata.PackageNotFoundError:
-        origin = source.package
-    return _Place(origin, folder, {role: folder / path for role, path in source.files.items()})
+        origin = package.name
+    return _Place(origin, folder)
 
 
-def _verified(data_set: DataSet, place: _Place) -> FoundData:
-    """Hash the files (14 MB take about 0.04 s) and compare with the known digests."""
-    digests: dict[str, str] = {}
-    for role, path in place.files.items():
-        try:
-            with path.open("rb") as stream:
-                digests[role] = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    found = FoundData(data_set.name, place.origin, dict(place.files), digests)
-    for role, digest in digests.items():
-        if digest != data_set.sha256[role]:
-            raise DataError(
-                f"{place.files[role]}: is not the known {role} file of {data_set.name}: sha256 is {digest}, "
-                f"expected {data_set.sha256[role]}. {_first_fault(found)}"
-                "Replace it with the original file, unchanged."
-            )
-    return found
+def _digested(found: FoundData) -> FoundData:
+    from tasks.data.read import content_digest
+
+    digests = content_digest(found)
+    known = found.data_set.sha256
+    other = [role for role, digest in digests.items() if role in known and known[role] != digest]
+    if not other:
+        return replace(found, sha256=digests)
+    files = ", ".join(str(found.parts[role]) for role in other)
+    note = f"{files}: {VARIANT}; it is taken as a variant of {found.name}"
+    return replace(found, sha256=digests, origin=f"{found.origin}, {VARIANT}", notes=(note,))
 
 
-def _first_fault(found: FoundData) -> str:
-    """Say where a data set that is not the known one is malformed, if it is."""
-    from tasks.data.check import check
-
-    try:
-        check(found)
-    except DataError as error:
-        return f"Its first fault: {error}. "
-    return ""
-
-
-def _generate(data_set: DataSet, source: Generated) -> FoundData:
-    digests = {role: hashlib.sha256(text.encode()).hexdigest() for role, text in source.texts().items()}
-    for role, digest in digests.items():
-        if digest != data_set.sha256[role]:
-            raise DataError(
-                f"the generator of {data_set.name} wrote another {role} text than the known one: sha256 is "
-                f"{digest}, expected {data_set.sha256[role]}. Reinstall cellzoo."
-            )
-    return FoundData(data_set.name, "generated", {}, digests)
-
-
-def _not_found(data_set: DataSet, source: InFolder | InPackage, looked: list[str]) -> str:
+def _not_found(data_set: DataSet, looked: list[str]) -> str:
     lines = [f"data set {data_set.name!r} ({data_set.title}) was not found. Looked in", *looked, "Expected"]
-    lines += [f"  {path} (sha256 {data_set.sha256[role]})" for role, path in source.files.items()]
-    if isinstance(source, InFolder):
-        lines.append(f"in the folder named by --data DIR or {VARIABLE}. The files are from {source.obtain}")
+    lines += [f"  {' or '.join(names)}" for names in data_set.files.values()]
+    if data_set.package is None:
+        source = f" The files are from {data_set.obtain}" if data_set.obtain else ""
+        lines.append(f"in the folder named by --data DIR or {VARIABLE}.{source}")
     else:
-        lines.append(f"in package {source.package}: pip install 'cellzoo[{source.extra}]'")
+        lines.append(f"in package {data_set.package.name}: pip install 'cellzoo[{data_set.package.extra}]'")
     return "\n".join(lines)

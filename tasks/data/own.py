@@ -5,26 +5,29 @@ A name says the kind and the files, below the data folder: `text:FILE` or `conll
 - One file is cut in order, by whole lines or sentences: eight tenths train, one tenth dev, one tenth test.
 - Two files are train and test; the last tenth of the training file becomes dev.
 - Three files are train, dev and test.
+
+What cannot be said in a name (columns, encoding, other places) is said in a data set's file, see
+`tasks.data.catalog`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cellzoo.errors import DataError, DataNotFoundError
+from tasks.data.catalog import DataSet
 from tasks.data.found import FoundData
+from tasks.data.parts import find_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from tasks.data.splits import Split
 
 Item = TypeVar("Item")
 
-KINDS = ("text", "conll")
+KINDS: dict[str, Literal["lines", "tags"]] = {"text": "lines", "conll": "tags"}
 _ROLES: dict[int, tuple[str, ...]] = {1: ("all",), 2: ("train", "test"), 3: ("train", "dev", "test")}
 _TENTHS = 10
 
@@ -34,41 +37,41 @@ def is_own(name: str) -> bool:
     return name.partition(":")[0] in KINDS and ":" in name
 
 
-def kind_of(name: str) -> str:
-    """`text` or `conll`."""
-    return name.partition(":")[0]
-
-
 def find_own(name: str, data_dir: Path | None) -> FoundData:
-    """Find the files that a name says, and take their digests.
+    """Find the files that a name says, and digest their bytes as they are once unpacked.
 
     Args:
         name: `text:FILES` or `conll:FILES`, one to three files separated by commas.
-        data_dir: The folder that they lie in.
+        data_dir: The folder that they lie in; the current one if None.
 
     Raises:
-        DataNotFoundError: No folder is given, or a file is not in it.
+        DataNotFoundError: A file is not in the folder.
         DataError: The name has more files, leaves the folder, or a file cannot be read.
     """
-    files = name.partition(":")[2].split(",")
+    kind, _, listed = name.partition(":")
+    files = listed.split(",")
     if not all(files) or len(files) not in _ROLES:
         raise DataError(f"data {name!r}: expected one to three files, such as text:book.txt or conll:a,b,c")
     for file in files:
         if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
             raise DataError(f"data {name!r}: {file!r} must lie below the folder that --data names")
-    if data_dir is None:
-        raise DataNotFoundError(f"data {name!r}: name the folder with {', '.join(files)} by --data DIR")
-    paths = {role: data_dir / file for role, file in zip(_ROLES[len(files)], files, strict=True)}
-    digests: dict[str, str] = {}
-    for role, path in paths.items():
-        try:
-            with path.open("rb") as stream:
-                digests[role] = hashlib.file_digest(stream, "sha256").hexdigest()
-        except FileNotFoundError as error:
-            raise DataNotFoundError(f"{path}: no such file; it is part of the data {name!r}") from error
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return FoundData(name, "own files", paths, digests)
+    folder = data_dir or Path()
+    parts = {}
+    for role, file in zip(_ROLES[len(files)], files, strict=True):
+        part = find_part(folder, (file,))
+        if part is None:
+            state = "is not a regular file" if (folder / file).exists() else "no such file"
+            hint = "" if data_dir else "; name the folder that it lies in by --data DIR"
+            raise DataNotFoundError(f"{folder / file}: {state}; it is part of the data {name!r}{hint}")
+        parts[role] = part
+    data_set = DataSet(
+        name=f"own-{kind}",
+        title=name,
+        format=KINDS[kind],
+        files={role: (file,) for role, file in zip(_ROLES[len(files)], files, strict=True)},
+    )
+    digests = {role: part.digest() for role, part in parts.items()}
+    return FoundData(name, "own files", parts, digests, data_set)
 
 
 def split_items(parts: Mapping[str, Sequence[Item]]) -> dict[Split, Sequence[Item]]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
-from tasks.data.text_file import BYTE_ORDER_MARK, read_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tasks.data.parts import Part
 
 
 @dataclass(frozen=True)
@@ -22,29 +21,24 @@ class WordPair:
     score: float
 
 
-def read_pairs(path: Path) -> list[WordPair]:
+def read_pairs(part: Part) -> list[WordPair]:
     r"""Read `word1<tab>word2<tab>score` lines.
 
-    Lines that begin with `#` and empty lines are skipped. Published sets end lines in `\n` or `\r\n`;
-    both are read. Words are kept as they are, capitals included.
+    Lines that begin with `#` and empty lines are skipped. Words are kept as they are, capitals included.
 
     Returns:
         The pairs in the order of the file, repeats included.
 
     Raises:
-        DataError: The file cannot be read, holds no pair, or has a line that is none; the message names
+        DataError: The file cannot be read, holds no pair, or has a line that is not one; the message names
             file, line and value.
     """
-    text = read_text(path)
-    if text.startswith(BYTE_ORDER_MARK):
-        raise DataError(f"{path}:1: begins with a byte order mark (U+FEFF); save the file as UTF-8 without it")
     pairs = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        content = line.removesuffix("\r")
-        if content.strip() and not content.startswith("#"):
-            pairs.append(_pair(content, f"{path}:{number}"))
+    for number, line in enumerate(part.lines(), start=1):
+        if line.strip() and not line.startswith("#"):
+            pairs.append(_pair(line, f"{part}:{number}"))
     if not pairs:
-        raise DataError(f"{path}: holds no pair; expected lines of word1<tab>word2<tab>score")
+        raise DataError(f"{part}: holds no pair; expected lines of word1<tab>word2<tab>score")
     return pairs
 
 
@@ -58,7 +52,7 @@ def _pair(line: str, place: str) -> WordPair:
     for word in (word1, word2):
         if not word or word != word.strip():
             raise DataError(
-                f"{place}: {word!r} is no word (line {line[:60]!r}); it is empty or has spaces around it"
+                f"{place}: {word!r} is not a word (line {line[:60]!r}); it is empty or has spaces around it"
             )
     try:
         score = math.nan if "_" in value else float(value)
@@ -66,6 +60,6 @@ def _pair(line: str, place: str) -> WordPair:
         score = math.nan
     if not math.isfinite(score):
         raise DataError(
-            f"{place}: score {value!r} of {word1!r} and {word2!r} is no finite number, such as 7.35"
+            f"{place}: score {value!r} of {word1!r} and {word2!r} is not a finite number, such as 7.35"
         )
     return WordPair(word1, word2, score)

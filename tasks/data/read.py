@@ -1,0 +1,203 @@
+"""Read a data set that was found, by its format; read once in a process, however many runs ask for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from cellzoo.errors import CellzooError, DataError
+from tasks.data.conll import Reading, TaggedText, read_conll
+from tasks.data.news import read_news, split_news
+from tasks.data.own import split_items
+from tasks.data.word_pairs import read_pairs as read_pair_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tasks.data.conll import TaggedSentence
+    from tasks.data.found import FoundData
+    from tasks.data.parts import Part
+    from tasks.data.splits import Split
+    from tasks.data.tags import Scheme
+    from tasks.data.word_pairs import WordPair
+
+
+_BLOCK = 2**20
+_LONGEST_HEADER = 64
+
+
+@dataclass(frozen=True)
+class TaggedData:
+    """A tagged corpus.
+
+    Attributes:
+        splits: Split -> sentences. Where there is no dev file, dev is the last tenth of train.
+        scheme: In which the tags of the files are written; `tokens` where tags label single tokens.
+        notes: What was recognised or repaired, a sentence each.
+    """
+
+    splits: Mapping[Split, Sequence[TaggedSentence]]
+    scheme: Scheme
+    notes: tuple[str, ...]
+
+
+def read_tagged(found: FoundData, reading: Reading | None = None) -> TaggedData:
+    """Read a tagged corpus.
+
+    Args:
+        found: A data set of the format `tags`.
+        reading: How its column files are read; None reads them as its data set says.
+
+    Raises:
+        DataError: A file cannot be read or is malformed, a split has no sentence, or files have different
+            schemes.
+    """
+    _require_format(found, "tags")
+    reading = reading or found.data_set.reading
+    texts = {role: _tagged(*_stamp(part), reading) for role, part in found.parts.items()}
+    kinds = {text.scheme == "tokens" for text in texts.values()}
+    if len(kinds) > 1:
+        schemes = ", ".join(f"{found.parts[role]} {text.scheme}" for role, text in texts.items())
+        raise DataError(f"{found.name}: some files tag spans and others single tokens ({schemes})")
+    splits = split_items({role: text.sentences for role, text in texts.items()})
+    for split, sentences in splits.items():
+        if not sentences:
+            raise DataError(
+                f"{found.places}: the {split} split is empty. Take a corpus of at least 10 sentences, or give "
+                "files "
+                "of their own: TRAIN,DEV,TEST"
+            )
+    notes = tuple(note for text in texts.values() for note in text.notes)
+    return TaggedData(splits, next(iter(texts.values())).scheme, notes)
+
+
+def read_texts(found: FoundData) -> dict[Split, Sequence[list[str]]]:
+    """Read a text for language models.
+
+    Args:
+        found: A data set of the format `lines` or `news`.
+
+    Returns:
+        Split -> lines or documents, each a list of words, without `<eos>`; a line may be empty.
+
+    Raises:
+        DataError: A file cannot be read, or a split has no word.
+    """
+    _require_format(found, "lines", "news")
+    if found.data_set.format == "news":
+        splits = cast("dict[Split, Sequence[list[str]]]", split_news(_news(*_stamp(found.parts["text"]))))
+    else:
+        encoding = found.data_set.encoding
+        parts = {role: _lines(*_stamp(part), encoding) for role, part in found.parts.items()}
+        splits = split_items(parts)
+    for split, lines in splits.items():
+        if not any(lines):
+            raise DataError(
+                f"{found.places}: the {split} split is empty: {len(lines)} lines and no word. "
+                "Take a text of at least 10 lines, or give files of their own: TRAIN,DEV,TEST"
+            )
+    return splits
+
+
+def read_pairs(found: FoundData) -> list[WordPair]:
+    """Read word pairs that people scored.
+
+    Args:
+        found: A data set of the format `pairs`.
+
+    Raises:
+        DataError: The file cannot be read or is malformed.
+    """
+    _require_format(found, "pairs")
+    return list(_pairs(*_stamp(found.parts["pairs"])))
+
+
+def content_digest(found: FoundData) -> dict[str, str]:
+    """Digest what a data set holds, role by role: what its reader yields, not how the files are packed.
+
+    Raises:
+        DataError: A file cannot be read or is malformed.
+    """
+    return {
+        role: _digest(*_stamp(part), found.data_set.format, found.data_set.reading)
+        for role, part in found.parts.items()
+    }
+
+
+@lru_cache(maxsize=64)
+def _digest(part: Part, stamp: Any, kind: str, reading: Reading) -> str:
+    if kind == "vectors":
+        return _vectors_digest(part)
+    digest = hashlib.sha256()
+    for item in _items(part, stamp, kind, reading):
+        digest.update(item.encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _vectors_digest(part: Part) -> str:
+    """Digest the lines of a file of word vectors, without the header that word2vec has and GloVe lacks."""
+    digest = hashlib.sha256()
+    with part.open() as stream:
+        first = stream.readline(_LONGEST_HEADER)
+        if not re.fullmatch(rb"\d+ \d+\s*", first):
+            digest.update(first)
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _items(part: Part, stamp: Any, kind: str, reading: Reading) -> Any:
+    if kind == "tags":
+        for sentence in _tagged(part, stamp, reading).sentences:
+            yield from ("\t".join(pair) for pair in zip(sentence.tokens, sentence.tags, strict=True))
+            yield ""
+    elif kind == "pairs":
+        yield from (f"{pair.word1}\t{pair.word2}\t{pair.score!r}" for pair in _pairs(part, stamp))
+    else:
+        documents = _news(part, stamp) if kind == "news" else _lines(part, stamp, reading.encoding)
+        yield from (" ".join(words) for words in documents)
+
+
+def _stamp(part: Part) -> tuple[Part, Any]:
+    """A file and what changes when its content does, to keep what was read of it."""
+    part.require_regular()
+    state = part.path.stat()
+    return part, (state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@lru_cache(maxsize=8)
+def _tagged(part: Part, stamp: Any, reading: Reading) -> TaggedText:
+    return read_conll(part, reading)
+
+
+@lru_cache(maxsize=8)
+def _lines(part: Part, stamp: Any, encoding: str) -> list[list[str]]:
+    return [line.split() for line in part.lines(encoding)]
+
+
+@lru_cache(maxsize=2)
+def _news(part: Part, stamp: Any) -> list[list[str]]:
+    return read_news(part)
+
+
+@lru_cache(maxsize=16)
+def _pairs(part: Part, stamp: Any) -> list[WordPair]:
+    return read_pair_file(part)
+
+
+def _require_format(found: FoundData, *formats: str) -> None:
+    if found.data_set.format not in formats:
+        raise CellzooError(
+            f"data set {found.name!r} has the format {found.data_set.format!r}; expected {' or '.join(formats)}"
+        )
+
+
+def with_reading(found: FoundData, **changes: Any) -> Reading:
+    """How a data set's column files are read, with changes where they are not None."""
+    return replace(
+        found.data_set.reading, **{name: value for name, value in changes.items() if value is not None}
+    )
