@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
+from cellzoo.errors import CellzooError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from cellzoo.cells.cell import Cell
     from tasks.data.found import FoundData
     from tasks.data.splits import Split
     from tasks.metric import Metric
@@ -37,18 +40,23 @@ LOSS = "loss"
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """The recurrent layer that a model has room for.
+    """The recurrent layer that a model has room for, or a stack of such layers.
 
     Attributes:
         input_size: E.
         hidden_size: H, of one direction.
-        num_layers: Layers; a supernet has one.
+        num_layers: Layers of this width; a supernet has one.
         bidirectional: Whether a second set of weights reads backwards; outputs are then 2 H wide.
-        dropout: Dropout between layers.
+        dropout: Dropout between layers; of a stack, locked dropout.
         dropout_x: As in `CellRNN`.
         dropout_h: As in `CellRNN`.
+        weight_range: The weights start uniform in ± this; None for the layer's own rule, ±1 / sqrt(H).
         device: Where the weights are; None for the CPU.
         dtype: Of the weights; None for torch's default.
+        below: Hidden sizes of further layers below this one, in a stack of layers of different widths; see
+            `tasks.layers.stack.CellStack`.
+        weight_drop: As in `CellStack`.
+        trains_dropped: As in `CellStack`.
     """
 
     input_size: int
@@ -58,8 +66,56 @@ class LayerSpec:
     dropout: float = 0.0
     dropout_x: float = 0.0
     dropout_h: float = 0.0
+    weight_range: float | None = None
     device: torch.device | None = None
     dtype: torch.dtype | None = None
+    below: tuple[int, ...] = ()
+    weight_drop: float = 0.0
+    trains_dropped: bool = True
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether it takes a `CellStack`."""
+        return bool(self.below) or self.weight_drop > 0.0
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Input size and hidden size of each layer, from the bottom."""
+        directions = 2 if self.bidirectional else 1
+        widths = [*self.below, *[self.hidden_size] * self.num_layers]
+        return tuple(
+            zip([self.input_size, *(directions * width for width in widths[:-1])], widths, strict=True)
+        )
+
+    def num_parameters(self, cell: Cell) -> int:
+        """Count the weights of a cell in all layers and directions."""
+        return self._sum(cell.num_parameters)
+
+    def flops(self, cell: Cell) -> int:
+        """Count the operations of a cell for one token, in all layers and directions."""
+        return self._sum(cell.flops)
+
+    def check_searchable(self, name: str) -> None:
+        """Check that a supernet fits in.
+
+        Args:
+            name: Of the problem, for the message.
+
+        Raises:
+            CellzooError: The model has several layers.
+        """
+        if self.is_stack or self.num_layers > 1:
+            sizes = " -> ".join(str(size) for size in (self.input_size, *(width for _, width in self.sizes)))
+            raise CellzooError(
+                f"{name}: a supernet is one recurrent layer, and this model has {len(self.sizes)} ({sizes})"
+                f"{' with weight drop' if self.weight_drop else ''}; search in a model of one layer"
+            )
+
+    def _sum(self, count: Callable[..., int]) -> int:
+        directions = 2 if self.bidirectional else 1
+        return directions * sum(
+            count(input_size=input_size, hidden_size=hidden_size) for input_size, hidden_size in self.sizes
+        )
 
 
 @dataclass(frozen=True)
@@ -135,9 +191,10 @@ class Problem(Protocol):
         """Build the whole model around a recurrent layer.
 
         Args:
-            rnn: A `CellRNN` or a `Supernet` of the sizes in `layer`, with its weights drawn. It is called as
-                `rnn(input, hx)` with time-major input (T, B, E) or a PackedSequence, and gives `(output, h_n)`,
-                as `CellRNN` says; whatever h_n is, it can be passed back as hx.
+            rnn: A `CellRNN`, a `CellStack` or a `Supernet` of the sizes in `layer`, with its weights drawn. It
+                is called as `rnn(input, hx)` with time-major input (T, B, E) or, but for a stack, a
+                PackedSequence, and gives `(output, h_n)`, as `CellRNN` says. h_n is a tensor (L, B, H) or a
+                tuple of what h_n can be; it can be passed back as hx.
             generator: Draws the weights around it; a CPU generator.
 
         Returns:

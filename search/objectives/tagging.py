@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from tasks.data.tagged_text import read_tagged
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
@@ -14,10 +15,9 @@ from cellzoo.errors import CellzooError, DataError
 from search.objectives.kind import ObjectiveKind, Prepared, Retraining
 from search.objectives.objective import Batch, Layer, Outcome
 from search.objectives.tagging_scores import f1_of_tags
-from tasks.data.tagged_text import read_tagged
 from tasks.data.vocabulary import END, Vocabulary
-from tasks.language_modeling.dropout import locked_dropout
 from tasks.language_modeling.streams import PADDING
+from tasks.layers.dropout import locked_dropout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

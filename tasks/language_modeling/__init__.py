@@ -1,6 +1,6 @@
-"""Language modelling with one recurrent cell, in the manner of the DARTS experiments.
+"""Language modelling: predict each word of a text from the words before it.
 
-`model.py` is the network, `streams.py` cuts text into batches, `train.py` fits a model, `evaluate.py` measures
-it, `checkpoint.py` lets a killed training go on, `word_vectors.py` is the file that a trained model leaves
-behind. `news.py` is the task made of these.
+`problem.py` is the kind of problem with `settings.py`, both light to import; `modeling.py` is the problem,
+`text.py` the words, `streams.py` cuts them into batches, `model.py` is the network around a recurrent layer,
+`evaluate.py` measures it.
 """

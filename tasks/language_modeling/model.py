@@ -1,20 +1,17 @@
-"""The language model: embedding, one recurrent layer of any cell, decoder tied to the embedding."""
+"""The language model: embedding, a recurrent layer that is given, decoder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cellzoo.layer import CellRNN
-from tasks.language_modeling.dropout import embed, locked_dropout
+from tasks.layers.dropout import embed, locked_dropout
 
 if TYPE_CHECKING:
-    from cellzoo.cells.cell import Cell
-
-Hidden: TypeAlias = Tensor | tuple[Tensor, ...]
+    from tasks.problem import Carry
 
 EMBEDDING_RANGE = 0.04
 
@@ -24,61 +21,52 @@ class LanguageModelOutput(NamedTuple):
 
     Attributes:
         logits: Scores of the next word, (T, B, V).
-        hidden: State after the last step: (1, B, H), a tuple of such for a cell with several states.
+        hidden: State after the last step, as the recurrent layer gives it.
         raw: Outputs of the recurrent layer, (T, B, H); temporal activation regularisation reads them.
         dropped: The same after locked dropout, (T, B, H); activation regularisation reads them.
     """
 
     logits: Tensor
-    hidden: Hidden
+    hidden: Carry
     raw: Tensor
     dropped: Tensor
 
 
-class CellLanguageModel(nn.Module):
-    """The single-layer model of DARTS (Liu et al., arXiv 1806.09055, section 3.2), for any cell.
+class LanguageModel(nn.Module):
+    """A language model around a recurrent layer: a `CellRNN`, a `CellStack` or a `Supernet`.
 
-    Embedding with dropout of whole words, locked dropout, recurrent layer with one mask a sequence on the
-    inputs of its products, locked dropout, linear decoder with bias. The decoder's weight is the embedding
-    itself when `tied`.
+    Embedding with dropout of whole words, locked dropout, recurrent layer, locked dropout, linear decoder with
+    bias. Around one layer it is the model of DARTS (Liu et al. 2019, arXiv 1806.09055, section 3.2), around a
+    stack that of AWD-LSTM (Merity et al. 2018, arXiv 1708.02182).
 
     Args:
-        cell: The recurrent cell.
+        rnn: The recurrent layer, with its weights drawn; the other weights go where its weights are.
         vocabulary_size: V.
-        embedding_size: E; equals `hidden_size` when tied.
-        hidden_size: H.
         dropout: Locked dropout on the outputs of the recurrent layer.
         dropout_e: Dropout of whole words in the embedding.
         dropout_i: Locked dropout on embedded words.
-        dropout_x: Dropout on the cell's input, one mask a call.
-        dropout_h: Dropout on what the cell's products read of its state and nodes, one mask a call.
         tied: One tensor for embedding and decoder.
-        device: As in torch; `meta` builds the model without memory.
-        dtype: As in torch.
-        runtime: The engine that runs the cell, as in `CellRNN`.
+        embedding_range: Embedding and decoder are uniform in ± this; the decoder's bias is zero.
+        generator: Draws them, a CPU generator; torch's default when None.
 
     Raises:
-        ValueError: Tied with `embedding_size` other than `hidden_size`.
+        ValueError: Tied around a layer whose outputs are not as wide as its inputs.
     """
 
     def __init__(
         self,
-        cell: Cell,
+        rnn: nn.Module,
         vocabulary_size: int,
-        embedding_size: int,
-        hidden_size: int,
         *,
         dropout: float = 0.0,
         dropout_e: float = 0.0,
         dropout_i: float = 0.0,
-        dropout_x: float = 0.0,
-        dropout_h: float = 0.0,
         tied: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        runtime: str = "auto",
+        embedding_range: float = EMBEDDING_RANGE,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        embedding_size, hidden_size = cast("Any", rnn).input_size, cast("Any", rnn).hidden_size
         if tied and embedding_size != hidden_size:
             raise ValueError(
                 f"a tied decoder needs embedding_size == hidden_size, not {embedding_size} and {hidden_size}"
@@ -86,56 +74,39 @@ class CellLanguageModel(nn.Module):
         self.dropout = dropout
         self.dropout_e = dropout_e
         self.dropout_i = dropout_i
-        shape = (vocabulary_size, embedding_size)
-        self.embedding = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        self.rnn = CellRNN(
-            cell,
-            embedding_size,
-            hidden_size,
-            dropout_x=dropout_x,
-            dropout_h=dropout_h,
-            device=device,
-            dtype=dtype,
-            runtime=runtime,
-        )
-        self.decoder = (
-            None
-            if tied
-            else nn.Parameter(torch.empty(vocabulary_size, hidden_size, device=device, dtype=dtype))
-        )
-        self.decoder_bias = nn.Parameter(torch.empty(vocabulary_size, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.rnn = rnn
+        weight = next(rnn.parameters())
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew.
+        def drawn(width: int) -> nn.Parameter:
+            values = torch.empty(vocabulary_size, width, dtype=weight.dtype)  # (V, width)
+            values.uniform_(-embedding_range, embedding_range, generator=generator)
+            return nn.Parameter(values.to(weight.device))
 
-        Embedding and decoder are uniform in ±0.04 and the decoder's bias is zero, as in DARTS. The cell's
-        weights are uniform in ±1/sqrt(H), torch's own rule for recurrent layers, which is 0.034 at the size
-        of 850 where DARTS takes 0.04, and keeps small layers from starting dead.
-        """
-        self.rnn.reset_parameters(generator)
-        with torch.no_grad():
-            self.embedding.uniform_(-EMBEDDING_RANGE, EMBEDDING_RANGE, generator=generator)
-            if self.decoder is not None:
-                self.decoder.uniform_(-EMBEDDING_RANGE, EMBEDDING_RANGE, generator=generator)
-            self.decoder_bias.zero_()
+        self.embedding = drawn(embedding_size)
+        self.decoder = None if tied else drawn(hidden_size)
+        self.decoder_bias = nn.Parameter(weight.new_zeros(vocabulary_size))
+        self.tied_weights = ("embedding",) if tied else ()
 
-    def forward(self, tokens: Tensor, hidden: Hidden | None = None) -> LanguageModelOutput:
+    def forward(self, tokens: Tensor, hidden: Carry = None) -> LanguageModelOutput:
         """Score the word after each word of a segment.
 
         Args:
             tokens: Word numbers, (T, B).
             hidden: State to start from, as `LanguageModelOutput.hidden`; zeros when None.
         """
-        embedded = embed(tokens, self.embedding, self.dropout_e, self.training)  # (T, B, E)
-        embedded = locked_dropout(embedded, self.dropout_i, self.training)
-        raw, last = self.rnn(embedded, hidden)  # (T, B, H)
+        raw, last = self.read(tokens, hidden)  # (T, B, H)
         dropped = locked_dropout(raw, self.dropout, self.training)
         decoder = self.embedding if self.decoder is None else self.decoder
         logits = F.linear(dropped, decoder, self.decoder_bias)  # (T, B, V)
         return LanguageModelOutput(logits, last, raw, dropped)
 
+    def read(self, tokens: Tensor, hidden: Carry = None) -> tuple[Tensor, Carry]:
+        """Run the recurrent layer alone; returns its outputs (T, B, H) and its state after the last step."""
+        embedded = embed(tokens, self.embedding, self.dropout_e, self.training)  # (T, B, E)
+        embedded = locked_dropout(embedded, self.dropout_i, self.training)
+        return cast("tuple[Tensor, Carry]", self.rnn(embedded, hidden))
 
-def detach(hidden: Hidden) -> Hidden:
-    """Cut a carried state off from the segment that made it."""
-    return hidden.detach() if isinstance(hidden, Tensor) else tuple(state.detach() for state in hidden)
+
+def detach(hidden: Carry) -> Carry:
+    """Cut a carried state, whatever tuples it is made of, off from the segment that made it."""
+    return hidden.detach() if isinstance(hidden, Tensor) else tuple(detach(part) for part in hidden)

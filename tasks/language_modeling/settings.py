@@ -1,83 +1,99 @@
-"""What can be set about the model and its training. Plain values: all of them enter the record's key."""
+"""What can be set about a text and the language model around a recurrent layer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Self
 
-from cellzoo.errors import CellzooError
+from pydantic import model_validator
 
-Optimizer: TypeAlias = Literal["sgd", "adam"]
+from tasks.settings import Count, NotNegative, Positive, Probability, Settings, Size
 
 
-@dataclass(frozen=True, kw_only=True)
-class LanguageModelSettings:
-    """A `CellLanguageModel` and how it is trained.
+class LanguageModelingSettings(Settings):
+    """A text, how it is cut, and the model; the defaults are those of DARTS' evaluation on Penn Treebank.
 
-    The defaults are those of the DARTS experiments on Penn Treebank, but for their switch to averaged SGD.
+    Source: quark0/darts rnn/train.py, but for `evaluation_streams` with `evaluation_context`.
 
     Attributes:
-        hidden_size: Width of the cell and of the tied embedding.
-        dropout: Locked dropout on the outputs of the cell.
-        dropout_e: Dropout of whole words.
+        corpus: Name of a data set of text: `ptb`, `wikitext-2`, `news`, or `text:FILES`.
+        min_count: Words that are rarer in the training text count as `<unk>`.
+        train_words: Take only so many words from the start of the training text; 0 takes all.
+        dev_words: The same of the dev text.
+        model: `single`: one recurrent layer (Liu et al. 2019, arXiv 1806.09055, section 3.2). `awd`: several,
+            with weight drop (Merity et al. 2018, arXiv 1708.02182), as NAS-Bench-NLP has it.
+        hidden_size: `single`: width of the layer. `awd`: width between the layers; the last is as wide as the
+            embedding.
+        embedding_size: 0 takes `hidden_size`, the only choice for a tied decoder of `single`.
+        num_layers: Recurrent layers of `awd`.
+        tied: Whether embedding and decoder are one tensor.
+        embedding_range: Embedding and decoder start uniform in ± this; the decoder's bias starts at 0.
+        weight_range: The recurrent layer's weights start uniform in ± this; 0 takes the layer's own rule,
+            ±1 / sqrt(H), which keeps small layers from starting dead. The DARTS code has 0.04.
+        dropout: Locked dropout on the outputs of the recurrent layers.
+        dropout_e: Dropout of whole words in the embedding.
         dropout_i: Locked dropout on embedded words.
-        dropout_x: Dropout on the cell's input.
-        dropout_h: Dropout on what the cell's products read of its state and nodes.
-        epochs: Passes over the training text.
+        dropout_x: Dropout on the cell's input, one mask a segment.
+        dropout_h: Dropout on what the cell's products read of its state and nodes, one mask a segment.
+        dropout_between: `awd`: locked dropout on what passes from layer to layer.
+        weight_drop: `awd`: share of single weights that is dropped from every matrix that does not read x.
+        weight_drop_mode: `fixed`: such matrices are trained. `reference_frozen`: they stay as they were drawn,
+            as in all published runs of NAS-Bench-NLP, whose code wraps the masked matrix in a new parameter.
         batch_size: Parallel streams of training text.
-        bptt: Steps of truncated back-propagation.
-        jitter: Whether lengths of segments are drawn around `bptt` as DARTS does.
-        optimizer: `sgd` or `adam`.
-        learning_rate: For a segment of `bptt` steps; shorter and longer ones scale it in proportion.
-        anneal: Factor on the learning rate after an epoch that brought no better dev perplexity.
-        weight_decay: L2 penalty that the optimiser applies.
-        clip: Largest norm of the gradient of all weights together.
+        validation_batch_size: Parallel streams of dev text that architectures learn from; 0 takes
+            `batch_size`, or as many as the dev text has room for.
+        bptt: Words of a segment of truncated back-propagation.
+        jitter: `none`: all segments have `bptt` words. `gaussian`: lengths are drawn with standard deviation 5
+            around `bptt`, or in one case of twenty around half of it (DARTS' evaluation, AWD-LSTM). `halved`:
+            one segment in twenty is half as long (DARTS' search).
         alpha: Activation regularisation: weight of the mean square of the dropped outputs.
         beta: Temporal activation regularisation: weight of the mean square of the change of the outputs.
-        evaluation_streams: Parallel streams of dev and test text; every word is predicted once, and the
-            pieces after the first start from a zero state with the true word before them as input.
-
-    Raises:
-        CellzooError: A value out of range.
+        evaluation_streams: Parallel pieces in which dev and test are read; every word is predicted once.
+        evaluation_context: Words before a piece that are read for its first state, so that the number of
+            pieces changes the perplexity by no more than what the model remembers over so many words.
     """
 
-    hidden_size: int = 850
-    dropout: float = 0.75
-    dropout_e: float = 0.1
-    dropout_i: float = 0.2
-    dropout_x: float = 0.75
-    dropout_h: float = 0.25
-    epochs: int = 3600
-    batch_size: int = 64
-    bptt: int = 35
-    jitter: bool = True
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 20.0
-    anneal: float = 1.0
-    weight_decay: float = 8e-7
-    clip: float = 0.25
-    alpha: float = 0.0
-    beta: float = 1e-3
-    evaluation_streams: int = 10
+    corpus: str = "ptb"
+    min_count: Size = 1
+    train_words: Count = 0
+    dev_words: Count = 0
+    model: Literal["single", "awd"] = "single"
+    hidden_size: Size = 850
+    embedding_size: Count = 0
+    num_layers: Size = 1
+    tied: bool = True
+    embedding_range: Positive = 0.04
+    weight_range: NotNegative = 0.0
+    dropout: Probability = 0.75
+    dropout_e: Probability = 0.1
+    dropout_i: Probability = 0.2
+    dropout_x: Probability = 0.75
+    dropout_h: Probability = 0.25
+    dropout_between: Probability = 0.0
+    weight_drop: Probability = 0.0
+    weight_drop_mode: Literal["fixed", "reference_frozen"] = "fixed"
+    batch_size: Size = 64
+    validation_batch_size: Count = 0
+    bptt: Size = 35
+    jitter: Literal["none", "gaussian", "halved"] = "gaussian"
+    alpha: NotNegative = 0.0
+    beta: NotNegative = 1e-3
+    evaluation_streams: Size = 10
+    evaluation_context: Count = 128
 
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "epochs", "batch_size", "bptt", "evaluation_streams"):
-            value = getattr(self, name)
-            if value < 1:
-                raise CellzooError(f"{name} is {value}; it must be at least 1")
-        for name in ("dropout", "dropout_e", "dropout_i", "dropout_x", "dropout_h"):
-            value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
-                raise CellzooError(f"{name} is {value}; it must be a probability, 0 to below 1")
-        for name in ("learning_rate", "clip"):
-            value = getattr(self, name)
-            if value <= 0.0:
-                raise CellzooError(f"{name} is {value}; it must be above 0")
-        for name in ("weight_decay", "alpha", "beta"):
-            value = getattr(self, name)
-            if value < 0.0:
-                raise CellzooError(f"{name} is {value}; it must not be below 0")
-        if not 0.0 < self.anneal <= 1.0:
-            raise CellzooError(f"anneal is {self.anneal}; it must be above 0 and at most 1")
-        if self.optimizer not in ("sgd", "adam"):
-            raise CellzooError(f"optimizer is {self.optimizer!r}; it must be 'sgd' or 'adam'")
+    @property
+    def embedding_width(self) -> int:
+        """E."""
+        return self.embedding_size or self.hidden_size
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.model == "awd":
+            return self
+        if self.tied and self.embedding_width != self.hidden_size:
+            raise ValueError(
+                f"a tied decoder needs embedding_size = hidden_size, not {self.embedding_size} and "
+                f"{self.hidden_size}; set embedding_size = 0 or tied = false"
+            )
+        if self.num_layers > 1 or self.dropout_between or self.weight_drop:
+            raise ValueError("num_layers, dropout_between and weight_drop are settings of model = 'awd' alone")
+        return self

@@ -18,6 +18,8 @@ from cellzoo.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SHORT = 0.05
+"""Share of training segments that are half as long, `np.random.random() < 0.95` in the DARTS code."""
 PADDING = -100
 """Target that counts for nothing (the default `ignore_index` of torch's cross entropy)."""
 
@@ -65,6 +67,7 @@ def evaluation_streams(words: Tensor, context: int, streams: int) -> Streams:
 
     The piece that starts inside the text starts from a zero state but has the true word before it as input,
     so the number of streams touches the result at `streams` - 1 places only; `streams` = 1 is exact.
+    `evaluate.word_losses` has states for these places.
 
     Args:
         words: Word numbers of the text, (N,).
@@ -81,28 +84,39 @@ def evaluation_streams(words: Tensor, context: int, streams: int) -> Streams:
     return _side_by_side(inputs, F.pad(words, (0, missing), value=PADDING), streams)
 
 
-def segments(length: int, bptt: int, generator: torch.Generator | None = None) -> Iterator[tuple[int, int]]:
+def segments(length: int, bptt: int, jitter: str, generator: torch.Generator) -> Iterator[tuple[int, int]]:
     """Cut `length` time steps into segments of truncated back-propagation.
 
     Args:
         length: T of the streams.
         bptt: Steps of a segment.
-        generator: Where lengths are drawn from, as in DARTS: mean `bptt` in 95 % of the cases and half of it
-            in the others, standard deviation 5, at least 5 and at most `bptt` + 20. None: always `bptt`.
+        jitter: `none`: always `bptt`. `gaussian`: mean `bptt` in 95 % of the cases and half of it in the
+            others, standard deviation 5, at least 5 and at most `bptt` + 20, as in DARTS' train.py. `halved`:
+            `bptt` in 95 % of the cases and half of it in the others, as in DARTS' train_search.py.
+        generator: Where lengths are drawn from.
 
     Yields:
         (start, stop) of each segment; together they cover every step once, in order.
     """
     start = 0
     while start < length:
-        steps = bptt if generator is None else _jittered(bptt, generator)
-        stop = min(start + steps, length)
+        stop = min(start + _steps(bptt, jitter, generator), length)
         yield start, stop
         start = stop
 
 
-def _jittered(bptt: int, generator: torch.Generator) -> int:
-    mean = bptt if torch.rand((), generator=generator).item() < 0.95 else bptt / 2
+def mean_steps(bptt: int, jitter: str) -> float:
+    """Mean length of the segments."""
+    return bptt if jitter == "none" else max(1.0, bptt * (1 - SHORT / 2))
+
+
+def _steps(bptt: int, jitter: str, generator: torch.Generator) -> int:
+    if jitter == "none":
+        return bptt
+    is_short = torch.rand((), generator=generator).item() < SHORT
+    if jitter == "halved":
+        return max(1, bptt // 2) if is_short else bptt
+    mean = bptt / 2 if is_short else bptt
     drawn = int(mean + 5.0 * torch.randn((), generator=generator).item())
     return min(max(5, drawn), bptt + 20)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from cellzoo.layer import CellRNN
+from tasks.layers.stack import CellStack
 from tasks.training.loop import Budget, train
 from tasks.training.memory import memory_errors
 from tasks.training.streams import RandomStreams
@@ -35,7 +36,7 @@ class Fitted:
     """
 
     model: nn.Module
-    rnn: CellRNN
+    rnn: CellRNN | CellStack
     standing: Standing
     best_epoch: int
 
@@ -65,15 +66,27 @@ def fit(problem: Problem, cell: Cell, settings: TrainingSettings, seed: int, pla
     return Fitted(trainer.model, rnn, standing, trainer.best_epoch)
 
 
-def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> CellRNN:
-    """Build the layer that a problem's model has room for.
+def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> CellRNN | CellStack:
+    """Build the layer, or the stack of layers, that a problem's model has room for.
 
     Args:
         cell: The recurrent cell.
         spec: Sizes, dropout and place.
         generator: Draws the weights; a CPU generator.
     """
-    rnn = CellRNN(
+    rnn = _stack(cell, spec) if spec.is_stack else _layer(cell, spec)
+    layers = [rnn] if isinstance(rnn, CellRNN) else rnn.layers
+    for layer in layers:
+        cast("CellRNN", layer).reset_parameters(generator)
+    if spec.weight_range is not None:
+        with torch.no_grad():
+            for weight in rnn.parameters():
+                weight.uniform_(-spec.weight_range, spec.weight_range, generator=generator)
+    return rnn.to(spec.device)
+
+
+def _layer(cell: Cell, spec: LayerSpec) -> CellRNN:
+    return CellRNN(
         cell,
         spec.input_size,
         spec.hidden_size,
@@ -84,5 +97,16 @@ def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> 
         dropout_h=spec.dropout_h,
         dtype=spec.dtype,
     )
-    rnn.reset_parameters(generator)
-    return rnn.to(spec.device)
+
+
+def _stack(cell: Cell, spec: LayerSpec) -> CellStack:
+    layers = [
+        CellRNN(cell, *sizes, dropout_x=spec.dropout_x, dropout_h=spec.dropout_h, dtype=spec.dtype)
+        for sizes in spec.sizes
+    ]
+    return CellStack(
+        layers,
+        dropout=spec.dropout,
+        weight_drop=spec.weight_drop,
+        trains_dropped=spec.trains_dropped,
+    )

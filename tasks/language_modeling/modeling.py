@@ -1,0 +1,196 @@
+"""The problem of language modelling: segments of text, their loss, and perplexity."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+
+from cellzoo.errors import DataError
+from tasks.data.vocabulary import END, UNKNOWN
+from tasks.language_modeling.evaluate import perplexity, word_losses
+from tasks.language_modeling.model import LanguageModel, LanguageModelOutput, detach
+from tasks.language_modeling.problem import PERPLEXITY
+from tasks.language_modeling.streams import Streams, mean_steps, segments, training_streams
+from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from tasks.data.splits import Split
+    from tasks.language_modeling.settings import LanguageModelingSettings
+    from tasks.language_modeling.text import Text
+    from tasks.problem import Carry
+
+
+class LanguageModeling:
+    """Predict each word of a text from the words before it.
+
+    Weights learn on the training text, architectures on the dev text, in segments of truncated
+    back-propagation; the state is carried from segment to segment and starts from zeros with each pass. An item
+    is a line or document with its `<eos>`: `nll`, the sum of negative log-likelihoods in nats, and `tokens`.
+
+    Args:
+        text: The words.
+        settings: See there.
+        device: Where models run.
+
+    Raises:
+        DataError: A text is too short for one batch.
+    """
+
+    metrics = (PERPLEXITY,)
+    selection = PERPLEXITY.name
+
+    def __init__(self, text: Text, settings: LanguageModelingSettings, device: torch.device) -> None:
+        self.name = text.name
+        self.text = text
+        self.settings = settings
+        self.layer = layer_spec(settings, device)
+        self.facts = text.facts
+        dev = text.words["dev"].numel()
+        most = max(1, min(settings.batch_size, dev // settings.bptt))
+        self._train = self._streams("train", settings.batch_size, "batch_size", device)
+        self._dev = (
+            self._streams("dev", settings.validation_batch_size, "validation_batch_size", device)
+            if settings.validation_batch_size
+            else training_streams(text.words["dev"], text.end, most).to(device)
+        )
+        self.steps = math.ceil(self._train.inputs.shape[0] / mean_steps(settings.bptt, settings.jitter))
+
+    def model(self, rnn: nn.Module, generator: torch.Generator) -> LanguageModel:
+        """Build the language model."""
+        settings = self.settings
+        return LanguageModel(
+            rnn,
+            len(self.text.vocabulary),
+            dropout=settings.dropout,
+            dropout_e=settings.dropout_e,
+            dropout_i=settings.dropout_i,
+            tied=settings.tied,
+            embedding_range=settings.embedding_range,
+            generator=generator,
+        )
+
+    def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """The training text once."""
+        bptt = self.settings.bptt
+        for start, stop in segments(self._train.inputs.shape[0], bptt, self.settings.jitter, generator):
+            yield _batch(self._train, start, stop, (stop - start) / bptt)
+
+    def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """The dev text without end, always in segments of `bptt` words.
+
+        Its state starts from zeros with each pass; in DARTS it goes on.
+        """
+        length, bptt = self._dev.inputs.shape[0], self.settings.bptt
+        while True:
+            for start in range(0, length, bptt):
+                yield _batch(self._dev, start, min(start + bptt, length), 1.0)
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
+        """Mean loss a word of a segment, and the same with the penalties on activations."""
+        inputs, targets = batch.content
+        output: LanguageModelOutput = model(inputs, carry)
+        loss, penalised = segment_loss(output, targets, self.settings.alpha, self.settings.beta)
+        return BatchLoss(loss, penalised, detach(output.hidden))
+
+    def evaluate(
+        self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
+    ) -> Evaluation:
+        """Perplexity over every word of a split, `<eos>` and `<unk>` included."""
+        text, settings = self.text, self.settings
+        losses = word_losses(
+            cast("LanguageModel", model),
+            text.words[split],
+            text.end,
+            streams=settings.evaluation_streams,
+            context=settings.evaluation_context,
+            report=report,
+        )  # (N,)
+        lengths = text.lengths[split]
+        lines = torch.arange(lengths.numel()).repeat_interleave(lengths)  # (N,)
+        sums = losses.new_zeros(lengths.numel()).index_add(0, lines, losses)
+        items = [
+            {"split": split, "index": index, "nll": nll, "tokens": tokens}
+            for index, (nll, tokens) in enumerate(zip(sums.tolist(), lengths.tolist(), strict=True))
+        ]
+        loss = losses.mean().item()
+        share = text.unknown(split) / losses.numel()
+        note = f"{split}: vocabulary of {len(text.vocabulary):,} words; {share:.2%} of the words are {UNKNOWN}"
+        return Evaluation({LOSS: loss, PERPLEXITY.name: perplexity(loss)}, items, (note, *text.notes))
+
+    def embedding_parameters(self, model: nn.Module) -> int:
+        """Size of the embedding."""
+        return cast("LanguageModel", model).embedding.numel()
+
+    def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor]:
+        """The embedding of all words; `<unk>` and `<eos>` are not words."""
+        embedding = cast("LanguageModel", model).embedding.detach().cpu()  # (V, E)
+        rows = [row for row, word in enumerate(self.text.vocabulary.words) if word not in (UNKNOWN, END)]
+        return [self.text.vocabulary.words[row] for row in rows], embedding[rows]
+
+    def _streams(self, split: Split, streams: int, setting: str, device: torch.device) -> Streams:
+        words, bptt = self.text.words[split], self.settings.bptt
+        needed = streams * bptt
+        if words.numel() < needed:
+            raise DataError(
+                f"{self.text.place}: the {split} text has {words.numel():,} words, fewer than one batch of "
+                f"{streams} streams x {bptt} words = {needed:,}. "
+                f"Take a longer text, or a smaller {setting} or bptt"
+            )
+        return training_streams(words, self.text.end, streams).to(device)
+
+
+def layer_spec(settings: LanguageModelingSettings, device: torch.device | None = None) -> LayerSpec:
+    """The recurrent layer, or layers, that a model of these settings has."""
+    width = settings.embedding_width
+    awd = settings.model == "awd"
+    return LayerSpec(
+        input_size=width,
+        hidden_size=width if awd else settings.hidden_size,
+        dropout=settings.dropout_between,
+        dropout_x=settings.dropout_x,
+        dropout_h=settings.dropout_h,
+        weight_range=settings.weight_range or None,
+        device=device,
+        below=(settings.hidden_size,) * (settings.num_layers - 1),
+        weight_drop=settings.weight_drop,
+        trains_dropped=settings.weight_drop_mode == "fixed",
+    )
+
+
+def segment_loss(
+    output: LanguageModelOutput, targets: Tensor, alpha: float, beta: float
+) -> tuple[Tensor, Tensor]:
+    """Mean loss over the words of a segment, and the same with the penalties on activations.
+
+    Activation regularisation is `alpha` times the mean square of the dropped outputs, temporal activation
+    regularisation `beta` times the mean square of the change of the raw outputs from step to step (Merity
+    et al., arXiv 1708.01009).
+
+    Args:
+        output: Of the model.
+        targets: (T, B).
+        alpha: Weight of the first penalty.
+        beta: Weight of the second.
+
+    Returns:
+        The negative log-likelihood in nats a word, and what to minimise.
+    """
+    loss = F.cross_entropy(output.logits.flatten(0, 1), targets.flatten())
+    penalised = loss
+    if alpha:
+        penalised = penalised + alpha * output.dropped.square().mean()
+    if beta and output.raw.shape[0] > 1:
+        penalised = penalised + beta * (output.raw[1:] - output.raw[:-1]).square().mean()
+    return loss, penalised
+
+
+def _batch(streams: Streams, start: int, stop: int, scale: float) -> Batch:
+    content = (streams.inputs[start:stop], streams.targets[start:stop])  # (T, B) each
+    return Batch(content, tokens=content[1].numel(), starts=start == 0, scale=scale)

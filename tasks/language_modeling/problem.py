@@ -1,0 +1,52 @@
+"""The kind of problem: predict each word of a text from the words before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.language_modeling.settings import LanguageModelingSettings
+from tasks.metric import Metric
+from tasks.problem import Outline, ProblemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from tasks.data.found import FoundData
+    from tasks.language_modeling.modeling import LanguageModeling
+
+PERPLEXITY = Metric("perplexity", "perplexity", higher_is_better=False)
+
+
+def outline(settings: LanguageModelingSettings) -> Outline:
+    """One text, measured by its perplexity."""
+    return Outline((settings.corpus,), (PERPLEXITY,), PERPLEXITY.name)
+
+
+def build(
+    data: Mapping[str, FoundData],
+    settings: LanguageModelingSettings,
+    device: torch.device,
+    cache: Path | None = None,
+) -> LanguageModeling:
+    """Read a text and make the problem; see `tasks.problem.Build`.
+
+    Raises:
+        DataError: The text cannot be read, a split is empty or too short, or there is nothing to predict.
+    """
+    from tasks.language_modeling.modeling import LanguageModeling
+    from tasks.language_modeling.text import Text
+
+    text = Text.read(data[settings.corpus], settings)
+    return LanguageModeling(text, settings, device)
+
+
+KIND = ProblemKind(
+    name="language-modeling",
+    summary="predict each word of a text from the words before it",
+    settings=LanguageModelingSettings,
+    outline=outline,
+    build=build,
+)

@@ -1,0 +1,144 @@
+"""A text as numbers: its words, where its lines end, and what a reader must know of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.errors import DataError
+from tasks.data.read import read_texts
+from tasks.data.vocabulary import END, UNKNOWN, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from tasks.data.found import FoundData
+    from tasks.data.splits import Split
+    from tasks.language_modeling.settings import LanguageModelingSettings
+
+NEARLY_ALL = 0.95
+"""Share of lines that must end in a mark for it to be the mark of a line's end."""
+END_MARKS = frozenset({END, "</s>", "<eol>", "<end>", "<nl>", "<newline>", "[eos]", "<|eos|>", "<|endoftext|>"})
+START_MARKS = frozenset({"<s>", "<bos>", "<sos>", "<start>", "[bos]", "<|bos|>", "<|startoftext|>"})
+
+
+@dataclass(frozen=True)
+class Text:
+    """The splits of a text, `<eos>` after each line or document, and before the first one as its context.
+
+    Attributes:
+        name: The data set.
+        place: Its files, for messages.
+        vocabulary: Words of the training split; others count as `<unk>`.
+        words: Split -> word numbers, (N,).
+        lengths: Split -> words of each line or document with its `<eos>`, (lines,); they add up to N.
+        notes: What was found that changes how a perplexity is read.
+    """
+
+    name: str
+    place: str
+    vocabulary: Vocabulary
+    words: Mapping[Split, Tensor]
+    lengths: Mapping[Split, Tensor]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, found: FoundData, settings: LanguageModelingSettings) -> Text:
+        """Read a text and number its words.
+
+        Raises:
+            DataError: A file cannot be read, a split is empty, or the vocabulary has fewer than two words.
+        """
+        place = found.places
+        splits, notes = without_marks(read_texts(found))
+        empty = [split for split, lines in splits.items() if not any(lines)]
+        if empty:
+            raise DataError(f"{place}: the {empty[0]} split has no word")
+        vocabulary = Vocabulary.build(splits["train"], settings.min_count)
+        known = len(set(vocabulary.words) - {UNKNOWN, END})
+        if known < 2:
+            raise DataError(
+                f"{place}: the training text has a vocabulary of {known} word(s) that occur "
+                f"{settings.min_count} times or more; there is nothing to predict. "
+                "Take another text or a smaller min_count"
+            )
+        limits: dict[Split, int] = {"train": settings.train_words, "dev": settings.dev_words}
+        words, lengths = {}, {}
+        for split, lines in splits.items():
+            limit = limits.get(split, 0) or None
+            words[split] = torch.tensor(vocabulary.stream(lines))[:limit]  # (N,)
+            lengths[split] = _cut(torch.tensor([len(line) + 1 for line in lines]), words[split].numel())
+        return cls(found.name, place, vocabulary, words, lengths, (*found.notes, *notes))
+
+    @property
+    def end(self) -> int:
+        """Number of `<eos>`."""
+        return self.vocabulary.index[END]
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Words and `<unk>` of each split, and the size of the vocabulary."""
+        sizes = {f"{split} words": words.numel() for split, words in self.words.items()}
+        unknown = {f"{split} {UNKNOWN}": self.unknown(split) for split in self.words}
+        return {**sizes, "vocabulary": len(self.vocabulary), **unknown}
+
+    def unknown(self, split: Split) -> int:
+        """How many words of a split are `<unk>`."""
+        return int((self.words[split] == self.vocabulary.index[UNKNOWN]).sum())
+
+
+def without_marks(
+    splits: Mapping[Split, Sequence[list[str]]],
+) -> tuple[dict[Split, Sequence[list[str]]], tuple[str, ...]]:
+    """Take marks of lines' ends off where a text brings its own, so that no line has two.
+
+    Args:
+        splits: Split -> lines of words.
+
+    Returns:
+        The same without them, and a note on each kind of mark that was found.
+    """
+    ended, begun, inside = dict[str, list[str]](), dict[str, list[str]](), Counter[str]()
+    found = {}
+    for split, lines in splits.items():
+        mark, share = _most_frequent([line[-1] for line in lines if line], END_MARKS)
+        found[split] = lines
+        if share >= NEARLY_ALL:
+            found[split] = [line[:-1] if line and line[-1] == mark else line for line in lines]
+            ended.setdefault(mark, []).append(split)
+        inside[split] = sum(line.count(END) for line in found[split])
+        mark, share = _most_frequent([line[0] for line in found[split] if line], START_MARKS)
+        if share >= NEARLY_ALL:
+            begun.setdefault(mark, []).append(split)
+    notes = [
+        f"the lines of {', '.join(where)} end in {mark!r} already: it counts as {END}, and none is added"
+        for mark, where in ended.items()
+    ]
+    notes += [
+        f"the lines of {', '.join(where)} begin with {mark!r}, which is predicted like a word: "
+        "the perplexity is lower than without it"
+        for mark, where in begun.items()
+    ]
+    if inside.total():
+        where = ", ".join(f"{split} {count:,}" for split, count in inside.items() if count)
+        notes.append(f"{END!r} stands in the text beside the ends of lines ({where}); it counts as an end, too")
+    return found, tuple(notes)
+
+
+def _most_frequent(words: Sequence[str], marks: frozenset[str]) -> tuple[str, float]:
+    """The most frequent of some marks, in any case, and its share of the words."""
+    counts = Counter(word for word in words if word.lower() in marks)
+    mark, count = counts.most_common(1)[0] if counts else ("", 0)
+    return mark, count / max(1, len(words))
+
+
+def _cut(lengths: Tensor, total: int) -> Tensor:
+    """Lengths of the lines within the first `total` words."""
+    ends = lengths.cumsum(0).clamp(max=total)  # (lines,)
+    kept = ends.diff(prepend=ends.new_zeros(1))
+    return kept[kept > 0]

@@ -1,0 +1,1 @@
+"""Recurrent layers as models need them beyond `CellRNN`, and the dropouts that models share."""
