@@ -168,7 +168,8 @@ def parse_set(text: str, source: str) -> DataSet:
     try:
         return DataSet.model_validate(content)
     except ValidationError as error:
-        fault = error.errors()[0]
+        # A key that is not known explains one that is missing.
+        fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         place = ".".join(map(str, fault["loc"]))
         known = list(DataSet.model_fields)
         if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:

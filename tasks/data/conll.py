@@ -294,7 +294,7 @@ def _require_token_tags(sentences: Sequence[_Raw], name: str, reading: Reading) 
     if not of_spans:
         return
     share = sum(counts[tag] for tag in {*of_spans, OUTSIDE}) / counts.total()
-    if share > _MOSTLY or reading.tags == "strict":
+    if share >= _MOSTLY or reading.tags == "strict":
         place = next(
             sentence.word(position)
             for sentence in sentences

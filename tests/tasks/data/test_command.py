@@ -25,8 +25,8 @@ def test_check_of_what_needs_no_folder(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["data", "check", *SHIPPED]) == 0
     shown = capsys.readouterr().out
     assert [line.split(":")[0] for line in shown.splitlines() if line[0] != " "] == list(SHIPPED)
-    assert "train: 600 sentences, 10,698 tokens, 1,104 entities" in shown
-    assert "text: 293 documents, 59,810 words" in shown
+    assert "train: 600 sentences, 10,698 tokens, 1,104 spans" in shown
+    assert "train: 235 lines, 48,738 tokens" in shown
     assert "pairs: 353 pairs" in shown
     assert "pairs: 999 pairs" in shown
 
@@ -49,16 +49,20 @@ def test_original_files(
     assert main(["data", "check", "wnut17", "glove-6b-50d"]) == 0
     shown = capsys.readouterr().out
     assert "wnut17: found (CELLZOO_DATA)" in shown
-    assert "test: 1,287 sentences, 23,394 tokens, 1,079 entities" in shown
+    assert "test: 1,287 sentences, 23,394 tokens, 1,079 spans" in shown
     assert "vectors: 83,341 words, 50 dimensions" in shown
     shutil.copytree(folder / "wnut17", tmp_path / "wnut17", copy_function=shutil.copyfile)
     changed = tmp_path / "wnut17/emerging.dev.conll"
-    changed.write_bytes(changed.read_bytes()[:-1])
+    changed.write_bytes(changed.read_bytes() + b"\nzzz\n")
     assert main(["data", "where", "--data", str(tmp_path)]) == 3
     shown = capsys.readouterr().out
     assert "wnut17: wrong" in shown
-    assert f"{changed}: is not the known dev file of wnut17" in shown
+    assert f"{changed}:" in shown
     assert "news: found" in shown
+    changed.write_bytes(changed.read_bytes().replace(b"zzz", b"zzz\tO"))
+    assert main(["data", "where", "wnut17", "--data", str(tmp_path)]) == 0
+    assert "another content than the published one" in capsys.readouterr().out
+    assert main(["data", "check", "wnut17", "--data", str(tmp_path)]) == 3
 
 
 def test_where_is_the_default_and_names_files(capsys: pytest.CaptureFixture[str]) -> None:

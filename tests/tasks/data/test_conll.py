@@ -1,174 +1,200 @@
-"""Reading column files, and entities to tags and back."""
+"""Reading column files: what is recognised, what is repaired, and every fault."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from real_data import data_folder
-from seqeval.metrics.sequence_labeling import get_entities
 
 from cellzoo.errors import DataError
-from tasks.data.conll import TaggedSentence, read_conll, spans, tags_of
+from tasks.data.conll import Reading, TaggedSentence, read_conll
+from tasks.data.parts import Part
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-KINDS = ("person", "creative-work", "x")
 GOOD = b"Ann\tB-person\nLee\tI-person\nsang\tO\n\t\nin\tO\nRome\tB-location\n"
+STRICT = Reading(tags="strict")
 
 
-def write(folder: Path, content: bytes) -> Path:
+def write(folder, content):
     path = folder / "corpus.conll"
     path.write_bytes(content)
-    return path
+    return Part(path)
 
 
-def test_reads_tokens_tags_and_sentences(tmp_path: Path) -> None:
-    assert read_conll(write(tmp_path, GOOD)) == [
+def sentences(part, reading=None):
+    return read_conll(part, reading or Reading()).sentences
+
+
+def test_reads_tokens_tags_and_sentences(tmp_path):
+    assert sentences(write(tmp_path, GOOD)) == [
         TaggedSentence(("Ann", "Lee", "sang"), ("B-person", "I-person", "O")),
         TaggedSentence(("in", "Rome"), ("O", "B-location")),
     ]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        GOOD.rstrip(b"\n"),
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD.replace(b"\n", b"\r\n"),
+        GOOD.replace(b"\n", b"\r"),
+        GOOD.replace(b"Ann", b"Ann "),
+        b"# corpus = made up\n" + GOOD,
+        b"-DOCSTART-\tO\n\n" + GOOD,
+    ],
+    ids=["no last end", "byte order mark", "crlf", "cr", "blank after a token", "comment", "document"],
+)
+def test_forms_in_which_people_have_a_file_read_alike(tmp_path, content):
+    (tmp_path / "other").mkdir()
+    assert sentences(write(tmp_path, content)) == sentences(write(tmp_path / "other", GOOD))
+
+
 @pytest.mark.parametrize("blank", [b"", b"\t", b" ", b"\t\t", b" \t ", b"\n\t\n"])
-def test_any_blank_line_ends_a_sentence(tmp_path: Path, blank: bytes) -> None:
+def test_any_blank_line_ends_a_sentence(tmp_path, blank):
     content = b"\n" + b"a\tO\n" + blank + b"\nb\tO\n" + blank + b"\n" + blank
-    assert [s.tokens for s in read_conll(write(tmp_path, content))] == [("a",), ("b",)]
-
-
-def test_last_line_may_lack_its_end(tmp_path: Path) -> None:
-    assert read_conll(write(tmp_path, GOOD.rstrip(b"\n"))) == read_conll(write(tmp_path, GOOD))
+    assert [s.tokens for s in sentences(write(tmp_path, content))] == [("a",), ("b",)]
 
 
 @pytest.mark.parametrize("letter", ["\u200b", "\ufeff", "\u0085", "\u2028", "\u00a0", "\x1c", "\x0b", "\u3000"])
-def test_odd_characters_stay_in_tokens(tmp_path: Path, letter: str) -> None:
+def test_odd_characters_stay_in_tokens(tmp_path, letter):
     content = f"a\tO\n{letter}\tO\nx{letter}y\tB-x\n"
-    (sentence,) = read_conll(write(tmp_path, content.encode()))
+    (sentence,) = sentences(write(tmp_path, content.encode()))
     assert sentence.tokens == ("a", letter, f"x{letter}y")
 
 
-def test_chooses_columns(tmp_path: Path) -> None:
-    path = write(tmp_path, b"Rome NNP B-NP B-LOC\nfell  VBD B-VP O\n")
-    (chunks,) = read_conll(path, tag_column=2)
+@pytest.mark.parametrize("token", ["#", "#tag", "-DOCSTART"])
+def test_tokens_that_look_like_comments_stay(tmp_path, token):
+    (sentence,) = sentences(write(tmp_path, f"{token}\tO\nb\tB-x\n".encode()))
+    assert sentence.tokens == (token, "b")
+
+
+def test_chooses_columns(tmp_path):
+    part = write(tmp_path, b"Rome NNP B-NP B-LOC\nfell  VBD B-VP O\n")
+    (chunks,) = sentences(part, Reading(tag_column=2))
     assert chunks.tags == ("B-NP", "B-VP")
-    (parts,) = read_conll(path, text_column=-3, tag_column=-1)
+    (parts,) = sentences(part, Reading(text_column=-3, tag_column=-1))
     assert parts == TaggedSentence(("NNP", "VBD"), ("B-LOC", "O"))
+
+
+def test_conllu_is_read_as_parts_of_speech(tmp_path):
+    line = "{}\t{}\tlemma\t{}\t_\t_\t0\troot\t_\t_\n"
+    content = "# sent_id = 1\n# text = vámonos al mar\n" + "".join(
+        line.format(*row)
+        for row in (
+            ("1-2", "vámonos", "_"),
+            ("1", "vamos", "VERB"),
+            ("2", "nos", "PRON"),
+            ("2.1", "x", "X"),
+            ("3", "al", "ADP"),
+        )
+    )
+    text = read_conll(write(tmp_path, content.encode()))
+    assert text.scheme == "tokens"
+    assert text.sentences == [TaggedSentence(("vamos", "nos", "al"), ("VERB", "PRON", "ADP"))]
+    assert any("CoNLL-U" in note for note in text.notes)
+
+
+def test_parts_of_speech_are_tags_of_tokens(tmp_path):
+    text = read_conll(write(tmp_path, b"the\tDT\ncat\tNN\n\nsat\tVBD\n"))
+    assert text.scheme == "tokens"
+    assert text.sentences[0].tags == ("DT", "NN")
+
+
+SCHEMES = {
+    "BIOES": b"Ann\tB-P\nvan\tI-P\nLee\tE-P\nin\tO\nRome\tS-L\n",
+    "BMES": b"Ann\tB-P\nvan\tM-P\nLee\tE-P\nin\tO\nRome\tS-L\n",
+    "BILOU": b"Ann\tB-P\nvan\tI-P\nLee\tL-P\nin\tO\nRome\tU-L\n",
+    "IOB1": b"Ann\tI-P\nvan\tI-P\nLee\tI-P\nin\tO\nRome\tI-L\n",
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_other_schemes_become_iob2_and_are_named(tmp_path, scheme):
+    text = read_conll(write(tmp_path, SCHEMES[scheme]))
+    assert text.sentences[0].tags == ("B-P", "I-P", "I-P", "O", "B-L")
+    assert any(text.scheme in note for note in text.notes)
+    if scheme != "IOB1":
+        with pytest.raises(DataError, match=f"written in {text.scheme}; tags = strict"):
+            read_conll(write(tmp_path, SCHEMES[scheme]), STRICT)
+
+
+def test_stray_tags_are_repaired_counted_and_the_first_is_named(tmp_path):
+    part = write(tmp_path, GOOD + b"\nin\tO\nAccra\tI-location\n\nGhana\tI-location\n")
+    text = read_conll(part)
+    assert text.sentences[2].tags == ("O", "B-location")
+    assert text.sentences[3].tags == ("B-location",)
+    (note,) = text.notes
+    assert note.startswith("2 tag(s) read as conlleval reads them; the first: ")
+    assert f"{part}:9: tag 'I-location' of token 'Accra' stands after 'O'" in note
+    with pytest.raises(DataError, match=r"corpus\.conll:9: tag 'I-location'"):
+        read_conll(part, STRICT)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_first_column_that_counts_is_refused_until_the_words_are_named(tmp_path, first):
+    content = "".join(f"{first} Ann{i} NNP B-PER\n{first + 1} ran VBD O\n\n" for i in range(3)).encode()
+    with pytest.raises(DataError, match=r"corpus\.conll:1: the first column counts .* --set text_column=1"):
+        read_conll(write(tmp_path, content))
+    assert sentences(write(tmp_path, content), Reading(text_column=1))[0].tokens == ("Ann0", "ran")
+
+
+def test_numbers_as_words_are_words(tmp_path):
+    assert sentences(write(tmp_path, b"1 O\n2 O\n\n7 O\nup B-x\n"))[0].tokens == ("1", "2")
+
+
+def test_another_encoding_is_named(tmp_path):
+    part = write(tmp_path, b"caf\xe9\tB-x\n")
+    with pytest.raises(DataError, match=r"corpus\.conll:1: is not UTF-8 text .* --set encoding=latin-1"):
+        read_conll(part)
+    assert sentences(part, Reading(encoding="latin-1"))[0].tokens == ("café",)
+    with pytest.raises(DataError, match="encoding 'klingon' is not known"):
+        read_conll(part, Reading(encoding="klingon"))
 
 
 FAULTS = {
     "empty": (b"", "is empty (0 bytes)"),
     "white space": (b"\n\t\n \n", "is empty (only white space)"),
-    "byte order mark": (b"\xef\xbb\xbf" + GOOD, ":1: begins with a byte order mark (U+FEFF)"),
     "utf-16": (GOOD.decode().encode("utf-16"), ":1: is not UTF-8 text (bytes FF FE"),
-    "latin-1": (b"a\tO\n\ncaf\xe9\tO\n", ":3: is not UTF-8 text (bytes E9 09 4F 0A at offset 8)"),
-    "crlf": (GOOD.replace(b"\n", b"\r\n"), ":1: holds a carriage return ('Ann\\tB-person\\r')"),
-    "crlf once": (b"a\tO\nb\tO\r\n", ":2: holds a carriage return ('b\\tO\\r')"),
-    "crlf in a blank line": (b"a\tO\n\r\nb\tO\n", ":2: holds a carriage return"),
-    "one column": (b"a\tO\nb\n", ":2: 1 column in 'b', but line 1 has 2"),
-    "only one column": (b"a\nb\n", ":1: 1 column in 'a'; a token line needs a token and a tag"),
-    "tab without tag": (b"a\tO\nb\t\n", ":2: tag '' of token 'b': is no IOB2 tag"),
+    "one column": (b"a\tO\nb\n", "column"),
+    "only one column": (b"a\nb\n", ":1: 1 column in 'a'; token and tag are both taken from column 0"),
+    "tab without tag": (b"a\tO\nb\t\n", ":2: the tag of token 'b' is empty"),
     "tab without token": (b"a\tO\n\tO\n", ":2: the token is empty (line '\\tO')"),
-    "column too many": (b"a\tO\nb\tNN\tO\n", ":2: 3 columns in 'b\\tNN\\tO', but line 1 has 2"),
+    "column too many": (b"a\tO\nc\tO\nb\tNN\tO\n", ":3: 3 columns in 'b\\tNN\\tO', but most lines have 2"),
     "space in a token": (b"New York\tB-location\n", ":1: the token is 'New York', with a space in it"),
-    "no tag at all": (b"a\tO\nb\tperson\n", ":2: tag 'person' of token 'b': is no IOB2 tag; allowed are O, B-"),
-    "no type": (b"b\tB-\n", ":1: tag 'B-' of token 'b': is no IOB2 tag"),
-    "lower case": (b"b\to\n", ":1: tag 'o' of token 'b': is no IOB2 tag"),
-    "bioes": (b"b\tS-person\n", ":1: tag 'S-person' of token 'b': is no IOB2 tag"),
-    "unknown type": (
-        b"b\tB-planet\n",
-        ":1: tag 'B-planet' of token 'b': unknown entity type 'planet'; known are lo",
+    "a tag without prefix": (
+        b"a\tB-x\nb\tO\nc\tperson\n",
+        ":3: tag 'person' of token 'c' is not a tag of spans",
     ),
-    "inside at start": (
-        b"a\tO\n\nb\tI-person\n",
-        ":3: tag 'I-person' of token 'b': stands after 'O' or at a se",
-    ),
-    "inside after outside": (b"a\tO\nb\tI-person\n", "an entity begins with 'B-person' (IOB2)"),
-    "inside another type": (
-        b"a\tB-location\nb\tI-person\n",
-        ":2: tag 'I-person' of token 'b': stands after 'B-lo",
-    ),
+    "no type": (b"a\tB-x\nb\tB-\n", ":2: tag 'B-' of token 'b' is not a tag of spans"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_has_one_message_with_its_place(tmp_path: Path, fault: str) -> None:
+def test_each_fault_has_one_message_with_its_place(tmp_path, fault):
     content, message = FAULTS[fault]
-    path = write(tmp_path, content)
+    part = write(tmp_path, content)
     with pytest.raises(DataError) as caught:
-        read_conll(path, types=frozenset({"person", "location"}))
-    assert str(caught.value).startswith(str(path))
+        read_conll(part)
+    assert str(caught.value).startswith(str(part))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_path_that_is_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DataError, match=re.escape(f"{path}: cannot be read: ")):
-            read_conll(path)
+@pytest.mark.parametrize(("column", "value"), [("text_column", 2), ("tag_column", -3)])
+def test_a_column_that_is_not_there(tmp_path, column, value):
+    with pytest.raises(DataError, match=f"{column} is {value}"):
+        read_conll(write(tmp_path, GOOD), Reading(**{column: value}))
 
 
-@st.composite
-def entity_lists(draw: st.DrawFn) -> tuple[int, list[tuple[int, int, str]]]:
-    end, entities = 0, []
-    for gap, size, kind in draw(
-        st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from(KINDS)), max_size=6)
-    ):
-        start, end = end + gap, end + gap + size
-        entities.append((start, end, kind))
-    return end + draw(st.integers(0, 2)), entities
-
-
-@given(entity_lists())
-def test_spans_and_tags_are_inverse_and_agree_with_seqeval(
-    case: tuple[int, list[tuple[int, int, str]]],
-) -> None:
-    length, entities = case
-    tags = tags_of(length, entities)
-    assert spans(tags) == entities
-    assert [(start, end + 1, kind) for kind, start, end in get_entities(list(tags))] == entities
-
-
-TAGS = ("O", *(f"{prefix}-{kind}" for kind in KINDS for prefix in "BI"), "S-x", "", "B", "I-", "o")
-LEGAL = re.compile(r"(O |B-(\S+) (I-\2 )*)*")
-
-
-@given(st.lists(st.sampled_from(TAGS), min_size=1, max_size=6))
-@example(["B-x", "I-x", "B-x", "I-person"])
-def test_exactly_the_legal_sequences_are_read(
-    tmp_path_factory: pytest.TempPathFactory, tags: list[str]
-) -> None:
-    path = write(tmp_path_factory.getbasetemp(), "".join(f"w\t{tag}\n" for tag in tags).encode())
-    if LEGAL.fullmatch("".join(f"{tag} " for tag in tags)):
-        assert [sentence.tags for sentence in read_conll(path)] == [tuple(tags)]
-        assert tags_of(len(tags), spans(tags)) == tuple(tags)
-    else:
-        with pytest.raises(DataError, match=r":\d+: tag "):
-            read_conll(path)
-        with pytest.raises(ValueError, match=r"^tag "):
-            spans(tags)
+def test_a_path_that_is_not_a_file(tmp_path):
+    with pytest.raises(DataError, match="is not a regular file"):
+        read_conll(Part(tmp_path))
+    with pytest.raises(DataError, match="absent: cannot be read: No such file"):
+        read_conll(Part(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize(
-    "entities",
-    [[(0, 0, "x")], [(2, 1, "x")], [(-1, 1, "x")], [(2, 4, "x")], [(0, 1, "")], [(0, 2, "x"), (1, 3, "y")]],
+    ("file", "counts"), [("train.txt", (8936, 211727, 106978)), ("test.txt", (2012, 47377, 23852))]
 )
-def test_entities_that_cannot_be_tagged(entities: list[tuple[int, int, str]]) -> None:
-    with pytest.raises(ValueError, match="entity"):
-        tags_of(3, entities)
-
-
-@pytest.mark.parametrize(
-    ("file", "sentences", "tokens", "chunks"),
-    [("train.txt", 8936, 211727, 106978), ("test.txt", 2012, 47377, 23852)],
-)
-def test_chunking_corpus_has_its_published_size(file: str, sentences: int, tokens: int, chunks: int) -> None:
-    read = read_conll(data_folder("conll2000") / "conll2000" / file)
-    assert (
-        len(read),
-        sum(len(sentence.tokens) for sentence in read),
-        sum(len(spans(sentence.tags)) for sentence in read),
-    ) == (sentences, tokens, chunks)
+def test_chunking_corpus_has_its_published_size(file, counts):
+    read = sentences(Part(data_folder("conll2000") / "conll2000" / file), STRICT)
+    assert (len(read), sum(len(s.tokens) for s in read), sum(len(s.spans) for s in read)) == counts

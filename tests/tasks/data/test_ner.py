@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from real_data import data_folder
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
-from cellzoo.errors import DataError, UnknownNameError
-from tasks.data.conll import TaggedSentence, read_conll, spans, tags_of
-from tasks.data.found import FoundData
-from tasks.data.known import KNOWN
 from tasks.data.locate import find
-from tasks.data.ner import read_ner
-from tasks.data.small_ner.generate import corpus, texts
-from tasks.data.small_ner.grammar import GRAMMAR, KINDS, START
-from tasks.data.small_ner.names import FORMS, NAMES
+from tasks.data.read import read_tagged
+from tasks.data.tags import write_iob2
 
+if TYPE_CHECKING:
+    from tasks.data.conll import TaggedSentence
+
+KINDS = ("person", "location", "organisation", "product")
 PUBLISHED = {"train": (3394, 62730, 1975), "dev": (1009, 15733, 836), "test": (1287, 23394, 1079)}
 BY_TYPE = {
     "person": (660, 470, 429),
@@ -37,7 +31,7 @@ BY_TYPE = {
 
 
 def test_wnut17_has_its_published_counts() -> None:
-    splits = read_ner(find("wnut17", data_folder("wnut17")))
+    splits = read_tagged(find("wnut17", data_folder("wnut17"))).splits
     assert list(splits) == ["train", "dev", "test"]
     for place, (split, sentences) in enumerate(splits.items()):
         begun = Counter(tag[2:] for s in sentences for tag in s.tags if tag.startswith("B-"))
@@ -46,65 +40,18 @@ def test_wnut17_has_its_published_counts() -> None:
 
 
 def test_wnut17_keeps_invisible_characters() -> None:
-    tokens = {t for s in read_ner(find("wnut17", data_folder("wnut17")))["dev"] for t in s.tokens}
+    tokens = {t for s in read_tagged(find("wnut17", data_folder("wnut17"))).splits["dev"] for t in s.tokens}
     assert any("\u200b" in token for token in tokens)
     assert any("\ufeff" in token for token in tokens)
 
 
-def test_a_file_with_other_counts_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "short.conll"
-    path.write_text("a\tB-person\n")
-    roles = ("train", "dev", "test")
-    found = FoundData("wnut17", "--data", dict.fromkeys(roles, path), dict.fromkeys(roles, ""))
-    with pytest.raises(
-        DataError, match=r"has 1 sentences, 1 tokens, 1 entities .* expected 3,394 sentences, 62,730"
-    ):
-        read_ner(found)
-    with pytest.raises(UnknownNameError):
-        read_ner(dataclasses.replace(found, name="news"))
-
-
 @pytest.fixture(scope="module")
 def small() -> dict[str, list[TaggedSentence]]:
-    return corpus()
+    return dict(read_tagged(find("small-ner")).splits)
 
 
 def entities(sentences: list[TaggedSentence]) -> list[tuple[str, str]]:
-    return [
-        (" ".join(s.tokens[start:end]).lower(), kind) for s in sentences for start, end, kind in spans(s.tags)
-    ]
-
-
-def test_small_ner_is_the_same_in_every_process() -> None:
-    code = (
-        "import hashlib, tasks.data.small_ner.generate as g\n"
-        "for text in g.texts().values(): print(hashlib.sha256(text.encode()).hexdigest())"
-    )
-    for hash_seed in ("0", "1", "4242"):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": hash_seed},
-            cwd=Path(__file__).resolve().parents[3],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.split() == list(KNOWN["small-ner"].sha256.values())
-
-
-def test_small_ner_files_read_back(tmp_path: Path, small: dict[str, list[TaggedSentence]]) -> None:
-    assert read_ner(find("small-ner")) == small
-    for split, text in texts().items():
-        path = tmp_path / f"{split}.conll"
-        path.write_bytes(text.encode())
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == find("small-ner").sha256[split]
-        assert read_conll(path, types=frozenset(KINDS)) == small[split]
-
-
-def test_small_ner_another_seed_gives_another_corpus(small: dict[str, list[TaggedSentence]]) -> None:
-    other = corpus(seed=1)
-    assert {k: len(v) for k, v in other.items()} == {k: len(v) for k, v in small.items()}
-    assert not {s.tokens for s in small["test"]} & {s.tokens for s in other["test"] if "B-person" in s.tags}
+    return [(" ".join(s.tokens[start:end]).lower(), kind) for s in sentences for start, end, kind in s.spans]
 
 
 def test_small_ner_has_no_sentence_twice(small: dict[str, list[TaggedSentence]]) -> None:
@@ -145,7 +92,7 @@ def looked_up(sentence: TaggedSentence, known: dict[str, str]) -> list[str]:
         else:
             end = start + 1
         start = end
-    return list(tags_of(len(words), found))
+    return list(write_iob2(len(words), found))
 
 
 def capitalised(sentence: TaggedSentence) -> list[str]:
@@ -174,36 +121,3 @@ def test_small_ner_writes_some_sentences_in_lower_case(small: dict[str, list[Tag
     for sentences in small.values():
         lower = sum(" ".join(s.tokens).islower() for s in sentences) / len(sentences)
         assert 0.08 < lower < 0.22
-
-
-def test_small_ner_grammar_is_whole_and_ends() -> None:
-    """Every symbol is defined and reached, and none leads back to itself, so every expansion ends."""
-    item = re.compile(r"([$%])([a-z_]+)\??")
-    heights: dict[str, int] = {}
-
-    def height(symbol: str, above: tuple[str, ...]) -> int:
-        assert symbol not in above, f"{symbol} leads back to itself"
-        if symbol not in heights:
-            below = [m for alternative in GRAMMAR[symbol] for m in item.findall(alternative)]
-            assert all(name in KINDS for sign, name in below if sign == "%")
-            heights[symbol] = 1 + max(
-                (height(name, (*above, symbol)) for s, name in below if s == "$"), default=0
-            )
-        return heights[symbol]
-
-    assert height(START, ()) < 10
-    assert set(heights) == set(GRAMMAR)
-    for alternatives in GRAMMAR.values():
-        for word in " ".join(alternatives).split():
-            assert item.fullmatch(word) or not set(word) & set("$%?@")
-
-
-def test_small_ner_names_are_well_formed() -> None:
-    for names in NAMES.values():
-        assert len(set(names)) == len(names)
-        assert all(
-            re.fullmatch("[A-Z][a-z]+", name) and not re.search(r"(.)\1\1", name.lower()) for name in names
-        )
-    assert set(FORMS) == set(KINDS)
-    for forms in FORMS.values():
-        assert all(word[1:] in NAMES for form in forms for word in form.split() if word.startswith("@"))

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellzoo.errors import DataError
-from tasks.data.found import FoundData
 from tasks.data.locate import find
 from tasks.data.news import read_news, split_news, words_of
 from tasks.data.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @pytest.fixture(scope="module")
 def documents() -> list[list[str]]:
-    return read_news(find("news"))
+    return read_news(find("news").parts["text"])
 
 
 @pytest.mark.parametrize(
@@ -77,15 +71,6 @@ def test_no_near_copy_of_a_held_out_item_is_in_another_split(documents: list[lis
         for other_name, other in sets[:place]:
             if name != other_name:
                 assert len(words & other) < 0.4 * len(words | other)
-
-
-def test_another_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "else.cor"
-    path.write_text("One item.\nOne item.\nAnother one.\n")
-    with pytest.raises(
-        DataError, match=r"else\.cor: has 2 different documents with 4 words; expected 293 with 59,810"
-    ):
-        read_news(FoundData("news", "gensim 0", {"text": path}, {"text": ""}))
 
 
 def test_vocabulary_by_hand() -> None:

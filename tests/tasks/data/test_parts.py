@@ -1,0 +1,82 @@
+"""Files as people have them, and what is not a file."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zipfile
+
+import pytest
+
+from cellzoo.errors import DataError
+from tasks.data.parts import Part, find_part
+
+TEXT = b"one\ntwo\n"
+
+
+def test_plain_gzipped_and_zipped_files_hold_the_same(tmp_path):
+    (tmp_path / "a.txt").write_bytes(TEXT)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(TEXT))
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("inner/a.txt", TEXT)
+    parts = [find_part(tmp_path, names) for names in (("a.txt",), ("b.txt",), ("absent", "c.zip!inner/a.txt"))]
+    assert [part.lines() for part in parts] == [["one", "two"]] * 3
+    assert len({part.digest() for part in parts}) == 1
+    assert find_part(tmp_path, ("absent", "c.zip!absent")) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"a\nb", ["a", "b"]),
+        (b"a\n\nb\n", ["a", "", "b"]),
+        (b"\xef\xbb\xbfa\r\nb\r\n", ["a", "b"]),
+        (b"a\rb\r", ["a", "b"]),
+        ("a\u2028b\nc\x85".encode(), ["a\u2028b", "c\x85"]),
+        ("a\n\ufeffb".encode(), ["a", "\ufeffb"]),
+    ],
+)
+def test_lines(tmp_path, content, lines):
+    (tmp_path / "a").write_bytes(content)
+    assert Part(tmp_path / "a").lines() == lines
+
+
+@pytest.mark.parametrize("cut", [3, 12, 25])
+def test_damaged_archives_are_named(tmp_path, cut):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(TEXT * 99)[:cut])
+    with pytest.raises(DataError, match=r"a\.gz: cannot be read"):
+        Part(tmp_path / "a.gz").read()
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", TEXT * 99)
+    (tmp_path / "a.zip").write_bytes((tmp_path / "whole.zip").read_bytes()[:cut])
+    with pytest.raises(DataError, match=r"a\.zip"):
+        find_part(tmp_path, ("a.zip!a",))
+
+
+def test_every_byte_of_an_archive_may_be_wrong(tmp_path):
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", TEXT * 20)
+    whole = bytearray((tmp_path / "whole.zip").read_bytes())
+    for place in range(len(whole)):
+        for flip in (0x01, 0x80, 0xFF):
+            changed = bytearray(whole)
+            changed[place] ^= flip
+            (tmp_path / "a.zip").write_bytes(changed)
+            try:
+                content = Part(tmp_path / "a.zip", "a").read()
+            except DataError:
+                continue
+            assert content == TEXT * 20
+
+
+def test_pipes_devices_and_folders_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, type(tmp_path)("/dev/zero")):
+        with pytest.raises(DataError, match="is not a regular file"):
+            Part(path).read()
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(10**6)))
+    with pytest.raises(DataError, match="more than 1,000 bytes"):
+        Part(tmp_path / "a.gz").read(limit=1000)

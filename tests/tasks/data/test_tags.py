@@ -1,0 +1,115 @@
+"""Tag schemes against seqeval, and to spans and back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
+
+from tasks.data.tags import detect_scheme, read_spans, write_iob2
+
+KINDS = ("person", "creative-work", "x")
+
+
+@st.composite
+def span_lists(draw):
+    end, spans = 0, []
+    for gap, size, kind in draw(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from(KINDS)), max_size=6)
+    ):
+        start, end = end + gap, end + gap + size
+        spans.append((start, end, kind))
+    return end + draw(st.integers(0, 2)), spans
+
+
+def written(length, spans, scheme):
+    """An independent writer of each scheme."""
+    tags = ["O"] * length
+    for start, end, kind in spans:
+        inner = ["I"] * (end - start)
+        if scheme == "IOB1":
+            follows = start and tags[start - 1][2:] == kind and tags[start - 1] != "O"
+            inner[0] = "B" if follows else "I"
+        elif scheme == "IOB2":
+            inner[0] = "B"
+        else:
+            last, single = {"BIOES": "ES", "BILOU": "LU", "BMES": "ES"}[scheme]
+            inner = ["M" if scheme == "BMES" else "I"] * (end - start)
+            inner[0], inner[-1] = "B", last
+            if len(inner) == 1:
+                inner[0] = single
+        tags[start:end] = [f"{letter}-{kind}" for letter in inner]
+    return tags
+
+
+@given(span_lists())
+def test_iob2_is_written_and_read_back_as_seqeval_reads_it(case):
+    length, spans = case
+    tags = write_iob2(length, spans)
+    assert read_spans(tags, "IOB2") == (spans, [])
+    assert [(start, end + 1, kind) for kind, start, end in get_entities(list(tags))] == spans
+
+
+@pytest.mark.parametrize("scheme", ["IOB1", "IOB2", "BIOES", "BILOU", "BMES"])
+@given(case=span_lists())
+def test_every_scheme_gives_the_spans_that_were_written(scheme, case):
+    length, spans = case
+    tags = written(length, spans, scheme)
+    assert read_spans(tags, "BIOES" if scheme == "BMES" else scheme) == (spans, [])
+
+
+@given(
+    st.lists(st.sampled_from(("O", *(f"{letter}-{kind}" for kind in "xy" for letter in "BIES"))), max_size=8)
+)
+def test_any_sequence_is_read_as_conlleval_reads_it(tags):
+    """seqeval without a scheme follows conlleval.pl."""
+    spans, repairs = read_spans(tags, "BIOES")
+    assert [(start, end + 1, kind) for kind, start, end in get_entities(list(tags))] == spans
+    legal = read_spans(write_iob2(len(tags), spans), "IOB2")
+    assert legal == (spans, [])
+    assert all(tags[repair.position] == repair.tag for repair in repairs)
+
+
+@given(st.lists(st.sampled_from(("O", "B-x", "I-x", "B-y", "I-y")), max_size=8))
+def test_repairs_are_exactly_what_iob2_forbids(tags):
+    _, repairs = read_spans(tags, "IOB2")
+    forbidden = [
+        position
+        for position, (before, tag) in enumerate(zip(["O", *tags], tags, strict=False))
+        if tag.startswith("I-") and before not in (f"B-{tag[2:]}", tag)
+    ]
+    assert [repair.position for repair in repairs] == forbidden
+
+
+@pytest.mark.parametrize(
+    ("sentences", "scheme"),
+    [
+        ([["B-x", "I-x", "O"]], "IOB2"),
+        ([["O", "O"]], "IOB2"),
+        ([["I-x", "I-x", "O"], ["I-y", "B-y"]], "IOB1"),
+        ([["B-x", "I-x"], ["B-y"], ["I-x"]], "IOB2"),
+        ([["B-x", "E-x", "S-y"]], "BIOES"),
+        ([["B-x", "M-x", "E-x"]], "BIOES"),
+        ([["B-x", "L-x", "U-y"]], "BILOU"),
+        ([["O", "O", "PER", "PER"], ["O", "LOC", "O"]], "IO"),
+        ([["DT", "NN", "VB"]], "tokens"),
+        ([["NOUN", "O"], ["VERB", "NOUN"]], "tokens"),
+    ],
+)
+def test_schemes_are_recognised(sentences, scheme):
+    assert detect_scheme(sentences) == scheme
+
+
+def test_io_and_tokens():
+    assert read_spans(["O", "PER", "PER", "LOC"], "IO")[0] == [(1, 3, "PER"), (3, 4, "LOC")]
+    assert read_spans(["DT", "NN"], "tokens")[0] == [(0, 1, "DT"), (1, 2, "NN")]
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [[(0, 0, "x")], [(2, 1, "x")], [(-1, 1, "x")], [(2, 4, "x")], [(0, 1, "")], [(0, 2, "x"), (1, 3, "y")]],
+)
+def test_spans_that_cannot_be_written(spans):
+    with pytest.raises(ValueError, match="span"):
+        write_iob2(3, spans)
