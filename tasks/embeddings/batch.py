@@ -60,6 +60,16 @@ def token_features(embeddings: TokenEmbeddings, sentences: list[Sentence]) -> Te
     return torch.cat([columns[name] for name in sorted(columns)], dim=1)
 
 
+def is_computed_here(part: TokenEmbeddings) -> bool:
+    """Whether `token_features` computes a part itself, and so neither reads nor leaves features in sentences."""
+    return isinstance(part, BatchEmbeddings) or type(part) in _LOOKUPS
+
+
+def is_lookup(part: TokenEmbeddings) -> bool:
+    """Whether the features of a part are rows of a table."""
+    return type(part) in _LOOKUPS
+
+
 def parts(embeddings: TokenEmbeddings) -> Iterator[TokenEmbeddings]:
     """Walk stacks of embeddings down to their parts."""
     if isinstance(embeddings, StackedEmbeddings):

@@ -10,7 +10,7 @@ import torch
 from flair.embeddings.base import load_embeddings, register_embeddings
 
 from cellzoo.errors import CellzooError
-from tasks.embeddings.batch import BatchEmbeddings, parts, token_features
+from tasks.embeddings.batch import BatchEmbeddings, is_computed_here, is_lookup, parts, token_features
 from tasks.embeddings.identity import identity as identity_of
 from tasks.embeddings.store import VectorStore, sentence_key
 
@@ -144,8 +144,9 @@ class FrozenEmbeddings(BatchEmbeddings):
     def _compute(self, sentences: Sequence[Sentence]) -> Tensor:
         with torch.no_grad():
             vectors = token_features(self.inner, list(sentences)).float()  # (N, E)
-        for sentence in sentences:
-            sentence.clear_embeddings(self.inner.get_names())
+        if not all(map(is_computed_here, parts(self.inner))):
+            for sentence in sentences:
+                sentence.clear_embeddings(self.inner.get_names())
         return vectors
 
     @staticmethod
@@ -170,6 +171,30 @@ class FrozenEmbeddings(BatchEmbeddings):
             "inner_names": [part.name for part in parts(self.inner)],
             "name": self.name,
         }
+
+
+def freeze(
+    embeddings: TokenEmbeddings, sentences: Iterable[Sentence], cache: Path | None = None
+) -> FrozenEmbeddings:
+    """Freeze embeddings, and compute the vectors of sentences once where that saves time.
+
+    Word vectors stay in memory: a look-up in their table is as fast as one in the store, and takes neither
+    disk space nor time to fill it.
+
+    Args:
+        embeddings: The embeddings, or a stack of them.
+        sentences: All that will be embedded, in any order.
+        cache: A folder that all runs share; None computes all vectors each time.
+
+    Raises:
+        CellzooError: As in `FrozenEmbeddings`.
+        OutputError: The folder cannot be written.
+    """
+    frozen = FrozenEmbeddings(embeddings)
+    if cache is not None and not all(map(is_lookup, parts(embeddings))):
+        frozen.keep_in(cache)
+        frozen.fill(sentences)
+    return frozen
 
 
 def _texts(sentence: Sentence) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ from flair.embeddings import OneHotEmbeddings, WordEmbeddings
 from flair.embeddings.base import register_embeddings
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from cellzoo.errors import DataError
+import cellzoo
+from tasks.data.vectors import read_vectors
 from tasks.embeddings.batch import BatchEmbeddings
-from tasks.tagging.character_lstm import last_states
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from flair.data import Sentence
@@ -27,29 +28,36 @@ if TYPE_CHECKING:
 _UNKNOWN = 0
 
 
-def pretrained_words(path: Path) -> WordEmbeddings:
-    """Load word vectors from a word2vec text file (`.txt` or `.txt.gz`); they are not trained further.
+def pretrained_words(path: Path, tokens: Iterable[str] | None = None) -> WordEmbeddings:
+    """Load word vectors from a text file, see `tasks.data.vectors`; they are not trained further.
 
     A word is looked up as it is, then lower-cased, then with its digits replaced by `#` and by `0`; a word
     that is not found has a vector of zeros.
 
-    Raises:
-        DataError: The file is no word2vec text file.
-    """
-    from gensim.models import KeyedVectors
+    Args:
+        path: The file.
+        tokens: All words that will ever be looked up, so that no others are kept in memory; None for all.
 
-    try:
-        vectors = KeyedVectors.load_word2vec_format(str(path), binary=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: is no word2vec text file ({error}); its first line says COUNT SIZE"
-        ) from error
+    Raises:
+        DataError: The file holds no word vectors, or a row is malformed.
+    """
+    wanted = None if tokens is None else {form for token in tokens for form in _forms(token)}
+    read = read_vectors(path, wanted)
     words = WordEmbeddings(
-        embeddings=None, vocab=vectors.key_to_index, embedding_length=vectors.vector_size, name="words"
+        embeddings=None,
+        vocab={word: row for row, word in enumerate(read.words)},
+        embedding_length=read.size,
+        name="words",
     )
     with torch.no_grad():
-        words.embedding.weight[:-1] = torch.from_numpy(vectors.vectors)
+        words.embedding.weight[:-1] = read.vectors
     return words
+
+
+def _forms(token: str) -> tuple[str, ...]:
+    """List what Flair's `WordEmbeddings` looks a token up as."""
+    lower = token.lower()
+    return token, lower, re.sub(r"\d", "#", lower), re.sub(r"\d", "0", lower)
 
 
 def trained_words(sentences: Sequence[TaggedSentence], size: int, min_count: int) -> OneHotEmbeddings:
@@ -103,7 +111,7 @@ class CharacterFeatures(BatchEmbeddings):
         self.dictionary = dictionary
         self._codes = {character: code for code, character in enumerate(dictionary.get_items())}
         self.vectors = torch.nn.Embedding(len(dictionary), size)
-        self.rnn = torch.nn.LSTM(size, hidden_size, bidirectional=True, batch_first=True)
+        self.rnn = cellzoo.rnn("lstm", size, hidden_size, bidirectional=True, batch_first=True)
         self.to(flair.device)
         self.eval()
 
@@ -128,7 +136,7 @@ class CharacterFeatures(BatchEmbeddings):
         codes = codes.to(self.vectors.weight.device)
         packed = pack_padded_sequence(codes, lengths, batch_first=True, enforce_sorted=False)
         vectors = packed._replace(data=self.vectors(packed.data))  # (characters, size)
-        last = last_states(self.rnn, vectors)  # (2, U, hidden_size)
+        _, (last, _) = self.rnn(vectors)  # (2, U, hidden_size)
         return torch.cat([last[0], last[1]], dim=1)  # (U, 2 hidden_size)
 
     @classmethod

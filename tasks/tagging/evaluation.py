@@ -1,54 +1,61 @@
-"""Predicting a split and counting its spans."""
+"""What a tagger finds in a batch of sentences, and how likely it takes the right tags to be."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.tagging.corpus import LABEL, PREDICTED, labelled_spans
-from tasks.tagging.scores import judge_sentence
+import torch
+from flair.data import get_spans_from_bio
+
+from tasks.tagging.viterbi import best_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from flair.data import Sentence
 
+    from tasks.tagging.scores import Span
     from tasks.tagging.tagger import CellTagger
-    from tasks.task import Json
 
 
-def evaluate(
-    tagger: CellTagger,
-    sentences: Sequence[Sentence],
-    split: str,
-    batch_size: int,
-    *,
-    loss: bool = False,
-    report: Callable[[float], None] = lambda fraction: None,
-) -> tuple[list[dict[str, Json]], float]:
-    """Predict every sentence and compare its spans with the gold ones.
+@torch.no_grad()
+def evaluate_batch(
+    tagger: CellTagger, sentences: Sequence[Sentence], scored: Sequence[int]
+) -> tuple[list[list[Span]], float]:
+    """Find the spans of sentences, and sum the negative log-likelihoods of the gold tags of some of them.
+
+    The sentences stay as they are. `CellTagger.predict` finds the same spans, but draws a random number from
+    torch's default generator and asks for each token's confidence.
 
     Args:
-        tagger: The tagger.
-        sentences: Sentences with gold spans under `ner`; predictions are left under `predicted`.
-        split: Written into each item.
-        batch_size: Sentences predicted at once, those of like length together.
-        loss: Whether to compute the loss too; every gold type must then be known to the tagger.
-        report: Takes the fraction that is done.
+        tagger: In evaluation mode.
+        sentences: From long to short.
+        scored: Places of the sentences whose likelihood counts, in order; the tagger knows all gold types there.
 
     Returns:
-        One item a sentence, in the order given, and the mean loss a token (0 without `loss`).
+        The spans of each sentence, and the sum in nats.
     """
-    ordered = sorted(sentences, key=len, reverse=True)
-    total, tokens = 0.0, 0
-    for start in range(0, len(ordered), batch_size):
-        batch = ordered[start : start + batch_size]
-        result = tagger.predict(batch, mini_batch_size=batch_size, label_name=PREDICTED, return_loss=loss)
-        if loss:
-            total += float(result[0])
-            tokens += result[1]
-        report(min(1.0, (start + batch_size) / len(ordered)))
-    items = [
-        judge_sentence(split, index, labelled_spans(sentence, LABEL), labelled_spans(sentence, PREDICTED))
-        for index, sentence in enumerate(sentences)
-    ]
-    return items, total / max(tokens, 1)
+    features, lengths = tagger._prepare_tensors(list(sentences))
+    scores = tagger(features, lengths)
+    some = len(scored) < len(sentences)
+    if tagger.use_crf:
+        decoder = tagger.viterbi_decoder
+        emissions, _, transitions = scores
+        tags = best_tags(emissions, transitions, lengths, decoder.start_tag, decoder.stop_tag)
+        if some:
+            scores = emissions[list(scored)], lengths[list(scored)], transitions
+    else:
+        logits = scores.split(lengths.tolist())
+        tags = [one.argmax(1).tolist() for one in logits]
+        if some:
+            scores = torch.cat([logits[place] for place in scored]) if scored else scores[:0]
+    loss = 0.0
+    if scored:
+        gold = tagger._prepare_label_tensor([sentences[place] for place in scored])
+        loss = float(tagger.loss_function(scores, gold))
+    name = tagger.label_dictionary.get_item_for_index
+    return [_spans([name(tag) for tag in sequence]) for sequence in tags], loss
+
+
+def _spans(tags: list[str]) -> list[Span]:
+    return [(places[0], places[-1] + 1, kind) for places, _, kind in get_spans_from_bio(tags)]

@@ -2,7 +2,8 @@
 
 `flair.nn.Classifier.load` lists the model classes it knows before it reads the file, so a file of a class
 that is not imported yet ends in "Could not find any model". This dictionary remembers whether it was read
-before `CellTagger` was there, and says what to do.
+before `CellTagger` was there, and says what to do. `SequenceTagger.load` would build one of Flair's own
+taggers from it; that is refused, too.
 """
 
 from __future__ import annotations
@@ -32,6 +33,19 @@ class TaggerState(dict[str, Any]):
                 "write `from tasks.tagging import CellTagger` before loading"
             )
         return super().pop(key, *default)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return an entry, as `dict.get`.
+
+        Raises:
+            CellzooError: `SequenceTagger` asks for its recurrent layer; `CellTagger` reads entries otherwise.
+        """
+        if key == "rnn_type":
+            raise CellzooError(
+                "this file holds a CellTagger; load it by CellTagger.load or flair.nn.Classifier.load, after "
+                "`from tasks.tagging import CellTagger`"
+            )
+        return super().get(key, default)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (), None, None, iter(self.items())

@@ -6,13 +6,14 @@ scored: a tag sequence that IOB2 forbids can be read as spans in several ways, s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tasks.task import Json
+    from tasks.settings import Json
 
 Span: TypeAlias = tuple[int, int, str]
 """First token, the token after the last, type."""
@@ -20,7 +21,7 @@ Span: TypeAlias = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class SpanScore:
-    """True positives, false positives and false negatives; the ratios are in percent, 0 where undefined."""
+    """True positives, false positives and false negatives; the ratios are in percent, NaN where undefined."""
 
     tp: int
     fp: int
@@ -28,29 +29,29 @@ class SpanScore:
 
     @property
     def precision(self) -> float:
-        """Share of the predicted spans that are right."""
+        """Share of the predicted spans that are right; undefined where nothing was predicted."""
         return _percent(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
-        """Share of the gold spans that were predicted."""
+        """Share of the gold spans that were predicted; undefined where there is none."""
         return _percent(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
+        """Harmonic mean of precision and recall; undefined where there is no span, gold or predicted."""
         return _percent(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
 
 def _percent(part: int, whole: int) -> float:
-    return 100.0 * part / whole if whole else 0.0
+    return 100.0 * part / whole if whole else math.nan
 
 
-def judge_sentence(split: str, index: int, gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str, Json]:
+def count_sentence(split: str, index: int, gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str, Json]:
     """Count one sentence.
 
     Returns:
-        An item of an outcome: `split`, `index`, `tp`, `fp`, `fn`, and `types` with [tp, fp, fn] for each
+        An item of an evaluation: `split`, `index`, `tp`, `fp`, `fn`, and `types` with [tp, fp, fn] for each
         type that occurs, so that scores of any resample of sentences and of any type can be had from items.
     """
     expected, found = set(gold), set(predicted)

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+import inspect
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import torch
 from flair.data import Sentence
 from flair.embeddings.base import load_embeddings
 from flair.models import SequenceTagger
+from flair.training_utils import store_embeddings
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import tasks.embeddings.frozen
 import tasks.tagging.embeddings  # noqa: F401 - both register embeddings that saved taggers may hold
-from cellzoo import load
-from cellzoo.cells.cell import Cell
-from cellzoo.errors import CellzooError, unknown
+from cellzoo.errors import CellzooError
 from cellzoo.layer import CellRNN
-from tasks.embeddings.batch import parts, token_features
+from tasks.embeddings.batch import is_computed_here, parts, token_features
 from tasks.embeddings.padding import pad, pad_packed
+from tasks.tagging import safe_file
 from tasks.tagging.crf_layers import EmissionCRF, EmissionDecoder, EmissionLoss
+from tasks.tagging.layers import InitialStates, describe, make_layer, rebuild, type_of
 from tasks.tagging.saved_state import TaggerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from flair.data import Dictionary
     from flair.embeddings import TokenEmbeddings
+    from torch import nn
 
-PREFIX = "cell:"
-_TORCH_LAYERS = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "RNN": torch.nn.RNN}
+    from cellzoo.cells.cell import Cell
+
+    StorageMode: TypeAlias = Literal["none", "cpu", "gpu"]
 
 
 class CellTagger(SequenceTagger):
@@ -38,19 +43,26 @@ class CellTagger(SequenceTagger):
 
     - `rnn_type` names a cell, a cell file, or is a `Cell`; the cell itself is saved with the model, so a
       saved model means the same whatever the zoo holds later.
+    - `rnn` takes a layer as it is, weights and all, and can be saved if it is a `CellRNN` or torch's own.
     - The direction and all dropouts are saved, so one-directional taggers can be loaded again.
+    - `train_initial_hidden_state` does what it says.
     - `predict` switches dropout off while it predicts.
     - The features of a batch are computed at once (`tasks.embeddings.batch`).
     - Frozen embeddings stay in evaluation mode while the rest trains.
     - The loss of the CRF is computed for the whole batch at once (`tasks.tagging.crf`).
     - The order of stacked embeddings is saved, which Flair loses for some classes (`OneHotEmbeddings`).
-    - Embeddings that are trained are never left in sentences by `predict`, so that scores on the
-      development data are fresh whatever `embeddings_storage_mode` is.
+    - Features of embeddings that are trained are computed afresh each time, whatever sentences hold, so that
+      scores on the development data are fresh whatever `embeddings_storage_mode` is.
+    - `save_safely` and `load_safely` keep the tagger in a file that cannot run code. What Flair's `save` writes
+      is a pickle: `load` and `flair.nn.Classifier.load` run whatever the author of the file put into it.
 
     Args:
         embeddings: Features of the tokens, of size E.
         tag_dictionary: The labels; with `span_labels` the spans' types.
         tag_type: Name of the label layer, such as `ner`.
+        rnn: A layer that reads E values, called as `rnn(packed, hx)`; the arguments up to `dropout_h` then say
+            nothing. A tagger around any layer but a cell's and torch's own, such as a supernet, cannot be
+            saved.
         rnn_type: `cell:<name>` for a cell of the zoo, `cell:<path>.toml` for a cell file, a `Cell`, or
             `LSTM`, `GRU`, `RNN` for torch's own layers.
         hidden_size: H, for each direction.
@@ -59,11 +71,13 @@ class CellTagger(SequenceTagger):
         rnn_dropout: Dropout between layers; nothing happens with one layer.
         dropout_x: Variational dropout on the cell's input, one mask a sequence (cells only).
         dropout_h: Variational dropout on the cell's states, one mask a sequence (cells only).
+        use_rnn: Whether there is a recurrent layer at all.
+        train_initial_hidden_state: Whether the states from which sequences start are learned; they are zeros at
+            first, and always without.
         **settings: The other arguments of `SequenceTagger` (`use_crf`, `tag_format`, `locked_dropout`, ...).
 
     Raises:
-        CellzooError: An unknown cell, a file that is no cell, or an argument that Flair accepts and then
-            ignores (`train_initial_hidden_state`) or cannot save (`rnn`).
+        CellzooError: An unknown cell, a file that is not a cell's, or a layer of another input size.
     """
 
     def __init__(
@@ -72,6 +86,7 @@ class CellTagger(SequenceTagger):
         tag_dictionary: Dictionary,
         tag_type: str,
         *,
+        rnn: nn.Module | None = None,
         rnn_type: str | Cell = "cell:lstm",
         hidden_size: int = 256,
         rnn_layers: int = 1,
@@ -80,26 +95,28 @@ class CellTagger(SequenceTagger):
         dropout_x: float = 0.0,
         dropout_h: float = 0.0,
         use_rnn: bool = True,
+        train_initial_hidden_state: bool = False,
         **settings: Any,
     ) -> None:
-        if settings.pop("train_initial_hidden_state", False):
-            raise CellzooError(
-                "train_initial_hidden_state=True has no effect in Flair 0.15.1; leave it out "
-                "(sequences start from zeros)"
-            )
-        if settings.pop("rnn", None) is not None:
-            raise CellzooError("rnn= cannot be saved with a tagger; pass rnn_type='cell:<name>' or a Cell")
-        layer = None
-        if use_rnn:
-            layer = _layer(
+        layer: Any = rnn
+        if not use_rnn:
+            layer = None
+        elif layer is None:
+            layer = make_layer(
                 rnn_type,
-                embeddings.embedding_length,
-                hidden_size,
-                rnn_layers,
-                bidirectional,
-                rnn_dropout,
-                dropout_x,
-                dropout_h,
+                input_size=embeddings.embedding_length,
+                hidden_size=hidden_size,
+                num_layers=rnn_layers,
+                dropout=rnn_dropout if rnn_layers > 1 else 0.0,
+                bidirectional=bidirectional,
+                batch_first=True,
+                dropout_x=dropout_x,
+                dropout_h=dropout_h,
+            )
+        elif layer.input_size != embeddings.embedding_length:
+            raise CellzooError(
+                f"rnn reads {layer.input_size} values a token; "
+                f"the embeddings give {embeddings.embedding_length}"
             )
         super().__init__(
             embeddings,
@@ -117,10 +134,10 @@ class CellTagger(SequenceTagger):
             self.loss_function = EmissionLoss(self.label_dictionary)
             self.viterbi_decoder = EmissionDecoder(self.label_dictionary)
         self.cell = layer.cell if isinstance(layer, CellRNN) else None
-        self.rnn_type = PREFIX + _name(self.cell) if self.cell else str(rnn_type)
-        self.rnn_dropout = rnn_dropout
-        self.dropout_x = dropout_x
-        self.dropout_h = dropout_h
+        self.rnn_type = str(rnn_type) if layer is None else type_of(layer)
+        self.train_initial_hidden_state = train_initial_hidden_state and use_rnn
+        if self.train_initial_hidden_state:
+            self.initial_states = InitialStates(layer).to(self.linear.weight.device)
 
     def train(self, mode: bool = True) -> Self:
         """Switch training mode on or off; embeddings that are not trained stay in evaluation mode."""
@@ -130,17 +147,38 @@ class CellTagger(SequenceTagger):
         return self
 
     def predict(self, sentences: list[Sentence] | Sentence, *args: Any, **settings: Any) -> Any:
-        """Predict as `SequenceTagger.predict`, without dropout, whatever mode the tagger is in."""
+        """Predict as `SequenceTagger.predict`, without dropout, whatever mode the tagger is in.
+
+        With an `embedding_storage_mode` other than `none` the features stay in the sentences.
+        """
+        asked = inspect.signature(SequenceTagger.predict).bind(self, sentences, *args, **settings)
+        asked.apply_defaults()
         training = [module for module in self.modules() if module.training]
         self.eval()
         try:
-            return super().predict(sentences, *args, **settings)
+            result = super().predict(sentences, *args, **settings)
+            if asked.arguments["embedding_storage_mode"] != "none":
+                given = [sentences] if isinstance(sentences, Sentence) else list(sentences)
+                self._keep_features(
+                    given, asked.arguments["mini_batch_size"], asked.arguments["embedding_storage_mode"]
+                )
+            return result
         finally:
             for module in training:
                 module.training = True
-            stale = [name for part in self._features(trained=True) for name in part.get_names()]
-            for sentence in [sentences] if isinstance(sentences, Sentence) else sentences:
-                sentence.clear_embeddings(stale)
+
+    @torch.no_grad()
+    def _keep_features(self, sentences: Sequence[Sentence], batch_size: int, mode: StorageMode) -> None:
+        """Leave in sentences what `token_features` does not leave there."""
+        filled = [sentence for sentence in sentences if len(sentence.tokens)]
+        for start in range(0, len(filled), batch_size):
+            batch = filled[start : start + batch_size]
+            for part in parts(self.embeddings):
+                if is_computed_here(part):
+                    for sentence in batch:
+                        sentence.clear_embeddings(part.get_names())
+                    part.embed(batch)
+            store_embeddings(batch, mode)
 
     def forward(self, sentence_tensor: torch.Tensor, lengths: torch.Tensor) -> Any:
         """Compute the scores of tags, as `SequenceTagger.forward` does, with faster padding.
@@ -157,7 +195,8 @@ class CellTagger(SequenceTagger):
         if self.reproject_embeddings:
             features = self.embedding2nn(features)
         if self.use_rnn:
-            outputs, _ = self.rnn(pack_padded_sequence(features, lengths, batch_first=True))
+            start = self.initial_states(len(lengths)) if self.train_initial_hidden_state else None
+            outputs, _ = self.rnn(pack_padded_sequence(features, lengths, batch_first=True), start)
             features = pad_packed(outputs, lengths)  # (B, T, directions * H)
         features = self.linear(self._drop(features, "dropout", "locked_dropout"))  # (B, T, K)
         if self.use_crf:
@@ -172,6 +211,11 @@ class CellTagger(SequenceTagger):
 
     def _prepare_tensors(self, data_points: list[Sentence] | Sentence) -> tuple[torch.Tensor, torch.LongTensor]:
         sentences = [data_points] if isinstance(data_points, Sentence) else data_points
+        for part in self._features(trained=True):
+            if not is_computed_here(part):
+                # Flair would take what an earlier, less trained state of the part left there.
+                for sentence in sentences:
+                    sentence.clear_embeddings(part.get_names())
         lengths = torch.LongTensor([len(sentence.tokens) for sentence in sentences])  # (B,)
         return pad(token_features(self.embeddings, sentences), lengths), lengths
 
@@ -182,59 +226,42 @@ class CellTagger(SequenceTagger):
             if changes == trained:
                 yield part
 
+    def save_safely(self, path: Path) -> None:
+        """Write the tagger into one file of weights and JSON, which cannot run code when it is loaded.
+
+        Args:
+            path: Where; `.safetensors` by custom.
+
+        Raises:
+            CellzooError: Its embeddings are not among those that can be written so (`tasks.tagging.safe_file`).
+            OutputError: The file cannot be written.
+        """
+        safe_file.write(path, self)
+
+    @classmethod
+    def load_safely(cls, path: Path) -> CellTagger:
+        """Read what `save_safely` wrote; the tagger is in evaluation mode, on Flair's device.
+
+        Raises:
+            DataError: The file is damaged, or not one of `save_safely`.
+        """
+        return safe_file.read(path, cls)
+
     def _get_state_dict(self) -> TaggerState:
         return TaggerState(
             super()._get_state_dict(),
-            cell=self.cell.to_json() if self.cell else None,
-            bidirectional=self.bidirectional,
-            rnn_dropout=self.rnn_dropout,
-            dropout_x=self.dropout_x,
-            dropout_h=self.dropout_h,
+            layer=describe(self.rnn) if self.use_rnn else None,
             feature_names=[part.name for part in parts(self.embeddings)],
         )
 
     @classmethod
     def _init_model_with_state_dict(cls, state: dict[str, Any], **settings: Any) -> CellTagger:
-        embeddings: Any = load_embeddings(state["embeddings"])
-        # Flair joins the features of a token in the order of their names, and not every class saves its name.
-        for part, name in zip(parts(embeddings), state["feature_names"], strict=True):
-            part.name = name
-        state = {**state, "embeddings": embeddings}
-        if state["cell"] is not None:
-            state["rnn_type"] = Cell.from_json(state["cell"])
-        names = ("bidirectional", "rnn_dropout", "dropout_x", "dropout_h")
-        return super()._init_model_with_state_dict(state, **{name: state[name] for name in names}, **settings)
-
-
-def _layer(
-    rnn_type: str | Cell,
-    input_size: int,
-    hidden_size: int,
-    layers: int,
-    bidirectional: bool,
-    dropout: float,
-    dropout_x: float,
-    dropout_h: float,
-) -> Any:
-    common: dict[str, Any] = {
-        "num_layers": layers,
-        "dropout": dropout if layers > 1 else 0.0,
-        "bidirectional": bidirectional,
-        "batch_first": True,
-    }
-    if isinstance(rnn_type, str) and rnn_type in _TORCH_LAYERS:
-        if dropout_x or dropout_h:
-            raise CellzooError(
-                f"dropout_x and dropout_h need a cell; torch's {rnn_type} has none of them: "
-                f"use rnn_type='cell:{rnn_type.lower()}'"
-            )
-        return _TORCH_LAYERS[rnn_type](input_size, hidden_size, **common)
-    if isinstance(rnn_type, str):
-        if not rnn_type.startswith(PREFIX):
-            raise unknown("rnn_type", rnn_type, _TORCH_LAYERS, "Or 'cell:<name>', such as 'cell:darts-v2'.")
-        rnn_type = load(rnn_type.removeprefix(PREFIX))
-    return CellRNN(rnn_type, input_size, hidden_size, dropout_x=dropout_x, dropout_h=dropout_h, **common)
-
-
-def _name(cell: Cell) -> str:
-    return cell.name or cell.hash[:12]
+        state = {**state}
+        if isinstance(state["embeddings"], dict):
+            embeddings: Any = load_embeddings(state["embeddings"])
+            # Flair joins the features of a token in the order of their names; not every class saves its name.
+            for part, name in zip(parts(embeddings), state["feature_names"], strict=True):
+                part.name = name
+            state["embeddings"] = embeddings
+        layer = None if state["layer"] is None else rebuild(state["layer"])
+        return super()._init_model_with_state_dict(state, rnn=layer, **settings)

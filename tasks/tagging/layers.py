@@ -1,0 +1,113 @@
+"""The recurrent layer of a tagger: made from a name, described for a file, and made again from that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from cellzoo import load
+from cellzoo.cells.cell import HIDDEN_WIDTH, Cell
+from cellzoo.errors import CellzooError, unknown
+from cellzoo.layer import CellRNN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+PREFIX = "cell:"
+_TORCH_LAYERS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
+_ARGUMENTS = ["input_size", "hidden_size", "num_layers", "bias", "dropout", "bidirectional"]
+_MASKS = ("dropout_x", "dropout_h")
+
+
+def make_layer(rnn_type: str | Cell, *, dropout_x: float, dropout_h: float, **arguments: Any) -> nn.Module:
+    """Make a layer.
+
+    Args:
+        rnn_type: As in `CellTagger`.
+        dropout_x: As in `CellRNN`.
+        dropout_h: As in `CellRNN`.
+        **arguments: As in `torch.nn.LSTM`.
+
+    Raises:
+        CellzooError: An unknown cell, or dropout that torch's layers do not have.
+    """
+    if isinstance(rnn_type, str) and rnn_type in _TORCH_LAYERS:
+        if dropout_x or dropout_h:
+            raise CellzooError(
+                f"dropout_x and dropout_h need a cell; torch's {rnn_type} has none of them: "
+                f"use rnn_type='cell:{rnn_type.lower()}'"
+            )
+        return _TORCH_LAYERS[rnn_type](**arguments)
+    if isinstance(rnn_type, str):
+        if not rnn_type.startswith(PREFIX):
+            raise unknown("rnn_type", rnn_type, _TORCH_LAYERS, "Or 'cell:<name>', such as 'cell:darts-v2'.")
+        rnn_type = load(rnn_type.removeprefix(PREFIX))
+    return CellRNN(rnn_type, dropout_x=dropout_x, dropout_h=dropout_h, **arguments)
+
+
+def type_of(layer: nn.Module) -> str:
+    """Name a layer as `rnn_type` does; the name of its class for any other module."""
+    if isinstance(layer, CellRNN):
+        return PREFIX + (layer.cell.name or layer.cell.hash[:12])
+    return type(layer).__name__
+
+
+def describe(layer: nn.Module) -> dict[str, Any]:
+    """Say, as JSON, what a layer is made of, but for its weights.
+
+    Raises:
+        CellzooError: It is neither a cell's layer nor one of torch's.
+    """
+    names, cell = _ARGUMENTS, None
+    if isinstance(layer, CellRNN):
+        names, cell = [*_ARGUMENTS, *_MASKS], layer.cell.to_json()
+    elif type(layer) not in _TORCH_LAYERS.values():
+        raise CellzooError(
+            f"a tagger around a {type(layer).__name__} cannot be saved: only cells and torch's "
+            f"{', '.join(_TORCH_LAYERS)} can be built again. Derive the cell, and train a tagger with it"
+        )
+    return {"type": type_of(layer), "cell": cell, "arguments": {name: getattr(layer, name) for name in names}}
+
+
+def rebuild(description: Mapping[str, Any]) -> nn.Module:
+    """Make the layer that `describe` described, with other weights."""
+    kind = description["type"] if description["cell"] is None else Cell.from_json(description["cell"])
+    masks = dict.fromkeys(_MASKS, 0.0)
+    return make_layer(kind, **{**masks, **description["arguments"], "batch_first": True})
+
+
+class InitialStates(nn.Module):
+    """The states from which every sequence starts, as weights; zeros until they have learned.
+
+    Args:
+        layer: A cell's layer, or one of torch's.
+
+    Raises:
+        CellzooError: Another module, whose states are not known.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        if isinstance(layer, CellRNN):
+            widths = [
+                layer.hidden_size if state.width == HIDDEN_WIDTH else layer.input_size
+                for state in layer.cell.states
+            ]
+        elif type(layer) in _TORCH_LAYERS.values():
+            widths = [layer.hidden_size] * (2 if isinstance(layer, nn.LSTM) else 1)
+        else:
+            raise CellzooError(
+                "train_initial_hidden_state needs a cell or one of torch's layers, not a "
+                f"{type(layer).__name__}"
+            )
+        rows = layer.num_layers * (2 if layer.bidirectional else 1)
+        self.states = nn.ParameterList(torch.zeros(rows, 1, width) for width in widths)
+
+    def forward(self, batch: int) -> Tensor | tuple[Tensor, ...]:
+        """Give the states for a batch, each (rows, B, width)."""
+        wide = tuple(state.expand(-1, batch, -1).contiguous() for state in self.states)
+        return wide[0] if len(wide) == 1 else wide

@@ -1,0 +1,246 @@
+"""The tagging problem: Flair's tagger around a given recurrent layer, trained and evaluated on a corpus."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import torch
+from flair.embeddings import OneHotEmbeddings, StackedEmbeddings, TokenEmbeddings
+
+from cellzoo.errors import DataError
+from tasks.data.conll import spans
+from tasks.data.tagged_text import read_tagged
+from tasks.embeddings.batch import parts
+from tasks.embeddings.frozen import freeze
+from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
+from tasks.tagging.corpus import LABEL, flair_sentences, type_dictionary
+from tasks.tagging.embeddings import characters, pretrained_words, trained_words
+from tasks.tagging.evaluation import evaluate_batch
+from tasks.tagging.flair_device import flair_on
+from tasks.tagging.problem import METRICS, SELECTION
+from tasks.tagging.scores import count_sentence, micro
+from tasks.tagging.tagger import CellTagger
+from tasks.training.streams import default_generator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from tasks.data.conll import TaggedSentence
+    from tasks.data.found import FoundData
+    from tasks.data.splits import Split
+    from tasks.problem import Carry
+    from tasks.tagging.problem import TaggingSettings
+    from tasks.tagging.scores import Span, SpanScore
+
+_EVALUATION_BATCH = 64
+"""Sentences evaluated at once."""
+
+
+class Tagging:
+    """Find spans in sentences; see `tasks.problem.Problem`. An item is a sentence.
+
+    The loss is in nats a token. The weights learn from its sum over the tokens of a batch, as Flair's do: its
+    defaults, a learning rate of 0.1 and gradients clipped at 5, are meant for that.
+
+    Args:
+        name: Name of the corpus.
+        splits: `train`, `dev` and `test`.
+        settings: See there.
+        device: Where models run.
+        frozen: Features that stay as they are, in place of word vectors that are trained.
+        cache: Folder for what is computed once, see `freeze`.
+
+    Raises:
+        DataError: There is no entity to learn from, or a token that Flair would change.
+    """
+
+    metrics = METRICS
+    selection = SELECTION
+
+    def __init__(
+        self,
+        name: str,
+        splits: Mapping[Split, Sequence[TaggedSentence]],
+        settings: TaggingSettings,
+        device: torch.device,
+        *,
+        frozen: TokenEmbeddings | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.device = device
+        self._source = splits
+        self._gold = {split: [spans(one.tags) for one in sentences] for split, sentences in splits.items()}
+        if not any(self._gold["train"]):
+            where = "train holds" if any(self._gold["dev"]) else "train and dev hold"
+            raise DataError(f"{name}: {where} no entity, so there is nothing to learn")
+        self.types = type_dictionary([*splits["train"], *splits["dev"]])
+        self._known = frozenset(self.types.get_items())
+        self._sentences = {split: flair_sentences(sentences) for split, sentences in splits.items()}
+        with flair_on(device):
+            self._frozen = None
+            if frozen is not None:
+                every = [one for sentences in self._sentences.values() for one in sentences]
+                self._frozen = freeze(frozen, every, cache)
+        width = settings.word_size if self._frozen is None else self._frozen.embedding_length
+        self.layer = LayerSpec(
+            width + 2 * settings.character_hidden,
+            settings.hidden_size,
+            num_layers=settings.layers,
+            bidirectional=settings.bidirectional,
+            dropout=settings.layer_dropout,
+            dropout_x=settings.dropout_x,
+            dropout_h=settings.dropout_h,
+            device=device,
+        )
+        self.steps = -(-len(splits["train"]) // settings.batch_size)
+        self.facts = {
+            "train sentences": len(splits["train"]),
+            "train tokens": sum(len(one.tokens) for one in splits["train"]),
+            "train entities": sum(map(len, self._gold["train"])),
+            "dev sentences": len(splits["dev"]),
+            "test sentences": len(splits["test"]),
+            "types": len(self._known),
+        }
+
+    def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
+        """Build the tagger."""
+        settings, training = self.settings, self._source["train"]
+        with flair_on(self.device), default_generator(generator):
+            features: list[TokenEmbeddings] = [
+                trained_words(training, settings.word_size, settings.word_min_count)
+                if self._frozen is None
+                else self._frozen
+            ]
+            if settings.character_hidden:
+                features.append(characters(training, settings.character_size, settings.character_hidden))
+            tagger = CellTagger(
+                StackedEmbeddings(features, overwrite_names=False),
+                self.types,
+                LABEL,
+                rnn=rnn,
+                tag_format=settings.tag_format,
+                use_crf=settings.crf,
+                reproject_embeddings=settings.reproject,
+                dropout=settings.dropout,
+                word_dropout=settings.word_dropout,
+                locked_dropout=settings.locked_dropout,
+            )
+        return tagger.train()
+
+    def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every training sentence once, in a drawn order; the last batch may be smaller."""
+        yield from self._shuffled("train", self.settings.batch_size, generator)
+
+    def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """The dev sentences in one drawn order after the other."""
+        while True:
+            yield from self._shuffled("dev", self.settings.validation_batch_size, generator)
+
+    def _shuffled(self, split: Split, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        sentences = self._sentences[split]
+        for places in torch.randperm(len(sentences), generator=generator).split(size):
+            batch = [sentences[place] for place in places.tolist()]
+            yield Batch(batch, tokens=sum(len(sentence.tokens) for sentence in batch))
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
+        """The mean over the tokens, and for the weights their sum."""
+        with flair_on(self.device):
+            total, tokens = _tagger(model).forward_loss(batch.content)
+        return BatchLoss(total / tokens, total)
+
+    def evaluate(
+        self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
+    ) -> Evaluation:
+        """See `tasks.problem.Problem`.
+
+        A type that neither train nor dev has cannot be found. Its spans count as missed; the loss, which would
+        be infinite, leaves their sentences out.
+        """
+        tagger, sentences, gold = _tagger(model), self._sentences[split], self._gold[split]
+        found: list[list[Span]] = [[] for _ in sentences]
+        total, tokens = 0.0, 0
+        training = [module for module in model.modules() if module.training]
+        model.eval()
+        try:
+            with flair_on(self.device):
+                order = sorted(range(len(sentences)), key=lambda place: -len(sentences[place].tokens))
+                for start in range(0, len(order), _EVALUATION_BATCH):
+                    places = order[start : start + _EVALUATION_BATCH]
+                    scored = [
+                        number
+                        for number, place in enumerate(places)
+                        if all(kind in self._known for _, _, kind in gold[place])
+                    ]
+                    batch = [sentences[place] for place in places]
+                    predicted, loss = evaluate_batch(tagger, batch, scored)
+                    for place, one in zip(places, predicted, strict=True):
+                        found[place] = one
+                    total += loss
+                    tokens += sum(len(batch[number].tokens) for number in scored)
+                    report(min(1.0, (start + _EVALUATION_BATCH) / len(order)))
+        finally:
+            for module in training:
+                module.training = True
+        items = [
+            count_sentence(split, index, *pair) for index, pair in enumerate(zip(gold, found, strict=True))
+        ]
+        score = micro(items)
+        metrics = {
+            LOSS: total / tokens if tokens else math.nan,
+            "f1": score.f1,
+            "precision": score.precision,
+            "recall": score.recall,
+        }
+        return Evaluation(metrics, items, tuple(self._notes(split, score)))
+
+    def _notes(self, split: Split, score: SpanScore) -> Iterator[str]:
+        if math.isnan(score.f1):
+            yield f"{split} holds no entity and none was found, so its F1 is undefined"
+        elif math.isnan(score.recall):
+            yield f"{split} holds no entity, so its recall is undefined"
+        elif math.isnan(score.precision):
+            yield f"nothing was found in {split}, so its precision is undefined"
+        kinds = Counter(kind for sentence in self._gold[split] for _, _, kind in sentence)
+        alone = ", ".join(f"{kind} ({kinds[kind]:,})" for kind in sorted(kinds.keys() - self._known))
+        if alone:
+            yield f"{split} has types that neither train nor dev has, so they cannot be found: {alone}"
+
+    def embedding_parameters(self, model: nn.Module) -> int:
+        """Number of the values in tables of words and characters."""
+        tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+        return sum(weight.numel() for weight in {table.weight for table in tables})
+
+    def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor] | None:
+        """The word vectors that were trained; None where they were given."""
+        for part in parts(_tagger(model).embeddings):
+            if isinstance(part, OneHotEmbeddings):
+                return part.vocab_dictionary.get_items(), part.embedding_layer.weight.detach().cpu()
+        return None
+
+
+def read(
+    data: Mapping[str, FoundData], settings: TaggingSettings, device: torch.device, cache: Path | None
+) -> Tagging:
+    """See `tasks.problem.Build`."""
+    splits: dict[Split, Sequence[TaggedSentence]] = dict(read_tagged(data[settings.corpus]))
+    splits["train"] = splits["train"][: settings.train_sentences or None]
+    splits["dev"] = splits["dev"][: settings.dev_sentences or None]
+    words = None
+    if settings.vectors:
+        tokens = {token for sentences in splits.values() for one in sentences for token in one.tokens}
+        with flair_on(device):
+            words = pretrained_words(data[settings.vectors].files["vectors"], tokens)
+    return Tagging(settings.corpus, splits, settings, device, frozen=words, cache=cache)
+
+
+def _tagger(model: nn.Module) -> CellTagger:
+    if not isinstance(model, CellTagger):
+        raise TypeError(f"the model is a {type(model).__name__}, not one of Tagging.model")
+    return model
