@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
+from cellzoo.system.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
     import numpy as np
     from torch import Tensor
 
-_GZIP = b"\x1f\x8b"
+    from tasks.data.parts import Part
+
+_COUNT = re.compile("[0-9]{1,9}")
 _SAMPLE = 1000
 """Rows that tell the number of values in a file without a header."""
 
@@ -51,14 +52,14 @@ class WordVectors:
         return digest.hexdigest()
 
 
-def read_vectors(path: Path, wanted: Collection[str] | None = None) -> WordVectors:
+def read_vectors(part: Part, wanted: Collection[str] | None = None) -> WordVectors:
     """Read a text file of vectors, gzipped or not, with or without word2vec's first line `COUNT SIZE`.
 
     A word may hold spaces: the last SIZE fields of a line are its vector. Of a word that occurs twice the first
     row counts, as for gensim.
 
     Args:
-        path: The file.
+        part: The file.
         wanted: Keep these words alone in memory, and check the values of theirs alone; None for all.
 
     Raises:
@@ -68,15 +69,15 @@ def read_vectors(path: Path, wanted: Collection[str] | None = None) -> WordVecto
     import numpy as np
     import torch
 
-    lines = _lines(path)
+    lines = _lines(part)
     head = list(islice(lines, _SAMPLE))
     if not head:
-        raise DataError(f"{path}: is empty; expected a word and its numbers a line")
+        raise DataError(f"{part}: is empty; expected a word and its numbers a line")
     count, size = _header(head[0][1])
     if count is not None:
         head.pop(0)
     else:
-        size = _common_size(path, head)
+        size = _common_size(part, head)
     words: dict[str, int] = {}
     vectors: list[np.ndarray] = []
     rows = 0
@@ -85,67 +86,67 @@ def read_vectors(path: Path, wanted: Collection[str] | None = None) -> WordVecto
         word, *values = line.rsplit(" ", size)
         if len(values) != size or not word or _ends_in_a_number(word):
             fields = line.split(" ")
-            raise DataError(
-                f"{path}:{number}: the word {fields[0][:40]!r} has {len(fields) - 1} values; expected {size}"
-            )
+            place = _place(part, number, fields[0])
+            raise DataError(f"{place} has {len(fields) - 1} values; expected {size}")
         if word in words or (wanted is not None and word not in wanted):
             continue
-        try:
-            vector = np.array(values, dtype=np.float32)
-        except ValueError:
-            odd = next(value for value in values if not _is_number(value))
-            raise DataError(
-                f"{path}:{number}: the word {word[:40]!r} has the value {odd[:40]!r}; expected a number"
-            ) from None
-        if not np.isfinite(vector).all():
-            odd = values[int(np.flatnonzero(~np.isfinite(vector))[0])]
-            raise DataError(
-                f"{path}:{number}: the word {word[:40]!r} has the value {odd}; "
-                "expected a finite number. Correct or delete the line"
-            )
         words[word] = len(words)
-        vectors.append(vector)
+        vectors.append(_vector(values, _place(part, number, word)))
     if count is not None and rows != count:
-        raise DataError(f"{path}: holds {rows:,} vectors; its first line says {count:,}. Is it complete?")
+        raise DataError(f"{part}: holds {rows:,} vectors; its first line says {count:,}. Is it complete?")
     matrix = np.stack(vectors) if vectors else np.zeros((0, size), dtype=np.float32)
     return WordVectors(tuple(words), torch.from_numpy(matrix), rows)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(part: Part) -> Iterator[tuple[int, str]]:
     """Give lines and their numbers, single spaces between the fields; empty ones are left out."""
+    with part.open() as stream:
+        for number, content in enumerate(stream, start=1):
+            try:
+                line = content.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{part}:{number}: is not UTF-8 text ({error.reason})") from error
+            line = line.replace("\t", " ").rstrip(" \r\n")
+            if line:
+                yield number, line
+
+
+def _place(part: Part, number: int, word: str) -> str:
+    return f"{part}:{number}: the word {shortened(word, 40)!r}"
+
+
+def _vector(values: list[str], place: str) -> np.ndarray:
+    """Read the values of a row; `place` begins the message."""
+    import numpy as np
+
     try:
-        with path.open("rb") as plain:
-            packed = plain.read(2) == _GZIP
-        with gzip.open(path) if packed else path.open("rb") as stream:
-            for number, content in enumerate(stream, start=1):
-                try:
-                    line = content.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(f"{path}:{number}: is not UTF-8 text ({error.reason})") from error
-                line = line.replace("\t", " ").rstrip(" \r\n")
-                if line:
-                    yield number, line
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read: {reason}") from error
+        with np.errstate(over="ignore"):
+            vector = np.array(values, dtype=np.float32)
+    except ValueError:
+        odd = next(value for value in values if not _is_number(value))
+        raise DataError(f"{place} has the value {shortened(odd, 40)!r}; expected a number") from None
+    if not np.isfinite(vector).all():
+        odd = values[int(np.flatnonzero(~np.isfinite(vector))[0])]
+        raise DataError(f"{place} has the value {odd}; expected a finite number. Correct or delete the line")
+    return vector
 
 
 def _header(line: str) -> tuple[int | None, int]:
     """Read `COUNT SIZE`; (None, 0) for a line that is a word's."""
     fields = line.split(" ")
-    if len(fields) == 2 and all(field.isascii() and field.isdigit() for field in fields) and int(fields[1]):
+    if len(fields) == 2 and all(_COUNT.fullmatch(field) for field in fields) and int(fields[1]):
         return int(fields[0]), int(fields[1])
     return None, 0
 
 
-def _common_size(path: Path, head: list[tuple[int, str]]) -> int:
+def _common_size(part: Part, head: list[tuple[int, str]]) -> int:
     """Tell the number of values from the first rows, most of which have words without spaces."""
     counts = Counter(line.count(" ") for _, line in head)
     size = max(counts, key=lambda fields: (counts[fields], -fields))
     if size == 0:
         number, line = head[0]
         raise DataError(
-            f"{path}:{number}: {line[:40]!r} is not a word with its vector; expected a word and its "
+            f"{part}:{number}: {shortened(line, 40)!r} is not a word with its vector; expected a word and its "
             "numbers, with single spaces between them"
         )
     return size

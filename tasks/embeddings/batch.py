@@ -61,7 +61,7 @@ def token_features(embeddings: TokenEmbeddings, sentences: list[Sentence]) -> Te
 
 
 def is_computed_here(part: TokenEmbeddings) -> bool:
-    """Whether `token_features` computes a part itself, and so neither reads nor leaves features in sentences."""
+    """Whether `token_features` computes a part itself: it neither reads nor leaves features in sentences."""
     return isinstance(part, BatchEmbeddings) or type(part) in _LOOKUPS
 
 

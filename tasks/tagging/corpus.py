@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 from flair.data import Dictionary, Sentence
 
 from cellzoo.errors import DataError
-from tasks.data.conll import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tasks.data.conll import TaggedSentence
-    from tasks.tagging.scores import Span
+    from tasks.data.tags import Scheme, Span
 
 LABEL = "ner"
-PREDICTED = "predicted"
 
 
-def flair_sentences(sentences: Iterable[TaggedSentence]) -> list[Sentence]:
-    """Make Flair sentences with the entities as spans under the label `ner`.
+def gold_spans(sentence: TaggedSentence, scheme: Scheme) -> list[Span]:
+    """List what is to be found in a sentence: its spans, or each token where tags label single tokens."""
+    if scheme == "tokens":
+        return [(place, place + 1, tag) for place, tag in enumerate(sentence.tags)]
+    return sentence.spans
+
+
+def flair_sentences(sentences: Iterable[TaggedSentence], scheme: Scheme = "IOB2") -> list[Sentence]:
+    """Make Flair sentences with the spans, or the labels of tokens, under the label `ner`.
 
     Raises:
         DataError: Flair would drop or change a token, so that positions would shift.
@@ -30,23 +35,24 @@ def flair_sentences(sentences: Iterable[TaggedSentence]) -> list[Sentence]:
         sentence = Sentence(list(source.tokens))
         if tuple(token.text for token in sentence.tokens) != source.tokens:
             raise DataError(f"sentence {number}: Flair changes its tokens {' '.join(source.tokens)!r:.80}")
-        for start, end, kind in spans(source.tags):
-            sentence[start:end].add_label(LABEL, kind)
+        for start, end, kind in gold_spans(source, scheme):
+            place = sentence[start] if scheme == "tokens" else sentence[start:end]
+            place.add_label(LABEL, kind)
         made.append(sentence)
     return made
 
 
-def type_dictionary(sentences: Iterable[TaggedSentence]) -> Dictionary:
-    """List the entity types that occur, in alphabetical order."""
-    types = {kind for sentence in sentences for _, _, kind in spans(sentence.tags)}
+def type_dictionary(sentences: Iterable[TaggedSentence], scheme: Scheme = "IOB2") -> Dictionary:
+    """List the types that occur, in alphabetical order."""
+    types = {kind for sentence in sentences for _, _, kind in gold_spans(sentence, scheme)}
     dictionary = Dictionary(add_unk=False)
-    dictionary.span_labels = True
+    dictionary.span_labels = scheme != "tokens"
     for kind in sorted(types):
         dictionary.add_item(kind)
     return dictionary
 
 
-def labelled_spans(sentence: Sentence, label: str) -> list[Span]:
+def labelled_spans(sentence: Sentence, label: str) -> Sequence[Span]:
     """Read the spans that a sentence holds under `label`."""
     return [
         (found.data_point.tokens[0].idx - 1, found.data_point.tokens[-1].idx, found.value)

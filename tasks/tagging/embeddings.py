@@ -14,6 +14,7 @@ from flair.embeddings.base import register_embeddings
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import cellzoo
+from tasks.data.parts import Part
 from tasks.data.vectors import read_vectors
 from tasks.embeddings.batch import BatchEmbeddings
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from flair.data import Sentence
 
     from tasks.data.conll import TaggedSentence
+    from tasks.data.vectors import WordVectors
 
 _UNKNOWN = 0
 
 
-def pretrained_words(path: Path, tokens: Iterable[str] | None = None) -> WordEmbeddings:
+def pretrained_words(path: Path | Part, tokens: Iterable[str] | None = None) -> WordEmbeddings:
     """Load word vectors from a text file, see `tasks.data.vectors`; they are not trained further.
 
     A word is looked up as it is, then lower-cased, then with its digits replaced by `#` and by `0`; a word
@@ -41,23 +43,30 @@ def pretrained_words(path: Path, tokens: Iterable[str] | None = None) -> WordEmb
     Raises:
         DataError: The file holds no word vectors, or a row is malformed.
     """
-    wanted = None if tokens is None else {form for token in tokens for form in _forms(token)}
-    read = read_vectors(path, wanted)
+    wanted = None if tokens is None else looked_up(tokens)
+    return word_embeddings(read_vectors(path if isinstance(path, Part) else Part(path), wanted))
+
+
+def word_embeddings(vectors: WordVectors) -> WordEmbeddings:
+    """Make Flair embeddings of word vectors; they are not trained further."""
     words = WordEmbeddings(
         embeddings=None,
-        vocab={word: row for row, word in enumerate(read.words)},
-        embedding_length=read.size,
+        vocab={word: row for row, word in enumerate(vectors.words)},
+        embedding_length=vectors.size,
         name="words",
     )
     with torch.no_grad():
-        words.embedding.weight[:-1] = read.vectors
+        words.embedding.weight[:-1] = vectors.vectors
     return words
 
 
-def _forms(token: str) -> tuple[str, ...]:
-    """List what Flair's `WordEmbeddings` looks a token up as."""
-    lower = token.lower()
-    return token, lower, re.sub(r"\d", "#", lower), re.sub(r"\d", "0", lower)
+def looked_up(tokens: Iterable[str]) -> set[str]:
+    """List the words under which Flair's `WordEmbeddings` looks tokens up."""
+    forms = set()
+    for token in tokens:
+        lower = token.lower()
+        forms |= {token, lower, re.sub(r"\d", "#", lower), re.sub(r"\d", "0", lower)}
+    return forms
 
 
 def trained_words(sentences: Sequence[TaggedSentence], size: int, min_count: int) -> OneHotEmbeddings:

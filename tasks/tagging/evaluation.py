@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from flair.data import Sentence
 
-    from tasks.tagging.scores import Span
+    from tasks.data.tags import Span
     from tasks.tagging.tagger import CellTagger
 
 
@@ -30,7 +30,7 @@ def evaluate_batch(
     Args:
         tagger: In evaluation mode.
         sentences: From long to short.
-        scored: Places of the sentences whose likelihood counts, in order; the tagger knows all gold types there.
+        scored: Places of the sentences whose likelihood counts, in order; all their types are known.
 
     Returns:
         The spans of each sentence, and the sum in nats.
@@ -54,8 +54,13 @@ def evaluate_batch(
         gold = tagger._prepare_label_tensor([sentences[place] for place in scored])
         loss = float(tagger.loss_function(scores, gold))
     name = tagger.label_dictionary.get_item_for_index
-    return [_spans([name(tag) for tag in sequence]) for sequence in tags], loss
+    read = _spans if tagger.predict_spans else _tokens
+    return [read([name(tag) for tag in sequence]) for sequence in tags], loss
 
 
 def _spans(tags: list[str]) -> list[Span]:
     return [(places[0], places[-1] + 1, kind) for places, _, kind in get_spans_from_bio(tags)]
+
+
+def _tokens(tags: list[str]) -> list[Span]:
+    return [(place, place + 1, tag) for place, tag in enumerate(tags)]

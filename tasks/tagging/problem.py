@@ -31,7 +31,12 @@ class TaggingSettings(Settings):
     """The data, and the tagger around the cell; the defaults of the tagger are Flair's for a BiRNN-CRF.
 
     Attributes:
-        corpus: A tagged corpus: `small-ner`, `wnut17`, `conll2000`, or `conll:FILES`.
+        corpus: A tagged corpus: the name of a data set, or `conll:FILES`.
+        text_column: Column of the token in its files, from 0; None as its data set says. The three settings
+            below likewise.
+        tag_column: Column of the tag, negative from the end.
+        tags: `repair` reads tags that their scheme does not allow as conlleval does, `strict` refuses them.
+        encoding: Of the text.
         vectors: Word vectors by name, such as `glove-6b-50d`, which stay as they are; empty for word vectors
             that are trained from scratch.
         word_size: Size of a word's vector, where they are trained.
@@ -56,7 +61,11 @@ class TaggingSettings(Settings):
         validation_batch_size: Sentences of a step that architectures learn from.
     """
 
-    corpus: str = "small-ner"
+    corpus: str = ""
+    text_column: int | None = None
+    tag_column: int | None = None
+    tags: Literal["repair", "strict"] | None = None
+    encoding: str | None = None
     vectors: str = ""
     word_size: Size = 100
     word_min_count: Size = 2

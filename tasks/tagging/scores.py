@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tasks.data.tags import Span
     from tasks.settings import Json
-
-Span: TypeAlias = tuple[int, int, str]
-"""First token, the token after the last, type."""
 
 
 @dataclass(frozen=True)

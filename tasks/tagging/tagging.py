@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 from flair.embeddings import OneHotEmbeddings, StackedEmbeddings, TokenEmbeddings
 
 from cellzoo.errors import DataError
-from tasks.data.conll import spans
-from tasks.data.tagged_text import read_tagged
+from tasks.data.read import read_tagged, with_reading
+from tasks.data.vectors import read_vectors
 from tasks.embeddings.batch import parts
 from tasks.embeddings.frozen import freeze
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
-from tasks.tagging.corpus import LABEL, flair_sentences, type_dictionary
-from tasks.tagging.embeddings import characters, pretrained_words, trained_words
+from tasks.tagging.corpus import LABEL, flair_sentences, gold_spans, type_dictionary
+from tasks.tagging.embeddings import characters, looked_up, trained_words, word_embeddings
 from tasks.tagging.evaluation import evaluate_batch
 from tasks.tagging.flair_device import flair_on
 from tasks.tagging.problem import METRICS, SELECTION
@@ -28,14 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from flair.embeddings import WordEmbeddings
     from torch import Tensor, nn
 
-    from tasks.data.conll import TaggedSentence
     from tasks.data.found import FoundData
+    from tasks.data.read import TaggedData
     from tasks.data.splits import Split
+    from tasks.data.tags import Span
     from tasks.problem import Carry
     from tasks.tagging.problem import TaggingSettings
-    from tasks.tagging.scores import Span, SpanScore
+    from tasks.tagging.scores import SpanScore
 
 _EVALUATION_BATCH = 64
 """Sentences evaluated at once."""
@@ -49,11 +54,13 @@ class Tagging:
 
     Args:
         name: Name of the corpus.
-        splits: `train`, `dev` and `test`.
+        corpus: What is learned; where tags label single tokens, a token stands for a span, and F1, precision
+            and recall are the accuracy.
         settings: See there.
         device: Where models run.
         frozen: Features that stay as they are, in place of word vectors that are trained.
         cache: Folder for what is computed once, see `freeze`.
+        notes: What a reader must know of the data; every evaluation says it.
 
     Raises:
         DataError: There is no entity to learn from, or a token that Flair would change.
@@ -65,24 +72,29 @@ class Tagging:
     def __init__(
         self,
         name: str,
-        splits: Mapping[Split, Sequence[TaggedSentence]],
+        corpus: TaggedData,
         settings: TaggingSettings,
         device: torch.device,
         *,
         frozen: TokenEmbeddings | None = None,
         cache: Path | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.settings = settings
         self.device = device
-        self._source = splits
-        self._gold = {split: [spans(one.tags) for one in sentences] for split, sentences in splits.items()}
+        splits, scheme = corpus.splits, corpus.scheme
+        self._training = splits["train"]
+        self._data_notes = notes
+        self._gold = {
+            split: [gold_spans(one, scheme) for one in sentences] for split, sentences in splits.items()
+        }
         if not any(self._gold["train"]):
             where = "train holds" if any(self._gold["dev"]) else "train and dev hold"
             raise DataError(f"{name}: {where} no entity, so there is nothing to learn")
-        self.types = type_dictionary([*splits["train"], *splits["dev"]])
+        self.types = type_dictionary([*splits["train"], *splits["dev"]], scheme)
         self._known = frozenset(self.types.get_items())
-        self._sentences = {split: flair_sentences(sentences) for split, sentences in splits.items()}
+        self._sentences = {split: flair_sentences(part, scheme) for split, part in splits.items()}
         with flair_on(device):
             self._frozen = None
             if frozen is not None:
@@ -111,7 +123,7 @@ class Tagging:
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
         """Build the tagger."""
-        settings, training = self.settings, self._source["train"]
+        settings, training = self.settings, self._training
         with flair_on(self.device), default_generator(generator):
             features: list[TokenEmbeddings] = [
                 trained_words(training, settings.word_size, settings.word_min_count)
@@ -201,6 +213,7 @@ class Tagging:
         return Evaluation(metrics, items, tuple(self._notes(split, score)))
 
     def _notes(self, split: Split, score: SpanScore) -> Iterator[str]:
+        yield from self._data_notes
         if math.isnan(score.f1):
             yield f"{split} holds no entity and none was found, so its F1 is undefined"
         elif math.isnan(score.recall):
@@ -229,15 +242,50 @@ def read(
     data: Mapping[str, FoundData], settings: TaggingSettings, device: torch.device, cache: Path | None
 ) -> Tagging:
     """See `tasks.problem.Build`."""
-    splits: dict[Split, Sequence[TaggedSentence]] = dict(read_tagged(data[settings.corpus]))
+    found = data[settings.corpus]
+    reading = with_reading(
+        found,
+        text_column=settings.text_column,
+        tag_column=settings.tag_column,
+        tags=settings.tags,
+        encoding=settings.encoding,
+    )
+    corpus = read_tagged(found, reading)
+    splits = dict(corpus.splits)
     splits["train"] = splits["train"][: settings.train_sentences or None]
     splits["dev"] = splits["dev"][: settings.dev_sentences or None]
-    words = None
+    notes, words = corpus.notes, None
     if settings.vectors:
-        tokens = {token for sentences in splits.values() for one in sentences for token in one.tokens}
+        tokens = {
+            split: [token for one in sentences for token in one.tokens] for split, sentences in splits.items()
+        }
+        vectors = read_vectors(
+            data[settings.vectors].parts["vectors"], looked_up(chain.from_iterable(tokens.values()))
+        )
         with flair_on(device):
-            words = pretrained_words(data[settings.vectors].files["vectors"], tokens)
-    return Tagging(settings.corpus, splits, settings, device, frozen=words, cache=cache)
+            words = word_embeddings(vectors)
+        missing = ", ".join(
+            f"{split} {100 * sum(map(partial(_is_missing, words), part)) / len(part):.1f} %"
+            for split, part in tokens.items()
+        )
+        notes = (
+            *notes,
+            f"{settings.vectors}: {len(vectors.words):,} of {vectors.rows:,} vectors are used (sha256 of these "
+            f"{vectors.digest()}); tokens without one: {missing}",
+        )
+    return Tagging(
+        settings.corpus,
+        replace(corpus, splits=splits),
+        settings,
+        device,
+        frozen=words,
+        cache=cache,
+        notes=notes,
+    )
+
+
+def _is_missing(words: WordEmbeddings, token: str) -> bool:
+    return words.get_cached_token_index(token) == len(words.vocab)
 
 
 def _tagger(model: nn.Module) -> CellTagger:

@@ -14,7 +14,7 @@ from tagging_samples import TRAIN
 from tiny_bert import write_bert
 
 from tasks.tagging.embeddings import trained_words
-from tasks.text_pairs import BatchPairClassifier
+from tasks.classification.text_pairs import BatchPairClassifier
 
 
 def pairs(count=10):
