@@ -300,6 +300,8 @@ class ProblemKind:
         settings: All settings of the data and of the model around the cell, with defaults.
         outline: Reads an outline off settings.
         build: Makes the problem.
+        check_data: Reads the data and checks it as `build` does, where that can be done with less: without
+            pretrained vectors and without the packages that the model needs. None: the problem is built.
     """
 
     name: str
@@ -307,3 +309,17 @@ class ProblemKind:
     settings: type[Settings]
     outline: Callable[[Any], Outline]
     build: Build
+    check_data: Callable[[Mapping[str, FoundData], Any], None] | None = None
+
+    def check(self, data: Mapping[str, FoundData], settings: Any) -> None:
+        """Read the data and check all of it, before anything is trained.
+
+        Raises:
+            DataError: As `Build`.
+        """
+        if self.check_data is not None:
+            self.check_data(data, settings)
+            return
+        import torch
+
+        self.build(data, settings, torch.device("cpu"))

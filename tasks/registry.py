@@ -1,114 +1,136 @@
-"""Which tasks there are. Listing them imports none of them.
+"""Which tasks there are, and kinds of problems and probes. Listing them imports neither torch nor flair.
 
-An outside package adds tasks through the entry-point group `cellzoo.tasks`: name = "module:Class".
+An outside package adds
+
+- tasks by the entry-point group `cellzoo.tasks`: `anything = "package.folder"` names a package whose task files
+  (`tasks.task_file`) become tasks, `name = "module:Class"` one class that derives from `tasks.task.Task`;
+- kinds of problems by `cellzoo.problems`, kinds of probes by `cellzoo.probes`: `name = "module:KIND"`.
+
+What fails at import, or takes a name that is there already, is named on standard error and left out.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, MissingDependencyError, unknown
+from cellzoo.system.paths import typed_path
+from cellzoo.system.plugins import leave_out
+from tasks.task_file import SUFFIX, TaskFile, parse_task_file, read_task_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from importlib.metadata import EntryPoint
+    from importlib.resources.abc import Traversable
 
+    from tasks.probe import ProbeKind
+    from tasks.problem import ProblemKind
     from tasks.task import Task
 
-GROUP = "cellzoo.tasks"
-BUILT_IN = {
-    "conll-tagging": "tasks.tagging.conll_tagging:ConllTagging",
-    "news-lm": "tasks.language_modeling.news:NewsLanguageModel",
-    "small-ner": "tasks.tagging.ner:SmallNer",
-    "text-lm": "tasks.language_modeling.text_lm:TextLanguageModel",
-    "wnut17": "tasks.tagging.ner:Wnut17",
-    "word-similarity": "tasks.word_similarity.task:WordSimilarity",
+TASKS, PROBLEMS, PROBES = "cellzoo.tasks", "cellzoo.problems", "cellzoo.probes"
+KINDS: Mapping[str, Mapping[str, str]] = {
+    PROBLEMS: {
+        "language-modeling": "tasks.language_modeling.problem:KIND",
+        "tagging": "tasks.tagging.problem:KIND",
+    },
+    PROBES: {"word-similarity": "tasks.word_similarity.probe:KIND"},
 }
+_OWN = "cellzoo"
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
-class TaskEntry:
-    """A registered task that is not imported yet.
+class TaskSource:
+    """Where a task is. Plain data: a worker process builds the task from it and needs no file.
 
     Attributes:
-        name: What users type.
-        target: `module:Class`.
-        origin: Who registered it, for messages.
+        place: The file, or `module:Class`, for messages.
+        origin: Who brings it, such as `cellzoo`, `package other 2.5` or `the command`.
+        file: Content of the task file; None for a class.
     """
 
-    name: str
-    target: str
+    place: str
     origin: str
-
-
-def task_entries() -> dict[str, TaskEntry]:
-    """All registered tasks by name, sorted.
-
-    Raises:
-        CellzooError: Two origins register one name.
-    """
-    found = [TaskEntry(name, target, "cellzoo itself") for name, target in BUILT_IN.items()]
-    for point in entry_points(group=GROUP):
-        owner = f"package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
-        found.append(TaskEntry(point.name, point.value.replace(" ", ""), owner))
-    entries: dict[str, TaskEntry] = {}
-    for entry in sorted(found, key=lambda entry: entry.name):
-        other = entries.setdefault(entry.name, entry)
-        if other != entry:
-            raise CellzooError(
-                f"task name {entry.name!r} is registered twice: by {other.origin} ({other.target}) "
-                f"and by {entry.origin} ({entry.target}); uninstall one of them"
-            )
-    return entries
+    file: TaskFile | None = None
 
 
 def task_names() -> list[str]:
     """Names of all registered tasks, sorted."""
-    return list(task_entries())
+    return sorted(_places())
 
 
-def task_entry(name: str) -> TaskEntry:
-    """The entry of a name, or of a `module:Class` that is not registered.
-
-    Raises:
-        UnknownNameError: No task of that name.
-    """
-    if _TARGET.fullmatch(name):
-        return TaskEntry(name, name, "the command")
-    entries = task_entries()
-    if name not in entries:
-        raise unknown("task", name, entries)
-    return entries[name]
-
-
-def task_class(name: str) -> type[Task]:
-    """Import the class of a task; `name` is a registered name or `module:Class`.
+def find_task(text: str) -> Task:
+    """Find a task: a registered name, the path of a task file (it ends in `.toml`), or `module:Class`.
 
     Raises:
         UnknownNameError: No task of that name.
-        MissingDependencyError: A package that the task's module needs is not installed.
-        CellzooError: The entry does not lead to a task of that name.
+        MissingDependencyError: A package that the task needs is not installed.
+        CellzooError: The file or the class is not a task; the message says what is wrong where.
     """
-    entry = task_entry(name)
-    found = load_target(entry.target, f"task {name!r} of {entry.origin}")
-    if not isinstance(found, type) or not is_dataclass(getattr(found, "Config", None)):
-        raise CellzooError(
-            f"task {name!r} of {entry.origin}: {entry.target} is no task; "
-            "expected a class with a configuration `Config`, as tasks.task.Task says"
-        )
-    if entry.name not in (entry.target, getattr(found, "name", None)):
-        raise CellzooError(
-            f"task {name!r} of {entry.origin}: {entry.target} calls itself {getattr(found, 'name', None)!r}"
-        )
-    return found
+    return build_task(find_source(text))
+
+
+def find_source(text: str) -> TaskSource:
+    """As `find_task`, without importing a class or a kind of problem."""
+    if text.endswith(SUFFIX):
+        path = typed_path(text, "task")
+        return _beside(TaskSource(str(path), "the command", read_task_file(path)), path.parent)
+    if _TARGET.fullmatch(text):
+        return TaskSource(text, "the command")
+    places = _places()
+    if text not in places:
+        raise unknown("task", text[:80], places, f"A task file is a path that ends in {SUFFIX}.")
+    place = places[text]
+    if isinstance(place.resource, str):
+        return TaskSource(place.resource, place.origin)
+    source = str(place.resource)
+    file = parse_task_file(place.resource.read_text(encoding="utf-8"), source)
+    if file.name != text:
+        raise CellzooError(f"{source}: key 'name' is {file.name!r}; it must be {text!r}, as the file is called")
+    return TaskSource(source, place.origin, file)
+
+
+def build_task(source: TaskSource) -> Task:
+    """Build the task of a source; errors as `find_task`."""
+    if source.file is None:
+        return _of_class(source)
+    if source.file.probe:
+        from tasks.probe import ProbeTask
+
+        return ProbeTask(source.file, find_probe(source.file.probe, source.place), source.place)
+    from tasks.trained import TrainedTask
+
+    return TrainedTask(source.file, find_problem(source.file.problem, source.place), source.place)
+
+
+def find_problem(name: str, source: str = "") -> ProblemKind:
+    """Find a kind of problem by its name; `source` is who asks, for messages.
+
+    Raises:
+        UnknownNameError: No such kind.
+        CellzooError: The entry does not lead to one.
+    """
+    from tasks.problem import ProblemKind
+
+    return _kind(PROBLEMS, "kind of problem", name, ProblemKind, source)
+
+
+def find_probe(name: str, source: str = "") -> ProbeKind:
+    """Find a kind of probe; as `find_problem`."""
+    from tasks.probe import ProbeKind
+
+    return _kind(PROBES, "kind of probe", name, ProbeKind, source)
 
 
 def load_target(target: str, what: str) -> Any:
-    """Import `module:Class`."""
+    """Import `module:Name`."""
     module_name, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
@@ -123,19 +145,90 @@ def load_target(target: str, what: str) -> Any:
         raise CellzooError(f"{what}: module {module_name!r} has no {attribute!r}") from error
 
 
-def build_task(name: str, settings: Mapping[str, Any] | None = None, source: str = "") -> Task:
-    """Build a task from its default configuration and `settings`.
+@dataclass(frozen=True)
+class _Place:
+    """A registered task that is not read yet: a task file, or `module:Class`."""
 
-    Args:
-        name: A registered name or `module:Class`.
-        settings: Setting name -> value, checked against the types of the task's configuration.
-        source: Where the settings come from, for messages.
+    resource: Traversable | str
+    origin: str
 
-    Raises:
-        UnknownNameError: No such task or setting.
-        CellzooError: A setting of the wrong type.
-    """
-    from tasks.settings import configure
 
-    found: Any = task_class(name)
-    return found(configure(found.Config, settings or {}, found.name, source))
+@cache
+def _own_places() -> dict[str, _Place]:
+    return {name: _Place(resource, _OWN) for name, resource in _task_files(files("tasks") / "zoo")}
+
+
+def _places() -> dict[str, _Place]:
+    places = dict(_own_places())
+    for point in sorted(entry_points(group=TASKS), key=lambda point: point.name):
+        for name, place in _places_of(point):
+            first = places.setdefault(name, place)
+            if first.resource != place.resource and str(first.resource) != str(place.resource):
+                leave_out(TASKS, name, _package(point), f"there is a task of that name from {first.origin}")
+    return places
+
+
+def _places_of(point: EntryPoint) -> Iterator[tuple[str, _Place]]:
+    origin = f"package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+    target = point.value.replace(" ", "")
+    if ":" in target:
+        yield point.name, _Place(target, origin)
+        return
+    try:
+        folder = files(target)
+        found = list(_task_files(folder))
+    except (Exception, SystemExit) as error:
+        leave_out(TASKS, point.name, _package(point), f"{type(error).__name__}: {error}")
+        return
+    for name, resource in found:
+        yield name, _Place(resource, origin)
+
+
+def _task_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    for resource in folder.iterdir():
+        if resource.name.endswith(SUFFIX):
+            yield resource.name.removesuffix(SUFFIX), resource
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"
+
+
+def _beside(source: TaskSource, folder: Path) -> TaskSource:
+    """Make a path in the key `after` relative to the file it stands in."""
+    file = source.file
+    if file is None or not file.after.endswith(SUFFIX):
+        return source
+    return replace(source, file=file.model_copy(update={"after": str(folder / Path(file.after).expanduser())}))
+
+
+def _of_class(source: TaskSource) -> Task:
+    from tasks.task import Task
+
+    what = f"task {source.place!r} of {source.origin}"
+    found = load_target(source.place, what)
+    if not isinstance(found, type) or not issubclass(found, Task):
+        raise CellzooError(f"{what}: is not a task; expected a class derived from tasks.task.Task")
+    try:
+        task = found()
+    except TypeError as error:
+        raise CellzooError(f"{what}: cannot be built without arguments: {error}") from error
+    missing = [name for name in ("name", "title", "revision", "settings") if not hasattr(task, name)]
+    if missing:
+        raise CellzooError(f"{what}: has no {', '.join(missing)}; tasks.task.Task says what a task has")
+    return task
+
+
+def _kind(group: str, what: str, name: str, wanted: type, source: str) -> Any:
+    targets = dict(KINDS[group])
+    for point in entry_points(group=group):
+        first = targets.setdefault(point.name, point.value)
+        if first != point.value:
+            leave_out(group, point.name, _package(point), f"there is a {what} of that name: {first}")
+    if name not in targets:
+        error = unknown(what, name[:80], targets)
+        raise type(error)(f"{source}: {error}" if source else str(error))
+    found = load_target(targets[name], f"{what} {name!r}")
+    if not isinstance(found, wanted):
+        raise CellzooError(f"{what} {name!r}: {targets[name]} is not a {wanted.__name__}")
+    return found

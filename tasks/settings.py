@@ -13,15 +13,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from cellzoo.errors import CellzooError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
@@ -111,6 +120,65 @@ def plain(settings: Settings) -> dict[str, Json]:
     return settings.model_dump(mode="json")
 
 
+def with_defaults(owner: str, settings: Settings) -> type[Settings]:
+    """The class of settings with other defaults: the values that it has here."""
+    return join(owner, settings)
+
+
+def join(owner: str, *parts: Settings) -> type[Settings]:
+    """Make one flat class of several, whose defaults are the values of `parts`.
+
+    Args:
+        owner: What the settings are of, for messages.
+        parts: Settings whose names are disjoint.
+
+    Raises:
+        CellzooError: Two parts have a setting of one name.
+    """
+    fields: dict[str, Any] = {}
+    for settings in parts:
+        for name, field in type(settings).model_fields.items():
+            if name in fields:
+                raise CellzooError(
+                    f"{owner}: {type(settings).__name__} and another part both have a setting {name!r}; "
+                    "one of them must be renamed"
+                )
+            fields[name] = (_annotation(field), getattr(settings, name))
+    classes = tuple(type(settings) for settings in parts)
+
+    def check(self: Settings) -> Settings:
+        for wanted in classes:
+            part(self, wanted)
+        return self
+
+    return create_model(
+        "Configuration",
+        __base__=Settings,
+        __module__=__name__,
+        __validators__={"check_parts": cast("Any", model_validator(mode="after")(check))},
+        **fields,
+    )
+
+
+def part(config: Settings, wanted: type[SettingsClass]) -> SettingsClass:
+    """The part of a flat configuration that a settings class knows.
+
+    Raises:
+        ValueError: The values do not fit together.
+    """
+    try:
+        return wanted.model_validate({name: getattr(config, name) for name in wanted.model_fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        message = f"{place} {describe_fault(first)}" if place else first["msg"].removeprefix("Value error, ")
+        raise ValueError(message) from error
+
+
+def _annotation(field: FieldInfo) -> Any:
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+
+
 def describe_fault(fault: ErrorDetails) -> str:
     """Say in one wording what pydantic found: `is 0; it must be at least 1`."""
     kind, limits, value = fault["type"], fault.get("ctx", {}), fault["input"]
@@ -153,7 +221,7 @@ def _read_text(text: str, settings_class: type[Settings], name: str, place: str)
     """Read a typed value: as JSON where the setting takes that, otherwise as text."""
     field = settings_class.model_fields[name]
     adapter: TypeAdapter[Any] = TypeAdapter(
-        Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation,
+        _annotation(field),
         config=ConfigDict(strict=True, allow_inf_nan=False),
     )
     faults = []

@@ -1,14 +1,15 @@
-"""What a task is: something a cell is judged on.
+"""What a task is: something a cell is evaluated on.
 
-A task is an object with a name, a revision, a frozen configuration and one method that turns
-(subject, seed) into an `Outcome`. A change that changes numbers changes the revision, so that an old
-number never changes its meaning.
+A task has a name, a revision, settings, and one method that turns (configuration, subject, seed) into an
+`Outcome`. A change that changes numbers raises the revision, so that an old number never changes its meaning.
+Most tasks are task files (`tasks.task_file`); a class of its own says what data cannot.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,36 +17,19 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.cell import Cell
     from tasks.data.found import FoundData
-
-Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number of an outcome.
-
-    Attributes:
-        name: Key in records, such as `f1`.
-        title: What a reader sees, with the unit, such as `span F1 (%)`.
-        higher_is_better: The direction that leaderboards rank by.
-        digits: Digits after the point that a table shows.
-    """
-
-    name: str
-    title: str
-    higher_is_better: bool
-    digits: int = 2
+    from tasks.metric import Metric
+    from tasks.settings import Json, Settings
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: a cell, or one of the task's own baselines (then `cell` is None).
+    """What is evaluated: a cell, or something else that a task can run (then `cell` is None).
 
     Attributes:
-        name: The cell's catalog name or file stem, or the baseline's name.
-        cell: The graph; None for a baseline.
-        origin: Where the cell came from: `zoo`, `family`, a file name, or `baseline`.
-        notation: The notation that `genotype` is written in; empty for a baseline.
+        name: The cell's catalog name or file stem, or the name of a baseline or of a search.
+        cell: The graph; None for a baseline or a search.
+        origin: Where the cell came from: `zoo`, `family`, a file name, `baseline` or `search`.
+        notation: The notation that `genotype` is written in; empty without a cell.
         genotype: The cell as text, so that a record alone can rebuild it.
     """
 
@@ -55,10 +39,15 @@ class Subject:
     notation: str = ""
     genotype: str = ""
 
+    @property
+    def identity(self) -> str:
+        """What stands for it in a record's key."""
+        return self.cell.hash if self.cell is not None else f"baseline:{self.name}"
+
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """Trainable and frozen parameters, counted without building duplicates of tied weights."""
+    """Trainable and frozen parameters, each tied weight counted once."""
 
     cell: int
     total_without_embeddings: int
@@ -67,17 +56,20 @@ class ParameterCounts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task gives back for one (subject, seed).
+    """What a task gives back for one (configuration, subject, seed).
 
     Attributes:
-        metrics: Metric name -> value; has every metric the task declares.
-        items: One JSON object for each test item (and dev item, told apart by the key `split`), enough
-            to recompute every metric on any resample of the items.
+        metrics: Metric name -> value; has every metric the task declares. One that is undefined is NaN.
+        items: One JSON object for each item of test and dev (told apart by the key `split`), enough to
+            recompute every metric on any resample.
         parameters: Parameter counts.
-        flops_per_token: Floating-point operations of the cell for one token, forward; 0 for a baseline.
+        flops_per_token: Floating-point operations of all recurrent layers and directions for one token,
+            forward; 0 for a baseline.
         tokens: Tokens that were trained on, over all epochs.
         seconds: Phase -> wall seconds, such as `{"train": 12.1, "evaluate": 0.8}`.
         history: One JSON object an epoch; keys that hold times start with `seconds`.
+        facts: What a reader sees of the data, such as `{"vocabulary": 10000}`.
+        notes: What a reader must know of the numbers.
     """
 
     metrics: Mapping[str, float]
@@ -86,53 +78,83 @@ class Outcome:
     flops_per_token: int
     tokens: int
     seconds: Mapping[str, float]
-    history: Sequence[Mapping[str, Json]] = field(default_factory=tuple)
+    history: Sequence[Mapping[str, Json]] = ()
+    facts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the runner lends to a task for one run.
+    """What a task is lent for one run.
 
     Attributes:
-        data: The data sets the task asked for, found and verified, by name.
-        work: A folder of this run alone. It survives a kill, so checkpoints go here; the runner removes
-            it once the record is written.
-        artifacts: A folder shared by the runs of one output folder, for what one task leaves to another
-            (file names there contain a key, so a stale file is never taken for a fresh one).
+        label: What a reader sees, such as `news-lm darts-v2 seed 0`.
+        key: The record's key.
+        identity: Hash of all that decides the training but the budget, for the checkpoint.
+        data: The data sets that the task asked for, found, by name.
+        work: A folder that survives a kill, for checkpoint and events. A run that differs by its budget alone
+            has the same, so that it goes on where the other ended; it is removed once the record is written,
+            unless the job keeps it.
+        artifact: The file that this run leaves, if its task leaves one.
+        left: The file that the run has left which this one comes after.
+        cache: A folder that all runs of an output folder share, for what is computed once.
         device: A torch device string, never `auto`.
         report: Takes (fraction of the run that is done, a few words); called at least once an epoch.
     """
 
+    label: str
+    key: str
+    identity: str
     data: Mapping[str, FoundData]
     work: Path
-    artifacts: Path
+    artifact: Path | None
+    left: Path | None
+    cache: Path
     device: str
     report: Callable[[float, str], None]
 
 
-class Task(Protocol):
-    """The interface that the runner sees.
+class Task(ABC):
+    """Base of all tasks; a class of a plug-in derives from it and is built without arguments.
 
     Attributes:
         name: Registry name, lower case with hyphens.
-        revision: Raised by one whenever the same configuration would give other numbers.
         title: What a reader sees.
-        metrics: All metrics; the first one is what leaderboards rank by.
-        data: Names of the data sets it needs (`tasks.data`).
+        revision: Raised by one whenever the same configuration would give other numbers.
+        settings: All settings of a run; all of them enter the record's key.
         baselines: Names of the baselines it brings, run once a seed beside the cells.
-        after: Name of a task whose run of the same subject and seed leaves an artifact for this one.
-        config: A frozen dataclass of plain values; all of it enters the record's key.
+        after: Name of the task (or path of its file) whose run of the same subject and seed leaves what this
+            one reads.
+        leaves: How the name of the file ends that a run leaves for others, such as `found.toml`; empty for
+            none.
+        budget: Settings that say how long to train and nothing else: a run goes on from the checkpoint of one
+            that differs in them alone and was shorter.
     """
 
-    name: ClassVar[str]
-    revision: ClassVar[int]
-    title: ClassVar[str]
-    metrics: ClassVar[tuple[Metric, ...]]
-    data: ClassVar[tuple[str, ...]]
-    baselines: ClassVar[tuple[str, ...]]
-    after: ClassVar[str | None]
-    config: Any
+    name: str
+    title: str
+    revision: int
+    settings: type[Settings]
+    baselines: tuple[str, ...] = ()
+    after: str | None = None
+    leaves: str = ""
+    budget: frozenset[str] = frozenset()
 
-    def run(self, subject: Subject, seed: int, context: Context) -> Outcome:
-        """Train and judge `subject`; the same seed gives the same outcome in another process."""
-        ...
+    @abstractmethod
+    def data(self, config: Any) -> tuple[str, ...]:
+        """Names of the data sets that a configuration needs."""
+
+    @abstractmethod
+    def metrics(self, config: Any) -> tuple[Metric, ...]:
+        """All metrics; the first one is what leaderboards rank by."""
+
+    @abstractmethod
+    def run(self, config: Any, subject: Subject, seed: int, context: Context) -> Outcome:
+        """Train and evaluate `subject`; the same seed gives the same outcome in another process."""
+
+    def check(self, config: Any, data: Mapping[str, FoundData]) -> None:  # noqa: B027 - most plug-ins read little
+        """Read the data and check all of it, before any run starts.
+
+        Raises:
+            DataError: A file cannot be read, or is too small or degenerate for this configuration.
+        """

@@ -1,4 +1,4 @@
-"""`cellzoo run`: judge cells on tasks and keep a record of each run."""
+"""`cellzoo run`: evaluate cells on tasks and keep a record of each run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError
 from cellzoo.selection import split_cells
+from cellzoo.system.paths import typed_path
 
 if TYPE_CHECKING:
     import argparse
 
     from rich.console import Console
 
-    from tasks.runs.plan import Plan
+    from tasks.runs.plan import RunPlan
     from tasks.runs.run import Report
 
 _DESCRIPTION = """\
@@ -55,9 +56,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="results", metavar="DIR", help="output folder; default results")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
     parser.add_argument(
-        "--engine",
+        "--executor",
         default="processes",
-        metavar="ENGINE",
+        metavar="EXECUTOR",
         help="processes: several runs at a time (default); serial: one after another in this process",
     )
     parser.add_argument(
@@ -100,7 +101,7 @@ def _execute(options: argparse.Namespace) -> int:
     report = run_suite(
         **request,
         out=options.out,
-        engine=options.engine,
+        executor=options.executor,
         workers=workers,
         threads=threads,
         device=options.device,
@@ -152,25 +153,29 @@ def _number(option: str, text: str) -> int:
 
 
 def _dry_run(request: dict[str, Any], out: str, console: Console) -> int:
-    from pathlib import Path
-
+    from tasks.runs.execute import ARTIFACTS
     from tasks.runs.run import request_plan, survey_plan
     from tasks.runs.store import RecordStore
 
+    folder = typed_path(out, "--out")
     plan = request_plan(**request)
-    survey = survey_plan(plan, RecordStore(Path(out).expanduser()))
+    survey = survey_plan(plan, RecordStore(folder))
+    jobs = [job for job in plan.jobs if job.key not in survey.records]
+    again, notes = plan.remake(jobs, folder / ARTIFACTS)
+    plan.check_data(jobs)
     _show_plan(plan, console)
     for job in plan.jobs:
         state = "there   " if job.key in survey.records else "to do   "
+        state = "again   " if any(job.key == other.key for other in again) else state
         console.print(f"{state}{job.label}", markup=False, highlight=False, soft_wrap=True)
-    for note in (*plan.notes, *survey.strangers):
+    for note in (*plan.notes, *notes, *survey.strangers):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     to_do = len(plan.jobs) - len(survey.records)
     console.print(f"{to_do} to do, {len(survey.records)} there already; nothing was written", highlight=False)
     return 0
 
 
-def _show_plan(plan: Plan, console: Console) -> None:
+def _show_plan(plan: RunPlan, console: Console) -> None:
     for planned in plan.tasks:
         settings = ", ".join(f"{key} = {json.dumps(value)}" for key, value in planned.settings.items())
         console.print(f"task {planned.name}: {settings}", markup=False, highlight=False, soft_wrap=True)
@@ -199,7 +204,7 @@ def _show_report(report: Report, console: Console) -> None:
 
 COMMAND = Command(
     name="run",
-    summary="judge cells on tasks and keep the records",
+    summary="evaluate cells on tasks and keep the records",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tasks.runs.plan import Job
+    from tasks.runs.job import Job
 
 
 @dataclass
@@ -66,6 +66,12 @@ class Estimate:
         self._jobs = {job.key: job for job in jobs}
         self._waiting = dict.fromkeys(self._jobs)
         self._seconds: dict[str, float] = {}
+
+    def added(self, jobs: Iterable[Job]) -> None:
+        """Note that there is more to do."""
+        for job in jobs:
+            self._jobs[job.key] = job
+            self._waiting[job.key] = None
 
     def started(self, job: Job) -> None:
         """Note that a run has begun."""

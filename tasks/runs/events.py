@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.runs.plan import Job
+    from tasks.runs.job import Job
     from tasks.runs.record import RunRecord
 
 
@@ -41,6 +41,9 @@ class Listener(Protocol):
     def begin(self, jobs: list[Job], present: int, workers: int) -> None:
         """`jobs` are about to be run by `workers` at a time; `present` others are there already."""
 
+    def added(self, jobs: list[Job]) -> None:
+        """A result has made further `jobs` possible."""
+
     def started(self, job: Job) -> None:
         """A worker has begun `job`."""
 
@@ -64,6 +67,9 @@ class Silent:
     """A listener that does nothing."""
 
     def begin(self, jobs: list[Job], present: int, workers: int) -> None:
+        """Do nothing."""
+
+    def added(self, jobs: list[Job]) -> None:
         """Do nothing."""
 
     def started(self, job: Job) -> None:

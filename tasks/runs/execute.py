@@ -14,18 +14,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, OutputError, RunError
-from cellzoo.system.atomic import output_errors
-from tasks.registry import load_target
+from cellzoo.system.atomic import output_errors, write_atomically
+from tasks.registry import build_task
 from tasks.runs.events import Failure
-from tasks.runs.record import (
-    CellReference,
-    DataReference,
-    MetricValue,
-    Parameters,
-    RunRecord,
-    TaskReference,
-    Timing,
-)
+from tasks.runs.job import record_head
+from tasks.runs.record import MetricValue, Parameters, RunRecord, Timing
 from tasks.runs.store import RecordStore
 from tasks.settings import configure
 from tasks.task import Context
@@ -34,13 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tasks.runs.plan import Job
+    from tasks.metric import Metric
+    from tasks.runs.job import Job
     from tasks.runs.record import Code, Environment
-    from tasks.task import Json, Outcome, Task
+    from tasks.settings import Json
+    from tasks.task import Outcome
 
-WORK = "work"
 ARTIFACTS = "artifacts"
+CACHE = "cache"
 LOG = "error.log"
+OWNER = "key"
+"""A file in a work folder: the key of the run that it was made for."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -60,9 +57,9 @@ class Workshop:
     code: Code
     environment: Environment
 
-    def work(self, key: str) -> Path:
-        """The folder of one run; it survives a kill and is removed once the record is written."""
-        return self.out / WORK / key
+    def work(self, job: Job) -> Path:
+        """The work folder of a run."""
+        return self.out / job.work
 
 
 def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) -> RunRecord | Failure:
@@ -72,7 +69,7 @@ def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) 
     except OutputError as error:
         return Failure(job, str(error), stops_all=True)
     except CellzooError as error:
-        return Failure(job, str(error))
+        return Failure(job, str(error).removeprefix(f"{job.label}: "))
     except (Exception, SystemExit) as error:  # a defect in a task must not end the other runs
         if missing := _missing_package(error):
             return Failure(job, f"needs the package {missing!r}: pip install 'cellzoo[nlp]'")
@@ -80,7 +77,12 @@ def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) 
             place = getattr(error, "filename", None) or workshop.out
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             return Failure(job, f"{place}: cannot be written: {reason}", stops_all=True)
-        log = _write_log(workshop.work(job.key))
+        if isinstance(error, MemoryError | RuntimeError):
+            from tasks.training.memory import MEMORY_RAN_OUT, is_out_of_memory
+
+            if is_out_of_memory(error):
+                return Failure(job, MEMORY_RAN_OUT)
+        log = _write_log(workshop.work(job))
         first = (str(error).strip() or "no message").splitlines()[0]
         return Failure(job, f"{type(error).__name__}: {first:.300}", log)
 
@@ -92,51 +94,67 @@ def execute(job: Job, workshop: Workshop, report: Callable[[float, str], None]) 
         OutputError: The output folder cannot be written.
         CellzooError: Whatever the task finds wrong with its input.
     """
-    work, artifacts = workshop.work(job.key), workshop.out / ARTIFACTS
-    for folder in (work, artifacts):
+    work, artifacts, cache = workshop.work(job), workshop.out / ARTIFACTS, workshop.out / CACHE
+    for folder in (work, artifacts, cache):
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    made: Any = load_target(job.target, f"task {job.task!r}")
-    task: Task = made(configure(made.Config, job.settings, job.task))
+    if not (work / OWNER).exists():
+        write_atomically(work / OWNER, job.key.encode())
+    task = build_task(job.source)
+    config = configure(task.settings, job.settings, f"task {job.task!r}")
     begin = time.perf_counter()
-    context = Context(data=job.data, work=work, artifacts=artifacts, device=workshop.device, report=report)
-    outcome = task.run(job.subject, job.seed, context)
+    context = Context(
+        label=job.label,
+        key=job.key,
+        identity=job.identity,
+        data=job.data,
+        work=work,
+        artifact=artifacts / job.leaves if job.leaves else None,
+        left=artifacts / job.left if job.left else None,
+        cache=cache,
+        device=workshop.device,
+        report=report,
+    )
+    outcome = task.run(config, job.subject, job.seed, context)
     seconds = time.perf_counter() - begin
     store = RecordStore(workshop.out)
-    record = _record(job, task, outcome, seconds, workshop, store)
-    store.write_record(job.stem, record)
-    shutil.rmtree(work, ignore_errors=True)
+    record = store.find(job.stem, job.key) if job.remake else None
+    if record is None:
+        record = _record(job, task.metrics(config), outcome, seconds, workshop, store)
+        store.write_record(job.stem, record)
+    if not job.keep_work:
+        own = work / job.key[:12]
+        shutil.rmtree(own if own.exists() else work, ignore_errors=True)
     return record
 
 
+def clear_work(out: Path, job: Job) -> None:
+    """Remove what a run that is done has left in its work folder, unless the folder is another run's."""
+    folder = out / job.work
+    try:
+        owner = (folder / OWNER).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return
+    if owner == job.key:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _record(
-    job: Job, task: Task, outcome: Outcome, seconds: float, workshop: Workshop, store: RecordStore
+    job: Job,
+    declared: Sequence[Metric],
+    outcome: Outcome,
+    seconds: float,
+    workshop: Workshop,
+    store: RecordStore,
 ) -> RunRecord:
-    metrics = _metrics(task, outcome)
-    items = store.write_items(job.stem, outcome.items)
-    subject = job.subject
+    metrics, undefined = _metrics(job, declared, outcome)
     phases = {name: float(value) for name, value in outcome.seconds.items()}
     training = phases.get("train", 0.0)
+    items = store.write_items(job.stem, outcome.items)
     return RunRecord(
-        schema_version=1,
-        key=job.key,
-        task=TaskReference(name=task.name, revision=task.revision, title=task.title),
-        cell=CellReference(
-            name=subject.name,
-            kind="baseline" if subject.cell is None else "cell",
-            hash=None if subject.cell is None else subject.cell.hash,
-            origin=subject.origin,
-            notation=subject.notation,
-            genotype=subject.genotype,
-        ),
-        seed=job.seed,
-        configuration=dict(job.settings),
-        data={
-            name: DataReference(origin=found.origin, sha256=dict(found.sha256))
-            for name, found in job.data.items()
-        },
+        **record_head(job),
         metrics=metrics,
-        primary=task.metrics[0].name,
+        primary=declared[0].name,
         items=items,
         parameters=Parameters(
             cell=outcome.parameters.cell,
@@ -152,31 +170,44 @@ def _record(
             tokens_per_second=outcome.tokens / training if training > 0 else 0.0,
         ),
         history=_finite(outcome.history),
+        facts=dict(outcome.facts),
+        notes=[*outcome.notes, *undefined],
         code=workshop.code,
         environment=workshop.environment,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _metrics(task: Task, outcome: Outcome) -> dict[str, MetricValue]:
-    declared = [metric.name for metric in task.metrics]
-    if sorted(declared) != sorted(outcome.metrics):
+def _metrics(
+    job: Job, declared: Sequence[Metric], outcome: Outcome
+) -> tuple[dict[str, MetricValue], list[str]]:
+    """The metrics of a record; an undefined one is left out, with a note, but for the first.
+
+    Raises:
+        RunError: The task gave other metrics than it declares, an infinite one, or the first is undefined.
+    """
+    names = [metric.name for metric in declared]
+    if sorted(names) != sorted(outcome.metrics):
         raise RunError(
-            f"task {task.name!r} gave the metrics {', '.join(outcome.metrics) or 'none'}; "
-            f"it declares {', '.join(declared)}"
+            f"task {job.task!r} gave the metrics {', '.join(outcome.metrics) or 'none'}; "
+            f"it declares {', '.join(names)}"
         )
     values: dict[str, MetricValue] = {}
-    for metric in task.metrics:
+    notes = []
+    for metric in declared:
         value = float(outcome.metrics[metric.name])
+        if math.isnan(value) and metric is not declared[0]:
+            notes.append(f"{metric.title} is undefined on this data")
+            continue
         if not math.isfinite(value):
             raise RunError(
-                f"{metric.name} is {value}, no finite number: the training diverged. "
-                "A lower learning rate or stronger clipping may help; no record was written."
+                f"{metric.name} is {value}, not a finite number: the training diverged, or the data does not "
+                "define it. A lower learning rate or stronger clipping may help; no record was written."
             )
         values[metric.name] = MetricValue(
             value=value, title=metric.title, higher_is_better=metric.higher_is_better, digits=metric.digits
         )
-    return values
+    return values, notes
 
 
 def _finite(history: Sequence[Mapping[str, Json]]) -> list[dict[str, Any]]:
@@ -209,7 +240,7 @@ def _write_log(folder: Path) -> Path | None:
     path = folder / LOG
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
     except OSError:
         return None
     return path

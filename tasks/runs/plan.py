@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.errors import CellzooError, unknown
-from tasks.registry import build_task, task_class, task_entry
-from tasks.runs.record import record_key
-from tasks.runs.store import record_stem
+from cellzoo.errors import CellzooError, MissingDependencyError, unknown
+from tasks.registry import build_task, find_source
+from tasks.runs.job import make_job
 from tasks.runs.subjects import resolve_cells
-from tasks.settings import plain, setting_types
+from tasks.settings import configure, plain, setting_names
 from tasks.task import Subject
 
 if TYPE_CHECKING:
@@ -18,61 +17,42 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.found import FoundData
-    from tasks.suites.suite import Suite
-    from tasks.task import Json, Task
+    from tasks.registry import TaskSource
+    from tasks.runs.job import Job
+    from tasks.settings import Json, Settings
+    from tasks.suites.suite import Suite, SuiteTask
+    from tasks.task import Task
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task of the plan with its complete settings.
+    """A task of the plan with its complete configuration.
 
     Attributes:
-        name: The task's own name.
-        target: `module:Class`, what a worker process imports.
-        settings: All settings as plain values.
-        task: The task itself, built from the settings.
+        task: The task.
+        source: Where it is.
+        config: Its configuration.
+        is_implied: Whether nobody asked for it, but a probe reads what its runs leave.
     """
 
-    name: str
-    target: str
-    settings: Mapping[str, Json]
     task: Task
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run: a task, a subject and a seed. Plain data, so that it can be sent to a worker process.
-
-    Attributes:
-        task: Task name.
-        target: `module:Class` of the task.
-        settings: All settings of the task.
-        subject: The cell or baseline.
-        seed: The seed.
-        key: The record's key.
-        stem: Name of the record's file, without suffix.
-        data: The data sets the task asks for.
-        after: Key of the job that must be over before this one starts, if there is one in the plan.
-    """
-
-    task: str
-    target: str
-    settings: Mapping[str, Json]
-    subject: Subject
-    seed: int
-    key: str
-    stem: str
-    data: Mapping[str, FoundData]
-    after: str | None = None
+    source: TaskSource
+    config: Settings
+    is_implied: bool = False
 
     @property
-    def label(self) -> str:
-        """What a reader sees, such as `news-lm darts-v2 seed 0`."""
-        return f"{self.task} {self.subject.name} seed {self.seed}"
+    def name(self) -> str:
+        """The task's name."""
+        return self.task.name
+
+    @property
+    def settings(self) -> dict[str, Json]:
+        """All settings as plain values."""
+        return plain(self.config)
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """All runs that a command asks for.
 
     Attributes:
@@ -87,6 +67,50 @@ class Plan:
     data: Mapping[str, FoundData]
     notes: tuple[str, ...] = ()
 
+    def check_data(self, jobs: Iterable[Job]) -> None:
+        """Read the data of some jobs and check all of it, once for each task.
+
+        Raises:
+            DataError: Data cannot be read, or are too small or degenerate for the settings.
+        """
+        wanted = {job.task for job in jobs if not job.remake}
+        for planned in self.tasks:
+            if planned.name in wanted:
+                mine = {name: self.data[name] for name in planned.task.data(planned.config)}
+                try:
+                    planned.task.check(planned.config, mine)
+                except ModuleNotFoundError as error:
+                    raise MissingDependencyError(
+                        f"task {planned.name!r} needs the package {error.name!r}: pip install 'cellzoo[nlp]'"
+                    ) from error
+
+    def remake(self, jobs: Iterable[Job], artifacts: Path) -> tuple[list[Job], list[str]]:
+        """Find runs whose record is there, but not the artifact that one of `jobs` reads.
+
+        Args:
+            jobs: The runs to do.
+            artifacts: Where artifacts lie.
+
+        Returns:
+            The runs that must be done again for it, and a note for each.
+        """
+        jobs = list(jobs)
+        todo = {job.key for job in jobs}
+        by_key = {job.key: job for job in self.jobs}
+        again: dict[str, Job] = {}
+        notes = []
+        for job in jobs:
+            if job.after is None or job.after in todo or job.after in again:
+                continue
+            path = artifacts / job.left
+            if not path.is_file():
+                before = by_key[job.after]
+                again[job.after] = replace(before, remake=True)
+                notes.append(
+                    f"{before.label} is run again: its record is there, but not what {job.label} reads ({path})"
+                )
+        return list(again.values()), notes
+
 
 def make_plan(
     suite: Suite,
@@ -95,7 +119,7 @@ def make_plan(
     *,
     data_dir: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Plan:
+) -> RunPlan:
     """Work out the runs of a suite; finds and verifies the data once for all of them.
 
     Args:
@@ -110,72 +134,74 @@ def make_plan(
     """
     tasks = plan_tasks(suite, settings or {})
     subjects, notes = resolve_cells(cells)
-    data = find_data((name for planned in tasks for name in planned.task.data), data_dir)
+    names = dict.fromkeys(name for planned in tasks for name in planned.task.data(planned.config))
+    data = find_data(names, data_dir)
     jobs: dict[str, Job] = {}
     for seed in dict.fromkeys(seeds):
-        keys: dict[tuple[str, str], str] = {}
+        made: dict[tuple[str, str], Job] = {}
         for planned in tasks:
             for subject in (*subjects, *_baselines(planned, subjects)):
-                job = _job(planned, subject, seed, data, keys)
-                keys[planned.name, subject.name] = job.key
+                before = made.get((_after(planned, tasks), subject.name)) if subject.cell else None
+                job = make_job(planned.task, planned.source, planned.config, subject, seed, data, after=before)
+                made[planned.name, subject.name] = job
                 jobs.setdefault(job.key, job)
     if not jobs:
         raise CellzooError("nothing to run: no seed was given")
-    return Plan(tuple(tasks), tuple(jobs.values()), data, tuple(notes))
-
-
-def _job(
-    planned: PlannedTask,
-    subject: Subject,
-    seed: int,
-    data: Mapping[str, FoundData],
-    keys: Mapping[tuple[str, str], str],
-) -> Job:
-    mine = {name: data[name] for name in planned.task.data}
-    key = record_key(
-        task=planned.name,
-        revision=planned.task.revision,
-        subject=subject.cell.hash if subject.cell is not None else f"baseline:{subject.name}",
-        configuration=planned.settings,
-        data={name: found.sha256 for name, found in mine.items()},
-        seed=seed,
-    )
-    return Job(
-        task=planned.name,
-        target=planned.target,
-        settings=planned.settings,
-        subject=subject,
-        seed=seed,
-        key=key,
-        stem=record_stem(planned.name, subject.name, seed, key),
-        data=mine,
-        after=keys.get((planned.task.after, subject.name)) if planned.task.after else None,
-    )
+    notes += [note for found in data.values() for note in getattr(found, "notes", ())]
+    return RunPlan(tuple(tasks), tuple(jobs.values()), data, tuple(notes))
 
 
 def plan_tasks(suite: Suite, overrides: Mapping[str, Any]) -> list[PlannedTask]:
-    """Build the suite's tasks, those that others wait for first.
+    """Build the suite's tasks, and those whose runs a probe among them reads, which come first.
 
     Raises:
         UnknownNameError: A setting that no task of the suite has.
-        CellzooError: A setting of the wrong type, or two tasks of one name.
+        CellzooError: A setting of the wrong type, two tasks of one name, or a probe of what no run leaves.
     """
-    classes: dict[str, Any] = {item.name: task_class(item.name) for item in suite.tasks}
-    own_names = [found.name for found in classes.values()]
-    if len(set(own_names)) != len(own_names):
-        raise CellzooError(
-            f"{suite.source or suite.name}: two of the tasks are the same: {', '.join(own_names)}"
-        )
-    changes = _distribute(overrides, {found.name: setting_types(found.Config) for found in classes.values()})
-    planned: list[PlannedTask] = []
+    found: list[tuple[Task, SuiteTask, TaskSource, bool]] = []
     for item in suite.tasks:
-        name = classes[item.name].name
-        build_task(item.name, item.settings, suite.source)
-        task = build_task(
-            item.name, {**item.settings, **changes[name]}, "--set" if changes[name] else suite.source
-        )
-        planned.append(PlannedTask(name, task_entry(item.name).target, plain(task.config), task))
+        task = build_task(item.source)
+        if any(task.name == other.name for other, *_ in found):
+            raise CellzooError(f"{suite.source or suite.name}: two of the tasks are called {task.name!r}")
+        found.append((task, item, item.source, False))
+    for task, item, *_ in list(found):
+        if task.after is not None:
+            before = find_source(task.after)
+            if all(before.place != other.place for _, _, other, _ in found):
+                found.append((build_task(before), replace(item, settings={}), before, True))
+    for task, _, source, _ in found:
+        _check_after(task, source, found)
+    changes = _distribute(overrides, {task.name: setting_names(task.settings) for task, *_ in found})
+    planned: list[PlannedTask] = []
+    for task, item, source, is_implied in found:
+        owner = f"task {task.name!r}"
+        configure(task.settings, item.settings, owner, suite.source)
+        mine = changes[task.name]
+        config = configure(task.settings, {**item.settings, **mine}, owner, "--set" if mine else suite.source)
+        planned.append(PlannedTask(task, source, config, is_implied))
     return _in_order(planned)
+
+
+def _check_after(
+    task: Task, source: TaskSource, found: Sequence[tuple[Task, SuiteTask, TaskSource, bool]]
+) -> None:
+    if task.after is None:
+        return
+    place = find_source(task.after).place
+    before = next(other for other, _, there, _ in found if there.place == place)
+    if not before.leaves:
+        raise CellzooError(
+            f"{source.place}: key 'after' is {task.after!r}, whose runs leave nothing behind; a task file that "
+            'probes can come after has: leaves = "vectors"'
+        )
+
+
+def _after(planned: PlannedTask, tasks: Iterable[PlannedTask]) -> str:
+    """Name of the planned task that another one comes after; empty if it comes after none."""
+    if planned.task.after is None:
+        return ""
+    place = find_source(planned.task.after).place
+    return next(other.name for other in tasks if other.source.place == place)
 
 
 def _distribute(
@@ -204,7 +230,7 @@ def _in_order(planned: list[PlannedTask]) -> list[PlannedTask]:
     waiting = list(planned)
     while waiting:
         names = {item.name for item in waiting}
-        ready = next((item for item in waiting if item.task.after not in names - {item.name}), waiting[0])
+        ready = next((item for item in waiting if _after(item, planned) not in names - {item.name}), waiting[0])
         ordered.append(ready)
         waiting.remove(ready)
     return ordered

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tasks.runs.events import Failure
-    from tasks.runs.plan import Job
+    from tasks.runs.job import Job
     from tasks.runs.record import RunRecord
 
 _BAR = 24
@@ -52,6 +52,11 @@ class Lines:
         there = f", {present} there already" if present else ""
         pace = "one at a time" if workers == 1 else f"{workers} at a time"
         self._write(f"{_count(len(jobs), 'run')} to do{there}; {pace}")
+
+    def added(self, jobs: list[Job]) -> None:
+        """Count them in."""
+        self._total += len(jobs)
+        self._estimate.added(jobs)
 
     def started(self, job: Job) -> None:
         """Say which run begins."""
@@ -112,6 +117,11 @@ class Bars(Lines):
         super().begin(jobs, present, workers)
         self._labels = {job.key: job.label for job in jobs}
         self._live.start()
+
+    def added(self, jobs: list[Job]) -> None:
+        """Count them in."""
+        super().added(jobs)
+        self._labels |= {job.key: job.label for job in jobs}
 
     def started(self, job: Job) -> None:
         """Add a bar."""

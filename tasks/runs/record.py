@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
+LARGEST_RECORD = 100_000_000
+"""Bytes; a history of 3,600 epochs has about a million."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._+-]{0,79}$"
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -108,7 +111,11 @@ class Environment(_Strict):
 
 
 class RunRecord(_Strict):
-    """One result. `key` is `record_key` of everything that decides the number."""
+    """One result. `key` is `record_key` of everything that decides the number.
+
+    `after` is the key of the run whose artifact was measured; `facts` are sizes of the data; `notes` is what a
+    reader must know of the numbers.
+    """
 
     schema_version: Literal[1]
     key: str = Field(pattern=_SHA256)
@@ -117,6 +124,7 @@ class RunRecord(_Strict):
     seed: int = Field(ge=0)
     configuration: dict[str, JsonValue]
     data: dict[str, DataReference]
+    after: str | None = Field(default=None, pattern=_SHA256)
     metrics: dict[str, MetricValue] = Field(min_length=1)
     primary: str
     items: ItemsReference
@@ -125,6 +133,8 @@ class RunRecord(_Strict):
     tokens: int = Field(ge=0)
     timing: Timing
     history: list[dict[str, JsonValue]]
+    facts: dict[str, int] = {}
+    notes: list[str] = []
     code: Code
     environment: Environment
     created: str
@@ -149,6 +159,7 @@ def record_key(
     configuration: Mapping[str, Any],
     data: Mapping[str, Mapping[str, str]],
     seed: int,
+    after: str | None = None,
 ) -> str:
     """Hash everything that decides the number.
 
@@ -159,6 +170,7 @@ def record_key(
         configuration: All settings of the task.
         data: Data set name -> role -> sha256.
         seed: The seed.
+        after: Key of the run whose artifact is read, if there is one.
 
     Returns:
         64 hexadecimal digits (sha256 of canonical JSON).
@@ -171,6 +183,8 @@ def record_key(
         "data": {name: dict(roles) for name, roles in data.items()},
         "seed": seed,
     }
+    if after is not None:
+        content["after"] = after
     return content_digest(content)
 
 
@@ -183,6 +197,7 @@ def key_of(record: RunRecord) -> str:
         configuration=record.configuration,
         data={name: reference.sha256 for name, reference in record.data.items()},
         seed=record.seed,
+        after=record.after,
     )
 
 
@@ -203,12 +218,12 @@ def read_record(path: Path) -> RunRecord:
     """Read one record and check that its parts agree with one another.
 
     Raises:
-        RecordError: The file is no JSON, no run record, of another schema version, or was edited so that
+        RecordError: The file is not JSON, not a run record, of another schema version, or was edited so that
             its key or its digest no longer fits; the message names the file, the place in it, the value,
             and what would be right.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_read_text(path))
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -218,11 +233,11 @@ def read_record(path: Path) -> RunRecord:
         place = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise RecordError(
-            f"{path}: {place}is no complete JSON ({reason}); a run record is one JSON object. "
+            f"{path}: {place}is not complete JSON ({reason}); a run record is one JSON object. "
             "Delete the file and run its task again to replace it."
         ) from error
     if not isinstance(content, dict) or "schema_version" not in content:
-        raise RecordError(f"{path}: is JSON but no run record (no 'schema_version'); move it elsewhere")
+        raise RecordError(f"{path}: is JSON but not a run record (no 'schema_version'); move it elsewhere")
     if content["schema_version"] != SCHEMA_VERSION:
         raise RecordError(
             f"{path}: schema_version is {content['schema_version']!r}; this version reads {SCHEMA_VERSION}"
@@ -240,6 +255,15 @@ def read_record(path: Path) -> RunRecord:
     if contradiction:
         raise RecordError(f"{path}: {contradiction}")
     return record
+
+
+def _read_text(path: Path) -> str:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise RecordError(f"{path}: is not a regular file; a run record is a JSON file. Move it elsewhere")
+    if status.st_size > LARGEST_RECORD:
+        raise RecordError(f"{path}: has {status.st_size:,} bytes; a run record has at most {LARGEST_RECORD:,}")
+    return path.read_text(encoding="utf-8")
 
 
 def _edited(content: Mapping[str, Any], digest: object) -> str:

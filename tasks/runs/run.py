@@ -3,36 +3,81 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import CellzooError, OutputError, RunError
+from cellzoo.system.paths import typed_path
 from tasks.runs.device import resolve_device
 from tasks.runs.environment import describe_code, describe_environment
 from tasks.runs.events import Silent, describe_failure
-from tasks.runs.execute import WORK, Workshop
+from tasks.runs.execute import ARTIFACTS, Workshop, clear_work
 from tasks.runs.executors.worker import WORKER_VARIABLE
-from tasks.runs.ledger import Ledger
 from tasks.runs.lock import locked
 from tasks.runs.plan import make_plan
+from tasks.runs.queue import Ledger
 from tasks.runs.store import RecordStore
 from tasks.suites.suite import Suite, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from tasks.runs.events import Failure, Listener
-    from tasks.runs.plan import Job, Plan
+    from tasks.runs.job import Job
+    from tasks.runs.plan import RunPlan
+    from tasks.runs.queue import Grow
     from tasks.runs.record import RunRecord
     from tasks.runs.store import Survey
 
-Engine: TypeAlias = Literal["serial", "processes"]
-ENGINES: tuple[Engine, ...] = ("serial", "processes")
+Executor: TypeAlias = Literal["serial", "processes"]
+EXECUTORS: tuple[Executor, ...] = ("serial", "processes")
 MAX_SEEDS = 10_000
 """The most seeds that are counted from 0; more than that is a slip, such as a seed in place of their number."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the runs of a command.
+
+    Attributes:
+        executor: `processes` runs several at a time; `serial` one after another in this process.
+        workers: Runs at a time; None for one a processor, or one in all on a GPU.
+        threads: Threads of each run. Another number can change the last digits of results.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    """
+
+    executor: Executor = "processes"
+    workers: int | None = None
+    threads: int = 1
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Check what can be checked without loading torch.
+
+        Raises:
+            CellzooError: A value is wrong, or a worker process has come here by importing the user's script.
+        """
+        if self.executor not in EXECUTORS:
+            raise CellzooError(f"executor {self.executor!r}: expected {' or '.join(EXECUTORS)}")
+        for name, value in (("workers", self.workers), ("threads", self.threads)):
+            if value is not None and value < 1:
+                raise CellzooError(f"{name} = {value}: expected at least 1")
+        # `auto` and `cpu` cannot be wrong, and looking for a device imports torch.
+        if self.device not in ("auto", "cpu"):
+            resolve_device(self.device)
+        if os.environ.get(WORKER_VARIABLE):
+            raise CellzooError(
+                "run_suite was called while a worker process imported your script; "
+                'put the call under: if __name__ == "__main__":'
+            )
+
+    def size(self, device: str) -> int:
+        """Runs at a time on a device."""
+        if self.executor == "serial" or (self.workers is None and device.startswith("cuda")):
+            return 1
+        return self.workers or os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +123,7 @@ def run_suite(
     *,
     out: str | Path = "results",
     data: str | Path | None = None,
-    engine: Engine = "processes",
+    executor: Executor = "processes",
     workers: int | None = None,
     threads: int = 1,
     device: str = "auto",
@@ -88,18 +133,19 @@ def run_suite(
     """Run every task of a suite for every cell and seed, and for the tasks' baselines; keep the records.
 
     What is there already is not run again. A run that was killed goes on from its last checkpoint. A run that
-    fails does not stop the others; it is in the report.
+    fails does not stop the others; it is in the report. Before the first run starts, all data is read and
+    checked.
 
     Args:
-        suite: Name of a suite or task, path of a suite file (`.toml`), `module:Class`, or a `Suite`.
+        suite: Name of a suite or task, path of a suite or task file (`.toml`), `module:Class`, or a `Suite`.
         cells: Names, globs over names, or paths of cell files.
         seeds: The seeds, or how many (5 means 0 to 4).
         out: Output folder; only one call at a time may use it.
         data: Folder with the original files of data sets.
-        engine: `processes` runs several at a time; `serial` one after another in this process.
-        workers: Runs at a time; by default one a processor, or one in all on a GPU.
-        threads: Threads of each run. Another number can change the last digits of results.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        executor: See `Crew`, as the next three.
+        workers: See there.
+        threads: See there.
+        device: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
         listener: Is told what happens; by default nobody is.
 
@@ -107,32 +153,89 @@ def run_suite(
         CellzooError: Something about the request is wrong; nothing was run.
         KeyboardInterrupt: The user stopped it; the same call goes on where it stopped.
 
-    With the engine `processes`, a script must call this under `if __name__ == "__main__":`, since worker
+    With the executor `processes`, a script must call this under `if __name__ == "__main__":`, since worker
     processes import the script.
     """
-    _check_request(engine, workers, threads, device)
+    crew = Crew(executor, workers, threads, device)
+    crew.check()
     begin = time.perf_counter()
-    listener = listener or Silent()
-    out = Path(out).expanduser()
+    folder = typed_path(str(out), "--out")
     plan = request_plan(suite, cells, seeds, data=data, settings=settings)
-    with locked(out):
-        store = RecordStore(out)
+    with locked(folder):
+        store = RecordStore(folder)
         survey = survey_plan(plan, store)
         jobs = [job for job in plan.jobs if job.key not in survey.records]
-        store.prepare()
-        _clear_finished_work(out, survey)
-        ledger = Ledger(jobs, listener)
-        if jobs:
-            _run(jobs, ledger, len(survey.records), out, engine, workers, threads, device, listener)
+        again, notes = plan.remake(jobs, folder / ARTIFACTS)
+        plan.check_data(jobs)
+        for job in plan.jobs:
+            if job.key in survey.records:
+                clear_work(folder, job)
+        ledger = run_jobs([*again, *jobs], folder, crew, listener, present=len(survey.records) - len(again))
     records = {**survey.records, **ledger.records}
     return Report(
-        out=out,
+        out=folder,
         records=tuple(records[job.key] for job in plan.jobs if job.key in records),
-        made=len(ledger.records),
+        made=len(ledger.made),
         failures=tuple(ledger.failures),
-        notes=(*plan.notes, *survey.strangers),
+        notes=(*plan.notes, *notes, *survey.strangers),
         seconds=time.perf_counter() - begin,
     )
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    out: Path,
+    crew: Crew,
+    listener: Listener | None = None,
+    *,
+    grow: Grow | None = None,
+    present: int = 0,
+) -> Ledger:
+    """Do jobs, and those that their results make possible; within `locked(out)`.
+
+    Args:
+        jobs: To begin with.
+        out: The output folder.
+        crew: Who does them.
+        listener: Is told what happens; by default nobody is.
+        grow: Gives the jobs that a result makes possible: called with the job and its record, or its failure.
+            Where it is given, a job whose record is there counts as done at once, so that a queue that was
+            stopped is gone through again to where it was.
+        present: Records that were there before, for the listener.
+
+    Returns:
+        Records and failures.
+
+    Raises:
+        CellzooError: The crew cannot be had.
+        OutputError: The folder cannot be written.
+        KeyboardInterrupt: The user stopped it.
+    """
+    listener = listener or Silent()
+    store = RecordStore(out)
+    store.prepare()
+    ledger = Ledger(listener, lookup=(lambda job: store.find(job.stem, job.key)) if grow else None, grow=grow)
+    ledger.add(jobs)
+    if not len(ledger):
+        return ledger
+    device = resolve_device(crew.device)
+    workshop = Workshop(out.resolve(), device, describe_code(), describe_environment(device, crew.threads))
+    size = crew.size(device) if grow else min(crew.size(device), len(ledger))
+    ledger.begin(present, size)
+    stopped = True
+    try:
+        if crew.executor == "serial":
+            from tasks.runs.executors.serial import run_serially
+
+            run_serially(ledger, workshop, listener)
+        else:
+            from tasks.runs.executors.processes import run_in_processes
+
+            run_in_processes(ledger, workshop, listener, size)
+        stopped = False
+    finally:
+        listener.end(stopped)
+    return ledger
 
 
 def request_plan(
@@ -142,7 +245,7 @@ def request_plan(
     *,
     data: str | Path | None,
     settings: Mapping[str, Any] | None,
-) -> Plan:
+) -> RunPlan:
     """Work out what `run_suite` would run; writes nothing. Arguments and errors as there."""
     if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
         raise CellzooError(
@@ -152,69 +255,11 @@ def request_plan(
         suite if isinstance(suite, Suite) else find_suite(str(suite)),
         cells,
         range(seeds) if isinstance(seeds, int) else seeds,
-        data_dir=None if data is None else Path(data).expanduser(),
+        data_dir=None if data is None else typed_path(str(data), "--data"),
         settings=settings,
     )
 
 
-def survey_plan(plan: Plan, store: RecordStore) -> Survey:
+def survey_plan(plan: RunPlan, store: RecordStore) -> Survey:
     """Find which runs of the plan are there; errors as `RecordStore.survey`."""
     return store.survey({job.key: job.stem for job in plan.jobs})
-
-
-def _check_request(engine: str, workers: int | None, threads: int, device: str) -> None:
-    if engine not in ENGINES:
-        raise CellzooError(f"engine {engine!r}: expected {' or '.join(ENGINES)}")
-    for name, value in (("workers", workers), ("threads", threads)):
-        if value is not None and value < 1:
-            raise CellzooError(f"{name} = {value}: expected at least 1")
-    # `auto` and `cpu` cannot be wrong, and looking for a device imports torch.
-    if device not in ("auto", "cpu"):
-        resolve_device(device)
-    if os.environ.get(WORKER_VARIABLE):
-        raise CellzooError(
-            "run_suite was called while a worker process imported your script; "
-            'put the call under: if __name__ == "__main__":'
-        )
-
-
-def _run(
-    jobs: list[Job],
-    ledger: Ledger,
-    present: int,
-    out: Path,
-    engine: Engine,
-    workers: int | None,
-    threads: int,
-    device: str,
-    listener: Listener,
-) -> None:
-    found = resolve_device(device)
-    workshop = Workshop(out.resolve(), found, describe_code(), describe_environment(found, threads))
-    count = 1 if engine == "serial" else _workers(workers, len(jobs), found)
-    listener.begin(jobs, present, count)
-    stopped = True
-    try:
-        if engine == "serial":
-            from tasks.runs.executors.serial import run_serially
-
-            run_serially(ledger, workshop, listener)
-        else:
-            from tasks.runs.executors.processes import run_in_processes
-
-            run_in_processes(ledger, workshop, listener, count)
-        stopped = False
-    finally:
-        listener.end(stopped)
-
-
-def _workers(wanted: int | None, jobs: int, device: str) -> int:
-    if wanted is None and device.startswith("cuda"):
-        return 1
-    return min(wanted or os.cpu_count() or 1, jobs)
-
-
-def _clear_finished_work(out: Path, survey: Survey) -> None:
-    """Remove what a kill between the writing of a record and the end of its run left."""
-    for key in survey.records:
-        shutil.rmtree(out / WORK / key, ignore_errors=True)

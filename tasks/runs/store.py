@@ -88,7 +88,7 @@ class RecordStore:
             if path.name.endswith(_ITEMS) or TEMPORARY.fullmatch(path.name):
                 continue
             if not path.name.endswith(_RECORD):
-                strangers.append(f"{path}: is no run record; left as it is")
+                strangers.append(f"{path}: is not a run record; left as it is")
                 continue
             stem = path.name.removesuffix(_RECORD)
             wanted = by_digits.get(stem.rpartition("--")[2])
@@ -102,6 +102,15 @@ class RecordStore:
                     raise
                 strangers.append(f"{error} (not needed now; left as it is)")
         return Survey(records, tuple(strangers))
+
+    def find(self, stem: str, key: str) -> RunRecord | None:
+        """The record of one run, or None if it is not there; errors as `survey`."""
+        path = self.folder / (stem + _RECORD)
+        if not path.exists():
+            return None
+        record = read_record(path)
+        self._check(path, record, key)
+        return record
 
     def _files(self) -> list[Path]:
         try:
@@ -119,6 +128,8 @@ class RecordStore:
             )
         items = self.folder / record.items.file
         try:
+            if items.exists() and not items.is_file():
+                raise RecordError(f"{items}: is not a regular file; {path.name} needs it")
             with items.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:

@@ -12,6 +12,10 @@ from cellzoo.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MEMORY_RAN_OUT = (
+    "memory ran out; everything written before is kept. Take a smaller model or batch, such as "
+    "--set hidden_size=64, or fewer --workers"
+)
 _ON_CPU = ("can't allocate memory", "Storage size calculation overflowed")
 """torch has no class of its own for these errors on a CPU."""
 
@@ -29,12 +33,13 @@ def memory_errors(place: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (
-            isinstance(error, MemoryError | torch.OutOfMemoryError)
-            or any(words in str(error) for words in _ON_CPU)
-        ):
+        if not is_out_of_memory(error):
             raise
-        raise RunError(
-            f"{place}: memory ran out; everything written before is kept. Take a smaller model or batch, "
-            "such as --set hidden_size=64"
-        ) from error
+        raise RunError(f"{place}: {MEMORY_RAN_OUT}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a CPU or on a GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error) for words in _ON_CPU
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from search.run.events import read_events, without_times
 from torch import nn
 
 import cellzoo
@@ -20,7 +21,6 @@ from search.methods.method import MethodState
 from search.objectives import language_modeling, tagging
 from search.run.configuration import Configuration, Surroundings
 from search.run.directory import RunDirectory
-from search.run.events import read_events, without_times
 from search.run.listener import Silent
 from search.run.loop import Plan, run_search
 from tasks.data.locate import find

@@ -7,15 +7,15 @@ import os
 import random
 import signal
 import time
-from dataclasses import dataclass
 from importlib import import_module
 
 from cellzoo.errors import CellzooError
-from tasks.task import Metric, Outcome, ParameterCounts
+from tasks.metric import Metric
+from tasks.settings import Settings
+from tasks.task import Outcome, ParameterCounts, Task
 
 
-@dataclass(frozen=True)
-class FakeConfig:
+class FakeSettings(Settings):
     epochs: int = 2
     rate: float = 0.5
     label: str = "x"
@@ -27,39 +27,42 @@ class FakeConfig:
     padding: int = 0
 
 
-class Fake:
+class Fake(Task):
     """Draws `epochs` random numbers; its score is their mean. `fault` happens to `victim` (any, if empty)."""
 
     name = "fake"
     revision = 1
     title = "Fake"
-    metrics = (Metric("score", "score", True), Metric("loss", "loss", False, 3))
-    data = ()
-    baselines = ()
-    after = None
-    Config = FakeConfig
+    settings = FakeSettings
+    leaves = "txt"
+    budget = frozenset({"epochs"})
 
-    def __init__(self, config=None):
-        self.config = config or self.Config()
+    def data(self, config):
+        return ()
 
-    def run(self, subject, seed, context):
+    def metrics(self, config):
+        return (Metric("score", "score", True), Metric("loss", "loss", False, 3))
+
+    def run(self, config, subject, seed, context):
         checkpoint = context.work / "state.json"
         drawn = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
         resumed = len(drawn)
-        for epoch in range(resumed, self.config.epochs):
+        for epoch in range(resumed, config.epochs):
             drawn.append(random.Random(f"{subject.name} {seed} {epoch}").random())
             temporary = checkpoint.with_suffix(".tmp")
             temporary.write_text(json.dumps(drawn))
             temporary.replace(checkpoint)
-            context.report((epoch + 1) / self.config.epochs, f"epoch {epoch + 1}")
-            time.sleep(self.config.seconds)
-            if self.config.fault and self.config.victim in ("", f"{subject.name}-{seed}"):
-                self._fail(context, resumed)
+            context.report((epoch + 1) / config.epochs, f"epoch {epoch + 1}")
+            time.sleep(config.seconds)
+            if config.fault and config.victim in ("", f"{subject.name}-{seed}"):
+                _fail(config, context, resumed)
+        drawn = drawn[: config.epochs]
         mean = sum(drawn) / len(drawn)
-        (context.artifacts / f"{self.name}-{subject.name}-{seed}.txt").write_text(str(resumed))
+        if context.artifact:
+            context.artifact.write_text(str(resumed))
         return Outcome(
-            metrics={"score": float("nan") if self.config.fault == "nan" else mean, "loss": 1 - mean},
-            items=[{"split": "test", "value": value, "padding": "x" * self.config.padding} for value in drawn],
+            metrics={"score": float("nan") if config.fault == "nan" else mean, "loss": 1 - mean},
+            items=[{"split": "test", "value": value, "padding": "x" * config.padding} for value in drawn],
             parameters=ParameterCounts(10, 20, 30),
             flops_per_token=7,
             tokens=100,
@@ -70,33 +73,32 @@ class Fake:
             ],
         )
 
-    def _fail(self, context, resumed):
-        match self.config.fault:
-            case "input":
-                raise CellzooError("corpus.txt: line 3: wrong")
-            case "package" | "module":
-                import_module(
-                    "not_installed_here.part" if self.config.fault == "package" else "fake_task.deeper"
-                )
-            case "defect":
-                raise ZeroDivisionError("oh\nno")
-            case "full":
-                raise OSError(28, "No space left on device", str(context.work))
-            case "die":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "die-once" if not resumed:
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "shout":
-                print("SHOUT")  # noqa: T201 - that is the fault
-                os.write(2, b"SHOUT")
-            case "threads":
-                import torch
 
-                (context.artifacts / "threads.txt").write_text(
-                    f"{torch.get_num_threads()} {os.environ['OMP_NUM_THREADS']}"
-                )
-            case "exit":
-                raise SystemExit("bye")
+def _fail(config, context, resumed):
+    match config.fault:
+        case "input":
+            raise CellzooError("corpus.txt: line 3: wrong")
+        case "package" | "module":
+            import_module("not_installed_here.part" if config.fault == "package" else "fake_task.deeper")
+        case "defect":
+            raise ZeroDivisionError("oh\nno")
+        case "full":
+            raise OSError(28, "No space left on device", str(context.work))
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "die-once" if not resumed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "shout":
+            print("SHOUT")  # noqa: T201 - that is the fault
+            os.write(2, b"SHOUT")
+        case "threads":
+            import torch
+
+            (context.cache / "threads.txt").write_text(
+                f"{torch.get_num_threads()} {os.environ['OMP_NUM_THREADS']}"
+            )
+        case "exit":
+            raise SystemExit("bye")
 
 
 class FakeAfter(Fake):
@@ -104,9 +106,10 @@ class FakeAfter(Fake):
 
     name = "fake-after"
     baselines = ("nothing",)
-    after = "fake"
+    after = "fake_task:Fake"
+    leaves = ""
 
-    def run(self, subject, seed, context):
+    def run(self, config, subject, seed, context):
         if subject.cell is not None:
-            (context.artifacts / f"fake-{subject.name}-{seed}.txt").read_text()
-        return super().run(subject, seed, context)
+            context.left.read_text()
+        return super().run(config, subject, seed, context)

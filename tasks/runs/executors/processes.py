@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
     from tasks.runs.events import Listener
     from tasks.runs.execute import Workshop
-    from tasks.runs.ledger import Ledger
-    from tasks.runs.plan import Job
+    from tasks.runs.job import Job
+    from tasks.runs.queue import Queue
 
 _TICK = 0.25
 _PATIENCE = 5.0
 _SIGKILL = 9
 
 
-def run_in_processes(ledger: Ledger, workshop: Workshop, listener: Listener, workers: int) -> None:
-    """Do the ledger's jobs, `workers` at a time; stops early only if the output folder cannot be written.
+def run_in_processes(queue: Queue, workshop: Workshop, listener: Listener, workers: int) -> None:
+    """Do the jobs of a queue, `workers` at a time; stops early only if the output folder cannot be written.
 
     A worker that dies (killed, or out of memory) fails its job and is replaced.
 
     Raises:
         RunError: Worker processes cannot be started.
     """
-    crew = _Crew(ledger, workshop, listener, workers)
+    crew = _Crew(queue, workshop, listener, workers)
     try:
         while crew.hand_out():
             crew.listen()
@@ -53,14 +53,14 @@ class _Crew:
     """The workers of one command.
 
     Args:
-        ledger: Gives out jobs and takes results.
+        queue: Gives out jobs and takes results.
         workshop: What all runs share.
         listener: Is told of starts and progress.
         size: Workers at a time.
     """
 
-    def __init__(self, ledger: Ledger, workshop: Workshop, listener: Listener, size: int) -> None:
-        self._ledger = ledger
+    def __init__(self, queue: Queue, workshop: Workshop, listener: Listener, size: int) -> None:
+        self._queue = queue
         self._workshop = workshop
         self._listener = listener
         self._size = size
@@ -74,7 +74,7 @@ class _Crew:
             idle = next((worker for worker in self._workers if worker.job is None), None)
             if idle is None and len(self._workers) >= self._size:
                 return True
-            job = self._ledger.take()
+            job = self._queue.take()
             if job is None:
                 return any(worker.job is not None for worker in self._workers)
             if idle is None:
@@ -107,9 +107,9 @@ class _Crew:
             worker.job = None
             if isinstance(message.result, Failure):
                 self._replace_after_defect(worker, message.result)
-                self._ledger.fail(message.result)
+                self._queue.fail(message.result)
             else:
-                self._ledger.done(job, message.result)
+                self._queue.done(job, message.result)
 
     def _replace_after_defect(self, worker: _Worker, failure: Failure) -> None:
         """A defect may have left anything behind in the process, so the next job gets a fresh one."""
@@ -127,10 +127,10 @@ class _Crew:
             )
         if worker.job is not None:
             message = f"its worker process died ({cause}); it goes on from its last checkpoint when run again"
-            self._ledger.fail(Failure(worker.job, message, self._output(worker.job)))
+            self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
 
     def _output(self, job: Job) -> Path | None:
-        path = self._workshop.work(job.key) / OUTPUT
+        path = self._workshop.work(job) / OUTPUT
         return path if path.is_file() and path.stat().st_size else None
 
     def dismiss(self) -> None:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from tasks.runs.events import Listener
     from tasks.runs.execute import Workshop
-    from tasks.runs.ledger import Ledger
-    from tasks.runs.plan import Job
+    from tasks.runs.job import Job
+    from tasks.runs.queue import Queue
 
 
-def run_serially(ledger: Ledger, workshop: Workshop, listener: Listener) -> None:
-    """Do the ledger's jobs in order; stops early only if the output folder cannot be written."""
+def run_serially(queue: Queue, workshop: Workshop, listener: Listener) -> None:
+    """Do the jobs of a queue in order; stops early only if the output folder cannot be written."""
     with _threads(workshop.environment.threads):
-        while (job := ledger.take()) is not None:
+        while (job := queue.take()) is not None:
             listener.started(job)
 
             def report(fraction: float, words: str, job: Job = job) -> None:
@@ -30,9 +30,9 @@ def run_serially(ledger: Ledger, workshop: Workshop, listener: Listener) -> None
 
             result = attempt(job, workshop, report)
             if isinstance(result, Failure):
-                ledger.fail(result)
+                queue.fail(result)
             else:
-                ledger.done(job, result)
+                queue.done(job, result)
 
 
 @contextmanager

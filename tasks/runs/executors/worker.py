@@ -55,7 +55,7 @@ def work(connection: Connection, workshop: Workshop) -> None:
     try:
         connection.send(Ready())
         while (job := connection.recv()) is not None:
-            _redirect_output(workshop.work(job.key))
+            _redirect_output(workshop.work(job))
             connection.send(Done(attempt(job, workshop, _Reporter(connection))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

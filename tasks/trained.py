@@ -1,0 +1,220 @@
+"""A task that trains a problem's model around a cell and evaluates it: what most task files say."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import CellzooError
+from tasks.settings import configure, join, part
+from tasks.task import Outcome, ParameterCounts, Task
+from tasks.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import torch
+
+    from cellzoo.layer import CellRNN
+    from tasks.data.found import FoundData
+    from tasks.metric import Metric
+    from tasks.problem import Evaluation, Outline, Problem, ProblemKind
+    from tasks.settings import Settings
+    from tasks.task import Context, Subject
+    from tasks.task_file import TaskFile
+    from tasks.training.fit import Fitted
+
+_TRAINING_SHARE = 0.97
+
+
+class TrainedTask(Task):
+    """Data, a problem, a training, an evaluation on dev and test.
+
+    A configuration is flat: the settings of the problem and those of the training, side by side. A value on
+    test stands under the metric's name; the value on dev of the metric that chooses the epoch stands under
+    `dev_<name>`.
+
+    Args:
+        file: The task file.
+        kind: Its kind of problem.
+        source: The file, for messages.
+
+    Raises:
+        CellzooError: A setting of the file is unknown or wrong, or the problem has one of training's name.
+    """
+
+    budget = frozenset({"epochs"})
+
+    def __init__(self, file: TaskFile, kind: ProblemKind, source: str) -> None:
+        self.kind = kind
+        self.name, self.title, self.revision = file.name, file.title, file.revision
+        self.leaves = "vectors.safetensors" if file.leaves else ""
+        owner = f"task {file.name!r}"
+        self.settings: type[Settings] = join(
+            owner,
+            configure(kind.settings, file.settings, owner, source),
+            configure(TrainingSettings, file.training, owner, source),
+        )
+
+    def problem_settings(self, config: Any) -> Settings:
+        """The problem's part of a configuration."""
+        return part(config, self.kind.settings)
+
+    def training_settings(self, config: Any) -> TrainingSettings:
+        """The training's part of a configuration."""
+        return part(config, TrainingSettings)
+
+    def outline(self, config: Any) -> Outline:
+        """What the problem says of a configuration before any data is read."""
+        return self.kind.outline(self.problem_settings(config))
+
+    def data(self, config: Any) -> tuple[str, ...]:
+        """See `Task`.
+
+        Raises:
+            CellzooError: The corpus is the user's to name, and none is named.
+        """
+        names = self.outline(config).data
+        if not all(names):
+            raise CellzooError(
+                f"task {self.name!r}: needs a corpus; name one with --set, such as corpus=text:FILE or "
+                "corpus=conll:FILE, or in the [settings] of a task file"
+            )
+        return names
+
+    def metrics(self, config: Any) -> tuple[Metric, ...]:
+        """See `Task`: the problem's first metric on test, what chose the epoch on dev, the other metrics."""
+        outline = self.outline(config)
+        first, *others = (_on("test", metric, metric.name) for metric in outline.metrics)
+        chosen = next((m for m in outline.metrics if m.name == outline.selection), None) or _loss_metric()
+        return (first, _on("dev", chosen, f"dev_{outline.selection}"), *others)
+
+    def build_problem(
+        self,
+        config: Any,
+        data: Mapping[str, FoundData],
+        device: torch.device,
+        cache: Path | None = None,
+    ) -> Problem:
+        """Read the data and make the problem; errors as `tasks.problem.Build`."""
+        return self.kind.build(data, self.problem_settings(config), device, cache)
+
+    def check(self, config: Any, data: Mapping[str, FoundData]) -> None:
+        """See `Task`."""
+        self.kind.check(data, self.problem_settings(config))
+
+    def run(self, config: Any, subject: Subject, seed: int, context: Context) -> Outcome:
+        """See `Task`."""
+        import torch
+
+        from tasks.training.fit import fit
+        from tasks.training.loop import Place
+
+        if subject.cell is None:
+            raise CellzooError(f"{self.name}: has no baseline {subject.name!r}; it evaluates cells")
+        started = time.perf_counter()
+        context.report(0.0, "reading data")
+        problem = self.build_problem(config, context.data, torch.device(context.device), context.cache)
+        prepared = time.perf_counter() - started
+        settings = self.training_settings(config)
+
+        def report(fraction: float, words: str) -> None:
+            context.report(_TRAINING_SHARE * fraction, words)
+
+        folder = _folder(context, settings.epochs)
+        place = Place(folder, context.identity, context.label, report)
+        fitted = fit(problem, subject.cell, settings, seed, place)
+        began = time.perf_counter()
+        context.report(_TRAINING_SHARE, "evaluating")
+        dev, test = (problem.evaluate(fitted.model, split) for split in ("dev", "test"))
+        parameters = _count(problem, fitted)
+        outcome = Outcome(
+            metrics=self._values(config, dev, test),
+            items=[*dev.items, *test.items],
+            parameters=parameters,
+            flops_per_token=flops(fitted.rnn),
+            tokens=fitted.standing.tokens,
+            seconds={
+                "prepare": prepared,
+                **fitted.standing.seconds,
+                "evaluate": time.perf_counter() - began,
+            },
+            history=fitted.standing.history,
+            facts=problem.facts,
+            notes=tuple(dict.fromkeys((*dev.notes, *test.notes))),
+        )
+        if context.artifact is not None:
+            _leave(problem, fitted, outcome, context.artifact, context.key)
+        return outcome
+
+    def _values(self, config: Any, dev: Evaluation, test: Evaluation) -> dict[str, float]:
+        selection = self.outline(config).selection
+        return {
+            metric.name: dev.metrics[selection]
+            if metric.name == f"dev_{selection}"
+            else test.metrics[metric.name]
+            for metric in self.metrics(config)
+        }
+
+
+def flops(rnn: CellRNN) -> int:
+    """Floating-point operations of all layers and directions for one token, forward."""
+    directions = 2 if rnn.bidirectional else 1
+    sizes = [rnn.input_size] + [rnn.hidden_size * directions] * (rnn.num_layers - 1)
+    return directions * sum(rnn.cell.flops(input_size=size, hidden_size=rnn.hidden_size) for size in sizes)
+
+
+def _on(split: str, metric: Metric, name: str) -> Metric:
+    from dataclasses import replace
+
+    return replace(metric, name=name, title=f"{split} {metric.title}")
+
+
+def _loss_metric() -> Metric:
+    from tasks.metric import Metric
+    from tasks.problem import LOSS
+
+    return Metric(LOSS, "loss (nats)", higher_is_better=False, digits=3)
+
+
+def _folder(context: Context, epochs: int) -> Path:
+    """Where the training keeps its state: a run that is longer than this one may have left its own there."""
+    from tasks.training.checkpoint import CheckpointFile
+    from tasks.training.loop import CHECKPOINT
+
+    there = CheckpointFile(context.work / CHECKPOINT, context.identity).read()
+    if there is None or there.standing.epoch <= epochs:
+        return context.work
+    folder = context.work / context.key[:12]
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _count(problem: Problem, fitted: Fitted) -> ParameterCounts:
+    total = _size(fitted.model.parameters())
+    tables = problem.embedding_parameters(fitted.model)
+    return ParameterCounts(_size(fitted.rnn.parameters()), total - tables, total)
+
+
+def _size(weights: Iterable[torch.Tensor]) -> int:
+    return sum(weight.numel() for weight in weights)
+
+
+def _leave(problem: Problem, fitted: Fitted, outcome: Outcome, path: Path, key: str) -> None:
+    from tasks.vectors import LearnedVectors, write_vectors
+
+    found = problem.vectors(fitted.model)
+    if found is None:
+        raise CellzooError(f"{problem.name}: the model has no word vectors; take `leaves` out of the task file")
+    words, vectors = found
+    learned = LearnedVectors(
+        words=tuple(words),
+        vectors=vectors.detach().cpu(),
+        parameters=outcome.parameters,
+        flops_per_token=outcome.flops_per_token,
+        tokens=outcome.tokens,
+        seconds=outcome.seconds.get("train", 0.0),
+        history=tuple(dict(epoch) for epoch in outcome.history),
+    )
+    write_vectors(path, key, learned)
