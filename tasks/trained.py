@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from cellzoo.layer import CellRNN
     from tasks.data.found import FoundData
     from tasks.metric import Metric
     from tasks.problem import Evaluation, Outline, Problem, ProblemKind
@@ -133,7 +133,7 @@ class TrainedTask(Task):
             metrics=self._values(config, dev, test),
             items=[*dev.items, *test.items],
             parameters=parameters,
-            flops_per_token=flops(fitted.rnn),
+            flops_per_token=problem.layer.flops(subject.cell),
             tokens=fitted.standing.tokens,
             seconds={
                 "prepare": prepared,
@@ -142,7 +142,7 @@ class TrainedTask(Task):
             },
             history=fitted.standing.history,
             facts=problem.facts,
-            notes=tuple(dict.fromkeys((*dev.notes, *test.notes))),
+            notes=tuple(dict.fromkeys((*_data_notes(context), *dev.notes, *test.notes))),
         )
         if context.artifact is not None:
             _leave(problem, fitted, outcome, context.artifact, context.key)
@@ -158,16 +158,11 @@ class TrainedTask(Task):
         }
 
 
-def flops(rnn: CellRNN) -> int:
-    """Floating-point operations of all layers and directions for one token, forward."""
-    directions = 2 if rnn.bidirectional else 1
-    sizes = [rnn.input_size] + [rnn.hidden_size * directions] * (rnn.num_layers - 1)
-    return directions * sum(rnn.cell.flops(input_size=size, hidden_size=rnn.hidden_size) for size in sizes)
+def _data_notes(context: Context) -> list[str]:
+    return [note for found in context.data.values() for note in found.notes]
 
 
 def _on(split: str, metric: Metric, name: str) -> Metric:
-    from dataclasses import replace
-
     return replace(metric, name=name, title=f"{split} {metric.title}")
 
 

@@ -147,7 +147,7 @@ def make_plan(
                 jobs.setdefault(job.key, job)
     if not jobs:
         raise CellzooError("nothing to run: no seed was given")
-    notes += [note for found in data.values() for note in getattr(found, "notes", ())]
+    notes += [note for found in data.values() for note in found.notes]
     return RunPlan(tuple(tasks), tuple(jobs.values()), data, tuple(notes))
 
 
