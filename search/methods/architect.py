@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from search.methods.shared_weights import frozen
+from tasks.training.weights import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from search.methods.settings import BilevelSettings
     from search.methods.shared_weights import SharedWeights
-    from search.objectives.objective import Batch
+    from tasks.problem import Batch
 
 FINITE_STEP = 1e-2
 """Length of the step of the finite difference, from Liu et al. 2019, section 2.3."""
@@ -40,12 +40,12 @@ def first_order(
         A gradient for each parameter of the architecture, and the loss in nats a word.
 
     Raises:
-        RunError: The loss is no finite number.
+        RunError: The loss is not finite.
     """
     with frozen(shared.weights):
-        outcome = shared.validation_outcome(validation)
-        loss = outcome.loss if penalty is None else outcome.loss + penalty()
-        return _gradients(loss, shared.architecture), outcome.loss.item()
+        result = shared.validation_loss(validation)
+        loss = result.loss if penalty is None else result.loss + penalty()
+        return _gradients(loss, shared.architecture), result.loss.item()
 
 
 def second_order(
@@ -75,12 +75,12 @@ def second_order(
         As in `first_order`.
 
     Raises:
-        RunError: A loss is no finite number.
+        RunError: A loss is not finite.
     """
     weights, architecture = shared.weights, shared.architecture
     eta = settings.learning_rate * batch.scale
-    chance = _Chance(next(shared.model.parameters()).device)
-    slope = _gradients(shared.training_outcome(batch).loss, weights)
+    masks = _Masks(next(shared.model.parameters()).device)
+    slope = _gradients(shared.training_loss(batch).loss, weights)
     coefficient = settings.clip / (float(_norm(slope)) + 1e-6)
     factor = min(1.0, coefficient)
     stays = set() if settings.move_tied else set(map(id, shared.tied_weights))
@@ -91,8 +91,8 @@ def second_order(
         for weight, gradient in zip(weights, slope, strict=True)
     ]
     with _moved(weights, ahead), _kept(shared.supernet.buffers()):
-        outcome = shared.validation_outcome(validation)
-        loss = outcome.loss if penalty is None else outcome.loss + penalty()
+        result = shared.validation_loss(validation)
+        loss = result.loss if penalty is None else result.loss + penalty()
         gradients = _gradients(loss, [*architecture, *weights])
     direct, direction = gradients[: len(architecture)], gradients[len(architecture) :]
     length = float(_norm(direction))
@@ -104,17 +104,17 @@ def second_order(
         beside = [
             weight.detach() + sign * radius * part for weight, part in zip(weights, direction, strict=True)
         ]
-        with _moved(weights, beside), frozen(weights), chance.again(same=settings.same_masks):
-            sides.append(_gradients(shared.training_outcome(batch).loss, architecture))
+        with _moved(weights, beside), frozen(weights), masks.again(same=settings.same_masks):
+            sides.append(_gradients(shared.training_loss(batch).loss, architecture))
     correction = eta * (factor if settings.cap_coefficient else coefficient)
     found = [
         gradient - correction * (ahead_of - behind) / (2.0 * radius)
         for gradient, ahead_of, behind in zip(direct, *sides, strict=True)
     ]
-    return found, outcome.loss.item()
+    return found, result.loss.item()
 
 
-class _Chance:
+class _Masks:
     """The state of torch's default generators at one moment, to draw the same masks again."""
 
     def __init__(self, device: torch.device) -> None:

@@ -5,7 +5,6 @@ Liu et al. 2019, "DARTS: Differentiable Architecture Search", settled by rnn/ of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.notations import darts
@@ -24,33 +23,33 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.notations.steps.graph import Edge
-    from search.objectives.objective import Objective
+    from tasks.problem import Problem
     from search.supernets.layout import Layout
 
 
-@dataclass(frozen=True, kw_only=True)
 class DartsSettings(BilevelSettings):
     """Settings of `darts`; see `BilevelSettings`."""
 
 
-def build(settings: DartsSettings, objective: Objective, generator: torch.Generator) -> GradientSearch:
+def build(settings: DartsSettings, problem: Problem, generator: torch.Generator) -> GradientSearch:
     """Build the method; see `MethodKind.build`."""
     layout = settings.layout()
-    relaxation = LocalSoftmax(layout, objective.layer, generator)
+    relaxation = LocalSoftmax(layout, problem.layer, generator)
     supernet = Supernet(
         layout,
-        objective.layer,
+        problem.layer,
         relaxation,
         generator,
         weight_range=settings.weight_range,
         engine=settings.engine,
     )
-    shared = SharedWeights(supernet, objective, settings, generator)
+    shared = SharedWeights(supernet, problem, settings, generator)
 
     return GradientSearch(
         shared,
         Bilevel(shared, relaxation, settings),
         derive=lambda: darts.parse(derive(layout, relaxation.probabilities(CELL))),
+        notation="darts",
     )
 
 

@@ -9,23 +9,25 @@ linearly from 5 to 1, and of all sets of operations the one that M draws hit mos
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self
 
-from cellzoo.errors import CellError, CellzooError, unknown
+from pydantic import model_validator
+
+from cellzoo.errors import CellError
 from cellzoo.notations import egs
 from cellzoo.notations.steps.graph import NONE
 from search.methods.darts import best_edge
-from search.methods.gradient import Bilevel, GradientSearch, Joint, Learner
+from search.methods.gradient import Bilevel, GradientSearch, Joint, Updates
 from search.methods.kind import MethodKind
-from search.methods.settings import BilevelSettings, check_counts, check_not_negative, check_positive
+from search.methods.settings import BilevelSettings
 from search.methods.shared_weights import SharedWeights
 from search.spaces.egs import EgsSpace
 from search.supernets.ensemble import EnsembleGumbel, ensemble
 from search.supernets.layout import CELL
 from search.supernets.network import Supernet
 from search.supernets.shares import cell_shares
+from tasks.settings import Count, NotNegative, Positive, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,15 +38,11 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
     from cellzoo.notations.egs import Code
     from cellzoo.notations.steps.graph import Edge
-    from search.methods.method import Events, Judged
-    from search.objectives.objective import Batch, Objective
+    from search.methods.method import Progress
+    from tasks.training.learner import Numbers
+    from tasks.problem import Batch, Problem
     from search.supernets.layout import Layout
 
-Levels: TypeAlias = Literal["bilevel", "joint"]
-Derivation: TypeAlias = Literal["probable", "sampled"]
-
-
-@dataclass(frozen=True, kw_only=True)
 class EgsSettings(BilevelSettings):
     """Settings of `egs`; see `BilevelSettings` for the others.
 
@@ -59,36 +57,30 @@ class EgsSettings(BilevelSettings):
         derivation: `probable`, on each edge the most probable set of operations; or `sampled`, the best on
             held-out data, with the shared weights, of codes that are drawn.
         candidates: How many are drawn.
-        judging_batches: How many held-out batches they are judged on; 0 for all held-out data.
+        candidate_batches: How many batches of dev they are evaluated on; 0 for all of dev.
         resource: Weight of the expected number of active operations an edge in the architecture's loss; 0 for
             none. All operations of a recurrent cell but `none` cost the same product, so this is the paper's
             term up to a factor.
     """
 
-    samples: int = 4
+    samples: Size = 4
     normalize: bool = True
-    levels: Levels = "bilevel"
-    first_temperature: float = 5.0
-    last_temperature: float = 1.0
-    derivation: Derivation = "probable"
-    candidates: int = 10
-    judging_batches: int = 0
-    resource: float = 0.0
+    levels: Literal["bilevel", "joint"] = "bilevel"
+    first_temperature: Positive = 5.0
+    last_temperature: Positive = 1.0
+    derivation: Literal["probable", "sampled"] = "probable"
+    candidates: Size = 10
+    candidate_batches: Count = 0
+    resource: NotNegative = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         self.space()
-        if self.levels not in ("bilevel", "joint"):
-            raise unknown("levels", self.levels, ("bilevel", "joint"))
-        if self.derivation not in ("probable", "sampled"):
-            raise unknown("derivation", self.derivation, ("probable", "sampled"))
-        check_positive(first_temperature=self.first_temperature, last_temperature=self.last_temperature)
-        check_counts(candidates=self.candidates)
-        check_not_negative(resource=self.resource, judging_batches=self.judging_batches)
         if self.order != 1:
-            raise CellzooError("egs draws a code in every pass, so it has no second order; order must be 1")
+            raise ValueError("egs draws a code in every pass, so it has no second order; order must be 1")
         if not self.highway:
-            raise CellzooError("the notation of DARTS-EGS has a highway on every edge; highway must be true")
+            raise ValueError("the notation of DARTS-EGS has a highway on every edge; highway must be true")
+        return self
 
     def space(self) -> EgsSpace:
         """What can be derived.
@@ -105,7 +97,7 @@ class EgsSettings(BilevelSettings):
         return self.first_temperature + share * (self.last_temperature - self.first_temperature)
 
 
-def build(settings: EgsSettings, objective: Objective, generator: torch.Generator) -> GradientSearch:
+def build(settings: EgsSettings, problem: Problem, generator: torch.Generator) -> GradientSearch:
     """Build the method; see `MethodKind.build`."""
     layout, space = settings.layout(), settings.space()
 
@@ -114,7 +106,7 @@ def build(settings: EgsSettings, objective: Objective, generator: torch.Generato
 
     relaxation = EnsembleGumbel(
         layout,
-        objective.layer,
+        problem.layer,
         generator,
         samples=settings.samples,
         normalize=settings.normalize,
@@ -122,48 +114,49 @@ def build(settings: EgsSettings, objective: Objective, generator: torch.Generato
     )
     supernet = Supernet(
         layout,
-        objective.layer,
+        problem.layer,
         relaxation,
         generator,
         weight_range=settings.weight_range,
         engine=settings.engine,
     )
-    shared = SharedWeights(supernet, objective, settings, generator)
+    shared = SharedWeights(supernet, problem, settings, generator)
 
     def resource() -> Tensor:
         return settings.resource * expected_active(layout, relaxation.probabilities(CELL), settings.samples)
 
     penalty = resource if settings.resource > 0.0 else None
-    learner: Learner = (
+    updates: Updates = (
         Bilevel(shared, relaxation, settings, penalty=penalty)
         if settings.levels == "bilevel"
         else Joint(shared, relaxation, settings, penalty=penalty)
     )
 
-    def at_epoch(epoch: int, epochs: int) -> Events:
+    def at_epoch(epoch: int, epochs: int) -> Numbers:
         relaxation.temperature = settings.temperature(epoch, epochs)
         return {"temperature": relaxation.temperature}
 
     def found() -> Cell:
         return egs.parse(derive(layout, space, relaxation.probabilities(CELL).detach()))
 
-    def best_of(validation: Iterator[Batch], judged: Judged) -> Cell:
-        batches = [next(validation) for _ in range(settings.judging_batches)]
+    def best_of(validation: Iterator[Batch], progress: Progress) -> Cell:
+        batches = [next(validation) for _ in range(settings.candidate_batches)]
         log_probabilities = relaxation.probabilities(CELL).detach().log()
         best: tuple[float, Code] | None = None
         for number in range(1, settings.candidates + 1):
             drawn = ensemble(log_probabilities, settings.samples, 1.0, generator)
             code = as_cell(layout, space, active_edges(layout, drawn), log_probabilities.exp())
-            loss = shared.judge(shares(code), batches)
-            judged(number, settings.candidates)
+            loss = shared.evaluate_cell(shares(code), batches)
+            progress(number, settings.candidates)
             if math.isfinite(loss) and (best is None or loss < best[0]):
                 best = (loss, code)
         return found() if best is None else egs.parse(best[1])
 
     return GradientSearch(
         shared,
-        learner,
+        updates,
         derive=found,
+        notation="egs",
         at_epoch=at_epoch,
         conclude=best_of if settings.derivation == "sampled" else None,
         generators={"samples": generator},

@@ -7,54 +7,46 @@ google-research.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
+from pydantic import model_validator
 
-from cellzoo.errors import CellzooError, unknown
 from cellzoo.notations.enas import TABLES
 from search.methods.controller import Controller, Walk
 from search.methods.kind import MethodKind
-from search.methods.saving import Parts
-from search.methods.settings import (
-    WeightSettings,
-    check_counts,
-    check_not_negative,
-    check_positive,
-    check_supernet,
-)
+from search.methods.method import Method
+from search.methods.settings import EngineSettings, WeightSettings
 from search.methods.shared_weights import SharedWeights
 from search.spaces.enas import EnasSpace
 from search.supernets.layout import CELL, Layout, Normalisation, Sharing
 from search.supernets.network import Supernet
 from search.supernets.relaxation import Chosen
 from search.supernets.shares import cell_shares
+from tasks.settings import Count, NotNegative, Positive, Probability, Size
+from tasks.training.state import Parts, frozen_keys, own_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from cellzoo.cells.cell import Cell
-    from search.methods.method import Distributions, Events, Judged, MethodState
-    from search.objectives.objective import Batch, Objective
+    from search.methods.method import Distributions, Progress
     from search.spaces.enas import Arc
+    from tasks.problem import Batch, Problem
+    from tasks.training.learner import Numbers
+    from tasks.training.state import LearnerState
 
-Entropy: TypeAlias = Literal["exact", "sampled"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class EnasSettings(WeightSettings):
-    """Settings of `enas`; see `WeightSettings` for the others.
+class EnasSettings(WeightSettings, EngineSettings):
+    """Settings of `enas`; see `WeightSettings` and `EngineSettings` for the others.
 
     Attributes:
         nodes: Nodes after node 0.
         table: Of the ENAS notation: what the numbers mean. All nodes are averaged.
         sharing: As in `Layout`; the code of ENAS has a matrix for each operation on each edge.
         normalisation: As in `Layout`.
-        weight_range: As in `Supernet`.
-        engine: As in `Supernet`.
         controller_learning_rate: Of Adam.
         controller_steps: Updates of the controller an epoch.
         controller_samples: Arcs an update, each on a held-out batch of its own.
@@ -63,43 +55,30 @@ class EnasSettings(WeightSettings):
         entropy: `exact`, of the distributions that the numbers of an arc were drawn from; `sampled`, only the
             terms of what was drawn, as in the code of ENAS.
         baseline_decay: Of the running mean of rewards, which starts at 0.
-        candidates: Arcs that are drawn and judged at the end; the best one is the result.
-        judging_batches: How many held-out batches they are judged on; 0 for all held-out data.
+        candidates: Arcs that are drawn and evaluated at the end; the best one is the result.
+        candidate_batches: How many batches of dev they are evaluated on; 0 for all of dev.
     """
 
-    nodes: int = 8
+    nodes: Size = 8
     table: str = "enas_lm"
     sharing: Sharing = "operation"
     normalisation: Normalisation = "none"
-    weight_range: float | None = None
-    engine: str = "auto"
-    controller_learning_rate: float = 5e-5
-    controller_steps: int = 25
-    controller_samples: int = 10
-    reward_scale: float = 80.0
-    entropy_weight: float = 1e-5
-    entropy: Entropy = "exact"
-    baseline_decay: float = 0.999
-    candidates: int = 100
-    judging_batches: int = 1
+    controller_learning_rate: Positive = 5e-5
+    controller_steps: Size = 25
+    controller_samples: Size = 10
+    reward_scale: Positive = 80.0
+    entropy_weight: NotNegative = 1e-5
+    entropy: Literal["exact", "sampled"] = "exact"
+    baseline_decay: Probability = 0.999
+    candidates: Size = 100
+    candidate_batches: Count = 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         self.layout()
-        check_supernet(self.weight_range, self.engine)
         if TABLES[self.table].loose_ends:
-            raise CellzooError(f"table {self.table!r} averages loose ends; the supernet averages all nodes")
-        check_positive(controller_learning_rate=self.controller_learning_rate, reward_scale=self.reward_scale)
-        check_counts(
-            controller_steps=self.controller_steps,
-            controller_samples=self.controller_samples,
-            candidates=self.candidates,
-        )
-        check_not_negative(entropy_weight=self.entropy_weight, judging_batches=self.judging_batches)
-        if self.entropy not in ("exact", "sampled"):
-            raise unknown("entropy", self.entropy, ("exact", "sampled"))
-        if not 0.0 <= self.baseline_decay < 1.0:
-            raise CellzooError(f"baseline_decay is {self.baseline_decay}; it must be 0 to below 1")
+            raise ValueError(f"table {self.table!r} averages loose ends; the supernet averages all nodes")
+        return self
 
     def space(self) -> EnasSpace:
         """What can be found.
@@ -123,16 +102,18 @@ class EnasSettings(WeightSettings):
         )
 
 
-class Enas:
-    """A `Method`: on every batch the weights of a drawn arc are trained; the controller learns once an epoch.
+class Enas(Method):
+    """On every batch the weights of a drawn arc are trained; the controller learns once an epoch.
 
     Args:
         settings: See there.
-        objective: What is searched on.
-        generator: Decides all chance.
+        problem: What is searched on.
+        generator: Decides all random numbers.
     """
 
-    def __init__(self, settings: EnasSettings, objective: Objective, generator: torch.Generator) -> None:
+    notation = "enas"
+
+    def __init__(self, settings: EnasSettings, problem: Problem, generator: torch.Generator) -> None:
         self.settings = settings
         self.space = settings.space()
         self.layout = settings.layout()
@@ -140,55 +121,46 @@ class Enas:
         self.controller = Controller(settings.nodes, len(self.space.operations), generator)
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr=settings.controller_learning_rate)
         self.baseline = 0.0
-        self.relaxation = Chosen(self.layout, objective.layer)
+        self.relaxation = Chosen(self.layout, problem.layer)
         supernet = Supernet(
             self.layout,
-            objective.layer,
+            problem.layer,
             self.relaxation,
             generator,
             weight_range=settings.weight_range,
             engine=settings.engine,
         )
-        self.shared = SharedWeights(supernet, objective, settings, generator)
+        self.shared = SharedWeights(supernet, problem, settings, generator)
         self._parts = Parts(
             {"model": self.shared.model, "controller": self.controller},
-            {"weights": self.shared.trainer.optimizer, "controller": self.optimizer},
+            {"weights": self.shared.optimizer.optimizer, "controller": self.optimizer},
             {"arcs": generator},
+            constant=frozen_keys("model", self.shared.model),
         )
         self.relaxation.choose(self.shares(self.controller.greedy().arc))
 
-    @property
-    def model(self) -> nn.Module:
-        """The objective's model around the supernet."""
-        return self.shared.model
-
-    @property
-    def rnn(self) -> nn.Module:
-        """The supernet."""
-        return self.shared.supernet
-
-    def start_epoch(self, epoch: int, epochs: int) -> Events:
+    def start_epoch(self, epoch: int, epochs: int) -> Numbers:
         """See `Method`."""
         return {
             "learning_rate": self.settings.learning_rate,
             "architecture_learning_rate": self.settings.controller_learning_rate,
         }
 
-    def step(self, batch: Batch, validation: Iterator[Batch]) -> Events:
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
         """Train the weights of one arc."""
         with torch.no_grad():
             arc = self.controller.sample(self.generator).arc
         self.relaxation.choose(self.shares(arc))
         return {"train_loss": self.shared.learn(batch)}
 
-    def end_epoch(self, validation: Iterator[Batch]) -> Events:
+    def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
         """Update the controller, and leave the supernet with its most probable arc."""
         rewards, losses = [], []
         for _ in range(self.settings.controller_steps):
             terms = []
             for _ in range(self.settings.controller_samples):
                 walk = self.controller.sample(self.generator)
-                loss = self.shared.judge(self.shares(walk.arc), [next(validation)])
+                loss = self.shared.evaluate_cell(self.shares(walk.arc), [next(validation)])
                 reward = self.reward(loss, walk)
                 self.baseline += (1.0 - self.settings.baseline_decay) * (reward - self.baseline)
                 terms.append(-walk.log_probability * (reward - self.baseline))
@@ -203,10 +175,6 @@ class Enas:
             "reward": sum(rewards) / len(rewards),
             "baseline": self.baseline,
         }
-
-    def give_up(self) -> bool:
-        """See `SharedWeights.is_sound`."""
-        return self.shared.is_sound()
 
     def reward(self, loss: float, walk: Walk) -> float:
         """What an arc earns with a loss in nats a word; 0 plus its entropy where the loss is not finite."""
@@ -223,15 +191,15 @@ class Enas:
         """The cell of the arc that is most probable number by number."""
         return self.space.to_cell(self.controller.greedy().arc)
 
-    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
+    def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
         """Draw arcs, and take the best on held-out data with the shared weights."""
-        batches = [next(validation) for _ in range(self.settings.judging_batches)]
+        batches = [next(validation) for _ in range(self.settings.candidate_batches)]
         found: tuple[float, Arc] | None = None
         for number in range(1, self.settings.candidates + 1):
             with torch.no_grad():
                 arc = self.controller.sample(self.generator).arc
-            loss = self.shared.judge(self.shares(arc), batches)
-            judged(number, self.settings.candidates)
+            loss = self.shared.evaluate_cell(self.shares(arc), batches)
+            progress(number, self.settings.candidates)
             if math.isfinite(loss) and (found is None or loss < found[0]):
                 found = (loss, arc)
         return self.derive() if found is None else self.space.to_cell(found[1])
@@ -242,13 +210,15 @@ class Enas:
         nodes = [[(self.space.operations[op], predecessor)] for predecessor, op in pairs]
         return cell_shares(self.layout, nodes)
 
-    def state(self) -> MethodState:
+    def state(self) -> LearnerState:
         """See `Method`."""
         return self._parts.save({"baseline": self.baseline})
 
-    def restore(self, state: MethodState) -> None:
+    def restore(self, state: LearnerState) -> None:
         """See `Method`."""
-        self.baseline = self._parts.restore(state)["baseline"]
+        baseline = own_value(state, "baseline", float)
+        self._parts.restore(state)
+        self.baseline = baseline
 
 
 METHOD = MethodKind("enas", "a controller that draws arcs (Pham et al. 2018)", EnasSettings, Enas)

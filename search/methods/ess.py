@@ -6,36 +6,35 @@ Li et al. 2020, "Learning Architectures from an Extended Search Space for Langua
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import model_validator
 
 import cellzoo
-from cellzoo.errors import CellzooError, unknown
+from cellzoo.errors import CellzooError
 from cellzoo.notations import darts, ess
 from cellzoo.notations.ess import DENSE, DROP, Extended
 from cellzoo.notations.steps.graph import NONE
 from search.methods import darts as darts_search
 from search.methods.gradient import Bilevel, GradientSearch
 from search.methods.kind import MethodKind
-from search.methods.settings import BilevelSettings, check_counts, check_positive
+from search.methods.settings import BilevelSettings
 from search.methods.shared_weights import SharedWeights
 from search.supernets.layout import CELL, GATES, PAST_INPUTS, PAST_STATES, Layout
 from search.supernets.network import Supernet
 from search.supernets.relaxation import LocalSoftmax
 from search.supernets.shares import cell_shares
+from tasks.settings import Count, Positive, Size
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from cellzoo.notations.darts import Genotype
-    from search.methods.method import Events
-    from search.objectives.objective import Objective
+    from tasks.training.learner import Numbers
+    from tasks.problem import Problem
 
-Mode: TypeAlias = Literal["intra", "inter", "joint"]
-
-
-@dataclass(frozen=True, kw_only=True)
 class EssSettings(BilevelSettings):
     """Settings of `ess`; see `BilevelSettings` for the others.
 
@@ -55,28 +54,21 @@ class EssSettings(BilevelSettings):
             of nodes and operations are then the genotype's.
     """
 
-    mode: Mode = "joint"
-    delay: int = 3
+    mode: Literal["intra", "inter", "joint"] = "joint"
+    delay: Count = 3
     past_operations: tuple[str, ...] = (DROP, "identity", "sigmoid", "tanh", "relu")
     derive_drop: bool = False
     inter_weights: str = DENSE
-    inter_learning_rate: float = 1e-3
-    intra_epochs: int = 1
-    inter_epochs: int = 1
+    inter_learning_rate: Positive = 1e-3
+    intra_epochs: Size = 1
+    inter_epochs: Size = 1
     intra: str = "darts-v2"
 
-    def __post_init__(self) -> None:
-        if self.mode not in ("intra", "inter", "joint"):
-            raise unknown("mode", self.mode, ("intra", "inter", "joint"))
-        if self.mode != "intra" and self.delay < 1:
-            raise CellzooError(
-                f"delay is {self.delay}; gates look at least 1 step back (mode 'intra' has none)"
-            )
-        super().__post_init__()
-        check_positive(inter_learning_rate=self.inter_learning_rate)
-        check_counts(intra_epochs=self.intra_epochs, inter_epochs=self.inter_epochs)
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.mode == "inter":
             self.given()
+        return self
 
     def layout(self) -> Layout:
         """The layout of the supernet, with its gates.
@@ -87,6 +79,10 @@ class EssSettings(BilevelSettings):
         plain = super().layout()
         if self.mode == "intra":
             return plain
+        if self.delay < 1:
+            raise CellzooError(
+                f"delay is {self.delay}; gates look at least 1 step back (mode 'intra' has none)"
+            )
         gated = replace(
             plain,
             delay=self.delay,
@@ -121,28 +117,28 @@ class EssSettings(BilevelSettings):
         return (CELL,) if self.mode == "joint" and in_round < self.intra_epochs else GATES
 
 
-def build(settings: EssSettings, objective: Objective, generator: torch.Generator) -> GradientSearch:
+def build(settings: EssSettings, problem: Problem, generator: torch.Generator) -> GradientSearch:
     """Build the method; see `MethodKind.build`."""
     layout = settings.layout()
     given = settings.given() if settings.mode == "inter" else None
     relaxation = LocalSoftmax(
         layout,
-        objective.layer,
+        problem.layer,
         generator,
         given=None if given is None else cell_shares(layout, [[edge] for edge in given.recurrent]),
     )
     supernet = Supernet(
         layout,
-        objective.layer,
+        problem.layer,
         relaxation,
         generator,
         weight_range=settings.weight_range,
         engine=settings.engine,
     )
-    shared = SharedWeights(supernet, objective, settings, generator)
+    shared = SharedWeights(supernet, problem, settings, generator)
     rates = dict.fromkeys(GATES, settings.inter_learning_rate)
 
-    def at_epoch(epoch: int, epochs: int) -> Events:
+    def at_epoch(epoch: int, epochs: int) -> Numbers:
         active = settings.active(epoch)
         for group, alpha in relaxation.alphas.items():
             alpha.requires_grad_(group in active)
@@ -170,6 +166,7 @@ def build(settings: EssSettings, objective: Objective, generator: torch.Generato
         shared,
         Bilevel(shared, relaxation, settings, rates=rates),
         derive=lambda: ess.parse(found()),
+        notation="ess",
         at_epoch=at_epoch,
     )
 

@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from search.methods.architect import first_order, second_order
-from search.methods.saving import Parts
-from search.methods.shared_weights import check_finite
+from search.methods.method import Method
+from tasks.training.state import Parts, frozen_keys
+from tasks.training.weights import check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from cellzoo.cells.cell import Cell
-    from search.methods.method import Distributions, Events, Judged, MethodState
+    from search.methods.method import Distributions, Progress
     from search.methods.settings import ArchitectureSettings, BilevelSettings
     from search.methods.shared_weights import SharedWeights
-    from search.objectives.objective import Batch
+    from tasks.problem import Batch
+    from tasks.training.learner import Numbers
+    from tasks.training.state import LearnerState
     from search.supernets.relaxation import Alphas
 
 
-class Learner(Protocol):
+class Updates(Protocol):
     """Trains weights and architecture together, a batch at a time."""
 
     @property
@@ -31,8 +34,8 @@ class Learner(Protocol):
         """Of the architecture."""
         ...
 
-    def step(self, batch: Batch, validation: Iterator[Batch]) -> Events:
-        """Learn from one training batch, as `Method.step`."""
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
+        """Learn from one training batch, as `Learner.step`."""
         ...
 
 
@@ -61,14 +64,14 @@ class Bilevel:
         self.penalty = penalty
         self.optimizer = architecture_optimizer(relaxation, settings, rates or {})
 
-    def step(self, batch: Batch, validation: Iterator[Batch]) -> Events:
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
         """Learn from one training batch and the next validation batch."""
         held_out = next(validation)
         if self.settings.order == 1:
             gradients, validation_loss = first_order(self.shared, held_out, self.penalty)
         else:
             gradients, validation_loss = second_order(self.shared, batch, held_out, self.settings, self.penalty)
-        go(self.optimizer, self.shared.architecture, gradients)
+        descend(self.optimizer, self.shared.architecture, gradients)
         return {"validation_loss": validation_loss, "train_loss": self.shared.learn(batch)}
 
 
@@ -94,29 +97,30 @@ class Joint:
         self.penalty = penalty
         self.optimizer = architecture_optimizer(relaxation, settings, {})
 
-    def step(self, batch: Batch, validation: Iterator[Batch]) -> Events:
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
         """Learn from one training batch."""
-        outcome = self.shared.training_outcome(batch)
-        loss = outcome.penalised if self.penalty is None else outcome.penalised + self.penalty()
+        result = self.shared.training_loss(batch)
+        loss = result.penalised if self.penalty is None else result.penalised + self.penalty()
         self.optimizer.zero_grad()
-        self.shared.trainer.optimizer.zero_grad()
+        self.shared.optimizer.optimizer.zero_grad()
         loss.backward()
         for alpha in self.shared.architecture:
             if alpha.grad is not None:
                 check_gradient(alpha.grad)
-        self.shared.trainer.go(batch.scale)
+        self.shared.optimizer.apply(batch.scale)
         self.optimizer.step()
-        self.shared.training.after(outcome)
-        return {"train_loss": outcome.loss.item()}
+        self.shared.training.after(result)
+        return {"train_loss": result.loss.item()}
 
 
-class GradientSearch:
-    """A `Method` that learns a relaxation of a supernet's architecture.
+class GradientSearch(Method):
+    """Learns a relaxation of a supernet's architecture.
 
     Args:
-        shared: The supernet in the objective's model.
-        learner: Trains both.
+        shared: The supernet in the problem's model.
+        updates: Trains both.
         derive: Reads a cell off the architecture.
+        notation: As in `Method`.
         at_epoch: Sets what changes with time, from the epoch and the number of all; returns what it set.
         conclude: What the search ends in, as `Method.conclude`; None for what `derive` gives.
         generators: Whatever else draws, by name, for the saved state.
@@ -125,53 +129,38 @@ class GradientSearch:
     def __init__(
         self,
         shared: SharedWeights,
-        learner: Learner,
+        updates: Updates,
         *,
         derive: Callable[[], Cell],
-        at_epoch: Callable[[int, int], Events] | None = None,
-        conclude: Callable[[Iterator[Batch], Judged], Cell] | None = None,
+        notation: str,
+        at_epoch: Callable[[int, int], Numbers] | None = None,
+        conclude: Callable[[Iterator[Batch], Progress], Cell] | None = None,
         generators: Mapping[str, torch.Generator] | None = None,
     ) -> None:
         self.shared = shared
-        self.learner = learner
+        self.updates = updates
+        self.notation = notation
         self._derive = derive
         self._at_epoch = at_epoch
         self._conclude = conclude
         self._parts = Parts(
             {"model": shared.model},
-            {"weights": shared.trainer.optimizer, "architecture": learner.optimizer},
+            {"weights": shared.optimizer.optimizer, "architecture": updates.optimizer},
             generators or {},
+            constant=frozen_keys("model", shared.model),
         )
 
-    @property
-    def model(self) -> nn.Module:
-        """The objective's model around the supernet."""
-        return self.shared.model
-
-    @property
-    def rnn(self) -> nn.Module:
-        """The supernet."""
-        return self.shared.supernet
-
-    def start_epoch(self, epoch: int, epochs: int) -> Events:
+    def start_epoch(self, epoch: int, epochs: int) -> Numbers:
         """See `Method`."""
-        events = {
+        rates = {
             "learning_rate": self.shared.settings.learning_rate,
-            "architecture_learning_rate": self.learner.optimizer.param_groups[0]["lr"],
+            "architecture_learning_rate": self.updates.optimizer.param_groups[0]["lr"],
         }
-        return events if self._at_epoch is None else events | self._at_epoch(epoch, epochs)
+        return rates if self._at_epoch is None else rates | self._at_epoch(epoch, epochs)
 
-    def step(self, batch: Batch, validation: Iterator[Batch]) -> Events:
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
         """See `Method`."""
-        return self.learner.step(batch, validation)
-
-    def end_epoch(self, validation: Iterator[Batch]) -> Events:
-        """Nothing is done once an epoch."""
-        return {}
-
-    def give_up(self) -> bool:
-        """See `SharedWeights.is_sound`."""
-        return self.shared.is_sound()
+        return self.updates.step(batch, validation)
 
     def distribution(self) -> Distributions:
         """See `Method`."""
@@ -181,15 +170,15 @@ class GradientSearch:
         """See `Method`."""
         return self._derive()
 
-    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
+    def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
         """See `Method`."""
-        return self._derive() if self._conclude is None else self._conclude(validation, judged)
+        return self._derive() if self._conclude is None else self._conclude(validation, progress)
 
-    def state(self) -> MethodState:
+    def state(self) -> LearnerState:
         """See `Method`."""
         return self._parts.save()
 
-    def restore(self, state: MethodState) -> None:
+    def restore(self, state: LearnerState) -> None:
         """See `Method`."""
         self._parts.restore(state)
 
@@ -205,13 +194,13 @@ def architecture_optimizer(
     return torch.optim.Adam(groups, weight_decay=settings.architecture_weight_decay)
 
 
-def go(
+def descend(
     optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]
 ) -> None:
-    """Let an optimiser step with these gradients; parameters without one stay as they are.
+    """Let an optimizer step with these gradients; parameters without one stay as they are.
 
     Raises:
-        RunError: A gradient is no finite number; nothing was changed.
+        RunError: A gradient is not finite; nothing was changed.
     """
     for gradient in gradients:
         check_gradient(gradient)
@@ -225,6 +214,6 @@ def check_gradient(gradient: Tensor) -> None:
     """Check a gradient of the architecture.
 
     Raises:
-        RunError: It is no finite number.
+        RunError: It is not finite.
     """
     check_finite(gradient.abs().sum().item(), "the gradient of the architecture")

@@ -6,10 +6,10 @@ Recognition", settled by rnn/model_search.py of jiangyingjunn/i-darts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from cellzoo.errors import CellzooError
+from pydantic import model_validator
+
 from cellzoo.notations import idarts
 from cellzoo.notations.steps.graph import NONE
 from search.methods.darts import ranked_edges
@@ -21,6 +21,7 @@ from search.spaces.idarts import Combine, IDartsSpace
 from search.supernets.layout import CELL
 from search.supernets.network import Supernet
 from search.supernets.relaxation import JointSoftmax
+from tasks.settings import Size
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 
     from cellzoo.notations.idarts import TopN
     from cellzoo.notations.steps.graph import Edge
-    from search.objectives.objective import Objective
+    from tasks.problem import Problem
     from search.supernets.layout import Layout
 
 
-@dataclass(frozen=True, kw_only=True)
 class IDartsSettings(BilevelSettings):
     """Settings of `idarts`; see `BilevelSettings` for the others.
 
@@ -43,17 +43,18 @@ class IDartsSettings(BilevelSettings):
             the paper does not say.
     """
 
-    edges: int = 1
+    edges: Size = 1
     combine: Combine = "mean"
     skip_start: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         self.space()
         if self.skip_start and self.edges != 1:
-            raise CellzooError(
+            raise ValueError(
                 f"skip_start is a rule of the authors' code for n = 1, not for {self.edges} edges a node"
             )
+        return self
 
     def space(self) -> IDartsSpace:
         """What can be derived.
@@ -65,25 +66,26 @@ class IDartsSettings(BilevelSettings):
         return IDartsSpace(self.nodes, operations, self.edges, self.combine, self.highway)
 
 
-def build(settings: IDartsSettings, objective: Objective, generator: torch.Generator) -> GradientSearch:
+def build(settings: IDartsSettings, problem: Problem, generator: torch.Generator) -> GradientSearch:
     """Build the method; see `MethodKind.build`."""
     layout, space = settings.layout(), settings.space()
-    relaxation = JointSoftmax(layout, objective.layer, generator)
+    relaxation = JointSoftmax(layout, problem.layer, generator)
     supernet = Supernet(
         layout,
-        objective.layer,
+        problem.layer,
         relaxation,
         generator,
         weight_range=settings.weight_range,
         engine=settings.engine,
     )
-    shared = SharedWeights(supernet, objective, settings, generator)
+    shared = SharedWeights(supernet, problem, settings, generator)
     return GradientSearch(
         shared,
         Bilevel(shared, relaxation, settings),
         derive=lambda: idarts.parse(
             derive(layout, space, relaxation.probabilities(CELL), skip_start=settings.skip_start)
         ),
+        notation="idarts",
     )
 
 

@@ -1,6 +1,7 @@
-"""What a file in this folder offers: a method of search, as the object `METHOD`.
+"""What a file in this folder offers: a method that trains a supernet, as the object `METHOD`.
 
-`registry.py` finds the files by themselves, so a new method is one new file.
+`search.registry` finds the files by themselves, so a new method is one new file; one of another package is
+registered in the entry-point group `cellzoo.methods`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,23 @@ if TYPE_CHECKING:
     import torch
 
     from search.methods.method import Method
-    from search.objectives.objective import Objective
+    from tasks.problem import Problem
+    from tasks.settings import Settings
 
 
 @dataclass(frozen=True)
 class MethodKind:
-    """A method of search.
+    """A method that trains a supernet.
 
     Attributes:
         name: What is typed after `cellzoo search`, and the name of its tables in presets.
         summary: One line on what it does, with its source.
-        settings: A frozen dataclass of plain values with defaults; it raises `CellzooError` for values that are
-            out of range.
-        build: Makes the method from its settings, the objective, and a CPU generator that decides all its
-            chance but the dropout masks. Raises `CellzooError` where the settings do not fit the objective.
-        check_epochs: Takes the settings and the epochs of a search, and raises `CellzooError` where they do not
-            go together.
+        settings: All its settings, with defaults.
+        build: Makes the method from its settings, the problem, and a CPU generator that decides all its random
+            numbers but the dropout masks. Raises `CellzooError` where the settings do not fit the problem.
     """
 
     name: str
     summary: str
-    settings: type
-    build: Callable[[Any, Objective, torch.Generator], Method]
-    check_epochs: Callable[[Any, int], None] = lambda settings, epochs: None
+    settings: type[Settings]
+    build: Callable[[Any, Problem, torch.Generator], Method]

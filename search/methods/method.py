@@ -1,151 +1,125 @@
-"""The contract of a search method.
+"""The contract of a method that trains a supernet.
 
-A method owns a model of its objective, and in it the recurrent layer that it searches with. It is driven from
-outside, an epoch at a time:
+A method is a `tasks.training.learner.Learner`, so the loop of all trainings drives it, and an evaluation of a
+cell and a search differ in nothing but the learner. It owns the problem's model around a `Supernet`. Beyond a
+learner it can say what it believes about the architecture (`distribution`), which cell it would name now
+(`derive`), and which cell the search ends in (`conclude`).
 
-    method = build(name, settings, objective, generator)
-    for epoch in range(epochs):
-        method.start_epoch(epoch, epochs)
-        validation = objective.validation_batches(...)
-        for batch in objective.train_batches(...):
-            events = method.step(batch, validation)
-        events = method.end_epoch(validation)
-    cell = method.conclude(objective.validation_batches(...), judged)
-
-All chance of a method comes from the generator that it is built with, but for the dropout masks, which come
-from torch's default generator. What drives the method seeds that one, and saves its state beside `state()`.
+A new method is one file in this folder with a `MethodKind` called `METHOD`. Methods that train candidates one by
+one are samplers: `search.samplers`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from search.methods.beliefs import beliefs
+from search.methods.derived import describe_cell
+from tasks.problem import LOSS
+from tasks.training.weights import check_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from torch import Tensor, nn
 
     from cellzoo.cells.cell import Cell
-    from search.objectives.objective import Batch
-
-Events = dict[str, float]
-"""Numbers of one step or epoch, by name. `train_loss` and `validation_loss` are nats a word; a method that
-trains no weights, or asks for no validation batch, in this step leaves them out. `temperature`, `reward` and
-others are there where the method has them."""
+    from search.methods.shared_weights import SharedWeights
+    from tasks.problem import Batch, Evaluation
+    from tasks.training.learner import Numbers
+    from tasks.training.state import LearnerState
 
 Distributions = dict[str, list["Tensor"]]
 """What a method believes: group -> categorical distributions, each (K,), detached. A group is a part of the
 architecture that a reader wants to see by itself: `cell`, or `cell`, `past_inputs` and `past_states`."""
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""Takes how many candidates are evaluated, and of how many."""
 
-Judged: TypeAlias = "Callable[[int, int], None]"
-"""Takes how many candidates were judged, and of how many."""
 
-
-@dataclass(frozen=True)
-class MethodState:
-    """Everything that the rest of a search depends on, between two epochs.
+class Method(ABC):
+    """A `Learner` that searches with shared weights; what most methods do alike is here.
 
     Attributes:
-        tensors: Name -> tensor; no two share memory.
-        content: What JSON can hold.
+        notation: The notation that its cells are written in first; others are tried after it.
+        shared: The supernet in the problem's model, and how its weights are trained.
     """
 
-    tensors: Mapping[str, Tensor]
-    content: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Method(Protocol):
-    """A way to search."""
+    notation: ClassVar[str] = ""
+    shared: SharedWeights
 
     @property
     def model(self) -> nn.Module:
-        """The objective's model, whose weights the method trains now.
-
-        A method that trains candidates one by one replaces it.
-        """
-        ...
+        """The problem's model around the supernet."""
+        return self.shared.model
 
     @property
     def rnn(self) -> nn.Module:
-        """The recurrent layer in the model: a `Supernet`, or the `CellRNN` of the candidate."""
-        ...
+        """The supernet in the model."""
+        return self.shared.supernet
 
-    def start_epoch(self, epoch: int, epochs: int) -> Events:
-        """Set what changes with time, such as a temperature.
+    @property
+    def finished(self) -> bool:
+        """A search ends with its budget."""
+        return False
 
-        Args:
-            epoch: From 0.
-            epochs: Of the whole search.
+    @abstractmethod
+    def start_epoch(self, epoch: int, epochs: int) -> Numbers:
+        """See `Learner`; has `learning_rate`, and `architecture_learning_rate` where there is one."""
 
-        Returns:
-            What was set; also `learning_rate` of the weights, and `architecture_learning_rate` where there is
-            one.
-        """
-        ...
-
-    def step(self, batch: Batch, validation: Iterator[Batch]) -> Events:
-        """Learn from one training batch.
-
-        Args:
-            batch: Of the training data.
-            validation: Endless; the method takes as many batches as it needs, often one or none.
+    @abstractmethod
+    def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
+        """See `Learner`.
 
         Raises:
-            RunError: A loss is no finite number; the weights are as before the step, but the architecture may
-                have learned from a loss before that.
+            RunError: A loss is not finite; the weights are as before the step, but the architecture may have
+                learned from a loss before that.
         """
-        ...
 
-    def end_epoch(self, validation: Iterator[Batch]) -> Events:
-        """Do what is done once an epoch: update a controller, judge a candidate.
+    def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
+        """See `Learner`; most methods do nothing once an epoch."""
+        return {}
 
-        Args:
-            validation: As in `step`, where the steps left it.
+    def evaluated(self, evaluation: Evaluation) -> Numbers:
+        """Stop if the loss on dev is not finite, unless only running statistics can be to blame.
 
         Raises:
-            RunError: As in `step`.
+            RunError: It is not finite, and going on would not help.
         """
-        ...
+        if not self.shared.can_go_on:
+            check_finite(evaluation.metrics[LOSS], "the loss on dev")
+        return {}
 
-    def give_up(self) -> bool:
-        """Give `model` up, because its loss on held-out data is no finite number; whether the search goes on.
-
-        It does where candidates are trained one by one: the next ones may be sound. It also does where only the
-        running statistics of evaluation can be to blame; the model is kept then.
-        """
-        ...
-
+    @abstractmethod
     def distribution(self) -> Distributions:
         """What the method believes about the architecture now; uniform where it does not learn any belief."""
-        ...
 
+    @abstractmethod
     def derive(self) -> Cell:
-        """The cell that it would name now. Cheap, and without chance: no call changes the search."""
-        ...
+        """The cell that it would name now. Cheap, and without random numbers: no call changes the search."""
 
-    def conclude(self, validation: Iterator[Batch], judged: Judged) -> Cell:
-        """The cell that the search ends in.
-
-        For most methods that is `derive()`; some draw candidates and judge them on validation data first.
+    def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
+        """The cell that the search ends in; some methods draw candidates and evaluate them first.
 
         Args:
             validation: As in `step`, from its start.
-            judged: Is called after each candidate.
+            progress: Is called after each candidate.
         """
-        ...
+        return self.derive()
 
-    def state(self) -> MethodState:
-        """Save the search, between two epochs: weights, optimisers, beliefs, generators."""
-        ...
+    def notes(self) -> dict[str, Any]:
+        """How decided the search is, and the cell that it would name now."""
+        return {
+            **beliefs(self.distribution()),
+            "cell": describe_cell(self.derive(), self.notation).model_dump(mode="json", exclude_none=True),
+        }
 
-    def restore(self, state: MethodState) -> None:
-        """Go on where `state()` was taken, so that all later steps are the same, bit for bit.
+    @abstractmethod
+    def state(self) -> LearnerState:
+        """See `Learner`."""
 
-        The method must have been built with the same settings and objective.
-
-        Raises:
-            DataError: The state is not one of such a method; nothing was changed.
-        """
-        ...
+    @abstractmethod
+    def restore(self, state: LearnerState) -> None:
+        """See `Learner`."""

@@ -1,22 +1,41 @@
-"""Settings that several methods share: plain values, all of them part of what a search is.
+"""Settings that several methods share.
 
 The defaults are those of the DARTS search on Penn Treebank (rnn/train_search.py of quark0/darts).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Self
 
-from cellzoo.errors import CellzooError, unknown
+from pydantic import field_validator, model_validator
+
+from cellzoo.errors import unknown
 from search.supernets.engine import ENGINES
 from search.supernets.layout import Layout, Normalisation, Sharing
+from tasks.settings import NotNegative, Positive, Settings, Size
+from tasks.training.settings import OptimizerSettings
 
-Optimizer: TypeAlias = Literal["sgd", "adam"]
+
+class EngineSettings(Settings):
+    """What a supernet takes besides its layout.
+
+    Attributes:
+        weight_range: As in `Supernet`; the DARTS code has 0.04.
+        engine: As in `Supernet`.
+    """
+
+    weight_range: Positive | None = None
+    engine: str = "auto"
+
+    @field_validator("engine")
+    @classmethod
+    def _check_engine(cls, engine: str) -> str:
+        if engine not in ENGINES:
+            raise unknown("supernet engine", engine, ENGINES)
+        return engine
 
 
-@dataclass(frozen=True, kw_only=True)
-class SupernetSettings:
+class SupernetSettings(EngineSettings):
     """A supernet over cells made of steps.
 
     Attributes:
@@ -25,21 +44,18 @@ class SupernetSettings:
         highway: As in `Layout`.
         sharing: As in `Layout`.
         normalisation: As in `Layout`.
-        weight_range: As in `Supernet`; the DARTS code has 0.04.
-        engine: As in `Supernet`.
     """
 
-    nodes: int = 8
+    nodes: Size = 8
     operations: tuple[str, ...] = ("none", "tanh", "relu", "sigmoid", "identity")
     highway: bool = True
     sharing: Sharing = "target"
     normalisation: Normalisation = "batch"
-    weight_range: float | None = None
-    engine: str = "auto"
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_layout(self) -> Self:
         self.layout()
-        check_supernet(self.weight_range, self.engine)
+        return self
 
     def layout(self) -> Layout:
         """The layout of the supernet.
@@ -56,31 +72,15 @@ class SupernetSettings:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightSettings:
-    """How weights are trained.
+class WeightSettings(OptimizerSettings):
+    """How the shared weights are trained; see `OptimizerSettings`."""
 
-    Attributes:
-        optimizer: `sgd` or `adam`.
-        learning_rate: For a batch of scale 1.
-        weight_decay: L2 penalty that the optimiser applies.
-        clip: Largest norm of the gradient of all weights together.
-    """
-
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 20.0
-    weight_decay: float = 5e-7
-    clip: float = 0.25
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in ("sgd", "adam"):
-            raise unknown("optimizer", self.optimizer, ("sgd", "adam"))
-        check_positive(learning_rate=self.learning_rate, clip=self.clip)
-        check_not_negative(weight_decay=self.weight_decay)
+    learning_rate: Positive = 20.0
+    weight_decay: NotNegative = 5e-7
+    clip: Positive = 0.25
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArchitectureSettings:
+class ArchitectureSettings(Settings):
     """How architecture parameters are trained: by Adam, without clipping.
 
     Attributes:
@@ -88,16 +88,11 @@ class ArchitectureSettings:
         architecture_weight_decay: L2 penalty that it applies.
     """
 
-    architecture_learning_rate: float = 3e-3
-    architecture_weight_decay: float = 1e-3
-
-    def __post_init__(self) -> None:
-        check_positive(architecture_learning_rate=self.architecture_learning_rate)
-        check_not_negative(architecture_weight_decay=self.architecture_weight_decay)
+    architecture_learning_rate: Positive = 3e-3
+    architecture_weight_decay: NotNegative = 1e-3
 
 
-@dataclass(frozen=True, kw_only=True)
-class BilevelSettings(SupernetSettings, WeightSettings, ArchitectureSettings):
+class BilevelSettings(ArchitectureSettings, WeightSettings, SupernetSettings):
     """What a search by gradients on held-out data is made of.
 
     Attributes:
@@ -117,56 +112,8 @@ class BilevelSettings(SupernetSettings, WeightSettings, ArchitectureSettings):
     same_masks: bool = True
     move_tied: bool = True
 
-    def __post_init__(self) -> None:
-        SupernetSettings.__post_init__(self)
-        WeightSettings.__post_init__(self)
-        ArchitectureSettings.__post_init__(self)
-        if self.order not in (1, 2):
-            raise CellzooError(f"order is {self.order}; expected 1 or 2")
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
         if self.order == 2 and self.optimizer != "sgd":
-            raise CellzooError("order 2 looks ahead by a step of sgd, so optimizer must be 'sgd'")
-
-
-def check_supernet(weight_range: float | None, engine: str) -> None:
-    """Check what `Supernet` takes besides its layout.
-
-    Raises:
-        CellzooError: One is out of range.
-    """
-    if weight_range is not None:
-        check_positive(weight_range=weight_range)
-    if engine not in ENGINES:
-        raise unknown("supernet engine", engine, ENGINES)
-
-
-def check_positive(**values: float) -> None:
-    """Check that settings are above 0.
-
-    Raises:
-        CellzooError: One is not.
-    """
-    for name, value in values.items():
-        if not value > 0.0:
-            raise CellzooError(f"{name} is {value}; it must be above 0")
-
-
-def check_not_negative(**values: float) -> None:
-    """Check that settings are not below 0.
-
-    Raises:
-        CellzooError: One is.
-    """
-    for name, value in values.items():
-        if not value >= 0.0:
-            raise CellzooError(f"{name} is {value}; it must not be below 0")
-
-
-def check_counts(**values: int) -> None:
-    """Check that settings are at least 1.
-
-    Raises:
-        CellzooError: One is not.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise CellzooError(f"{name} is {value}; it must be at least 1")
+            raise ValueError("order 2 looks ahead by a step of sgd, so optimizer must be 'sgd'")
+        return self

@@ -2,92 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.errors import RunError
 from search.supernets.network import own_weights
+from tasks.problem import LOSS
+from tasks.training.learner import Stream
+from tasks.training.weights import WeightOptimizer, check_finite, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
 
-    from search.methods.settings import WeightSettings
-    from search.objectives.objective import Batch, Carry, Objective, Outcome
     from search.supernets.network import Supernet
-
-
-class Stream:
-    """What is carried from batch to batch of one stream."""
-
-    def __init__(self) -> None:
-        self._carry: Carry = None
-
-    def before(self, batch: Batch) -> Carry:
-        """The carry that a batch starts from."""
-        return None if batch.starts else self._carry
-
-    def after(self, outcome: Outcome) -> None:
-        """Take the carry of a batch."""
-        self._carry = outcome.carry
-
-
-class WeightTrainer:
-    """Trains weights by clipped gradient descent.
-
-    Args:
-        weights: What is trained.
-        settings: How.
-    """
-
-    def __init__(self, weights: Iterable[nn.Parameter], settings: WeightSettings) -> None:
-        self.weights = list(weights)
-        self.settings = settings
-        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[settings.optimizer]
-        self.optimizer: torch.optim.Optimizer = kind(
-            self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-
-    def step(self, loss: Tensor, scale: float) -> None:
-        """Go one step down a loss.
-
-        Args:
-            loss: A scalar; gradients reach only what requires them.
-            scale: Factor on the learning rate.
-
-        Raises:
-            RunError: The gradient is no finite number; the weights are as before.
-        """
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.go(scale)
-
-    def go(self, scale: float) -> None:
-        """Go one step down the gradients that the weights have.
-
-        Args:
-            scale: Factor on the learning rate.
-
-        Raises:
-            RunError: They are no finite number; the weights are as before.
-        """
-        norm = torch.nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
-        check_finite(norm.item(), "the norm of the gradient of the weights")
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * scale
-        self.optimizer.step()
+    from tasks.problem import Batch, BatchLoss, Problem
+    from tasks.training.settings import OptimizerSettings
 
 
 class SharedWeights:
-    """A supernet in the model of an objective.
+    """A supernet in the model of a problem.
 
     Args:
         supernet: The layer.
-        objective: What it is trained on.
+        problem: What it is trained on.
         settings: How.
         generator: Draws the weights around the supernet.
     """
@@ -95,17 +34,17 @@ class SharedWeights:
     def __init__(
         self,
         supernet: Supernet,
-        objective: Objective,
-        settings: WeightSettings,
+        problem: Problem,
+        settings: OptimizerSettings,
         generator: torch.Generator,
     ) -> None:
         self.supernet = supernet
-        self.objective = objective
+        self.problem = problem
         self.settings = settings
-        self.model = objective.model(supernet, generator)
+        self.model = problem.model(supernet, generator)
         own = own_weights(self.model, supernet.relaxation).values()
         self.weights = [weight for weight in own if weight.requires_grad]
-        self.trainer = WeightTrainer(self.weights, settings)
+        self.optimizer = WeightOptimizer(self.weights, settings)
         self.training = Stream()
         self.validation = Stream()
 
@@ -119,92 +58,71 @@ class SharedWeights:
         """The architecture's parameters that are learned now."""
         return [alpha for alpha in self.supernet.relaxation.parameters() if alpha.requires_grad]
 
-    def is_sound(self) -> bool:
-        """Whether training can go on although evaluation gave no number.
+    @property
+    def can_go_on(self) -> bool:
+        """Whether training can go on although the loss on dev is not finite.
 
         It can where evaluation normalises by running statistics, which training does not read: an error in them
-        grows from step to step of a long text. Weights that are no number are none to go on with.
+        grows from step to step of a long text. Weights that are not finite are none to go on with.
         """
         uses_running = self.supernet.layout.normalisation == "running"
         return uses_running and all(bool(weight.isfinite().all()) for weight in self.weights)
 
     def learn(self, batch: Batch) -> float:
-        """Train the weights on a batch, the architecture held still; returns the loss in nats a word.
+        """Train the weights on a batch, the architecture held still; returns the loss in nats.
 
         Raises:
-            RunError: The loss or its gradient is no finite number; the weights are as before.
+            RunError: The loss or its gradient is not finite; the weights are as before.
         """
         with frozen(self.architecture):
-            outcome = self.training_outcome(batch)
-            self.trainer.step(outcome.penalised, batch.scale)
-        self.training.after(outcome)
-        return outcome.loss.item()
+            result = self.training_loss(batch)
+            self.optimizer.step(result.penalised, batch.scale)
+        self.training.after(result)
+        return result.loss.item()
 
-    def training_outcome(self, batch: Batch) -> Outcome:
+    def training_loss(self, batch: Batch) -> BatchLoss:
         """Run the model on a training batch.
 
         Raises:
-            RunError: The loss is no finite number.
+            RunError: The loss is not finite.
         """
-        outcome = self.objective.loss(self.model, batch, self.training.before(batch))
-        check_finite(outcome.penalised.item(), "the training loss")
-        return outcome
+        result = self.problem.loss(self.model, batch, self.training.before(batch))
+        check_finite(result.penalised.item(), "the training loss")
+        return result
 
-    def validation_outcome(self, batch: Batch) -> Outcome:
+    def validation_loss(self, batch: Batch) -> BatchLoss:
         """Run the model on a validation batch.
 
         Raises:
-            RunError: The loss is no finite number.
+            RunError: The loss is not finite.
         """
-        outcome = self.objective.loss(self.model, batch, self.validation.before(batch))
-        check_finite(outcome.loss.item(), "the validation loss")
-        self.validation.after(outcome)
-        return outcome
+        result = self.problem.loss(self.model, batch, self.validation.before(batch))
+        check_finite(result.loss.item(), "the validation loss")
+        self.validation.after(result)
+        return result
 
-    def judge(self, shares: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
+    def evaluate_cell(self, shares: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
         """Loss of the cell that these shares stand for, with the shared weights.
 
-        In nats a word: the mean of the batches' means. The model is in evaluation mode, and every stream starts
+        In nats: the mean of the batches' means. The model is in evaluation mode, and every stream starts
         anew.
 
         Args:
             shares: As in `Layout.mixture_shapes`.
-            batches: Validation batches; none for all held-out data.
+            batches: Validation batches; none for all of dev.
         """
         with self.supernet.holding(shares):
             if not batches:
-                return self.objective.evaluate(self.model)["loss"]
-            losses, stream = [], Stream()
+                return self.problem.evaluate(self.model, "dev").metrics[LOSS]
+            losses: list[float] = []
+            stream = Stream()
             was_training = self.model.training
             self.model.eval()
             with torch.no_grad():
                 for index, batch in enumerate(batches):
                     carry = None if index == 0 else stream.before(batch)
-                    outcome = self.objective.loss(self.model, batch, carry)
-                    stream.after(outcome)
-                    losses.append(outcome.loss.item())
+                    result = self.problem.loss(self.model, batch, carry)
+                    stream.after(result)
+                    losses.append(result.loss.item())
             self.model.train(was_training)
         return sum(losses) / len(losses)
-
-
-@contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Ask for no gradients of some parameters for a while."""
-    held = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in held:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in held:
-            parameter.requires_grad_(True)
-
-
-def check_finite(value: float, what: str) -> None:
-    """Check a number.
-
-    Raises:
-        RunError: It is not finite.
-    """
-    if not math.isfinite(value):
-        raise RunError(f"{what} is {value}; try a smaller learning rate or clip")

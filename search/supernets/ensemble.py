@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from search.methods.method import Distributions
-    from search.objectives.objective import Layer
+    from tasks.problem import LayerSpec
     from search.supernets.layout import Layout
 
 
@@ -41,7 +41,7 @@ class EnsembleGumbel(Alphas):
     def __init__(
         self,
         layout: Layout,
-        layer: Layer,
+        layer: LayerSpec,
         generator: torch.Generator,
         *,
         samples: int,

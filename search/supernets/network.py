@@ -20,7 +20,7 @@ from search.supernets.states import state_widths
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from search.objectives.objective import Layer
+    from tasks.problem import LayerSpec
     from search.supernets.layout import Layout
     from search.supernets.relaxation import Relaxation
 
@@ -49,7 +49,7 @@ class Supernet(nn.Module):
     def __init__(
         self,
         layout: Layout,
-        layer: Layer,
+        layer: LayerSpec,
         relaxation: Relaxation,
         generator: torch.Generator,
         *,
@@ -166,7 +166,7 @@ class Supernet(nn.Module):
 class _Direction(nn.Module):
     """The weights and the statistics of one direction."""
 
-    def __init__(self, layout: Layout, layer: Layer) -> None:
+    def __init__(self, layout: Layout, layer: LayerSpec) -> None:
         super().__init__()
         shapes = layout.weight_shapes(layer.input_size, layer.hidden_size)
         self.weights = nn.ParameterDict(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from search.methods.method import Distributions
-    from search.objectives.objective import Layer
+    from tasks.problem import LayerSpec
     from search.supernets.layout import Layout
 
 INITIAL_SCALE = 1e-3
@@ -48,7 +48,7 @@ class Alphas(Relaxation):
     def __init__(
         self,
         layout: Layout,
-        layer: Layer,
+        layer: LayerSpec,
         generator: torch.Generator,
         *,
         given: Mapping[str, Tensor] | None = None,
@@ -123,7 +123,7 @@ class JointSoftmax(Alphas):
 class Chosen(Relaxation):
     """Shares that are set from outside: one discrete cell at a time."""
 
-    def __init__(self, layout: Layout, layer: Layer) -> None:
+    def __init__(self, layout: Layout, layer: LayerSpec) -> None:
         super().__init__()
         self.shapes = layout.mixture_shapes()
         for group, shape in self.shapes.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellzoo.errors import DataError
 from tasks.training.optimizer_state import optimizer_state, restore_optimizer
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+
+Own = TypeVar("Own")
 
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError)
 """What torch and Python raise for a state whose parts have other types."""
@@ -140,6 +142,19 @@ def frozen_keys(name: str, module: nn.Module) -> frozenset[str]:
         module: As it is before anything is trained.
     """
     return frozenset(f"{name}.{key}" for key, weight in module.named_parameters() if not weight.requires_grad)
+
+
+def own_value(state: LearnerState, name: str, kind: type[Own]) -> Own:
+    """A value that was saved as content beside the parts, checked before anything is restored.
+
+    Raises:
+        DataError: It is missing or of another type.
+    """
+    own = state.content.get("own")
+    value = own.get(name) if isinstance(own, dict) else None
+    if type(value) is not kind:
+        raise DataError(f"the saved {name} is {value!r:.80}; expected {kind.__name__}")
+    return value
 
 
 def _choice_state(choice: random.Random) -> list[Any]:

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search.objectives.objective import Batch, Layer, Outcome
 from search.supernets.network import Supernet
+from tasks.metric import Metric
+from tasks.problem import Batch, BatchLoss, Evaluation, LayerSpec
 
 INPUT, HIDDEN, LABELS = 6, 8, 6
 STEPS, STREAMS, BATCHES = 6, 48, 10
@@ -28,7 +29,7 @@ WEIGHT_SCALE, LOGIT_SCALE = 1.5, 12.0
 
 
 class HiddenCell:
-    """The objective.
+    """The problem.
 
     Args:
         rnn: Of the hidden cell, without weights yet: a `CellRNN`.
@@ -37,9 +38,11 @@ class HiddenCell:
     """
 
     name = "hidden-cell"
-    metric = "loss"
-    lower_is_better = True
-    layer = Layer(INPUT, HIDDEN)
+    metrics = (Metric("excess", "loss (nats)", higher_is_better=False),)
+    selection = "loss"
+    layer = LayerSpec(INPUT, HIDDEN)
+    steps = BATCHES
+    facts = {"labels": LABELS}
 
     def __init__(self, rnn, layout, seed):
         chance = torch.Generator().manual_seed(seed)
@@ -86,20 +89,20 @@ class HiddenCell:
 
     def train_batches(self, generator):
         order = torch.randperm(BATCHES, generator=generator).tolist()
-        yield from (Batch(self.train[index]) for index in order)
+        yield from (Batch(self.train[index], STEPS * STREAMS) for index in order)
 
     def validation_batches(self, generator):
         while True:
             order = torch.randperm(BATCHES, generator=generator).tolist()
-            yield from (Batch(self.validation[index]) for index in order)
+            yield from (Batch(self.validation[index], STEPS * STREAMS) for index in order)
 
     def loss(self, model, batch, carry):
         x, labels, _ = batch.content
         loss = F.cross_entropy(model(x).flatten(0, 1), labels.flatten())
-        return Outcome(loss, loss, None)
+        return BatchLoss(loss, loss)
 
-    def evaluate(self, model):
-        return {"loss": self._mean_loss(model, self.validation)}
+    def evaluate(self, model, split, report=lambda fraction: None):
+        return Evaluation({"loss": self._mean_loss(model, self.validation)})
 
     def quality(self, rnn):
         """Test loss above the entropy of the labels, with a decoder that was fitted to all training data."""
@@ -123,7 +126,7 @@ class HiddenCell:
     def _mean_loss(self, model, contents):
         was_training = model.training
         model.eval()
-        losses = [self.loss(model, Batch(content), None).loss.item() for content in contents]
+        losses = [self.loss(model, Batch(content, STEPS * STREAMS), None).loss.item() for content in contents]
         model.train(was_training)
         return sum(losses) / len(losses)
 

@@ -8,7 +8,7 @@ import re
 import torch
 
 from cellzoo.notations.steps.graph import NONE
-from search.objectives.objective import Layer
+from tasks.problem import LayerSpec
 from search.supernets.layout import CELL
 from search.supernets.network import Supernet
 from search.supernets.relaxation import Chosen
@@ -39,7 +39,7 @@ def generator(seed=0):
 
 
 def layer(input_size=4, hidden_size=4, **options):
-    return Layer(input_size, hidden_size, dtype=DOUBLE, **options)
+    return LayerSpec(input_size, hidden_size, dtype=DOUBLE, **options)
 
 
 def chosen_supernet(layout, sizes, shares, seed=0, **options):

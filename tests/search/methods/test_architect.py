@@ -8,18 +8,16 @@ without dropout; parameters in the order encoder (tied), W0, W1, ..., decoder bi
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
-from small_objectives import Text
+from small_problems import Text
 from supernets import DOUBLE, fill_like_the_reference, generator, layer, wave
 from torch.testing import assert_close
 
 from search.methods import architect, darts, idarts
 from search.methods.architect import first_order, second_order
 from search.methods.shared_weights import SharedWeights
-from search.objectives.objective import Batch
+from tasks.problem import Batch
 from search.spaces.idarts import IDartsSpace
 from search.supernets.layout import CELL, Layout
 from search.supernets.network import Supernet
@@ -41,7 +39,7 @@ SECOND = (
 def words(step, offset):
     inputs = (step * torch.arange(20)) % 11
     targets = (step * torch.arange(20) + offset) % 11
-    return Batch((inputs.view(5, 4), targets.view(5, 4)))
+    return Batch((inputs.view(5, 4), targets.view(5, 4)), tokens=20)
 
 
 def reference_model(sizes=None, engine="auto"):
@@ -68,8 +66,8 @@ def check(gradient, golden, relative, absolute):
 
 def test_losses_equal_the_golden_values():
     shared = reference_model()
-    assert shared.training_outcome(words(3, 1)).loss.item() == pytest.approx(2.635554080724, rel=1e-8)
-    assert shared.validation_outcome(words(5, 2)).loss.item() == pytest.approx(2.816377487658, rel=1e-8)
+    assert shared.training_loss(words(3, 1)).loss.item() == pytest.approx(2.635554080724, rel=1e-8)
+    assert shared.validation_loss(words(5, 2)).loss.item() == pytest.approx(2.816377487658, rel=1e-8)
 
 
 @pytest.mark.parametrize("engine", ["reference", "auto"])
@@ -85,7 +83,7 @@ def test_first_order_gradient_equals_the_golden_values(engine):
 def test_second_order_gradient_equals_the_golden_values(cap, engine):
     # Here the gradient is clipped, so that both rules for the coefficient say 0.44.
     shared = reference_model(engine=engine)
-    settings = replace(SETTINGS, cap_coefficient=cap)
+    settings = SETTINGS.model_copy(update={"cap_coefficient": cap})
     before = [weight.clone() for weight in shared.weights]
     (gradient,), _ = second_order(shared, words(3, 1), words(5, 2), settings)
     check(gradient, SECOND, 1e-5, 1e-10)
@@ -125,7 +123,7 @@ def test_an_uncapped_coefficient_multiplies_the_correction():
             order=2, learning_rate=0.1, clip=2.0, weight_decay=0.0, cap_coefficient=cap
         )
         (gradients[cap],), _ = second_order(shared, words(3, 1), words(5, 2), settings)
-    slope = torch.autograd.grad(shared.training_outcome(words(3, 1)).loss, shared.weights)
+    slope = torch.autograd.grad(shared.training_loss(words(3, 1)).loss, shared.weights)
     coefficient = 2.0 / (torch.stack([part.norm() for part in slope]).norm().item() + 1e-6)
     assert coefficient == pytest.approx(0.44060747202 * 2.0 / 0.25, rel=1e-5)
     ahead = [weight.detach() - 0.1 * part for weight, part in zip(shared.weights, slope, strict=True)]
@@ -146,8 +144,8 @@ def test_weights_that_are_only_tried_leave_the_running_statistics_as_a_copy_woul
 
         return outcome
 
-    monkeypatch.setattr(shared, "training_outcome", noted(shared.training_outcome))
-    monkeypatch.setattr(shared, "validation_outcome", noted(shared.validation_outcome))
+    monkeypatch.setattr(shared, "training_loss", noted(shared.training_loss))
+    monkeypatch.setattr(shared, "validation_loss", noted(shared.validation_loss))
     second_order(shared, words(3, 1), words(5, 2), SETTINGS)
     first, ahead, beside, _ = seen
     assert any(not torch.equal(one, other) for one, other in zip(first, ahead, strict=True))

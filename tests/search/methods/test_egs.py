@@ -7,14 +7,14 @@ import math
 
 import pytest
 import torch
-from small_objectives import drive, periodic_text
+from small_problems import drive, periodic_text
 from supernets import DOUBLE, generator, layer
 from torch.testing import assert_close
 
 from cellzoo.notations import write
 from cellzoo.notations.egs import read_code
 from search.methods import egs
-from search.objectives.objective import Layer
+from tasks.problem import LayerSpec
 from search.spaces.egs import EgsSpace
 from search.supernets.ensemble import ensemble, normalized
 from search.supernets.layout import CELL, Layout
@@ -139,23 +139,23 @@ def test_the_temperature_falls_linearly():
 def test_a_resource_term_makes_codes_sparser():
     active = {}
     for resource in (0.0, 5.0):
-        objective = periodic_text(layer=Layer(6, 6))
+        problem = periodic_text(layer=LayerSpec(6, 6))
         settings = egs.EgsSettings(
             nodes=2, samples=3, resource=resource, learning_rate=0.5, architecture_learning_rate=0.1
         )
-        method = egs.build(settings, objective, generator(1))
-        drive(method, objective, epochs=6)
+        method = egs.build(settings, problem, generator(1))
+        drive(method, problem, epochs=6)
         p = method.rnn.relaxation.probabilities(CELL).detach()
         active[resource] = egs.expected_active(settings.layout(), p, 3).item()
     assert active[5.0] < active[0.0] - 0.3
 
 
 def test_evaluation_uses_the_derived_code_and_no_chance():
-    objective = periodic_text(layer=layer(6, 6))
-    method = egs.build(egs.EgsSettings(nodes=2, samples=2), objective, generator(1))
+    problem = periodic_text(layer=layer(6, 6))
+    method = egs.build(egs.EgsSettings(nodes=2, samples=2), problem, generator(1))
     before = method.rnn.relaxation.generator.get_state()
-    first = objective.evaluate(method.model)
-    assert objective.evaluate(method.model) == first
+    first = problem.evaluate(method.model, "dev")
+    assert problem.evaluate(method.model, "dev") == first
     assert torch.equal(method.rnn.relaxation.generator.get_state(), before)
     x = torch.randn(3, 2, 6, dtype=DOUBLE, generator=generator(2))
     method.model.eval()
@@ -165,21 +165,21 @@ def test_evaluation_uses_the_derived_code_and_no_chance():
 
 
 def test_candidates_whose_loss_is_no_number_are_passed_over(monkeypatch):
-    objective = periodic_text(layer=layer(6, 6))
+    problem = periodic_text(layer=layer(6, 6))
     settings = egs.EgsSettings(nodes=3, samples=2, derivation="sampled", candidates=3)
     losses: list[float] = []
-    judged = []
+    evaluated = []
 
-    def judge(self, shares, batches):
-        judged.append(shares[CELL])
-        return losses[len(judged) - 1]
+    def evaluate(self, shares, batches):
+        evaluated.append(shares[CELL])
+        return losses[len(evaluated) - 1]
 
-    monkeypatch.setattr(egs.SharedWeights, "judge", judge)
-    method = egs.build(settings, objective, generator(1))
+    monkeypatch.setattr(egs.SharedWeights, "evaluate_cell", evaluate)
+    method = egs.build(settings, problem, generator(1))
     losses[:] = [math.nan, 2.0, math.inf]
-    found = method.conclude(iter(()), judged=lambda done, of: None)
+    found = method.conclude(iter(()), progress=lambda done, of: None)
     code = read_code(write(found, "egs"))
-    assert torch.equal(cell_shares(settings.layout(), code.recurrent, mean=True)[CELL], judged[1])
-    judged.clear()
+    assert torch.equal(cell_shares(settings.layout(), code.recurrent, mean=True)[CELL], evaluated[1])
+    evaluated.clear()
     losses[:] = [math.nan, math.nan, math.inf]
-    assert method.conclude(iter(()), judged=lambda done, of: None).hash == method.derive().hash
+    assert method.conclude(iter(()), progress=lambda done, of: None).hash == method.derive().hash

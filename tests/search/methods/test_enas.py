@@ -8,13 +8,13 @@ from collections import Counter
 
 import pytest
 import torch
-from small_objectives import drive, periodic_text
+from small_problems import drive, periodic_text
 from supernets import generator
 from torch.testing import assert_close
 
 from search.methods import enas
 from search.methods.controller import Controller
-from search.objectives.objective import Layer
+from tasks.problem import LayerSpec
 
 
 def controller(nodes=3, operations=2, scale=60.0):
@@ -93,19 +93,19 @@ def test_a_new_controller_is_nearly_uniform_over_operations():
 
 
 def test_the_controller_learns_which_arcs_are_rewarded(monkeypatch):
-    objective = periodic_text(layer=Layer(6, 6))
+    problem = periodic_text(layer=LayerSpec(6, 6))
     settings = enas.EnasSettings(
         nodes=2, controller_learning_rate=1e-2, controller_steps=20, baseline_decay=0.9, learning_rate=0.1
     )
-    method = enas.Enas(settings, objective, generator(1))
+    method = enas.Enas(settings, problem, generator(1))
     relu = settings.space().operations.index("relu")
 
-    def judge(shares, batches):
+    def evaluate(shares, batches):
         rows = shares["cell"]
         return 4.0 - rows[:, relu].sum().item()
 
-    monkeypatch.setattr(method.shared, "judge", judge)
-    events = drive(method, objective, epochs=5)
+    monkeypatch.setattr(method.shared, "evaluate_cell", evaluate)
+    events = drive(method, problem, epochs=5)
     assert method.controller.greedy().arc[1::2] == (relu, relu)
     best = 80.0 * math.exp(-2.0)
     assert events[4]["reward"] < 0.8 * best < 0.9 * best < events[-1]["reward"]
@@ -113,10 +113,10 @@ def test_the_controller_learns_which_arcs_are_rewarded(monkeypatch):
 
 
 def test_the_reward_is_the_scale_over_perplexity_plus_entropy():
-    objective = periodic_text(layer=Layer(6, 6))
+    problem = periodic_text(layer=LayerSpec(6, 6))
     for kind, part in (("exact", "entropy"), ("sampled", "sampled_entropy")):
         settings = enas.EnasSettings(nodes=2, entropy=kind, entropy_weight=0.5)
-        method = enas.Enas(settings, objective, generator(1))
+        method = enas.Enas(settings, problem, generator(1))
         walk = method.controller.greedy()
         expected = 80.0 / 40.0 + 0.5 * getattr(walk, part).item()
         assert method.reward(math.log(40.0), walk) == pytest.approx(expected)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_objectives import drive, periodic_text
+from small_problems import drive, periodic_text
 from supernets import generator
 
 import cellzoo
 from cellzoo.notations import ess as notation
 from search.methods import darts, ess
-from search.objectives.objective import Layer
+from tasks.problem import LayerSpec
 from search.supernets.layout import CELL, PAST_INPUTS, PAST_STATES, Layout
 
 
 def build(**settings):
-    objective = periodic_text(layer=Layer(6, 6))
-    made = ess.build(ess.EssSettings(**({"learning_rate": 0.5} | settings)), objective, generator(1))
-    return made, objective
+    problem = periodic_text(layer=LayerSpec(6, 6))
+    made = ess.build(ess.EssSettings(**({"learning_rate": 0.5} | settings)), problem, generator(1))
+    return made, problem
 
 
 def alphas(method):
@@ -25,11 +25,11 @@ def alphas(method):
 
 
 def test_cell_and_gates_learn_in_turns_with_their_own_rates():
-    method, objective = build(nodes=2, delay=2, intra_epochs=2, inter_epochs=1)
+    method, problem = build(nodes=2, delay=2, intra_epochs=2, inter_epochs=1)
     turns = []
     for epoch in range(6):
         before = alphas(method)
-        events = drive(method, objective, first=epoch, epochs=epoch + 1, of=6)
+        events = drive(method, problem, first=epoch, epochs=epoch + 1, of=6)
         changed = {group for group, alpha in alphas(method).items() if not torch.equal(alpha, before[group])}
         turns.append((changed, events[0]["architecture_learning_rate"]))
     cell, gates = ({CELL}, 3e-3), ({PAST_INPUTS, PAST_STATES}, 1e-3)
@@ -38,12 +38,12 @@ def test_cell_and_gates_learn_in_turns_with_their_own_rates():
 
 def test_the_first_step_of_each_group_has_its_learning_rate():
     # Adam's first step is the learning rate, whatever the gradient.
-    method, objective = build(nodes=2, delay=1, architecture_weight_decay=0.0)
+    method, problem = build(nodes=2, delay=1, architecture_weight_decay=0.0)
     for epoch, (groups, rate) in enumerate((((CELL,), 3e-3), ((PAST_INPUTS, PAST_STATES), 1e-3))):
         before = alphas(method)
         method.start_epoch(epoch, 2)
-        batches = objective.validation_batches(generator())
-        method.step(next(objective.train_batches(generator())), batches)
+        batches = problem.validation_batches(generator())
+        method.step(next(problem.train_batches(generator())), batches)
         # The gates have seen nothing in the first batch's first step, but later steps use them.
         for group in groups:
             moved = (alphas(method)[group] - before[group]).abs()
@@ -56,9 +56,9 @@ def test_intra_alone_is_darts():
         (darts, darts.DartsSettings, {}),
         (ess, ess.EssSettings, {"mode": "intra"}),
     ):
-        objective = periodic_text(layer=Layer(6, 6))
-        method = module.build(kind(nodes=3, learning_rate=0.5, **more), objective, generator(1))
-        events = drive(method, objective, epochs=3)
+        problem = periodic_text(layer=LayerSpec(6, 6))
+        method = module.build(kind(nodes=3, learning_rate=0.5, **more), problem, generator(1))
+        events = drive(method, problem, epochs=3)
         found.append((events, method.derive().hash, alphas(method)[CELL]))
     assert found[0][0] == found[1][0]
     assert found[0][1] == found[1][1]
@@ -66,9 +66,9 @@ def test_intra_alone_is_darts():
 
 
 def test_inter_alone_keeps_the_cell_that_is_given():
-    method, objective = build(mode="inter", delay=2, intra="gdas")
+    method, problem = build(mode="inter", delay=2, intra="gdas")
     assert set(alphas(method)) == {PAST_INPUTS, PAST_STATES}
-    drive(method, objective)
+    drive(method, problem)
     found = notation.read_genotype(notation.write(method.derive()))
     given = cellzoo.entry("gdas").genotype
     assert str(list(found.recurrent)) in str(given).replace("Genotype(recurrent=", "")

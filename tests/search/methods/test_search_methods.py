@@ -6,14 +6,14 @@ import json
 
 import pytest
 import torch
-from small_objectives import drive, periodic_text
+from small_problems import drive, periodic_text
 from torch.nn.utils import parameters_to_vector
 
 from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellzooError, DataError, RunError
-from search.methods.method import MethodState
-from search.methods.registry import find_method, kinds
-from search.objectives.objective import Layer
+from tasks.training.state import LearnerState
+from search.registry import find_method, kinds
+from tasks.problem import LayerSpec
 
 SMALL = {"nodes": 3, "learning_rate": 1.0}
 SETTINGS = {
@@ -33,17 +33,17 @@ SETTINGS = {
 
 def text(**options):
     sizes = {"dropout_x": 0.2, "dropout_h": 0.2, **options}
-    return periodic_text(layer=Layer(6, 6, **sizes))
+    return periodic_text(layer=LayerSpec(6, 6, **sizes))
 
 
-def build(name, objective=None, seed=5):
+def build(name, problem=None, seed=5):
     kind = find_method(name.partition(" ")[0])
-    objective = objective or text()
-    return kind.build(kind.settings(**SETTINGS[name]), objective, torch.Generator().manual_seed(seed))
+    problem = problem or text()
+    return kind.build(kind.settings(**SETTINGS[name]), problem, torch.Generator().manual_seed(seed))
 
 
-def outcome_of(method, objective):
-    cell = method.conclude(objective.validation_batches(torch.Generator()), judged=lambda done, of: None)
+def outcome_of(method, problem):
+    cell = method.conclude(problem.validation_batches(torch.Generator()), progress=lambda done, of: None)
     return cell, parameters_to_vector(method.model.parameters()).detach()
 
 
@@ -55,11 +55,11 @@ def test_every_method_is_found_and_tested():
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_method_keeps_its_contract(name):
-    objective = text()
-    method = build(name, objective)
+    problem = text()
+    method = build(name, problem)
     torch.manual_seed(1)
     before = parameters_to_vector(method.model.parameters()).detach().clone()
-    events = drive(method, objective, epochs=2)
+    events = drive(method, problem, epochs=2)
     assert all(isinstance(value, float) for event in events for value in event.values())
     assert all("train_loss" in event for event in events[1:4])
     assert events[0]["learning_rate"] == 1.0
@@ -76,18 +76,18 @@ def test_a_method_keeps_its_contract(name):
     output, _ = method.rnn(torch.zeros(3, 2, 6))
     assert output.shape == (3, 2, 6)
     assert any(module is method.rnn for module in method.model.modules())
-    assert isinstance(outcome_of(method, objective)[0], Cell)
+    assert isinstance(outcome_of(method, problem)[0], Cell)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_seed_decides_all(name):
     found = []
     for seed in (5, 5, 6):
-        objective = text()
+        problem = text()
         torch.manual_seed(1)
-        method = build(name, objective, seed)
-        events = drive(method, objective, epochs=2)
-        found.append((events, *outcome_of(method, objective)))
+        method = build(name, problem, seed)
+        events = drive(method, problem, epochs=2)
+        found.append((events, *outcome_of(method, problem)))
     assert found[0][0] == found[1][0]
     assert found[0][1].hash == found[1][1].hash
     assert torch.equal(found[0][2], found[1][2])
@@ -96,19 +96,19 @@ def test_a_seed_decides_all(name):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_search_goes_on_exactly_where_it_was_saved(name):
-    objective = text()
+    problem = text()
     torch.manual_seed(1)
-    whole = build(name, objective)
-    drive(whole, objective, epochs=1, of=4)
+    whole = build(name, problem)
+    drive(whole, problem, epochs=1, of=4)
     state, chance = whole.state(), torch.get_rng_state()
     content = json.loads(json.dumps(state.content))
-    events = drive(whole, objective, first=1, epochs=4)
-    resumed = build(name, objective, seed=99)
-    resumed.restore(MethodState({key: value.clone() for key, value in state.tensors.items()}, content))
+    events = drive(whole, problem, first=1, epochs=4)
+    resumed = build(name, problem, seed=99)
+    resumed.restore(LearnerState({key: value.clone() for key, value in state.tensors.items()}, content))
     torch.set_rng_state(chance)
-    assert drive(resumed, objective, first=1, epochs=4) == events
-    cell, weights = outcome_of(whole, objective)
-    cell_again, weights_again = outcome_of(resumed, objective)
+    assert drive(resumed, problem, first=1, epochs=4) == events
+    cell, weights = outcome_of(whole, problem)
+    cell_again, weights_again = outcome_of(resumed, problem)
     assert cell.hash == cell_again.hash
     assert torch.equal(weights, weights_again)
 
@@ -120,20 +120,20 @@ def test_a_state_of_another_search_is_refused_and_changes_nothing(name):
     other = build("ess" if name != "random" else "random", text())
     tensors = {key: value for key, value in other.state().tensors.items() if "bias" not in key}
     with pytest.raises(DataError, match="the saved search is one of another network"):
-        method.restore(MethodState(tensors, other.state().content))
+        method.restore(LearnerState(tensors, other.state().content))
     assert torch.equal(parameters_to_vector(method.model.parameters()), before)
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "random"])
 def test_a_loss_that_is_no_number_stops_the_search_with_the_weights_as_they_were(name):
-    objective = text()
-    method = build(name, objective)
-    drive(method, objective)
+    problem = text()
+    method = build(name, problem)
+    drive(method, problem)
     with torch.no_grad():
         method.model.bias[0] = float("nan")
     before = {key: tensor.clone() for key, tensor in method.model.named_parameters()}
     with pytest.raises(RunError, match="loss is nan"):
-        drive(method, objective)
+        drive(method, problem)
     after = dict(method.model.named_parameters())
     assert all(
         torch.equal(after[key].nan_to_num(7.0), tensor.nan_to_num(7.0)) for key, tensor in before.items()
@@ -154,25 +154,25 @@ def test_only_running_statistics_excuse_an_evaluation_that_is_no_number(name, no
 
 
 def test_a_gradient_that_is_no_number_stops_a_joint_search_with_all_as_it_was():
-    objective = text()
-    method = build("egs joint", objective)
+    problem = text()
+    method = build("egs joint", problem)
     alphas = dict(method.rnn.relaxation.named_parameters())
     next(iter(alphas.values())).register_hook(lambda gradient: gradient * float("nan"))
     before = {key: tensor.clone() for key, tensor in method.model.named_parameters()}
     with pytest.raises(RunError, match="the gradient of the architecture is nan"):
-        drive(method, objective)
+        drive(method, problem)
     assert all(torch.equal(tensor, before[key]) for key, tensor in method.model.named_parameters())
 
 
 def test_random_search_gives_a_lost_cell_up():
-    objective = text()
-    method = build("random", objective)
+    problem = text()
+    method = build("random", problem)
     torch.manual_seed(1)
     with torch.no_grad():
         method.model.bias[0] = float("nan")
     lost = method.derive().hash
-    drive(method, objective, epochs=4)
-    assert method.conclude(iter(()), judged=lambda done, of: None).hash != lost
+    drive(method, problem, epochs=4)
+    assert method.conclude(iter(()), progress=lambda done, of: None).hash != lost
 
 
 @pytest.mark.parametrize(

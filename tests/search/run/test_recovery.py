@@ -13,11 +13,11 @@ import statistics
 import pytest
 import torch
 from hidden_cell import BATCHES, HIDDEN, INPUT, HiddenCell
-from small_objectives import drive
+from small_problems import drive
 
 from cellzoo.cells.ops import LINEAR
 from cellzoo.layer import CellRNN
-from search.methods.registry import find_method
+from search.registry import find_method
 from search.spaces.darts import DartsSpace
 from search.spaces.egs import EgsSpace
 from search.spaces.ess import EssSpace
@@ -74,7 +74,7 @@ def compute_of(layout, order):
     return once * EPOCHS * BATCHES * (3 if order == 1 else 8)
 
 
-def best_at_random(space, objective, budget, seed):
+def best_at_random(space, problem, budget, seed):
     """The cell that random search finds within a budget of products, and how many it tried."""
     settings = find_method("random").settings(
         **ADAM | {"learning_rate": 0.1, "weight_decay": 0.0, "clip": 5.0},
@@ -82,11 +82,11 @@ def best_at_random(space, objective, budget, seed):
         nodes=NODES,
         epochs_each=EPOCHS_EACH,
     )
-    method = find_method("random").build(settings, objective, torch.Generator().manual_seed(seed))
+    method = find_method("random").build(settings, problem, torch.Generator().manual_seed(seed))
     spent = cells = 0
     while spent < budget:
         for epoch in range(EPOCHS_EACH):
-            drive(method, objective, first=epoch, epochs=epoch + 1)
+            drive(method, problem, first=epoch, epochs=epoch + 1)
         spent += products_of(method.rnn.cell) * (EPOCHS_EACH + 1) * BATCHES
         cells += 1
     return method.derive(), cells
@@ -99,13 +99,13 @@ def compare(name, seed):
     space = SPACES[space_name]
     hidden = space.to_cell(space.sample(random.Random(1000 + seed)))
     layout = Layout(nodes=NODES, delay=DELAY if kind.name == "ess" else 0)
-    objective = HiddenCell(CellRNN(hidden, INPUT, HIDDEN), layout, seed)
+    problem = HiddenCell(CellRNN(hidden, INPUT, HIDDEN), layout, seed)
     settings = kind.settings(**PLAIN | FAST | METHODS[name])
-    method = kind.build(settings, objective, torch.Generator().manual_seed(seed))
-    drive(method, objective, epochs=EPOCHS)
+    method = kind.build(settings, problem, torch.Generator().manual_seed(seed))
+    drive(method, problem, epochs=EPOCHS)
     budget = compute_of(layout, settings.order)
-    at_random, cells = best_at_random(space_name, objective, budget, seed)
-    losses = [objective.quality(CellRNN(cell, INPUT, HIDDEN)) for cell in (hidden, method.derive(), at_random)]
+    at_random, cells = best_at_random(space_name, problem, budget, seed)
+    losses = [problem.quality(CellRNN(cell, INPUT, HIDDEN)) for cell in (hidden, method.derive(), at_random)]
     print(name, seed, *(f"{loss:.4f}" for loss in losses), f"{cells} cells at random", flush=True)  # noqa: T201
     return losses
 
@@ -132,9 +132,9 @@ def test_no_cell_of_the_space_is_better_than_the_hidden_one(name):
     chance = random.Random(3)
     hidden = space.to_cell(space.sample(chance))
     layout = Layout(nodes=NODES, delay=DELAY if name == "ess" else 0)
-    objective = HiddenCell(CellRNN(hidden, INPUT, HIDDEN), layout, seed=3)
-    best = objective.quality(CellRNN(hidden, INPUT, HIDDEN))
-    others = [objective.quality(CellRNN(space.to_cell(space.sample(chance)), INPUT, HIDDEN)) for _ in range(15)]
+    problem = HiddenCell(CellRNN(hidden, INPUT, HIDDEN), layout, seed=3)
+    best = problem.quality(CellRNN(hidden, INPUT, HIDDEN))
+    others = [problem.quality(CellRNN(space.to_cell(space.sample(chance)), INPUT, HIDDEN)) for _ in range(15)]
     # What is left to the hidden cell is that its decoder is learned from samples.
     assert abs(best) < 0.03
     assert best < min(others)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cellzoo.runtime.native.binding import is_available
-from search.objectives.objective import Layer
+from tasks.problem import LayerSpec
 from search.supernets.auto import AutoEngine
 from search.supernets.engine import prepare
 from search.supernets.layout import CELL, GATES, Layout
@@ -149,7 +149,7 @@ def test_nodes_without_an_edge(empty, highway, normalisation):
 @pytest.mark.parametrize("training", [True, False])
 def test_a_node_that_reads_only_nodes_without_an_edge(training):
     layout = Layout(nodes=3)
-    sizes = Layer(4, 4, dtype=torch.float64)
+    sizes = LayerSpec(4, 4, dtype=torch.float64)
     shares = cell_shares(layout, [[], [("sigmoid", 1)], [("tanh", 0), ("relu", 2)]])
     found = []
     for engine in ("reference", "native"):

@@ -1,12 +1,10 @@
-"""How decided a search is, and what it costs."""
+"""How decided a search is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-
-from cellzoo.system.resident import peak, start_peak
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,16 +46,3 @@ def beliefs(groups: Mapping[str, Sequence[Tensor]]) -> dict[str, float | dict[st
         measured["entropy_by_group"] = {name: entropy(group) for name, group in groups.items()}
         measured["deviation_by_group"] = {name: deviation(group) for name, group in groups.items()}
     return measured
-
-
-def start_peak_memory(device: torch.device) -> None:
-    """Forget what was in use before, where that can be done: several searches may follow in one process."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        start_peak()
-
-
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that were in use since then: of the GPU's tensors, or of this process."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak()

@@ -1,12 +1,15 @@
-"""Objectives that are small enough to compute by hand, for search methods."""
+"""Problems that are small enough to compute by hand, for search methods."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search.objectives.objective import Batch, Layer, Outcome
+from tasks.metric import Metric
+from tasks.problem import Batch, BatchLoss, Evaluation, LayerSpec
 
 
 class TiedText(nn.Module):
@@ -31,45 +34,54 @@ class Text:
     """Segments of a text of numbers, each (T, B) inputs and targets."""
 
     name = "small-text"
-    metric = "loss"
-    lower_is_better = True
+    metrics = (Metric("perplexity", "perplexity", higher_is_better=False),)
+    selection = "loss"
+    facts = {"words": 5}
 
     def __init__(self, words, train, validation, layer=None):
         self.words = words
         self.train = train
         self.validation = validation
-        self.layer = layer or Layer(4, 4, dtype=torch.float64)
+        self.steps = len(train)
+        self.layer = layer or LayerSpec(4, 4, dtype=torch.float64)
 
     def model(self, rnn, generator):
         return TiedText(rnn, self.words, generator)
 
     def train_batches(self, generator):
         for index, content in enumerate(self.train):
-            yield Batch(content, starts=index == 0)
+            yield Batch(content, tokens=content[0].numel(), starts=index == 0)
 
     def validation_batches(self, generator):
         while True:
             for index, content in enumerate(self.validation):
-                yield Batch(content, starts=index == 0)
+                yield Batch(content, tokens=content[0].numel(), starts=index == 0)
 
     def loss(self, model, batch, carry):
         inputs, targets = batch.content
         logits, last = model(inputs, carry)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         carry = last.detach() if isinstance(last, torch.Tensor) else tuple(state.detach() for state in last)
-        return Outcome(loss, loss, carry)
+        return BatchLoss(loss, loss, carry)
 
     @torch.no_grad()
-    def evaluate(self, model):
+    def evaluate(self, model, split, report=lambda fraction: None):
         was_training = model.training
         model.eval()
         losses, carry = [], None
         for content in self.validation:
-            outcome = self.loss(model, Batch(content), carry)
-            carry = outcome.carry
-            losses.append(outcome.loss.item())
+            result = self.loss(model, Batch(content, content[0].numel()), carry)
+            carry = result.carry
+            losses.append(result.loss.item())
         model.train(was_training)
-        return {"loss": sum(losses) / len(losses)}
+        loss = sum(losses) / len(losses)
+        return Evaluation({"loss": loss, "perplexity": math.exp(loss)})
+
+    def embedding_parameters(self, model):
+        return model.encoder.numel()
+
+    def vectors(self, model):
+        return None
 
 
 def periodic_text(words=5, batches=3, steps=6, streams=4, layer=None):
@@ -86,13 +98,13 @@ def periodic_text(words=5, batches=3, steps=6, streams=4, layer=None):
     return Text(words, segments(0), segments(1), layer)
 
 
-def drive(method, objective, epochs=1, first=0, of=None):
-    """Run some epochs as a search does; returns all events."""
-    events = []
+def drive(method, problem, epochs=1, first=0, of=None):
+    """Run some epochs as a search does; returns all numbers."""
+    numbers = []
     for epoch in range(first, epochs):
-        events.append(method.start_epoch(epoch, of or epochs))
+        numbers.append(method.start_epoch(epoch, of or epochs))
         chance = torch.Generator().manual_seed(1000 + epoch)
-        validation = objective.validation_batches(chance)
-        events += [method.step(batch, validation) for batch in objective.train_batches(chance)]
-        events.append(method.end_epoch(validation))
-    return events
+        validation = problem.validation_batches(chance)
+        numbers += [method.step(batch, validation) for batch in problem.train_batches(chance)]
+        numbers.append(method.end_epoch(validation))
+    return numbers

@@ -1,0 +1,81 @@
+"""Regularised evolution: children of the best of a few, and the oldest die.
+
+Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search", algorithm 1. The answer is
+the best of the whole history, not of the last population.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from search.samplers.kind import SamplerKind
+from search.samplers.sampler import Proposal
+from search.samplers.settings import SamplerSettings
+from tasks.settings import Size
+
+if TYPE_CHECKING:
+    import random
+
+    from search.spaces.space import Space
+
+
+class EvolutionSettings(SamplerSettings):
+    """Settings of `evolution`; see `SamplerSettings` for the others.
+
+    Attributes:
+        population: P, cells that live at a time; so many random ones are evaluated first, and count as trials.
+        sample: S, cells that are drawn from them with replacement; the best is the parent.
+    """
+
+    population: Size = 100
+    sample: Size = 25
+
+
+class Evolution:
+    """A `Sampler`.
+
+    A cell that failed lives and dies like others, but is never better than one that did not. No child is
+    proposed before the first population is evaluated.
+
+    Args:
+        settings: See there.
+        space: Draws the first population and mutates.
+        generator: Decides all draws.
+    """
+
+    def __init__(self, settings: EvolutionSettings, space: Space[Any], generator: random.Random) -> None:
+        self.settings = settings
+        self.space = space
+        self.generator = generator
+        self.asked = self.told = 0
+        self.population: deque[tuple[float, Any]] = deque(maxlen=settings.population)
+
+    def ask(self) -> Proposal | None:
+        """See `Sampler`."""
+        if self.asked == self.settings.trials:
+            return None
+        if self.asked < self.settings.population:
+            genotype = self.space.sample(self.generator)
+        elif self.told < self.settings.population:
+            return None
+        else:
+            drawn = self.generator.choices(self.population, k=self.settings.sample)
+            parent = min(drawn, key=lambda member: member[0])[1]
+            genotype = self.space.mutate(parent, self.generator)
+        self.asked += 1
+        return Proposal(self.asked - 1, genotype, self.settings.epochs)
+
+    def tell(self, proposal: Proposal, score: float | None) -> None:
+        """See `Sampler`; the oldest member of a full population dies."""
+        self.told += 1
+        self.population.append((math.inf if score is None else score, proposal.genotype))
+
+
+SAMPLER = SamplerKind(
+    "evolution",
+    "regularised evolution, candidates trained from scratch (Real et al. 2019)",
+    settings=EvolutionSettings,
+    build=Evolution,
+)
