@@ -107,10 +107,18 @@ def build(
     return read(data, settings, device, cache)
 
 
+def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None:
+    """See `tasks.problem.ProblemKind.check`."""
+    from tasks.tagging.reading import check_data as check
+
+    check(data, settings)
+
+
 KIND = ProblemKind(
     name="tagging",
     summary="spans in sentences, such as entities or chunks",
     settings=TaggingSettings,
     outline=outline,
     build=build,
+    check_data=check_data,
 )

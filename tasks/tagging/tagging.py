@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ import torch
 from flair.embeddings import OneHotEmbeddings, StackedEmbeddings, TokenEmbeddings
 
 from cellzoo.errors import DataError
-from tasks.data.read import read_tagged, with_reading
 from tasks.data.vectors import read_vectors
 from tasks.embeddings.batch import parts
 from tasks.embeddings.frozen import freeze
@@ -23,6 +21,8 @@ from tasks.tagging.embeddings import characters, looked_up, trained_words, word_
 from tasks.tagging.evaluation import evaluate_batch
 from tasks.tagging.flair_device import flair_on
 from tasks.tagging.problem import METRICS, SELECTION
+from tasks.tagging.reading import read_corpus
+from tasks.tagging.reading import read_corpus
 from tasks.tagging.scores import count_sentence, micro
 from tasks.tagging.tagger import CellTagger
 from tasks.training.streams import default_generator
@@ -242,18 +242,8 @@ def read(
     data: Mapping[str, FoundData], settings: TaggingSettings, device: torch.device, cache: Path | None
 ) -> Tagging:
     """See `tasks.problem.Build`."""
-    found = data[settings.corpus]
-    reading = with_reading(
-        found,
-        text_column=settings.text_column,
-        tag_column=settings.tag_column,
-        tags=settings.tags,
-        encoding=settings.encoding,
-    )
-    corpus = read_tagged(found, reading)
-    splits = dict(corpus.splits)
-    splits["train"] = splits["train"][: settings.train_sentences or None]
-    splits["dev"] = splits["dev"][: settings.dev_sentences or None]
+    corpus = read_corpus(data, settings)
+    splits = corpus.splits
     notes, words = corpus.notes, None
     if settings.vectors:
         tokens = {
@@ -275,7 +265,7 @@ def read(
         )
     return Tagging(
         settings.corpus,
-        replace(corpus, splits=splits),
+        corpus,
         settings,
         device,
         frozen=words,

@@ -1,0 +1,50 @@
+"""Read and check the data of tagging, without Flair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import DataError
+from tasks.data.read import read_tagged, with_reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.data.found import FoundData
+    from tasks.data.read import TaggedData
+    from tasks.tagging.problem import TaggingSettings
+
+
+def read_corpus(data: Mapping[str, FoundData], settings: TaggingSettings) -> TaggedData:
+    """Read the corpus that settings name, cut as they say.
+
+    Raises:
+        DataError: A file cannot be read, or there is nothing to learn.
+    """
+    found = data[settings.corpus]
+    reading = with_reading(
+        found,
+        text_column=settings.text_column,
+        tag_column=settings.tag_column,
+        tags=settings.tags,
+        encoding=settings.encoding,
+    )
+    corpus = read_tagged(found, reading)
+    splits = dict(corpus.splits)
+    splits["train"] = splits["train"][: settings.train_sentences or None]
+    splits["dev"] = splits["dev"][: settings.dev_sentences or None]
+    if corpus.scheme != "tokens" and not any(one.spans for one in splits["train"]):
+        where = "train holds" if any(one.spans for one in splits["dev"]) else "train and dev hold"
+        raise DataError(f"{found.places}: {where} no entity, so there is nothing to learn")
+    return replace(corpus, splits=splits)
+
+
+def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None:
+    """Read everything that settings name; see `tasks.problem.ProblemKind.check`."""
+    corpus = read_corpus(data, settings)
+    if settings.vectors:
+        from tasks.data.vectors import read_vectors
+
+        words = {form for split in corpus.splits.values() for one in split for form in one.tokens}
+        read_vectors(data[settings.vectors].parts["vectors"], words | {word.lower() for word in words})
