@@ -22,7 +22,6 @@ from tasks.tagging.evaluation import evaluate_batch
 from tasks.tagging.flair_device import flair_on
 from tasks.tagging.problem import METRICS, SELECTION
 from tasks.tagging.reading import read_corpus
-from tasks.tagging.reading import read_corpus
 from tasks.tagging.scores import count_sentence, micro
 from tasks.tagging.tagger import CellTagger
 from tasks.training.streams import default_generator
