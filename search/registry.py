@@ -1,62 +1,82 @@
-"""Which methods there are: those that train a supernet, and samplers, in one list for users."""
+"""Which methods there are: those that train a supernet, and samplers, in one list for users.
+
+A method is a file of `search/methods` with a `METHOD`, or of `search/samplers` with a `SAMPLER`, whose name is
+the file's (`random_ws.py` is `random-ws`); or an entry point `cellzoo.methods` of another package. Only the one
+that is asked for is imported.
+"""
 
 from __future__ import annotations
 
-import pkgutil
+import re
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.resources import files
 from typing import TYPE_CHECKING, TypeAlias
 
-import search.methods
-import search.samplers
 from cellzoo.errors import CellzooError, unknown
-from search.methods.kind import MethodKind
-from search.samplers.kind import SamplerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from search.methods.kind import MethodKind
+    from search.samplers.kind import SamplerKind
+
+    Kind: TypeAlias = MethodKind | SamplerKind
 
 GROUP = "cellzoo.methods"
-Kind: TypeAlias = MethodKind | SamplerKind
+_FOLDERS = {"search.methods": "METHOD", "search.samplers": "SAMPLER"}
 
 
 @cache
-def kinds() -> dict[str, Kind]:
-    """All methods and samplers by name: the files of their folders, and the entry points `cellzoo.methods`.
+def method_targets() -> dict[str, str]:
+    """All methods and samplers: name -> `module:attribute`, sorted; imports none of them.
 
     Raises:
         CellzooError: Two have one name.
     """
-    found: dict[str, Kind] = {}
-    for kind in [*_own(), *_offered()]:
-        if found.setdefault(kind.name, kind) is not kind:
-            raise CellzooError(f"two methods are called {kind.name!r}")
-    return dict(sorted(found.items()))
+    targets: dict[str, str] = {}
+    for package, attribute in _FOLDERS.items():
+        for file in files(package).iterdir():
+            if file.name.endswith(".py") and re.search(rf"^{attribute} = ", file.read_text("utf-8"), re.M):
+                module = file.name.removesuffix(".py")
+                targets[module.replace("_", "-")] = f"{package}.{module}:{attribute}"
+    for point in entry_points(group=GROUP):
+        if targets.setdefault(point.name, point.value) != point.value:
+            raise CellzooError(
+                f"two methods are called {point.name!r}: {targets[point.name]} and {point.value}; "
+                "uninstall one of the packages"
+            )
+    return dict(sorted(targets.items()))
 
 
+def method_names() -> list[str]:
+    """Names of all methods and samplers, sorted."""
+    return list(method_targets())
+
+
+@cache
 def find_method(name: str) -> Kind:
-    """Return the method or sampler of a name.
+    """Import the method or sampler of a name.
 
     Raises:
         UnknownNameError: No such method.
+        CellzooError: The entry point of another package does not lead to one of that name.
     """
-    if name not in kinds():
-        raise unknown("method", name[:80], kinds())
-    return kinds()[name]
+    from search.methods.kind import MethodKind
+    from search.samplers.kind import SamplerKind
+
+    targets = method_targets()
+    if name not in targets:
+        raise unknown("method", name[:80], targets)
+    module, _, attribute = targets[name].partition(":")
+    try:
+        kind = getattr(import_module(module), attribute)
+    except Exception as error:
+        raise CellzooError(f"method {name!r}: {targets[name]} fails at import: {error}") from error
+    if not isinstance(kind, MethodKind | SamplerKind) or kind.name != name:
+        raise CellzooError(f"method {name!r}: {targets[name]} is not a MethodKind or SamplerKind of that name")
+    return kind
 
 
-def _own() -> Iterable[Kind]:
-    for folder, attribute in ((search.methods, "METHOD"), (search.samplers, "SAMPLER")):
-        for module in pkgutil.iter_modules(folder.__path__):
-            loaded = import_module(f"{folder.__name__}.{module.name}")
-            if hasattr(loaded, attribute):
-                yield getattr(loaded, attribute)
-
-
-def _offered() -> Iterable[Kind]:
-    for point in entry_points(group=GROUP):
-        kind = point.load()
-        if not isinstance(kind, MethodKind | SamplerKind):
-            raise CellzooError(f"entry point {point.value}: is not a MethodKind or SamplerKind")
-        yield kind
+def kinds() -> dict[str, Kind]:
+    """All methods and samplers by name, imported."""
+    return {name: find_method(name) for name in method_names()}

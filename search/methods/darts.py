@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.notations.steps.graph import Edge
-    from tasks.problem import Problem
     from search.supernets.layout import Layout
+    from tasks.problem import Problem
 
 
 class DartsSettings(BilevelSettings):

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     from cellzoo.notations.egs import Code
     from cellzoo.notations.steps.graph import Edge
     from search.methods.method import Progress
-    from tasks.training.learner import Numbers
-    from tasks.problem import Batch, Problem
     from search.supernets.layout import Layout
+    from tasks.problem import Batch, Problem
+    from tasks.training.learner import Numbers
+
 
 class EgsSettings(BilevelSettings):
     """Settings of `egs`; see `BilevelSettings` for the others.

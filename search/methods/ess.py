@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.notations.darts import Genotype
-    from tasks.training.learner import Numbers
     from tasks.problem import Problem
+    from tasks.training.learner import Numbers
+
 
 class EssSettings(BilevelSettings):
     """Settings of `ess`; see `BilevelSettings` for the others.

@@ -14,16 +14,16 @@ from tasks.training.weights import check_finite
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from cellzoo.cells.cell import Cell
     from search.methods.method import Distributions, Progress
     from search.methods.settings import ArchitectureSettings, BilevelSettings
     from search.methods.shared_weights import SharedWeights
+    from search.supernets.relaxation import Alphas
     from tasks.problem import Batch
     from tasks.training.learner import Numbers
     from tasks.training.state import LearnerState
-    from search.supernets.relaxation import Alphas
 
 
 class Updates(Protocol):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from cellzoo.notations.idarts import TopN
     from cellzoo.notations.steps.graph import Edge
-    from tasks.problem import Problem
     from search.supernets.layout import Layout
+    from tasks.problem import Problem
 
 
 class IDartsSettings(BilevelSettings):

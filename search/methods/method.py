@@ -5,15 +5,15 @@ cell and a search differ in nothing but the learner. It owns the problem's model
 learner it can say what it believes about the architecture (`distribution`), which cell it would name now
 (`derive`), and which cell the search ends in (`conclude`).
 
-A new method is one file in this folder with a `MethodKind` called `METHOD`. Methods that train candidates one by
-one are samplers: `search.samplers`.
+A new method is one file in this folder with a `MethodKind` called `METHOD`. Methods that train candidates one
+by one are samplers: `search.samplers`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from search.methods.beliefs import beliefs
 from search.methods.derived import describe_cell
@@ -47,7 +47,7 @@ class Method(ABC):
         shared: The supernet in the problem's model, and how its weights are trained.
     """
 
-    notation: ClassVar[str] = ""
+    notation: str = ""
     shared: SharedWeights
 
     @property

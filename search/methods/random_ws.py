@@ -72,9 +72,7 @@ class RandomShared(Method):
 
     notation = "darts"
 
-    def __init__(
-        self, settings: RandomSharedSettings, problem: Problem, generator: torch.Generator
-    ) -> None:
+    def __init__(self, settings: RandomSharedSettings, problem: Problem, generator: torch.Generator) -> None:
         self.settings = settings
         self.space = settings.space()
         self.layout = settings.layout()

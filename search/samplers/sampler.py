@@ -4,10 +4,10 @@
     proposal = sampler.ask()
     sampler.tell(proposal, score)
 
-A sampler neither trains nor waits. Whoever drives it (`search.run.sampling`) may ask again before it tells, and
-tells in any order, so candidates are trained side by side. Everything that a sampler knows comes from its
-arguments, the draws of its generator and the calls of `ask` and `tell`: the same calls in the same order give the
-same proposals in every process, so a history of the calls is all that a resumed search needs.
+A sampler neither trains nor waits. Whoever drives it (`search.run.sampling`) may ask again before it tells,
+and tells in any order, so candidates are trained side by side. Everything that a sampler knows comes from its
+arguments, the draws of its generator and the calls of `ask` and `tell`: the same calls in the same order give
+the same proposals in every process, so a history of the calls is all that a resumed search needs.
 """
 
 from __future__ import annotations

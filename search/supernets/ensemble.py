@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from search.methods.method import Distributions
-    from tasks.problem import LayerSpec
     from search.supernets.layout import Layout
+    from tasks.problem import LayerSpec
 
 
 class EnsembleGumbel(Alphas):

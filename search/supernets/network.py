@@ -20,9 +20,9 @@ from search.supernets.states import state_widths
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tasks.problem import LayerSpec
     from search.supernets.layout import Layout
     from search.supernets.relaxation import Relaxation
+    from tasks.problem import LayerSpec
 
 States = Tensor | tuple[Tensor, ...]
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from search.methods.method import Distributions
-    from tasks.problem import LayerSpec
     from search.supernets.layout import Layout
+    from tasks.problem import LayerSpec
 
 INITIAL_SCALE = 1e-3
 

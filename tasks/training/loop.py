@@ -6,15 +6,16 @@ import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cellzoo.errors import DataError, RunError
 from tasks.training.checkpoint import Checkpoint, CheckpointFile, Standing
 from tasks.training.events import EventLog, finite
 from tasks.training.learner import mean_numbers
+from tasks.training.memory import peak_memory, start_peak_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tasks.problem import Batch, Problem
@@ -60,7 +61,33 @@ class Place:
     report: Callable[[float, str], None]
 
 
-def train(learner: Learner, problem: Problem, budget: Budget, streams: RandomStreams, place: Place) -> Standing:
+class Conclude(Protocol):
+    """What is done after the last epoch, such as the choice of the cell that a search ends in."""
+
+    def __call__(self, validation: Iterator[Batch], progress: Callable[[int, int], None]) -> Mapping[str, Any]:
+        """Do it.
+
+        Args:
+            validation: Batches of dev, from their start.
+            progress: Takes how much is done, and of how much.
+
+        Returns:
+            What the event `end` holds.
+
+        Raises:
+            RunError: A loss is not finite.
+        """
+        ...
+
+
+def train(
+    learner: Learner,
+    problem: Problem,
+    budget: Budget,
+    streams: RandomStreams,
+    place: Place,
+    conclude: Conclude | None = None,
+) -> Standing:
     """Train, or go on with a training that was stopped or killed, until the budget is used.
 
     A training that goes on from its checkpoint writes the same events and ends with the same weights as one
@@ -72,6 +99,7 @@ def train(learner: Learner, problem: Problem, budget: Budget, streams: RandomStr
         budget: When it ends.
         streams: All random numbers.
         place: Where the state is kept.
+        conclude: What is done when the budget is used, if anything is; done again where a kill undid it.
 
     Raises:
         RunError: A loss is not finite; the last checkpoint is kept.
@@ -81,6 +109,8 @@ def train(learner: Learner, problem: Problem, budget: Budget, streams: RandomStr
     loop = _Loop(learner, problem, budget, streams, place)
     try:
         loop.run()
+        if conclude is not None:
+            loop.conclude(conclude)
     finally:
         loop.log.close()
     return loop.standing
@@ -111,12 +141,27 @@ class _Loop:
 
     def run(self) -> None:
         """Go through the epochs that are left."""
+        start_peak_memory(self.streams.device)
         if self.standing.epoch == 0:
             self._note(
                 "start", identity=self.place.identity, label=self.place.label, facts=dict(self.problem.facts)
             )
         while not self._is_over():
             self._epoch()
+
+    def conclude(self, conclude: Conclude) -> None:
+        """Do what comes after the last epoch, and say what came of it."""
+
+        def progress(done: int, of: int) -> None:
+            self.place.report(1.0, f"after the last epoch: {done} of {of}")
+
+        validation = self.problem.validation_batches(self.streams.validation)
+        try:
+            content = conclude(validation, progress)
+        except RunError as error:
+            raise self._stopped("the end", error) from error
+        self._note("end", epoch=self.standing.epoch, step=self.standing.steps, **content)
+        self.log.sync()
 
     def _is_over(self) -> bool:
         used = self.standing
@@ -161,7 +206,7 @@ class _Loop:
                 "seconds_dev": evaluated - trained,
             }
         )
-        self.log.write({"event": "epoch", **event})
+        self._note("epoch", **event)
         self.standing = Standing(
             epoch=before.epoch + 1,
             steps=before.steps + steps,
@@ -216,7 +261,7 @@ class _Loop:
         return steps, tokens, mean_numbers(means)
 
     def _note(self, kind: str, **content: Any) -> None:
-        self.log.write({"event": kind, **content})
+        self.log.write({"event": kind, **content, "peak_memory": peak_memory(self.streams.device)})
 
     def _report(self, part: float) -> None:
         epoch, epochs = self.standing.epoch, self.budget.epochs

@@ -1,4 +1,4 @@
-"""What a run says where memory ends."""
+"""How much memory a run takes, and what it says where memory ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cellzoo.errors import RunError
+from cellzoo.system.resident import peak, start_peak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,3 +44,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         words in str(error) for words in _ON_CPU
     )
+
+
+def start_peak_memory(device: torch.device) -> None:
+    """Forget what was in use before, where that can be done: several runs may follow in one process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        start_peak()
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that were in use since then: of the GPU's tensors, or of this process."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak()

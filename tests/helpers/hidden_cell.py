@@ -42,10 +42,10 @@ class HiddenCell:
     selection = "loss"
     layer = LayerSpec(INPUT, HIDDEN)
     steps = BATCHES
-    facts = {"labels": LABELS}
 
     def __init__(self, rnn, layout, seed):
         chance = torch.Generator().manual_seed(seed)
+        self.facts = {"labels": LABELS}
         self.matrices = {
             name: WEIGHT_SCALE * torch.randn(shape, generator=chance) / shape[-2] ** 0.5
             for name, shape in layout.weight_shapes(INPUT, HIDDEN).items()

@@ -36,13 +36,13 @@ class Text:
     name = "small-text"
     metrics = (Metric("perplexity", "perplexity", higher_is_better=False),)
     selection = "loss"
-    facts = {"words": 5}
 
     def __init__(self, words, train, validation, layer=None):
         self.words = words
         self.train = train
         self.validation = validation
         self.steps = len(train)
+        self.facts = {"words": words}
         self.layer = layer or LayerSpec(4, 4, dtype=torch.float64)
 
     def model(self, rnn, generator):
