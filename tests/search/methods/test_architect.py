@@ -17,11 +17,11 @@ from torch.testing import assert_close
 from search.methods import architect, darts, idarts
 from search.methods.architect import first_order, second_order
 from search.methods.shared_weights import SharedWeights
-from tasks.problem import Batch
 from search.spaces.idarts import IDartsSpace
 from search.supernets.layout import CELL, Layout
 from search.supernets.network import Supernet
 from search.supernets.relaxation import JointSoftmax, LocalSoftmax
+from tasks.problem import Batch
 
 SETTINGS = darts.DartsSettings(order=2, learning_rate=2.0, clip=0.25, weight_decay=5e-7, move_tied=False)
 FIRST = (

@@ -14,11 +14,11 @@ from torch.testing import assert_close
 from cellzoo.notations import write
 from cellzoo.notations.egs import read_code
 from search.methods import egs
-from tasks.problem import LayerSpec
 from search.spaces.egs import EgsSpace
 from search.supernets.ensemble import ensemble, normalized
 from search.supernets.layout import CELL, Layout
 from search.supernets.shares import cell_shares
+from tasks.problem import LayerSpec
 
 DRAWS = 100_000
 

@@ -10,8 +10,8 @@ from supernets import generator
 import cellzoo
 from cellzoo.notations import ess as notation
 from search.methods import darts, ess
-from tasks.problem import LayerSpec
 from search.supernets.layout import CELL, PAST_INPUTS, PAST_STATES, Layout
+from tasks.problem import LayerSpec
 
 
 def build(**settings):

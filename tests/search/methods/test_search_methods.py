@@ -11,11 +11,11 @@ from torch.nn.utils import parameters_to_vector
 
 from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellzooError, DataError, RunError
-from tasks.training.state import LearnerState
 from search.methods.kind import MethodKind
 from search.registry import find_method, kinds
 from tasks.problem import Evaluation, LayerSpec
 from tasks.settings import configure
+from tasks.training.state import LearnerState
 
 SMALL = {"nodes": 3, "learning_rate": 1.0}
 SETTINGS = {
@@ -106,7 +106,7 @@ def test_a_state_of_another_search_is_refused_and_changes_nothing(name):
     before = parameters_to_vector(method.model.parameters()).detach().clone()
     other = build("ess", text())
     tensors = {key: value for key, value in other.state().tensors.items() if "bias" not in key}
-    with pytest.raises(DataError, match="the saved (state is of another network|baseline is None)"):
+    with pytest.raises(DataError, match=r"the saved (state is of another network|baseline is None)"):
         method.restore(LearnerState(tensors, other.state().content))
     assert torch.equal(parameters_to_vector(method.model.parameters()), before)
 

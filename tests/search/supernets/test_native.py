@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from cellzoo.runtime.native.binding import is_available
-from tasks.problem import LayerSpec
 from search.supernets.auto import AutoEngine
 from search.supernets.engine import prepare
 from search.supernets.layout import CELL, GATES, Layout
@@ -15,6 +14,7 @@ from search.supernets.reference import ReferenceEngine
 from search.supernets.relaxation import Chosen
 from search.supernets.shares import cell_shares
 from search.supernets.states import state_widths
+from tasks.problem import LayerSpec
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="the native engine is not built here")
 
