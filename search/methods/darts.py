@@ -13,9 +13,8 @@ from cellzoo.notations.steps.graph import NONE
 from search.methods.gradient import Bilevel, GradientSearch
 from search.methods.kind import MethodKind
 from search.methods.settings import BilevelSettings
-from search.methods.shared_weights import SharedWeights
+from search.methods.shared_weights import share_weights
 from search.supernets.layout import CELL
-from search.supernets.network import Supernet
 from search.supernets.relaxation import LocalSoftmax
 
 if TYPE_CHECKING:
@@ -35,15 +34,7 @@ def build(settings: DartsSettings, problem: Problem, generator: torch.Generator)
     """Build the method; see `MethodKind.build`."""
     layout = settings.layout()
     relaxation = LocalSoftmax(layout, problem.layer, generator)
-    supernet = Supernet(
-        layout,
-        problem.layer,
-        relaxation,
-        generator,
-        weight_range=settings.weight_range,
-        engine=settings.engine,
-    )
-    shared = SharedWeights(supernet, problem, settings, generator)
+    shared = share_weights(layout, relaxation, problem, settings, generator)
 
     return GradientSearch(
         shared,

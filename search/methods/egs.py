@@ -21,11 +21,10 @@ from search.methods.darts import best_edge
 from search.methods.gradient import Bilevel, GradientSearch, Joint, Updates
 from search.methods.kind import MethodKind
 from search.methods.settings import BilevelSettings
-from search.methods.shared_weights import SharedWeights
+from search.methods.shared_weights import share_weights
 from search.spaces.egs import EgsSpace
 from search.supernets.ensemble import EnsembleGumbel, ensemble
 from search.supernets.layout import CELL
-from search.supernets.network import Supernet
 from search.supernets.shares import cell_shares
 from tasks.settings import Count, NotNegative, Positive, Size
 
@@ -113,15 +112,7 @@ def build(settings: EgsSettings, problem: Problem, generator: torch.Generator) -
         normalize=settings.normalize,
         choose=lambda probabilities: shares(derive(layout, space, probabilities)),
     )
-    supernet = Supernet(
-        layout,
-        problem.layer,
-        relaxation,
-        generator,
-        weight_range=settings.weight_range,
-        engine=settings.engine,
-    )
-    shared = SharedWeights(supernet, problem, settings, generator)
+    shared = share_weights(layout, relaxation, problem, settings, generator)
 
     def resource() -> Tensor:
         return settings.resource * expected_active(layout, relaxation.probabilities(CELL), settings.samples)

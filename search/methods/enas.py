@@ -16,11 +16,10 @@ from cellzoo.notations.enas import TABLES
 from search.methods.controller import Controller, Walk
 from search.methods.kind import MethodKind
 from search.methods.method import Method
-from search.methods.settings import EngineSettings, WeightSettings
-from search.methods.shared_weights import SharedWeights
+from search.methods.settings import SharedSettings
+from search.methods.shared_weights import share_weights
 from search.spaces.enas import EnasSpace
 from search.supernets.layout import CELL, Layout, Normalisation, Sharing
-from search.supernets.network import Supernet
 from search.supernets.relaxation import Chosen
 from search.supernets.shares import cell_shares
 from tasks.settings import Count, NotNegative, Positive, Probability, Size
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
     from tasks.training.state import LearnerState
 
 
-class EnasSettings(WeightSettings, EngineSettings):
-    """Settings of `enas`; see `WeightSettings` and `EngineSettings` for the others.
+class EnasSettings(SharedSettings):
+    """Settings of `enas`; see `SharedSettings` for the others.
 
     Attributes:
         nodes: Nodes after node 0.
@@ -122,15 +121,7 @@ class Enas(Method):
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr=settings.controller_learning_rate)
         self.baseline = 0.0
         self.relaxation = Chosen(self.layout, problem.layer)
-        supernet = Supernet(
-            self.layout,
-            problem.layer,
-            self.relaxation,
-            generator,
-            weight_range=settings.weight_range,
-            engine=settings.engine,
-        )
-        self.shared = SharedWeights(supernet, problem, settings, generator)
+        self.shared = share_weights(self.layout, self.relaxation, problem, settings, generator)
         self._parts = Parts(
             {"model": self.shared.model, "controller": self.controller},
             {"weights": self.shared.optimizer.optimizer, "controller": self.optimizer},

@@ -20,9 +20,8 @@ from search.methods import darts as darts_search
 from search.methods.gradient import Bilevel, GradientSearch
 from search.methods.kind import MethodKind
 from search.methods.settings import BilevelSettings
-from search.methods.shared_weights import SharedWeights
+from search.methods.shared_weights import share_weights
 from search.supernets.layout import CELL, GATES, PAST_INPUTS, PAST_STATES, Layout
-from search.supernets.network import Supernet
 from search.supernets.relaxation import LocalSoftmax
 from search.supernets.shares import cell_shares
 from tasks.settings import Count, Positive, Size
@@ -128,15 +127,7 @@ def build(settings: EssSettings, problem: Problem, generator: torch.Generator) -
         generator,
         given=None if given is None else cell_shares(layout, [[edge] for edge in given.recurrent]),
     )
-    supernet = Supernet(
-        layout,
-        problem.layer,
-        relaxation,
-        generator,
-        weight_range=settings.weight_range,
-        engine=settings.engine,
-    )
-    shared = SharedWeights(supernet, problem, settings, generator)
+    shared = share_weights(layout, relaxation, problem, settings, generator)
     rates = dict.fromkeys(GATES, settings.inter_learning_rate)
 
     def at_epoch(epoch: int, epochs: int) -> Numbers:

@@ -16,10 +16,9 @@ from search.methods.darts import ranked_edges
 from search.methods.gradient import Bilevel, GradientSearch
 from search.methods.kind import MethodKind
 from search.methods.settings import BilevelSettings
-from search.methods.shared_weights import SharedWeights
+from search.methods.shared_weights import share_weights
 from search.spaces.idarts import Combine, IDartsSpace
 from search.supernets.layout import CELL
-from search.supernets.network import Supernet
 from search.supernets.relaxation import JointSoftmax
 from tasks.settings import Size
 
@@ -70,15 +69,7 @@ def build(settings: IDartsSettings, problem: Problem, generator: torch.Generator
     """Build the method; see `MethodKind.build`."""
     layout, space = settings.layout(), settings.space()
     relaxation = JointSoftmax(layout, problem.layer, generator)
-    supernet = Supernet(
-        layout,
-        problem.layer,
-        relaxation,
-        generator,
-        weight_range=settings.weight_range,
-        engine=settings.engine,
-    )
-    shared = SharedWeights(supernet, problem, settings, generator)
+    shared = share_weights(layout, relaxation, problem, settings, generator)
     return GradientSearch(
         shared,
         Bilevel(shared, relaxation, settings),

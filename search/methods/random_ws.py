@@ -18,10 +18,9 @@ from cellzoo.notations.darts import Genotype, read_genotype
 from cellzoo.notations.steps.graph import NONE
 from search.methods.kind import MethodKind
 from search.methods.method import Method
-from search.methods.settings import SupernetSettings, WeightSettings
-from search.methods.shared_weights import SharedWeights
+from search.methods.settings import SupernetSettings
+from search.methods.shared_weights import share_weights
 from search.spaces.darts import DartsSpace
-from search.supernets.network import Supernet
 from search.supernets.relaxation import Chosen
 from search.supernets.shares import cell_shares
 from tasks.settings import Count, Size
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
     from tasks.training.state import LearnerState
 
 
-class RandomSharedSettings(WeightSettings, SupernetSettings):
-    """Settings of `random-ws`; see `SupernetSettings` and `WeightSettings` for the others.
+class RandomSharedSettings(SupernetSettings):
+    """Settings of `random-ws`; see `SupernetSettings` for the others.
 
     Attributes:
         candidates: Cells that are drawn and evaluated at the end.
@@ -77,15 +76,7 @@ class RandomShared(Method):
         self.space = settings.space()
         self.layout = settings.layout()
         self.relaxation = Chosen(self.layout, problem.layer)
-        supernet = Supernet(
-            self.layout,
-            problem.layer,
-            self.relaxation,
-            generator,
-            weight_range=settings.weight_range,
-            engine=settings.engine,
-        )
-        self.shared = SharedWeights(supernet, problem, settings, generator)
+        self.shared = share_weights(self.layout, self.relaxation, problem, settings, generator)
         self.drawer = random.Random(int(torch.randint(2**62, (), generator=generator)))  # noqa: S311 - a seed
         self.best = self.space.sample(self.drawer)
         self.relaxation.choose(self.shares(self.best))

@@ -16,15 +16,16 @@ from tasks.settings import NotNegative, Positive, Settings, Size
 from tasks.training.settings import OptimizerSettings
 
 
-class EngineSettings(Settings):
-    """What a supernet takes besides its layout.
+class SharedSettings(OptimizerSettings):
+    """How the shared weights of a supernet are trained; see `OptimizerSettings` for the others.
 
     Attributes:
-        weight_range: As in `Supernet`; the DARTS code has 0.04.
         engine: As in `Supernet`.
     """
 
-    weight_range: Positive | None = None
+    learning_rate: Positive = 20.0
+    weight_decay: NotNegative = 5e-7
+    clip: Positive = 0.25
     engine: str = "auto"
 
     @field_validator("engine")
@@ -35,8 +36,8 @@ class EngineSettings(Settings):
         return engine
 
 
-class SupernetSettings(EngineSettings):
-    """A supernet over cells made of steps.
+class SupernetSettings(SharedSettings):
+    """A supernet over cells made of steps; see `SharedSettings` for the others.
 
     Attributes:
         nodes: As in `Layout`.
@@ -72,14 +73,6 @@ class SupernetSettings(EngineSettings):
         )
 
 
-class WeightSettings(OptimizerSettings):
-    """How the shared weights are trained; see `OptimizerSettings`."""
-
-    learning_rate: Positive = 20.0
-    weight_decay: NotNegative = 5e-7
-    clip: Positive = 0.25
-
-
 class ArchitectureSettings(Settings):
     """How architecture parameters are trained: by Adam, without clipping.
 
@@ -92,7 +85,7 @@ class ArchitectureSettings(Settings):
     architecture_weight_decay: NotNegative = 1e-3
 
 
-class BilevelSettings(ArchitectureSettings, WeightSettings, SupernetSettings):
+class BilevelSettings(ArchitectureSettings, SupernetSettings):
     """What a search by gradients on held-out data is made of.
 
     Attributes:

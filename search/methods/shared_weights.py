@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from search.supernets.network import own_weights
+from search.supernets.network import Supernet, own_weights
 from tasks.problem import LOSS
 from tasks.training.learner import Stream
 from tasks.training.weights import WeightOptimizer, check_finite, frozen
@@ -16,9 +16,35 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from search.supernets.network import Supernet
+    from search.methods.settings import SharedSettings
+    from search.supernets.layout import Layout
+    from search.supernets.relaxation import Relaxation
     from tasks.problem import Batch, BatchLoss, Problem
     from tasks.training.settings import OptimizerSettings
+
+
+def share_weights(
+    layout: Layout,
+    relaxation: Relaxation,
+    problem: Problem,
+    settings: SharedSettings,
+    generator: torch.Generator,
+) -> SharedWeights:
+    """Build a supernet and the problem's model around it.
+
+    Args:
+        layout: Of the supernet.
+        relaxation: Its architecture.
+        problem: What is searched on.
+        settings: How the weights are trained, and by which engine.
+        generator: Draws the weights.
+
+    Raises:
+        CellzooError: No supernet fits into the model.
+    """
+    problem.layer.check_searchable(problem.name)
+    supernet = Supernet(layout, problem.layer, relaxation, generator, engine=settings.engine)
+    return SharedWeights(supernet, problem, settings, generator)
 
 
 class SharedWeights:

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from cellzoo.errors import CellzooError
 from search.supernets.engine import prepare
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.relaxation import Chosen
@@ -37,12 +36,10 @@ class Supernet(nn.Module):
         layer: Sizes, dropout and place.
         relaxation: Gives the mixture, once a call.
         generator: Draws the weights.
-        weight_range: Weights are uniform in ± this; None for ± 1 / sqrt(H), torch's rule for recurrent layers,
-            which keeps small layers from starting dead. The DARTS code has 0.04 at H = 300.
         engine: What computes it: one of `search.supernets.engine.ENGINES`.
 
     Raises:
-        CellzooError: A weight range that is not positive, or as in `Layout.weight_shapes`.
+        CellzooError: As in `Layout.weight_shapes`.
         UnknownNameError: No such engine.
     """
 
@@ -53,12 +50,9 @@ class Supernet(nn.Module):
         relaxation: Relaxation,
         generator: torch.Generator,
         *,
-        weight_range: float | None = None,
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        if weight_range is not None and weight_range <= 0.0:
-            raise CellzooError(f"weight_range is {weight_range}; it must be above 0")
         self.layout = layout
         self.layer = layer
         self.input_size = layer.input_size
@@ -70,7 +64,8 @@ class Supernet(nn.Module):
             _Direction(layout, layer) for _ in range(2 if layer.bidirectional else 1)
         )
         self.engine = prepare(engine, layout)
-        bound = 1.0 / math.sqrt(layer.hidden_size) if weight_range is None else weight_range
+        # torch's rule for recurrent layers keeps small ones from starting dead; the DARTS code has 0.04 at 300.
+        bound = 1.0 / math.sqrt(layer.hidden_size) if layer.weight_range is None else layer.weight_range
         with torch.no_grad():
             for parameter in self.directions.parameters():
                 drawn = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from cellzoo.notations import write
 from cellzoo.notations.egs import read_code
 from search.methods import egs
+from search.methods.shared_weights import SharedWeights
 from search.spaces.egs import EgsSpace
 from search.supernets.ensemble import ensemble, normalized
 from search.supernets.layout import CELL, Layout
@@ -174,7 +175,7 @@ def test_candidates_whose_loss_is_no_number_are_passed_over(monkeypatch):
         evaluated.append(shares[CELL])
         return losses[len(evaluated) - 1]
 
-    monkeypatch.setattr(egs.SharedWeights, "evaluate_cell", evaluate)
+    monkeypatch.setattr(SharedWeights, "evaluate_cell", evaluate)
     method = egs.build(settings, problem, generator(1))
     losses[:] = [math.nan, 2.0, math.inf]
     found = method.conclude(iter(()), progress=lambda done, of: None)

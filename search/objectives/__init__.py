@@ -1,1 +1,0 @@
-"""What a search is scored on, one file each. `objective.py` is the contract."""
