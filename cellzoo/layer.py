@@ -191,6 +191,20 @@ class CellRNN(nn.Module):
         Raises:
             ValueError: A shape does not fit.
         """
+        # The loop over time steps, unrolled and compiled, would take minutes for each length of the input.
+        # What is exported must be one graph, whatever its size.
+        if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+            from cellzoo.runtime.compiled import run_apart
+
+            found: tuple[Tensor | PackedSequence, States] = run_apart(self._forward, input, hx)
+            return found
+        return self._forward(input, hx)
+
+    def _forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - as in `forward`
+        hx: States | None,
+    ) -> tuple[Tensor | PackedSequence, States]:
         if isinstance(input, PackedSequence):
             data, batch_sizes, sorted_indices, unsorted_indices = input
             if data.size(-1) != self.input_size:

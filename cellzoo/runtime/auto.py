@@ -56,7 +56,8 @@ class AutoRuntime:
     def __init__(self, cell: Cell, prepare: Callable[[str, Cell], Runtime]) -> None:
         self._cell = cell
         self._prepare = prepare
-        self._engines: dict[str, Runtime] = {}
+        # Ready from the start: what is exported must change nothing.
+        self._engines: dict[str, Runtime] = {"reference": prepare("reference", cell)}
 
     def __reduce__(self) -> tuple[type[AutoRuntime], tuple[Cell, Callable[[str, Cell], Runtime]]]:
         """Copies and pickles prepare their engines anew."""
