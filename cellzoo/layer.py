@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.direction import Direction
 from cellzoo.runtime.auto import choose
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.cells.cell import Cell
-    from cellzoo.runtime import Runtime
+    from cellzoo.runtime.interface import Runtime
 
 # Subclasses may hold no data, or wrap a tensor that watches what is done with it.
 _PLAIN = (torch.Tensor, torch.nn.Parameter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.adjoint import Backward
 from cellzoo.runtime.emitter import Emitter, view_operand

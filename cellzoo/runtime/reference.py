@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from cellzoo.cells.cell import Cell
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
 from cellzoo.notations.ess import DIAG, SHARED
 from cellzoo.runtime.graph import GraphBuilder, Value
 from search.supernets.layout import PAST_INPUTS, PAST_STATES

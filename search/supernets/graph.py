@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT
 from cellzoo.runtime.graph import MASK_OF_HIDDEN, MASK_OF_X, NORM, Graph, GraphBuilder, Value
 from search.supernets.gate_graph import STATE, Gated, GateWriter, gate_states, input_width
 

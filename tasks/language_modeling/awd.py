@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cellzoo.cells.cell import INPUT
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LINEAR
 from cellzoo.layer import CellRNN
 from tasks.language_modeling.dropout import embed, locked_dropout

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors

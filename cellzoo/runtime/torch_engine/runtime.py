@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-from cellzoo.cells.cell import INPUT_WIDTH
+from cellzoo.cells.graph import INPUT_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.reference import ReferenceRuntime

@@ -10,7 +10,8 @@ import pytest
 from engine_cases import Case, call, draw
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.program import Buffer, BufferKind, Op
 from cellzoo.runtime.torch_engine import TorchRuntime
