@@ -13,6 +13,8 @@ from cellzoo.errors import CellzooError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ADVICE = 'run the layer inside `with cellzoo.runtime.using("reference"):`, or build it with runtime="reference"'
+
 
 def differentiable_never(
     engine: str, results: Sequence[Tensor | None], sources: Sequence[Tensor | None]
@@ -39,8 +41,7 @@ def refuse_batched(engine: str, gradients: Sequence[Tensor | None]) -> None:
     kinds = (is_batchedtensor, is_legacy_batchedtensor)
     if any(kind(gradient) for gradient in gradients if gradient is not None for kind in kinds):
         raise CellzooError(
-            f"the engine {engine!r} takes one gradient of each result at a time; "
-            'build the layer with runtime="reference" for batched gradients'
+            f"the engine {engine!r} takes one gradient of each result at a time; {ADVICE} for batched gradients"
         )
 
 
@@ -61,6 +62,5 @@ class _Never(torch.autograd.Function):
             CellzooError: Always.
         """
         raise CellzooError(
-            f"the engine {ctx.engine!r} gives first derivatives only; "
-            'build the layer with runtime="reference" to differentiate gradients'
+            f"the engine {ctx.engine!r} gives first derivatives only; {ADVICE} to differentiate gradients"
         )

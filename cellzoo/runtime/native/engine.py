@@ -10,6 +10,7 @@ from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
+from cellzoo.runtime.once import ADVICE
 from cellzoo.runtime.plan import build_plan
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ class NativeRuntime:
         learned = [inputs, *states, *weights.values()]
         check_tensors([*learned, *masks])
         if any(mask.requires_grad for mask in masks):
-            raise CellzooError(
-                "the engine 'native' gives no gradients of masks; build the layer with runtime='reference'"
-            )
+            raise CellzooError(f"the engine 'native' gives no gradients of masks; {ADVICE}")
         hidden_size = next(
             tensor.size(1)
             for state, tensor in zip(self.cell.states, states, strict=True)

@@ -11,6 +11,7 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 from cellzoo.cells.graph import INPUT_WIDTH
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.once import ADVICE
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.reference import ReferenceRuntime
 from cellzoo.runtime.torch_engine.call import Arguments, Call
@@ -88,9 +89,7 @@ class PlanRuntime:
         """
         masks = (mask_x, mask_h)
         if any(mask is not None and mask.requires_grad for mask in masks):
-            raise CellzooError(
-                "the engine 'torch' gives no gradients of masks; build the layer with runtime=\"reference\""
-            )
+            raise CellzooError(f"the engine 'torch' gives no gradients of masks; {ADVICE}")
         learned = [inputs, *states, *weights.values(), *([] if parameters is None else [parameters])]
         training = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
         variant = Variant(training, mask_x is not None, mask_h is not None, training and inputs.requires_grad)
