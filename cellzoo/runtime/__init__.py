@@ -1,67 +1,66 @@
-"""Engines that execute a Cell over a sequence."""
+"""Engines: they run a cell, or whatever else has plans, over a sequence.
+
+An engine is a package with an `ENGINE` in it, and a line in the table below.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import unknown
-from cellzoo.runtime.interface import Runtime
+from cellzoo.runtime.interface import Engine, PlanRuntime, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from cellzoo.cells.cell import Cell
 
 
-__all__ = ["RUNTIMES", "Runtime", "engine_in_use", "prepare", "release_memory", "using"]
+__all__ = [
+    "RUNTIMES",
+    "Engine",
+    "PlanRuntime",
+    "Runtime",
+    "engine_in_use",
+    "load_engine",
+    "prepare",
+    "release_memory",
+    "using",
+]
 
-
-def _reference(cell: Cell) -> Runtime:
-    from cellzoo.runtime.reference import ReferenceRuntime
-
-    return ReferenceRuntime(cell)
-
-
-def _torch(cell: Cell) -> Runtime:
-    from cellzoo.runtime.torch_engine import TorchRuntime
-
-    return TorchRuntime(cell)
-
-
-def _native(cell: Cell) -> Runtime:
-    from cellzoo.runtime.native.engine import NativeRuntime
-
-    return NativeRuntime(cell)
-
-
-def _auto(cell: Cell) -> Runtime:
-    from cellzoo.runtime.auto import AutoRuntime
-
-    return AutoRuntime(cell, prepare)
-
-
-_ENGINES: dict[str, Callable[[Cell], Runtime]] = {
-    "auto": _auto,
-    "reference": _reference,
-    "torch": _torch,
-    "native": _native,
+_ENGINES = {
+    "auto": "cellzoo.runtime.auto",
+    "reference": "cellzoo.runtime.reference",
+    "torch": "cellzoo.runtime.torch_engine",
+    "native": "cellzoo.runtime.native.engine",
 }
 
 RUNTIMES = tuple(_ENGINES)
 
 
+def load_engine(name: str) -> Engine:
+    """Load an engine; `auto` is the fastest that applies at every call.
+
+    Raises:
+        UnknownNameError: No such engine.
+    """
+    if name not in _ENGINES:
+        raise unknown("engine", name, RUNTIMES)
+    engine: Engine = import_module(_ENGINES[name]).ENGINE
+    return engine
+
+
 def prepare(name: str, cell: Cell) -> Runtime:
-    """Prepare the engine `name` for a cell; `auto` picks the fastest that applies at every call.
+    """Prepare the engine `name` for a cell.
 
     Raises:
         UnknownNameError: No such engine.
         CellzooError: The engine is not available here.
     """
-    if name not in _ENGINES:
-        raise unknown("runtime", name, RUNTIMES)
-    return _ENGINES[name](cell)
+    return load_engine(name).prepare_cell(cell)
 
 
 _in_use: ContextVar[str | None] = ContextVar("engine", default=None)
@@ -69,7 +68,7 @@ _in_use: ContextVar[str | None] = ContextVar("engine", default=None)
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Let one engine run every `CellRNN` for a while, whatever each was built with.
+    """Let one engine run every `CellRNN`, and every supernet, for a while, whatever each was built with.
 
     With `reference`, gradients of gradients and batches of gradients are there, in the pass that is made
     inside; the gradients themselves may be taken outside:
@@ -86,7 +85,7 @@ def using(name: str) -> Iterator[None]:
         UnknownNameError: No such engine.
     """
     if name not in _ENGINES:
-        raise unknown("runtime", name, RUNTIMES)
+        raise unknown("engine", name, RUNTIMES)
     before = _in_use.set(name)
     try:
         yield

@@ -9,9 +9,38 @@ from torch import Tensor
 from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
 
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.plan import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+
+def variant_of(
+    engine: str,
+    inputs: Tensor,
+    others: Iterable[Tensor | None],
+    mask_x: Tensor | None,
+    mask_h: Tensor | None,
+) -> Variant:
+    """Which of its plans a model needs for a call.
+
+    Args:
+        engine: That runs it.
+        inputs: x.
+        others: What else may want a gradient.
+        mask_x: As in `cellzoo.runtime.Runtime`.
+        mask_h: As in `cellzoo.runtime.Runtime`.
+
+    Raises:
+        CellzooError: A mask requires a gradient, which the plans do not give.
+    """
+    if any(mask is not None and mask.requires_grad for mask in (mask_x, mask_h)):
+        raise CellzooError(f"the engine {engine!r} gives no gradients of masks; {ADVICE}")
+    training = torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (inputs, *others)
+    )
+    return Variant(training, mask_x is not None, mask_h is not None, training and inputs.requires_grad)
+
 
 ADVICE = 'run the layer inside `with cellzoo.runtime.using("reference"):`, or build it with runtime="reference"'
 

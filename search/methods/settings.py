@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from cellzoo.errors import CellzooError, unknown
-from search.supernets.engine import ENGINES
+from cellzoo.runtime import RUNTIMES
 from search.supernets.layout import Layout, Normalisation, Sharing
 
 Optimizer: TypeAlias = Literal["sgd", "adam"]
@@ -135,8 +135,8 @@ def check_supernet(weight_range: float | None, engine: str) -> None:
     """
     if weight_range is not None:
         check_positive(weight_range=weight_range)
-    if engine not in ENGINES:
-        raise unknown("supernet engine", engine, ENGINES)
+    if engine not in RUNTIMES:
+        raise unknown("engine", engine, RUNTIMES)
 
 
 def check_positive(**values: float) -> None:

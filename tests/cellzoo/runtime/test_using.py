@@ -113,5 +113,5 @@ def test_any_engine_may_be_said(name):
 
 
 def test_an_unknown_engine_is_named():
-    with pytest.raises(UnknownNameError, match="runtime 'cudnn'"), using("cudnn"):
+    with pytest.raises(UnknownNameError, match="engine 'cudnn'"), using("cudnn"):
         pass

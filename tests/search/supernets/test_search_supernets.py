@@ -251,7 +251,7 @@ def test_a_supernet_refuses_what_does_not_fit():
         supernet(torch.zeros(1, 1, 4, dtype=DOUBLE))
     with pytest.raises(ValueError, match="hx has shapes"):
         supernet(torch.zeros(1, 2, 3, dtype=DOUBLE), torch.zeros(1, 1, 5, dtype=DOUBLE))
-    with pytest.raises(CellzooError, match="unknown supernet engine 'fast'"):
+    with pytest.raises(CellzooError, match="unknown engine 'fast'"):
         chosen_supernet(Layout(nodes=1), layer(), {}, engine="fast")
     with pytest.raises(CellzooError, match="weight_range is 0"):
         chosen_supernet(Layout(nodes=1), layer(), {}, weight_range=0.0)
