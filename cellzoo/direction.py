@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-from cellzoo.runtime import prepare
+from cellzoo.runtime import engine_in_use, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,9 @@ class Direction(nn.Module):
     weights is called at every pass, and reads them by attribute when it is.
 
     Attributes:
+        cell: The cell.
         keys: The cell's name of a weight -> its attribute, which is the name but for the few that a module has.
-        engine: What runs the cell.
+        engine: What runs it, but where `cellzoo.runtime.using` says another, or torch traces.
     """
 
     def __init__(
@@ -43,7 +45,10 @@ class Direction(nn.Module):
     ) -> None:
         super().__init__()
         shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
+        self.cell = cell
         self.engine: Runtime = prepare(runtime, cell)
+        # Ready from the start: what is exported must change nothing.
+        self._others: dict[str, Runtime] = {"reference": prepare("reference", cell)}
         self.keys: dict[str, str] = {}
         # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
         self.keys = {name: f"{name}'" if _is_taken(self, name) else name for name in shapes}
@@ -67,8 +72,18 @@ class Direction(nn.Module):
         mask_h: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the engine with these weights; arguments as in `cellzoo.runtime.Runtime`."""
-        weights = self.weights
-        return self.engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+        engine, weights = self._engine_in_use(), self.weights
+        return engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+
+    def _engine_in_use(self) -> Runtime:
+        # Nothing but plain operations of torch can be traced.
+        is_traced = is_tracing() or torch.compiler.is_compiling()
+        name = "reference" if is_traced else engine_in_use()
+        if name is None:
+            return self.engine
+        if name not in self._others:
+            self._others[name] = prepare(name, self.cell)
+        return self._others[name]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Load, also from files of the time when a `ParameterDict` named `weights` held the weights."""

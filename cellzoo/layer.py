@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 from warnings import warn
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.direction import Direction
+from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
+from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,8 +140,9 @@ class CellRNN(nn.Module):
     @property
     def runtime(self) -> str:
         """Name of the engine that runs the layer, on the device and in the dtype that its weights have now."""
-        if self._runtime != "auto":
-            return self._runtime
+        name = engine_in_use() or self._runtime
+        if name != "auto":
+            return name
         weight = next(iter(self.direction(0).weights.values()), None)
         return choose(
             torch.device("cpu") if weight is None else weight.device,
@@ -189,8 +193,22 @@ class CellRNN(nn.Module):
             sequence's last step.
 
         Raises:
-            ValueError: A shape does not fit.
+            ValueError: A shape does not fit, or a dtype, outside of autocast.
         """
+        # The loop over time steps, unrolled and compiled, would take minutes for each length of the input.
+        # What is exported must be one graph, whatever its size.
+        if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+            from cellzoo.runtime.compiled import run_apart
+
+            found: tuple[Tensor | PackedSequence, States] = run_apart(self._forward, input, hx)
+            return found
+        return self._forward(input, hx)
+
+    def _forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - as in `forward`
+        hx: States | None,
+    ) -> tuple[Tensor | PackedSequence, States]:
         if isinstance(input, PackedSequence):
             data, batch_sizes, sorted_indices, unsorted_indices = input
             if data.size(-1) != self.input_size:
@@ -229,6 +247,7 @@ class CellRNN(nn.Module):
         self, data: Tensor, batch_sizes: Sequence[int], states: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
         """Run all layers over packed rows (N, E); states are (num_layers * num_directions, B, H)."""
+        self._check_dtypes(data, states)
         finals: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             outputs = []
@@ -247,7 +266,18 @@ class CellRNN(nn.Module):
             data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]  # (N, num_directions * H)
             if layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
-        return data, [torch.stack(parts) for parts in zip(*finals, strict=True)]
+        final_states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
+        # Under autocast a product gives half precision, and what adds to it may not.
+        dtype = reduce(torch.promote_types, (value.dtype for value in (data, *final_states)))
+        return data.to(dtype), [state.to(dtype) for state in final_states]
+
+    def _check_dtypes(self, data: Tensor, states: Sequence[Tensor]) -> None:
+        weight = next(self.parameters(), None)
+        if weight is None or autocast_dtype(data.device) is not None:
+            return
+        for what, tensor in (("input", data), *(("hx", state) for state in states)):
+            if tensor.dtype != weight.dtype:
+                raise ValueError(f"{what} is {tensor.dtype}, but the weights are {weight.dtype}; convert one")
 
     def _mask(self, like: Tensor, batch: int, width: int, probability: float) -> Tensor | None:
         """Draw a (batch, width) mask of 0 and 1/(1-p), or none where there is nothing to drop."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cells.cell import INPUT
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 from cellzoo.errors import NotationError
 from cellzoo.notations import darts
@@ -26,7 +26,8 @@ from cellzoo.notations import darts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import Node
 
 
 class Loop(Protocol):

@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, Cell, Node, State
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, CellGraph, Node, State
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 from cellzoo.errors import CellError
 
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Colours = dict[str, int]
+AnyGraph = TypeVar("AnyGraph", bound=CellGraph)
 
 
-def content_hash(cell: Cell) -> str:
+def content_hash(graph: CellGraph) -> str:
     """Hash the canonical form: 64 hexadecimal digits."""
-    certificate = _Canonicaliser(cell).run()[0]
+    certificate = _Canonicaliser(graph).run()[0]
     return hashlib.sha256(json.dumps(certificate, separators=(",", ":")).encode()).hexdigest()
 
 
-def canonical_form(cell: Cell) -> Cell:
-    """Rebuild the cell with canonical names and order; isomorphic cells give equal results."""
-    canonicaliser = _Canonicaliser(cell)
+def canonical_form(graph: AnyGraph) -> AnyGraph:
+    """Rebuild a graph, or cell, with canonical names and order; isomorphic cells give equal results."""
+    canonicaliser = _Canonicaliser(graph)
     rank = canonicaliser.run()[1]
     ordered = sorted(canonicaliser.nodes, key=lambda node: rank[node.name])
     names = {INPUT: INPUT}
@@ -65,7 +66,7 @@ def canonical_form(cell: Cell) -> Cell:
             )
         )
     states = tuple(State(names[state.name], names[state.next], state.width) for state in canonicaliser.states)
-    return Cell(states, tuple(nodes), names[canonicaliser.output], name=cell.name)
+    return replace(graph, states=states, nodes=tuple(nodes), output=names[canonicaliser.output])
 
 
 def _weight(name: str) -> str:
@@ -93,21 +94,21 @@ class _Order:
 class _Canonicaliser:
     """Works on the live part of a cell without identity nodes."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, graph: CellGraph) -> None:
         alias: dict[str, str] = {}
         self.nodes: list[Node] = []
-        for node in cell.live_nodes:
+        for node in graph.live_nodes:
             inputs = tuple(alias.get(source, source) for source in node.inputs)
             # The output must stay a node even where it is an identity of a state.
             is_node = inputs != () and inputs[0] in {kept.name for kept in self.nodes}
-            if node.op == "identity" and (is_node or node.name != cell.output):
+            if node.op == "identity" and (is_node or node.name != graph.output):
                 alias[node.name] = inputs[0]
             else:
                 self.nodes.append(replace(node, inputs=inputs))
         self.states = [
-            State(state.name, alias.get(state.next, state.next), state.width) for state in cell.states
+            State(state.name, alias.get(state.next, state.next), state.width) for state in graph.states
         ]
-        self.output = alias.get(cell.output, cell.output)
+        self.output = alias.get(graph.output, graph.output)
         self.weights = sorted({_weight(name) for node in self.nodes for name in (*node.weights, *_bias(node))})
         self.uses: dict[str, list[_Use]] = {}
         for node in self.nodes:

@@ -1,202 +1,36 @@
-"""Cell: the graph that every recurrent cell is, however it was published.
-
-A cell maps the input `x` (width E, the input size) and its states (width H, the hidden size) at one time
-step to an output and to the next value of each state.
-"""
+"""Cell: a valid graph, with its hash and its form as JSON."""
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR
+from cellzoo.cells.canonical import content_hash
+from cellzoo.cells.graph import HIDDEN_WIDTH, CellGraph, Node, State
+from cellzoo.cells.validation import check_graph
 from cellzoo.errors import CellError
 
-INPUT = "x"
-HIDDEN_WIDTH, INPUT_WIDTH = "hidden", "input"
-OTHER_WIDTH = {INPUT_WIDTH: HIDDEN_WIDTH, HIDDEN_WIDTH: INPUT_WIDTH}
-MAX_STATES = 32
 MAX_JSON = 10_000_000
 _JSON_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Node:
-    """One operation on named values.
-
-    Attributes:
-        name: Unique among nodes and states.
-        op: A key of `cellzoo.cells.ops.PRIMITIVES`.
-        inputs: `x`, names of states, or names of earlier nodes.
-        weights: For `linear`, the weight name for each input; for `vector` and `scalar`, one name. Equal
-            names share one weight.
-        bias: For `linear`, the bias name, or None.
-        width: Of the result, for `linear`, weights and constants: `hidden` (H), `input` (E) for what changes
-            x itself, or a number of units such as `32` for a product of low rank. Every other node has the
-            width of its inputs (`recast` the other one), and `hidden` here.
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...] = ()
-    weights: tuple[str, ...] = ()
-    bias: str | None = None
-    width: str = HIDDEN_WIDTH
-
-    @property
-    def has_own_width(self) -> bool:
-        """Whether `width` says the width, and not those of the inputs."""
-        return self.op == LINEAR or not self.inputs
-
-
-def linear(name: str, *inputs: str, bias: bool = True) -> Node:
-    """Build a linear node with weights of its own."""
-    return Node(
-        name,
-        LINEAR,
-        inputs,
-        weights=tuple(f"{name}_{source}" for source in inputs),
-        bias=f"{name}_b" if bias else None,
-    )
-
-
-@dataclass(frozen=True)
-class State:
-    """A value carried from step to step, zero at first.
-
-    Attributes:
-        name: How nodes read it.
-        next: The value that it takes after this step.
-        width: `hidden` (H), or `input` (E) for a delayed input.
-    """
-
-    name: str
-    next: str
-    width: str = HIDDEN_WIDTH
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A recurrent cell as immutable data.
-
-    Attributes:
-        states: In the order in which an RNN module takes and gives them.
-        nodes: In topological order.
-        output: Name of the node that is the cell's output.
-        name: How people call it. No part of the cell's meaning, nor of its hash.
+class Cell(CellGraph):
+    """A recurrent cell as immutable data: a graph that is valid.
 
     Raises:
-        CellError: The graph is no valid cell; the message names the node and what would be right.
+        CellError: The graph is not a valid cell; the message names the node and what would be right.
     """
 
-    states: tuple[State, ...]
-    nodes: tuple[Node, ...]
-    output: str
-    name: str = field(default="", compare=False)
-
     def __post_init__(self) -> None:
-        from cellzoo.cells.validation import check_cell
-
-        check_cell(self)
-
-    @cached_property
-    def live_nodes(self) -> tuple[Node, ...]:
-        """The nodes that the output or a next state depends on; the others have no effect."""
-        wanted = {self.output, *(state.next for state in self.states)}
-        for node in reversed(self.nodes):
-            if node.name in wanted:
-                wanted.update(node.inputs)
-        return tuple(node for node in self.nodes if node.name in wanted)
-
-    @cached_property
-    def widths(self) -> dict[str, str]:
-        """Value name -> `input` (E), `hidden` (H), or a number of units in digits."""
-        widths = {INPUT: INPUT_WIDTH, **{state.name: state.width for state in self.states}}
-        for node in self.nodes:
-            widths[node.name] = node.width
-            if node.op == RECAST:
-                widths[node.name] = OTHER_WIDTH.get(widths[node.inputs[0]], "")
-            elif not node.has_own_width:
-                widths[node.name] = widths[node.inputs[0]]
-        return widths
-
-    def sizes(self, *, input_size: int, hidden_size: int) -> dict[str, int]:
-        """Number of units of every value, by name.
-
-        Raises:
-            CellError: The cell needs E = H, and they differ.
-        """
-        recast = next((node for node in self.live_nodes if node.op == RECAST), None)
-        if recast is not None and input_size != hidden_size:
-            label = f"cell {self.name!r}" if self.name else "cell"
-            raise CellError(
-                f"{label}: node {recast.name!r} reads {recast.inputs[0]!r} as a value of the other width, so "
-                f"the input size must equal the hidden size; they are {input_size} and {hidden_size}"
-            )
-        known = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
-        return {name: known[width] if width in known else int(width) for name, width in self.widths.items()}
-
-    def parameter_shapes(
-        self, *, input_size: int, hidden_size: int, bias: bool = True
-    ) -> dict[str, tuple[int, ...]]:
-        """Shapes of the weights and biases of one layer in one direction, in order of first use.
-
-        Args:
-            input_size: E.
-            hidden_size: H.
-            bias: Whether the biases that the cell defines are there.
-
-        Returns:
-            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar; E, or a
-            number of units, stands for the first H where the node has that width. Nodes without effect have
-            none.
-
-        Raises:
-            CellError: As in `sizes`.
-        """
-        sizes = self.sizes(input_size=input_size, hidden_size=hidden_size)
-        shapes: dict[str, tuple[int, ...]] = {}
-        for node in self.live_nodes:
-            rows = sizes[node.name]
-            if node.op == LINEAR:
-                for weight, source in zip(node.weights, node.inputs, strict=True):
-                    shapes[weight] = (rows, sizes[source])
-            else:
-                shapes |= dict.fromkeys(node.weights, (1,) if node.op == SCALAR else (rows,))
-            if bias and node.bias is not None:
-                shapes[node.bias] = (rows,)
-        return shapes
+        check_graph(self)
 
     @cached_property
     def hash(self) -> str:
         """64 hexadecimal digits that depend on the cell's meaning alone, not on names or listing order."""
-        from cellzoo.cells.canonical import content_hash
-
         return content_hash(self)
-
-    def num_parameters(self, *, input_size: int, hidden_size: int, bias: bool = True) -> int:
-        """Count the weights of one layer in one direction; arguments as in `parameter_shapes`."""
-        shapes = self.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
-        return sum(math.prod(shape) for shape in shapes.values())
-
-    def flops(self, *, input_size: int, hidden_size: int, bias: bool = True) -> int:
-        """Count the floating-point operations of one forward step for one token.
-
-        A product with an (m, n) matrix counts 2 m n, a bias its size, and each elementwise primitive what
-        `cellzoo.cells.ops` says for an element.
-        """
-        sizes = self.sizes(input_size=input_size, hidden_size=hidden_size)
-        total = 0
-        for node in self.live_nodes:
-            size = sizes[node.name]
-            total += PRIMITIVES[node.op].flops(len(node.inputs)) * size
-            if node.op == LINEAR:
-                total += sum(2 * size * sizes[source] for source in node.inputs)
-                total += size if bias and node.bias is not None else 0
-        return total
 
     def _repr_svg_(self) -> str:
         """The picture of the cell, which notebooks show."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, MAX_STATES, OTHER_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, OTHER_WIDTH
 from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 from cellzoo.errors import CellError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.graph import CellGraph, Node
 
 MAX_NODES = 1000
+MAX_STATES = 32
 # Of all nodes together.
 MAX_INPUTS = 20_000
 MAX_WEIGHT_NAME = 200
@@ -23,47 +24,47 @@ _NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-def check_cell(cell: Cell) -> None:
+def check_graph(graph: CellGraph) -> None:
     """Check a graph.
 
     Raises:
-        CellError: It is no valid cell; the message names the node and what would be right.
+        CellError: It is not a valid cell; the message names the node and what would be right.
     """
-    label = f"cell {cell.name!r:.80}" if cell.name else "cell"
-    if not cell.nodes:
+    label = f"cell {graph.name!r:.80}" if graph.name else "cell"
+    if not graph.nodes:
         raise CellError(f"{label}: has no nodes; at least one is needed")
-    if len(cell.nodes) > MAX_NODES or len(cell.states) > MAX_STATES:
+    if len(graph.nodes) > MAX_NODES or len(graph.states) > MAX_STATES:
         raise CellError(
-            f"{label}: {len(cell.nodes)} nodes and {len(cell.states)} states; "
+            f"{label}: {len(graph.nodes)} nodes and {len(graph.states)} states; "
             f"at most {MAX_NODES} and {MAX_STATES} are allowed"
         )
-    inputs = sum(len(node.inputs) for node in cell.nodes)
+    inputs = sum(len(node.inputs) for node in graph.nodes)
     if inputs > MAX_INPUTS:
         raise CellError(f"{label}: its nodes have {inputs} inputs together; at most {MAX_INPUTS} are allowed")
-    for state in cell.states:
+    for state in graph.states:
         if state.width not in (HIDDEN_WIDTH, INPUT_WIDTH):
             raise CellError(
                 f"{label}: state {state.name!r} has width {state.width!r:.80}; expected hidden or input"
             )
-    if not any(state.width == HIDDEN_WIDTH for state in cell.states):
+    if not any(state.width == HIDDEN_WIDTH for state in graph.states):
         raise CellError(f"{label}: has no state of the hidden width, so it is not recurrent")
-    all_names = {node.name for node in cell.nodes}
+    all_names = {node.name for node in graph.nodes}
     known = {INPUT}
-    for state in cell.states:
+    for state in graph.states:
         _check_name(label, "state", state.name, known)
-    for node in cell.nodes:
+    for node in graph.nodes:
         _check_node(label, node, known, all_names)
         _check_name(label, "node", node.name, known)
-    for state in cell.states:
+    for state in graph.states:
         if state.next not in known:
             raise CellError(
                 f"{label}: state {state.name!r} takes the value {state.next!r:.80}, which does not exist"
             )
-    if cell.output not in all_names:
-        raise CellError(f"{label}: the output {cell.output!r:.80} is no node")
-    _check_widths(label, cell)
-    _check_sharing(label, cell)
-    if not any(INPUT in node.inputs for node in cell.live_nodes):
+    if graph.output not in all_names:
+        raise CellError(f"{label}: the output {graph.output!r:.80} is not a node")
+    _check_widths(label, graph)
+    _check_sharing(label, graph)
+    if not any(INPUT in node.inputs for node in graph.live_nodes):
         raise CellError(f"{label}: neither the output nor a state depends on the input x")
 
 
@@ -110,9 +111,9 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
             raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
 
 
-def _check_widths(label: str, cell: Cell) -> None:
-    widths = cell.widths
-    for node in cell.nodes:
+def _check_widths(label: str, graph: CellGraph) -> None:
+    widths = graph.widths
+    for node in graph.nodes:
         found = list(dict.fromkeys(widths[source] for source in node.inputs))
         if node.op != LINEAR and len(found) > 1:
             raise CellError(
@@ -124,8 +125,8 @@ def _check_widths(label: str, cell: Cell) -> None:
                 f"{label}: node {node.name!r}: recast reads {node.inputs[0]!r}, which has the {found[0]} "
                 "width; expected hidden or input"
             )
-    needs = {"the output": (cell.output, HIDDEN_WIDTH)}
-    needs |= {f"state {state.name!r}": (state.next, state.width) for state in cell.states}
+    needs = {"the output": (graph.output, HIDDEN_WIDTH)}
+    needs |= {f"state {state.name!r}": (state.next, state.width) for state in graph.states}
     for what, (source, width) in needs.items():
         if widths[source] != width:
             raise CellError(
@@ -134,15 +135,15 @@ def _check_widths(label: str, cell: Cell) -> None:
             )
 
 
-def _check_sharing(label: str, cell: Cell) -> None:
+def _check_sharing(label: str, graph: CellGraph) -> None:
     """A name stands for one shape: a matrix on the input, a matrix on a hidden value, a vector, ..."""
     kinds: dict[str, str] = {}
-    for node in cell.nodes:
+    for node in graph.nodes:
         gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"
         uses = [(weight, node.op + (gives if node.op == VECTOR else "")) for weight in node.weights]
         if node.op == LINEAR:
             uses = [
-                (weight, f"a matrix on a value of the {cell.widths[source]} width{gives}")
+                (weight, f"a matrix on a value of the {graph.widths[source]} width{gives}")
                 for weight, source in zip(node.weights, node.inputs, strict=True)
             ]
         if node.bias is not None:

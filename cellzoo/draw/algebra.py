@@ -17,7 +17,7 @@ from cellzoo.draw.names import display_names, is_auxiliary
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.graph import CellGraph, Node
 
 # How tightly a piece holds together; a looser one needs parentheses inside a tighter one.
 SUM, MATRIX, PRODUCT, ATOM = range(4)
@@ -91,14 +91,14 @@ class Written:
     symbols: Mapping[str, str]
 
 
-def write(cell: Cell, spelling: Spelling) -> Written:
+def write(cell: CellGraph, spelling: Spelling) -> Written:
     """Write a cell as equations."""
     writer = _Writer(cell, spelling)
     return Written(tuple(writer.lines()), writer.symbols)
 
 
 class _Writer:
-    def __init__(self, cell: Cell, spelling: Spelling) -> None:
+    def __init__(self, cell: CellGraph, spelling: Spelling) -> None:
         self.cell = cell
         self.spelling = spelling
         self.nodes = {node.name: node for node in cell.live_nodes}
@@ -210,7 +210,7 @@ def _series(letters: str) -> Iterator[str]:
         yield from (f"{letter}{number}" for letter in letters)
 
 
-def _inlined(cell: Cell) -> set[str]:
+def _inlined(cell: CellGraph) -> set[str]:
     """Nodes without a line of their own: they are written where they are read."""
     nodes = {node.name: node for node in cell.live_nodes}
     names = display_names(cell)

@@ -10,7 +10,7 @@ from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.graph import CellGraph, Node
 
 ACTIVATIONS = frozenset(
     name for name, primitive in PRIMITIVES.items() if primitive.arity == 1 and name != RECAST
@@ -65,12 +65,12 @@ class Group:
     branches: tuple[Branch, ...] = ()
 
 
-def single_groups(cell: Cell) -> list[Group]:
+def single_groups(cell: CellGraph) -> list[Group]:
     """A group for each node that has an effect, in topological order."""
     return [Group(node, (node.name,)) for node in cell.live_nodes]
 
 
-def overview_groups(cell: Cell) -> list[Group]:
+def overview_groups(cell: CellGraph) -> list[Group]:
     """Group the nodes that have an effect, in topological order of the roots.
 
     Beside highways, a box holds a node with what only it reads of: the product before an activation, the
@@ -108,7 +108,7 @@ def _is_part(part: Node, node: Node) -> bool:
     )
 
 
-def _readers(cell: Cell) -> dict[str, list[str]]:
+def _readers(cell: CellGraph) -> dict[str, list[str]]:
     """Value -> who reads it, with repetition: nodes, or nothing for a next state or the output."""
     readers: dict[str, list[str]] = {node.name: [] for node in cell.live_nodes}
     for node in cell.live_nodes:

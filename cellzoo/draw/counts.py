@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR, SCALAR
 
 if TYPE_CHECKING:
-    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import CellGraph
 
 _LETTERS = {INPUT_WIDTH: "E", HIDDEN_WIDTH: "H"}
 _SQUARES = {"EE": "E²", "HH": "H²"}
 _ORDER = ("EE", "EH", "HH", "E", "H", "")
 
 
-def parameter_formula(cell: Cell) -> str:
+def parameter_formula(cell: CellGraph) -> str:
     """The number of parameters of one layer in one direction, such as `4EH + 4H² + 4H`."""
     shapes: dict[str, tuple[str, ...]] = {}
     for node in cell.live_nodes:

@@ -11,12 +11,12 @@ from cellzoo.draw.algebra import MATRIX, PRODUCT, Line, Piece, write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import CellGraph
 
 _NAME = re.compile(r"(_*[A-Za-z](?:[A-Za-z_]*[A-Za-z])?)_*([0-9]*)")
 
 
-def equations(cell: Cell) -> str:
+def equations(cell: CellGraph) -> str:
     """Write a cell as text, one equation a line: `i = sigmoid(W_i x + U_i h + b_i)`.
 
     `W_i x` is a product with a matrix, `*` works on each element, `h` is the state before the step and `h'`
@@ -25,12 +25,12 @@ def equations(cell: Cell) -> str:
     return "".join(f"{line.left} = {line.right}\n" for line in text_lines(cell))
 
 
-def text_lines(cell: Cell) -> tuple[Line, ...]:
+def text_lines(cell: CellGraph) -> tuple[Line, ...]:
     """The equations in plain text."""
     return write(cell, _Text()).lines
 
 
-def symbols(cell: Cell) -> dict[str, str]:
+def symbols(cell: CellGraph) -> dict[str, str]:
     """Which weight each symbol of `equations` stands for.
 
     Returns:
@@ -39,7 +39,7 @@ def symbols(cell: Cell) -> dict[str, str]:
     return {symbol: weight for weight, symbol in write(cell, _Text()).symbols.items()}
 
 
-def latex(cell: Cell) -> str:
+def latex(cell: CellGraph) -> str:
     r"""Write a cell as a LaTeX `aligned` block, to stand in math mode.
 
     The input is x_t, a state h_{t-1} before the step and h_t after it; `\odot` works on each element. Needs

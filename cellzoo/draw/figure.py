@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
 from cellzoo.draw.compounds import Group, overview_groups, single_groups
 from cellzoo.draw.names import display_names, is_auxiliary
@@ -20,7 +20,7 @@ from cellzoo.errors import unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.graph import CellGraph, Node
 
 LEVELS = ("overview", "full")
 
@@ -89,14 +89,14 @@ class Edge:
 class Figure:
     """All boxes and edges, in the order of the cell."""
 
-    cell: Cell
+    cell: CellGraph
     level: str
     boxes: tuple[Box, ...]
     edges: tuple[Edge, ...]
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-def figure(cell: Cell, level: str = "overview") -> Figure:
+def figure(cell: CellGraph, level: str = "overview") -> Figure:
     """Work out what is drawn.
 
     Raises:
@@ -125,7 +125,7 @@ def figure(cell: Cell, level: str = "overview") -> Figure:
     return Figure(cell, level, tuple(boxes), tuple(_with_letters(edges)), names)
 
 
-def _delayed_inputs(cell: Cell) -> set[str]:
+def _delayed_inputs(cell: CellGraph) -> set[str]:
     """The states that hold x of an earlier step, unchanged."""
     delayed: set[str] = set()
     while found := {
@@ -209,7 +209,7 @@ def _highway_edges(group: Group) -> list[Edge]:
     ]
 
 
-def _outcomes(cell: Cell) -> list[Box]:
+def _outcomes(cell: CellGraph) -> list[Box]:
     """A box for each state's next value; the first that is the output says so."""
     outcomes = []
     is_said = False

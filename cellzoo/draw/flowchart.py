@@ -11,7 +11,7 @@ from cellzoo.draw.shapes import BIAS, mark
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
-    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import CellGraph
     from cellzoo.draw.palette import Colour
 
 _CIRCLED = ("add", "multiply")
@@ -19,7 +19,7 @@ _CIRCLED = ("add", "multiply")
 _ENTITIES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;", "_": "#95;", "*": "#42;"}
 
 
-def mermaid(cell: Cell, level: str = "overview") -> str:
+def mermaid(cell: CellGraph, level: str = "overview") -> str:
     """Write a cell as a Mermaid flowchart.
 
     Thick arrows pass a weight matrix (`p` marks those that also pass it by, in a highway node), dotted

@@ -13,7 +13,7 @@ MAX_BALANCE_ROUNDS = 20
 
 
 @dataclass(frozen=True)
-class Graph:
+class BoxGraph:
     """What is to be placed: boxes by number, and edges between them.
 
     Attributes:
@@ -50,7 +50,7 @@ class Columns:
     routes: tuple[tuple[int, ...], ...]
 
 
-def into_columns(graph: Graph) -> Columns:
+def into_columns(graph: BoxGraph) -> Columns:
     """Put each box into a column behind all it reads, and cut each edge at the columns it passes."""
     column = _balanced(graph, _earliest(graph))
     count = len(graph.sizes)
@@ -88,7 +88,7 @@ def into_columns(graph: Graph) -> Columns:
     )
 
 
-def _earliest(graph: Graph) -> list[int]:
+def _earliest(graph: BoxGraph) -> list[int]:
     """The column behind the last box that a box reads; the last column lies behind all others."""
     column = [0] * len(graph.sizes)
     for source, target in _in_order(graph):
@@ -99,7 +99,7 @@ def _earliest(graph: Graph) -> list[int]:
     return column
 
 
-def _in_order(graph: Graph) -> list[tuple[int, int]]:
+def _in_order(graph: BoxGraph) -> list[tuple[int, int]]:
     """The edges, those into a box before those that leave it."""
     waiting = [0] * len(graph.sizes)
     leaving: list[list[int]] = [[] for _ in graph.sizes]
@@ -117,7 +117,7 @@ def _in_order(graph: Graph) -> list[tuple[int, int]]:
     return ordered
 
 
-def _balanced(graph: Graph, column: Sequence[int]) -> list[int]:
+def _balanced(graph: BoxGraph, column: Sequence[int]) -> list[int]:
     """Move boxes that have room towards the side that more of their edges lead to."""
     column = list(column)
     reads: list[list[int]] = [[] for _ in column]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.draw.layers import Columns, Graph, into_columns
+from cellzoo.draw.layers import BoxGraph, Columns, into_columns
 from cellzoo.draw.order import Orders, ordered
 from cellzoo.draw.place import heights
 from cellzoo.draw.straighten import straightened
@@ -48,7 +48,7 @@ class Layout:
     size: tuple[float, float]
 
 
-def layout(graph: Graph, loops: Sequence[tuple[int, int]] = ()) -> Layout:
+def layout(graph: BoxGraph, loops: Sequence[tuple[int, int]] = ()) -> Layout:
     """Place boxes and route edges.
 
     Args:
@@ -79,7 +79,7 @@ def layout(graph: Graph, loops: Sequence[tuple[int, int]] = ()) -> Layout:
 class _Ports:
     """Where edges enter boxes: below each other on the left side, in the order they come from."""
 
-    def __init__(self, graph: Graph, columns: Columns, orders: Orders) -> None:
+    def __init__(self, graph: BoxGraph, columns: Columns, orders: Orders) -> None:
         place = [0] * len(columns.column)
         for order in orders:
             for index, point in enumerate(order):
@@ -105,7 +105,7 @@ class _Ports:
         return self.steps.get((start, end), 0.0)
 
 
-def _drawn(graph: Graph, columns: Columns, y: Sequence[float], ports: _Ports) -> Layout:
+def _drawn(graph: BoxGraph, columns: Columns, y: Sequence[float], ports: _Ports) -> Layout:
     lefts, widths = _across(graph, columns, y, ports.offset)
     top = min(y[box] - height / 2 for box, (_, height) in enumerate(graph.sizes))
     bottom = max(y[box] + height / 2 for box, (_, height) in enumerate(graph.sizes))
@@ -135,7 +135,7 @@ def _drawn(graph: Graph, columns: Columns, y: Sequence[float], ports: _Ports) ->
 
 
 def _across(
-    graph: Graph, columns: Columns, y: Sequence[float], port: Callable[[int, int], float]
+    graph: BoxGraph, columns: Columns, y: Sequence[float], port: Callable[[int, int], float]
 ) -> tuple[list[float], list[float]]:
     """Left side and width of each column: gaps are wider where more edges pass or rise further."""
     widths = [

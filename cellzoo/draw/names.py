@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import CellGraph
 
 _NUMBERED = re.compile(r"(.+)_[0-9]+")
 
 
-def display_names(cell: Cell) -> dict[str, str]:
+def display_names(cell: CellGraph) -> dict[str, str]:
     """Value name -> how it is written: a state's next value is the state with a prime, all else its name."""
     names = {node.name: node.name for node in cell.nodes}
     for state in reversed(cell.states):

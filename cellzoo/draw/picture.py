@@ -9,7 +9,7 @@ from cellzoo.cells.ops import RECAST
 from cellzoo.draw.counts import parameter_formula
 from cellzoo.draw.equations import text_lines
 from cellzoo.draw.figure import HIGHWAY, INPUT_BOX, OPERATION, OUTCOME, STATE, VALUE, Box, Edge, Figure, figure
-from cellzoo.draw.layers import Graph
+from cellzoo.draw.layers import BoxGraph
 from cellzoo.draw.layout import Route, layout
 from cellzoo.draw.legend import NOTE, draw_legend, legend_width
 from cellzoo.draw.loops import LANE, draw_loop, loops_around, room
@@ -23,7 +23,7 @@ from cellzoo.system.text import printable, shortened
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import CellGraph
 
 MARGIN = 20.0
 TITLE_HEIGHT = 58.0
@@ -31,7 +31,7 @@ MIN_WIDTH = 460.0
 TITLE, TITLE_LIMIT = 17, 64
 
 
-def svg(cell: Cell, level: str = "overview", *, is_part: bool = False) -> str:
+def svg(cell: CellGraph, level: str = "overview", *, is_part: bool = False) -> str:
     """Draw a cell as an SVG document. The same cell gives the same text, on every machine.
 
     Args:
@@ -59,9 +59,9 @@ class _Picture:
         self.layout = layout(self._graph(), ends)
         self.loops = loops_around(self.layout, ends, drawn.boxes)
 
-    def _graph(self) -> Graph:
+    def _graph(self) -> BoxGraph:
         kinds = [box.kind for box in self.figure.boxes]
-        return Graph(
+        return BoxGraph(
             tuple(shape.size for shape in self.shapes),
             frozenset(place for place, kind in enumerate(kinds) if kind in (INPUT_BOX, STATE)),
             frozenset(place for place, kind in enumerate(kinds) if kind == OUTCOME),

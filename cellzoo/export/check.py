@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.system.extras import require
 
 if TYPE_CHECKING:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellzoo.cells.cell import INPUT
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LEAKY_RELU_SLOPE, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 from cellzoo.errors import CellError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import Node
     from cellzoo.export.onnx_graph import OnnxGraph
 
 # Operators that say the same as a primitive. A sum or mean of one value is that value.

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from onnx import TensorProto, helper
 
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.export.onnx_cell import OnnxCell
 from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph
-from cellzoo.export.onnx_model import ANY
 from cellzoo.export.weights import weights_in_use
 from cellzoo.system.text import printable
 
@@ -36,10 +35,10 @@ def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
     states = [list(values) for values in zip(*first.values(), strict=True)]
     if steps is None:
         finals = _one_step(graph, rnn, states)
-    elif steps == ANY:
-        finals = _scan(graph, rnn, states)
-    else:
+    elif isinstance(steps, int):
         finals = _unrolled(graph, rnn, states, steps)
+    else:
+        finals = _scan(graph, rnn, states)
     for state, values in zip(rnn.cell.states, zip(*finals, strict=True), strict=True):
         graph.stack(values, f"{state.name}_n")
     inputs, outputs = _interface(rnn, steps)
@@ -143,7 +142,7 @@ def _interface(
 ) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
     leading: list[str | int] = [BATCH]
     if steps is not None:
-        leading.insert(_time_axis(rnn), TIME if steps == ANY else steps)
+        leading.insert(_time_axis(rnn), steps if isinstance(steps, int) else TIME)
     inputs = [_info(_INPUT, *leading, rnn.input_size)]
     outputs = [_info(_OUTPUT, *leading, rnn.hidden_size * rnn.num_directions)]
     for state in rnn.cell.states:

@@ -10,6 +10,7 @@ import torch
 from cellzoo.errors import OutputError
 from cellzoo.system.atomic import write_atomically
 from cellzoo.system.extras import require
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -43,7 +44,7 @@ def to_onnx(rnn: CellRNN, path: Path | str, *, steps: int | Literal["any"] | Non
     Raises:
         MissingDependencyError: The package onnx is not installed.
         ValueError: The layer is bidirectional, so there is no single step; it is not float32; or `steps` is
-            no length, or one that asks for too large a graph.
+            not a length, or one that asks for too large a graph.
         OutputError: The file cannot be written.
     """
     require("onnx", "export")
@@ -63,7 +64,6 @@ def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
 
     from cellzoo import __version__
     from cellzoo.export.onnx_layers import build_graph
-    from cellzoo.system.text import printable
 
     _check(rnn, steps)
     model = helper.make_model(

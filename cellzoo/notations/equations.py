@@ -22,7 +22,8 @@ width of x where that does not follow from the equations.
 
 from __future__ import annotations
 
-from cellzoo.cells.cell import INPUT, Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import INPUT, Node, State
 from cellzoo.errors import NotationError
 from cellzoo.notations.equations_reader import WIDTHS, Expression, Token, read_expression, read_tokens
 from cellzoo.notations.equations_writer import write_lines

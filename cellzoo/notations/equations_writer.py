@@ -13,12 +13,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, Node
 from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
 from cellzoo.notations.widths import state_widths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cellzoo.cells.cell import Cell
 
 MAX_INLINE = 48
 MAX_NAME = 50

@@ -40,7 +40,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node, State
 from cellzoo.cells.ops import LINEAR, RECAST, VECTOR
 from cellzoo.errors import unknown
 from cellzoo.notations import darts

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from cellzoo.cells.canonical import canonical_form
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, Cell, Node
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, Node
 from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import NotationError
-from cellzoo.notations.fenas import ACTIVATIONS, MAX_NODES, SYMBOLS, ZERO, Architecture, Gene, to_cell
+from cellzoo.notations.fenas_list import ACTIVATIONS, MAX_NODES, SYMBOLS, ZERO, Architecture, Gene, to_cell
+
+if TYPE_CHECKING:
+    from cellzoo.cells.cell import Cell
 
 _NAMES = {op: name for name, op in ACTIVATIONS.items()}
 _SIGNS = {op: sign for sign, op in SYMBOLS.items()}
@@ -125,7 +129,7 @@ class _Decoder:
         fits = self._is_part(gate, "sigmoid") and self._is_part(candidate, "tanh", "relu", "sigmoid")
         products = [self.nodes[self.nodes[name].inputs[0]] for name in (gate, candidate)] if fits else []
         if not products or not all(self._is_part(product.name, LINEAR) for product in products):
-            raise _cannot("it has a blend that is no skip function")
+            raise _cannot("it has a blend that is not a skip function")
         inputs = products[0].inputs
         plain = sorted(str(self.projection) if source == INPUT else source for source in inputs)
         parts = {gate, candidate, *(product.name for product in products)}
@@ -136,7 +140,7 @@ class _Decoder:
         else:
             found = [carried]
         if sorted(products[1].inputs) != sorted(inputs) or found != plain:
-            raise _cannot("it has a blend that is no skip function")
+            raise _cannot("it has a blend that is not a skip function")
         self.skips[node.name] = inputs
         return parts
 

@@ -24,8 +24,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.cells.canonical import canonical_form
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, MAX_STATES, Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, Node, State
 from cellzoo.cells.ops import LINEAR
+from cellzoo.cells.validation import MAX_STATES
 from cellzoo.errors import NotationError, unknown
 
 if TYPE_CHECKING:

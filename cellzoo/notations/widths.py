@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
 from cellzoo.cells.ops import LINEAR, RECAST
 
 if TYPE_CHECKING:

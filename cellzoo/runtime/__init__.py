@@ -1,99 +1,101 @@
-"""Engines that execute a Cell over a sequence."""
+"""Engines: they run a cell, or whatever else has plans, over a sequence.
+
+An engine is a package with an `ENGINE` in it, and a line in the table below.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from cellzoo.errors import unknown
+from cellzoo.runtime.interface import Engine, PlanRuntime, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from torch import Tensor
+    from collections.abc import Iterator
 
     from cellzoo.cells.cell import Cell
 
 
-class Runtime(Protocol):
-    """An engine that was prepared for one cell.
+__all__ = [
+    "RUNTIMES",
+    "Engine",
+    "PlanRuntime",
+    "Runtime",
+    "engine_in_use",
+    "load_engine",
+    "prepare",
+    "release_memory",
+    "using",
+]
 
-    It runs one layer in one direction over rows that are packed as in `PackedSequence`: step t has
-    `batch_sizes[t]` rows, which continue the first rows of step t - 1.
-    """
-
-    def __call__(
-        self,
-        inputs: Tensor,
-        batch_sizes: Sequence[int],
-        states: Sequence[Tensor],
-        weights: Mapping[str, Tensor],
-        *,
-        reverse: bool = False,
-        mask_x: Tensor | None = None,
-        mask_h: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the cell.
-
-        Args:
-            inputs: (N, E), N = sum(batch_sizes).
-            batch_sizes: Rows at each step, never growing.
-            states: Initial states, each (B, H), delayed inputs (B, E), with B = batch_sizes[0].
-            weights: Name -> tensor, as in `Cell.parameter_shapes`. A bias that is absent counts as none.
-            reverse: Walk from the last step to the first.
-            mask_x: (B, E) factor on x, and on any other value of its width, where a matrix multiplies it.
-            mask_h: (B, H) factor on every value of the hidden width where a matrix multiplies it. Values
-                with a number of units of their own are not masked.
-
-        Returns:
-            Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.
-        """
-        ...
-
-
-def _reference(cell: Cell) -> Runtime:
-    from cellzoo.runtime.reference import ReferenceRuntime
-
-    return ReferenceRuntime(cell)
-
-
-def _torch(cell: Cell) -> Runtime:
-    from cellzoo.runtime.torch_engine import TorchRuntime
-
-    return TorchRuntime(cell)
-
-
-def _native(cell: Cell) -> Runtime:
-    from cellzoo.runtime.native.engine import NativeRuntime
-
-    return NativeRuntime(cell)
-
-
-def _auto(cell: Cell) -> Runtime:
-    from cellzoo.runtime.auto import AutoRuntime
-
-    return AutoRuntime(cell, prepare)
-
-
-_ENGINES: dict[str, Callable[[Cell], Runtime]] = {
-    "auto": _auto,
-    "reference": _reference,
-    "torch": _torch,
-    "native": _native,
+_ENGINES = {
+    "auto": "cellzoo.runtime.auto",
+    "reference": "cellzoo.runtime.reference",
+    "torch": "cellzoo.runtime.torch_engine",
+    "native": "cellzoo.runtime.native.engine",
 }
 
 RUNTIMES = tuple(_ENGINES)
 
 
+def load_engine(name: str) -> Engine:
+    """Load an engine; `auto` is the fastest that applies at every call.
+
+    Raises:
+        UnknownNameError: No such engine.
+    """
+    if name not in _ENGINES:
+        raise unknown("engine", name, RUNTIMES)
+    engine: Engine = import_module(_ENGINES[name]).ENGINE
+    return engine
+
+
 def prepare(name: str, cell: Cell) -> Runtime:
-    """Prepare the engine `name` for a cell; `auto` picks the fastest that applies at every call.
+    """Prepare the engine `name` for a cell.
 
     Raises:
         UnknownNameError: No such engine.
         CellzooError: The engine is not available here.
     """
+    return load_engine(name).prepare_cell(cell)
+
+
+_in_use: ContextVar[str | None] = ContextVar("engine", default=None)
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Let one engine run every `CellRNN`, and every supernet, for a while, whatever each was built with.
+
+    With `reference`, gradients of gradients and batches of gradients are there, in the pass that is made
+    inside; the gradients themselves may be taken outside:
+
+        with cellzoo.runtime.using("reference"):
+            output, _ = rnn(x)
+
+    It holds for the thread, or the asynchronous task, that says so. Inside of another one it counts alone.
+
+    Args:
+        name: One of `RUNTIMES`.
+
+    Raises:
+        UnknownNameError: No such engine.
+    """
     if name not in _ENGINES:
-        raise unknown("runtime", name, RUNTIMES)
-    return _ENGINES[name](cell)
+        raise unknown("engine", name, RUNTIMES)
+    before = _in_use.set(name)
+    try:
+        yield
+    finally:
+        _in_use.reset(before)
+
+
+def engine_in_use() -> str | None:
+    """The engine that `using` has said for now, or None."""
+    return _in_use.get()
 
 
 def release_memory() -> None:

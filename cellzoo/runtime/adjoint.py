@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import INPUT
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.emitter import Emitter, view_operand
 from cellzoo.runtime.graph import MASK, NORM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import torch
@@ -10,15 +10,19 @@ from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from cellzoo.runtime import load_engine, prepare
+from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.native.binding import PlanError, is_available
+from cellzoo.runtime.once import variant_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor
 
     from cellzoo.cells.cell import Cell
-    from cellzoo.runtime import Runtime
+    from cellzoo.runtime.interface import PlanRuntime, Runtime
+    from cellzoo.runtime.plan import Plans
 
 # Subclasses may hold no data, or wrap a tensor that watches what is done with it.
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -45,6 +49,12 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
     return "torch"
 
 
+def choose_for(inputs: Tensor, others: Iterable[Tensor]) -> str:
+    """Name of the fastest engine for a call on x and these others."""
+    is_plain = type(inputs) in _PLAIN and all(type(tensor) in _PLAIN for tensor in others)
+    return choose(inputs.device, inputs.dtype) if is_plain else "reference"
+
+
 def _is_transformed() -> bool:
     """Whether this is inside torch.func.grad, vmap and the like, or in forward-mode differentiation."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
@@ -56,7 +66,8 @@ class AutoRuntime:
     def __init__(self, cell: Cell, prepare: Callable[[str, Cell], Runtime]) -> None:
         self._cell = cell
         self._prepare = prepare
-        self._engines: dict[str, Runtime] = {}
+        # Ready from the start: what is exported must change nothing.
+        self._engines: dict[str, Runtime] = {"reference": prepare("reference", cell)}
 
     def __reduce__(self) -> tuple[type[AutoRuntime], tuple[Cell, Callable[[str, Cell], Runtime]]]:
         """Copies and pickles prepare their engines anew."""
@@ -74,8 +85,7 @@ class AutoRuntime:
         mask_h: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the cell as `cellzoo.runtime.Runtime` says."""
-        is_plain = all(type(tensor) in _PLAIN for tensor in (inputs, *states, *weights.values()))
-        name = choose(inputs.device, inputs.dtype) if is_plain else "reference"
+        name = choose_for(inputs, (*states, *weights.values()))
         masks = {"mask_x": mask_x, "mask_h": mask_h}
         try:
             return self._engine(name)(inputs, batch_sizes, states, weights, reverse=reverse, **masks)
@@ -87,3 +97,88 @@ class AutoRuntime:
         if name not in self._engines:
             self._engines[name] = self._prepare(name, self._cell)
         return self._engines[name]
+
+
+class AutoPlans:
+    """Hands each call to `native` where that applies, and else to `torch`. See `cellzoo.runtime.PlanRuntime`.
+
+    `native` does not normalise a single row, so the steps in which the longest sequence of a packed batch is
+    alone are a call of their own.
+
+    Attributes:
+        ran: The engines of the last call, in the order of its steps.
+    """
+
+    def __init__(self) -> None:
+        self._engines: dict[str, PlanRuntime] = {}
+        self.ran: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        plans: Plans,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        reverse: bool = False,
+        mask_x: Tensor | None = None,
+        mask_h: Tensor | None = None,
+        parameters: Tensor | None = None,
+        norm_statistics: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run one of the plans."""
+        steps, shared = len(batch_sizes), sum(rows > 1 for rows in batch_sizes)
+        parts = {"torch": slice(0, steps)}
+        if choose(inputs.device, inputs.dtype) == "native":
+            learned = [*states, *weights.values(), parameters]
+            has_norms = shared < steps and plans(variant_of("auto", inputs, learned, mask_x, mask_h)).norms
+            parts = {"native": slice(0, shared), "torch": slice(shared, steps)}
+            parts = parts if has_norms else {"native": slice(0, steps)}
+        names = [name for name, part in parts.items() if part.start < part.stop]
+        outputs: dict[str, Tensor] = {}
+        ran: dict[str, str] = {}
+        current = tuple(states)
+        for name in reversed(names) if reverse else names:
+            sizes, start = batch_sizes[parts[name]], sum(batch_sizes[: parts[name].start])
+            rows = sizes[0]
+            ran[name], (outputs[name], final) = self._run(
+                name,
+                plans,
+                inputs[start : start + sum(sizes)],
+                sizes,
+                [state[:rows] for state in current],
+                weights,
+                reverse=reverse,
+                mask_x=None if mask_x is None else mask_x[:rows],
+                mask_h=None if mask_h is None else mask_h[:rows],
+                parameters=parameters,
+                norm_statistics=norm_statistics if rows > 1 else None,
+            )
+            current = tuple(
+                torch.cat([after, before[rows:]]) if rows < before.size(0) else after
+                for after, before in zip(final, current, strict=True)
+            )
+        self.ran = tuple(ran[name] for name in names)
+        joined = [outputs[name] for name in names]
+        return joined[0] if len(joined) == 1 else torch.cat(joined), current
+
+    def _run(
+        self, name: str, plans: Plans, *arguments: Any, **options: Any
+    ) -> tuple[str, tuple[Tensor, tuple[Tensor, ...]]]:
+        """Run by one engine; gives the name of the one that did."""
+        try:
+            return name, self._engine(name)(plans, *arguments, **options)
+        except PlanError as error:
+            warn(f"{error}; the engine 'torch' runs this call", RuntimeWarning, stacklevel=2)
+            return "torch", self._engine("torch")(plans, *arguments, **options)
+
+    def _engine(self, name: str) -> PlanRuntime:
+        if name not in self._engines:
+            prepare_plans = load_engine(name).prepare_plans
+            assert prepare_plans is not None  # noqa: S101 - both engines run plans
+            self._engines[name] = prepare_plans()
+        return self._engines[name]
+
+
+ENGINE = Engine(lambda cell: AutoRuntime(cell, prepare), AutoPlans)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR, RECAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellzoo.cells.cell import Cell, Node
+    from cellzoo.cells.cell import Cell
+    from cellzoo.cells.graph import Node
 
 MASK, COPY, NORM = "mask", "copy", "norm"
 LEAVES = frozenset({"zero", "one", "vector", "scalar"})

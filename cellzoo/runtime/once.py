@@ -9,9 +9,40 @@ from torch import Tensor
 from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
 
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.plan import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+
+def variant_of(
+    engine: str,
+    inputs: Tensor,
+    others: Iterable[Tensor | None],
+    mask_x: Tensor | None,
+    mask_h: Tensor | None,
+) -> Variant:
+    """Which of its plans a model needs for a call.
+
+    Args:
+        engine: That runs it.
+        inputs: x.
+        others: What else may want a gradient.
+        mask_x: As in `cellzoo.runtime.Runtime`.
+        mask_h: As in `cellzoo.runtime.Runtime`.
+
+    Raises:
+        CellzooError: A mask requires a gradient, which the plans do not give.
+    """
+    if any(mask is not None and mask.requires_grad for mask in (mask_x, mask_h)):
+        raise CellzooError(f"the engine {engine!r} gives no gradients of masks; {ADVICE}")
+    training = torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (inputs, *others)
+    )
+    return Variant(training, mask_x is not None, mask_h is not None, training and inputs.requires_grad)
+
+
+ADVICE = 'run the layer inside `with cellzoo.runtime.using("reference"):`, or build it with runtime="reference"'
 
 
 def differentiable_never(
@@ -39,8 +70,7 @@ def refuse_batched(engine: str, gradients: Sequence[Tensor | None]) -> None:
     kinds = (is_batchedtensor, is_legacy_batchedtensor)
     if any(kind(gradient) for gradient in gradients if gradient is not None for kind in kinds):
         raise CellzooError(
-            f"the engine {engine!r} takes one gradient of each result at a time; "
-            'build the layer with runtime="reference" for batched gradients'
+            f"the engine {engine!r} takes one gradient of each result at a time; {ADVICE} for batched gradients"
         )
 
 
@@ -61,6 +91,5 @@ class _Never(torch.autograd.Function):
             CellzooError: Always.
         """
         raise CellzooError(
-            f"the engine {ctx.engine!r} gives first derivatives only; "
-            'build the layer with runtime="reference" to differentiate gradients'
+            f"the engine {ctx.engine!r} gives first derivatives only; {ADVICE} to differentiate gradients"
         )

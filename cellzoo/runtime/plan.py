@@ -1,11 +1,12 @@
-"""From the graph of a cell to the plan that runs it: forward kernels here, backward ones in `adjoint`."""
+"""From a graph to the plan that runs it: forward kernels here, backward ones in `adjoint`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.adjoint import Backward
 from cellzoo.runtime.emitter import Emitter, view_operand
@@ -16,9 +17,26 @@ from cellzoo.runtime.rules import compute
 from cellzoo.runtime.schedule import Schedule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cellzoo.cells.cell import Cell
     from cellzoo.runtime.graph import Graph, Value
     from cellzoo.runtime.schedule import Group
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which of a model's plans a call needs; attributes as in `build_plan`."""
+
+    training: bool
+    masked_x: bool
+    masked_h: bool
+    input_gradient: bool
+
+
+Plans: TypeAlias = "Callable[[Variant], Plan]"
+"""What has plans, such as a cell or a supernet. Hashable: engines keep what they made of it. All plans of one
+name the same weights and states."""
 
 
 @lru_cache(maxsize=512)
@@ -41,6 +59,21 @@ def build_plan(
     """
     graph = cell_graph(cell, masked_x=masked_x, masked_h=masked_h)
     return plan_graph(graph, training=training, input_gradient=input_gradient)
+
+
+def cell_plans(cell: Cell) -> Plans:
+    """The plans of a cell."""
+
+    def plans(variant: Variant) -> Plan:
+        return build_plan(
+            cell,
+            training=variant.training,
+            masked_x=variant.masked_x,
+            masked_h=variant.masked_h,
+            input_gradient=variant.input_gradient,
+        )
+
+    return plans
 
 
 def plan_graph(graph: Graph, *, training: bool = True, input_gradient: bool = True) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 
 class Op(IntEnum):
@@ -231,3 +232,8 @@ class Plan:
             *(width for widths in self.weight_widths for width in widths),
         ]
         return tuple(dict.fromkeys(named))
+
+    @cached_property
+    def norms(self) -> tuple[str, ...]:
+        """The values that a step normalises over its rows, by name, in the order in which it does."""
+        return tuple(kernel.label for kernel in self.forward_step if kernel.norm is not NormKind.NONE)

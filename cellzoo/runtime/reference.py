@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
+from cellzoo.runtime.interface import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from cellzoo.cells.cell import Cell
 
 
 @dataclass(frozen=True)
@@ -150,3 +153,6 @@ def _stack(product: _Product, weights: Mapping[str, Tensor]) -> _Weights:
 
 def _masked(value: Tensor, mask: Tensor | None) -> Tensor:
     return value if mask is None else value * mask
+
+
+ENGINE = Engine(ReferenceRuntime, None)

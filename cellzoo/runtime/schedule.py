@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import INPUT
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.graph import MASK, NORM, Value
 from cellzoo.runtime.rules import CHEAP, RESULT, gradient_needs

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import INPUT, Cell
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT_WIDTH, Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR
 from cellzoo.testing.subject import (
     Layout,
@@ -22,6 +22,7 @@ from cellzoo.testing.subject import (
 )
 
 if TYPE_CHECKING:
+    from cellzoo.cells.cell import Cell
     from cellzoo.layer import CellRNN
     from cellzoo.testing import Layer
 

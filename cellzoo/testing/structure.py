@@ -12,7 +12,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from cellzoo.cells.canonical import canonical_form
-from cellzoo.cells.cell import HIDDEN_WIDTH, Cell
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.testing.disguise import disguised
 from cellzoo.testing.subject import (
     HIDDEN_SIZE,

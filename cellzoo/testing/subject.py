@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellError
 from cellzoo.layer import CellRNN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cellzoo.cells.cell import Cell
     from cellzoo.testing import Layer
 
 # Unequal and no multiples of a vector, so that exchanged or padded sizes show.

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from cellzoo.errors import unknown
-from search.supernets.engine import ENGINES
+from cellzoo.runtime import RUNTIMES
 from search.supernets.layout import Layout, Normalisation, Sharing
 from tasks.settings import NotNegative, Positive, Settings, Size
 from tasks.training.settings import OptimizerSettings
@@ -31,8 +31,8 @@ class SharedSettings(OptimizerSettings):
     @field_validator("engine")
     @classmethod
     def _check_engine(cls, engine: str) -> str:
-        if engine not in ENGINES:
-            raise unknown("supernet engine", engine, ENGINES)
+        if engine not in RUNTIMES:
+            raise unknown("engine", engine, RUNTIMES)
         return engine
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
 from cellzoo.notations.ess import DIAG, SHARED
 from cellzoo.runtime.graph import GraphBuilder, Value
 from search.supernets.layout import PAST_INPUTS, PAST_STATES
+from search.supernets.terms import add_mixture, is_real, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +42,6 @@ class GateWriter:
         builder: Has the states of `gate_states`.
         layout: The supernet.
         first_parameter: Where the shares of the gates begin among the plan's parameters.
-        stride: From the shares of one step back to those of the next.
         mask_x: Number of the mask on what has the width of x, or None.
         mask_h: The same for the hidden width.
     """
@@ -52,16 +52,26 @@ class GateWriter:
         layout: Layout,
         *,
         first_parameter: int,
-        stride: int,
         mask_x: int | None,
         mask_h: int | None,
     ) -> None:
         self.builder = builder
         self.layout = layout
         self.first_parameter = first_parameter
-        self.stride = stride
+        self.slots = slots(layout.past_operations)
+        self.operations = [op for op in layout.past_operations if is_real(op)]
         self.masks = {PAST_INPUTS: mask_x, PAST_STATES: mask_h}
         self.widths = {PAST_INPUTS: HIDDEN_WIDTH, PAST_STATES: input_width(layout)}
+
+    @property
+    def num_parameters(self) -> int:
+        """Of both gates."""
+        return 2 * self.layout.delay * self._stride
+
+    @property
+    def _stride(self) -> int:
+        """From the shares of one step back to those of the next."""
+        return len(self.slots) + 1
 
     def write(self) -> Gated:
         """Add both gates and what they gate."""
@@ -97,13 +107,9 @@ class GateWriter:
     def _mixed(self, gate: str, delay: int, looked_at: str) -> str:
         """s_i, a mixture of operations on one product."""
         before = self.layout.delay if gate == PAST_STATES else 0
-        return self._add(
-            f"{gate}.s{delay}",
-            "mixture",
-            gate,
-            self._product(gate, delay, looked_at),
-            immediate=self.first_parameter + self.stride * (before + delay - 1),
-        )
+        first = self.first_parameter + self._stride * (before + delay - 1)
+        product = self._product(gate, delay, looked_at)
+        return add_mixture(self.builder, f"{gate}.s{delay}", product, self.operations, self.slots, first)
 
     def _product(self, gate: str, delay: int, looked_at: str) -> str:
         """W_i e_i."""

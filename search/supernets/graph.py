@@ -1,7 +1,6 @@
 """A supernet as the graph that plans are made from.
 
-The mixture on an edge is one instruction, and its shares are numbers that the plan reads, so one plan serves
-all mixtures:
+The shares of an edge are numbers that the plan reads, so one plan serves all mixtures:
 
     sum over k of p_k (s + g (f_k(u) - s)) = blend(g, sum over k of p_k f_k(u), P s),   P = sum over k of p_k
 """
@@ -11,35 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT
 from cellzoo.runtime.graph import MASK_OF_HIDDEN, MASK_OF_X, NORM, Graph, GraphBuilder, Value
 from search.supernets.gate_graph import STATE, Gated, GateWriter, gate_states, input_width
+from search.supernets.terms import add_mixture, slots
 
 if TYPE_CHECKING:
     from search.supernets.layout import Layout
+    from search.supernets.terms import Term
 
-# In the order of the mixture instruction.
-MIXED = ("tanh", "relu", "sigmoid", "identity")
-# Four shares, and their sum.
-PARAMETERS_OF_A_TERM = len(MIXED) + 1
 SHIFT, SCALE = "shift", "scale"
-
-
-@dataclass(frozen=True)
-class Term:
-    """One product on one edge, and the operations that follow from it.
-
-    Attributes:
-        node: That it leads to, from 1.
-        source: State that it reads.
-        weight: Name of its weight.
-        operations: Columns of the mixture, of the operations in the order of `MIXED`; None where not offered.
-    """
-
-    node: int
-    source: int
-    weight: str
-    operations: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -69,12 +49,10 @@ def supernet_graph(outline: Outline) -> Graph:
     layout = outline.layout
     builder = GraphBuilder(input_width(layout), {STATE: HIDDEN_WIDTH, **gate_states(layout)})
     writer = _Writer(builder, outline)
-    cell = PARAMETERS_OF_A_TERM * len(outline.terms)
     gates = GateWriter(
         builder,
         layout,
-        first_parameter=cell,
-        stride=PARAMETERS_OF_A_TERM,
+        first_parameter=writer.stride * len(outline.terms),
         mask_x=writer.mask_x,
         mask_h=writer.mask_h,
     )
@@ -82,8 +60,12 @@ def supernet_graph(outline: Outline) -> Graph:
     for node in range(1, layout.nodes + 1):
         states.append(writer.node(node, states))
     output = writer.add("output", "mean", *states[1:])
-    parameters = cell + 2 * layout.delay * PARAMETERS_OF_A_TERM
-    return builder.finish(output, [output, *gates.nexts(output)], parameters)
+    return builder.finish(output, [output, *gates.nexts(output)], gates.first_parameter + gates.num_parameters)
+
+
+def state_number(name: str) -> int:
+    """The number of a state, 0 or a node's, from its name in the graph."""
+    return int(name.removeprefix("s"))
 
 
 class _Writer:
@@ -92,6 +74,9 @@ class _Writer:
         self.outline = outline
         self.mask_x = MASK_OF_X if outline.masked_x else None
         self.mask_h = MASK_OF_HIDDEN if outline.masked_h else None
+        self.slots = slots(outline.layout.operations)
+        # From the parameters of one term to those of the next.
+        self.stride = len(self.slots) + 1
         # States that are the same in all rows, whatever x and h are.
         self.constant: set[str] = set()
 
@@ -123,14 +108,14 @@ class _Writer:
         return self._normalised(f"s{node}", total)
 
     def _term(self, index: int, term: Term, state: str) -> str:
-        first = index * PARAMETERS_OF_A_TERM
-        mixed = self.add(
-            f"mixed{index}", "mixture", self._product(f"u{index}e", term, "u", state), immediate=first
-        )
+        first = index * self.stride
+        product = self._product(f"u{index}e", term, "u", state)
+        operations = [op for op, _ in term.operations]
+        mixed = add_mixture(self.builder, f"mixed{index}", product, operations, self.slots, first)
         if not self.outline.layout.highway:
             return mixed
         gate = self.add(f"gate{index}e", "sigmoid", self._product(f"c{index}e", term, "c", state))
-        passed = self.add(f"passed{index}", "parameter_scale", state, immediate=first + len(MIXED))
+        passed = self.add(f"passed{index}", "parameter_scale", state, immediate=first + len(self.slots))
         return self.add(f"term{index}", "blend", gate, mixed, passed)
 
     def _first_product(self, name: str, read: Gated) -> str:

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from search.supernets.engine import prepare
+from cellzoo.runtime import engine_in_use
 from search.supernets.normalisation import SharedStatistics
+from search.supernets.prepare import prepare
 from search.supernets.relaxation import Chosen
 from search.supernets.states import state_widths
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from search.supernets.layout import Layout
     from search.supernets.relaxation import Relaxation
+    from search.supernets.runtime import SupernetRuntime
     from tasks.problem import LayerSpec
 
 States = Tensor | tuple[Tensor, ...]
@@ -36,7 +38,7 @@ class Supernet(nn.Module):
         layer: Sizes, dropout and place.
         relaxation: Gives the mixture, once a call.
         generator: Draws the weights.
-        engine: What computes it: one of `search.supernets.engine.ENGINES`.
+        engine: What computes it: one of `cellzoo.runtime.RUNTIMES`.
 
     Raises:
         CellzooError: As in `Layout.weight_shapes`.
@@ -63,13 +65,19 @@ class Supernet(nn.Module):
         self.directions = nn.ModuleList(
             _Direction(layout, layer) for _ in range(2 if layer.bidirectional else 1)
         )
-        self.engine = prepare(engine, layout)
+        self._runtimes: dict[str | None, SupernetRuntime] = {None: prepare(engine, layout)}
+        self._ran: tuple[str, ...] = ()
         # torch's rule for recurrent layers keeps small ones from starting dead; the DARTS code has 0.04 at 300.
         bound = 1.0 / math.sqrt(layer.hidden_size) if layer.weight_range is None else layer.weight_range
         with torch.no_grad():
             for parameter in self.directions.parameters():
                 drawn = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
                 parameter.copy_((2.0 * drawn - 1.0) * bound)
+
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """The engines that ran the last call, in the order of its steps; empty before the first."""
+        return self._ran
 
     def forward(
         self,
@@ -124,10 +132,11 @@ class Supernet(nn.Module):
         if data.size(-1) != self.input_size:
             raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
         mixtures = self.relaxation()
+        runtime = self._runtime()
         outputs, finals = [], []
         for index, module in enumerate(self.directions):
             direction = cast("_Direction", module)
-            output, final = self.engine(
+            output, final = runtime(
                 data,
                 batch_sizes,
                 [state[index] for state in states],
@@ -140,7 +149,16 @@ class Supernet(nn.Module):
             )
             outputs.append(output)
             finals.append(final)
+        self._ran = runtime.ran
         return torch.cat(outputs, dim=1), [torch.stack(parts) for parts in zip(*finals, strict=True)]
+
+    def _runtime(self) -> SupernetRuntime:
+        """The engine that it was built with, or that `cellzoo.runtime.using` says."""
+        name = engine_in_use()
+        if name not in self._runtimes:
+            assert name is not None  # noqa: S101 - prepared from the start
+            self._runtimes[name] = prepare(name, self.layout)
+        return self._runtimes[name]
 
     def _mask(self, like: Tensor, batch: int, width: int, probability: float) -> Tensor | None:
         if not self.training or probability == 0.0:

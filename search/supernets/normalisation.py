@@ -82,7 +82,7 @@ class SharedStatistics(nn.Module):
             return
         # The last one has weight MOMENTUM, the one before MOMENTUM (1 - MOMENTUM), and so on.
         ages = torch.arange(count - 1, -1, -1, dtype=torch.float64)
-        weights = (self.MOMENTUM * (1 - self.MOMENTUM) ** ages).to(moments.dtype)
+        weights = (self.MOMENTUM * (1 - self.MOMENTUM) ** ages).to(moments)
         for running, values in ((self.running_mean, means), (self.running_var, variances)):
             in_order = values.transpose(0, 1).reshape(count, -1)  # (T * states, H)
             running.mul_((1 - self.MOMENTUM) ** count).add_(weights @ in_order)

@@ -12,9 +12,10 @@ from cellzoo.bench.contestant import Contestant
 from cellzoo.bench.shapes import Shape
 from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.steps.graph import NONE
-from search.supernets.engine import prepare
+from cellzoo.runtime import RUNTIMES
 from search.supernets.layout import CELL, Layout
 from search.supernets.normalisation import SharedStatistics
+from search.supernets.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ class SupernetCase:
 
     def entrants(self, engines: Sequence[str]) -> list[str]:
         """The loop, and those of the engines that supernets have."""
-        return [LOOP, *(name for name in engines if name in ("reference", "native"))]
+        return [LOOP, *(name for name in engines if name in RUNTIMES)]
 
     def build(self, name: str, clock: Callable[[], float]) -> Contestant:
         """Build a contestant; all have the same weights, inputs and masks."""

@@ -60,8 +60,10 @@ class _Call:
     statistics: SharedStatistics | None
 
 
-class ReferenceEngine:
-    """Steps through a sequence. See `search.supernets.engine.Engine` for the call."""
+class ReferenceSupernet:
+    """Steps through a sequence. See `search.supernets.runtime.SupernetRuntime` for the call."""
+
+    ran = ("reference",)
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -79,7 +81,7 @@ class ReferenceEngine:
         mask_x: Tensor | None = None,
         mask_h: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the supernet as `Engine` says."""
+        """Run the supernet as `SupernetRuntime` says."""
         call = _Call(weights, mixtures, self._nodes(weights, mixtures[CELL]), statistics)
         steps = inputs.split(list(batch_sizes))
         order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from cellzoo.cells.cell import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node, State
 from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 from cellzoo.testing import disguised
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellError
 from cellzoo.runtime import prepare
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, is_available, load

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from search.objectives import language_modeling, tagging
 from search.run.events import read_events, without_times
 from torch import nn
 
@@ -18,7 +19,6 @@ import cellzoo
 from cellzoo.errors import DataError, RunError
 from search.methods.kind import MethodKind
 from search.methods.method import MethodState
-from search.objectives import language_modeling, tagging
 from search.run.configuration import Configuration, Surroundings
 from search.run.directory import RunDirectory
 from search.run.listener import Silent

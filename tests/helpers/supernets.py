@@ -8,10 +8,10 @@ import re
 import torch
 
 from cellzoo.notations.steps.graph import NONE
-from tasks.problem import LayerSpec
 from search.supernets.layout import CELL
 from search.supernets.network import Supernet
 from search.supernets.relaxation import Chosen
+from tasks.problem import LayerSpec
 
 DOUBLE = torch.float64
 

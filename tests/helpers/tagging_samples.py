@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import flair
 import torch
 from flair.embeddings import StackedEmbeddings
+from tasks.tagging.experiment import run_tagging
+from tasks.tagging.settings import TaggerSettings
 
 import cellzoo
 from tasks.data.conll import TaggedSentence, tags_of
 from tasks.tagging.corpus import flair_sentences, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words
-from tasks.tagging.experiment import run_tagging
-from tasks.tagging.settings import TaggerSettings
 from tasks.tagging.tagger import CellTagger
 from tasks.task import Context, Outcome
 

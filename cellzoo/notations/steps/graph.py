@@ -19,7 +19,8 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import INPUT, Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import INPUT, Node, State, linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,12 +6,13 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellzoo.cells.cell import INPUT, Cell, Node
+from cellzoo.cells.graph import INPUT, Node
 from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import CellError, NotationError
 from cellzoo.notations.steps.graph import MEAN, MORE_OPERATIONS, NONE, OPERATIONS, SUM, Edge, Steps
 
 if TYPE_CHECKING:
+    from cellzoo.cells.cell import Cell
     from cellzoo.notations.literals import Form
 
 _ACTIVATIONS = frozenset((*OPERATIONS, *MORE_OPERATIONS))

@@ -90,8 +90,7 @@ class PreparedPlan:
             mask_x: (B, E), where the plan has it.
             mask_h: (B, H), where the plan has it.
             parameters: Of mixtures, as many as the plan has.
-            norm_statistics: (norms, T, 2, H), takes the mean and the biased variance that each norm finds at
-                each step.
+            norm_statistics: As in `cellzoo.runtime.PlanRuntime`; each step has several rows.
             instruction_set: Its number, 0 for the best.
 
         Raises:
@@ -106,6 +105,8 @@ class PreparedPlan:
         for name in names:
             _check_shape(name, weights[name], self._shapes[name])
         _check_shape("the parameters", parameters, (self.plan.num_parameters,))
+        moments = (len(self.plan.norms), len(batch_sizes), 2, self.output_size)
+        _check_shape("norm_statistics", norm_statistics, moments)
         job = _Job(self, tuple(batch_sizes), reverse, names, len(states), instruction_set, norm_statistics)
         arguments = (inputs, mask_x, mask_h, parameters, *states, *(weights[name] for name in names))
         if self.is_training:

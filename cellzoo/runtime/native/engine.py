@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
-from cellzoo.runtime.plan import build_plan
+from cellzoo.runtime.once import variant_of
+from cellzoo.runtime.plan import cell_plans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,76 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.cells.cell import Cell
+    from cellzoo.runtime.plan import Plans, Variant
+
+_MOST_PREPARED = 128
+
+
+class NativePlans:
+    """Runs plans by the compiled library. See `cellzoo.runtime.PlanRuntime` for the call.
+
+    Args:
+        instruction_set: `baseline`, `avx2`, `avx512`, or None for the best of this machine.
+
+    Raises:
+        CellzooError: The library is not there; the message says why.
+    """
+
+    ran = ("native",)
+
+    def __init__(self, instruction_set: str | None = None) -> None:
+        try:
+            load()
+        except OSError as error:
+            raise CellzooError(
+                f"the engine 'native' is not available: {error}; use runtime='torch', or see `cellzoo doctor`"
+            ) from error
+        self.instruction_set = instruction_set
+        self._prepared = lru_cache(_MOST_PREPARED)(_prepare)
+
+    def __call__(
+        self,
+        plans: Plans,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        reverse: bool = False,
+        mask_x: Tensor | None = None,
+        mask_h: Tensor | None = None,
+        parameters: Tensor | None = None,
+        norm_statistics: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run one of the plans.
+
+        Raises:
+            CellzooError: A tensor is not on the CPU, or is neither float32 nor float64 like the others; a mask
+                requires a gradient; or a plan with norms has a step of a single row.
+        """
+        learned = [*states, *weights.values(), *(() if parameters is None else (parameters,))]
+        others = (mask_x, mask_h, norm_statistics)
+        check_tensors([inputs, *learned, *(tensor for tensor in others if tensor is not None)])
+        variant = variant_of("native", inputs, learned, mask_x, mask_h)
+        widths = tuple(state.size(1) for state in states)
+        prepared = self._prepared(plans, variant, inputs.size(1), widths)
+        if batch_sizes[-1] == 1 and prepared.plan.norms:
+            raise CellzooError(
+                "the engine 'native' normalises the rows of a batch, and a step has a single one; "
+                "use the engine 'auto' or 'torch'"
+            )
+        return prepared(
+            inputs,
+            batch_sizes,
+            states,
+            weights,
+            reverse=reverse,
+            mask_x=mask_x,
+            mask_h=mask_h,
+            parameters=parameters,
+            norm_statistics=norm_statistics if prepared.plan.norms else None,
+            instruction_set=INSTRUCTION_SETS[self.instruction_set] if self.instruction_set else 0,
+        )
 
 
 class NativeRuntime:
@@ -25,22 +96,16 @@ class NativeRuntime:
 
     Args:
         cell: The cell.
-        instruction_set: `baseline`, `avx2`, `avx512`, or None for the best of this machine.
+        instruction_set: As in `NativePlans`.
 
     Raises:
-        CellzooError: The library is not there; the message says why.
+        CellzooError: As in `NativePlans`.
     """
 
     def __init__(self, cell: Cell, instruction_set: str | None = None) -> None:
-        try:
-            load()
-        except OSError as error:
-            raise CellzooError(
-                f"the engine 'native' is not available: {error}; use runtime='torch', or see `cellzoo doctor`"
-            ) from error
         self.cell = cell
-        self.instruction_set = instruction_set
-        self._prepared: dict[tuple[bool, bool, bool, bool, int, int], PreparedPlan] = {}
+        self._run = NativePlans(instruction_set)
+        self._plans = cell_plans(cell)
 
     def __call__(
         self,
@@ -56,38 +121,10 @@ class NativeRuntime:
         """Run the cell as `cellzoo.runtime.Runtime` says.
 
         Raises:
-            CellzooError: A tensor is not on the CPU, or is neither float32 nor float64 like the others, or a
-                mask requires a gradient.
+            CellzooError: As in `NativePlans`.
         """
-        masks = [mask for mask in (mask_x, mask_h) if mask is not None]
-        learned = [inputs, *states, *weights.values()]
-        check_tensors([*learned, *masks])
-        if any(mask.requires_grad for mask in masks):
-            raise CellzooError(
-                "the engine 'native' gives no gradients of masks; build the layer with runtime='reference'"
-            )
-        hidden_size = next(
-            tensor.size(1)
-            for state, tensor in zip(self.cell.states, states, strict=True)
-            if state.width == HIDDEN_WIDTH
-        )
-        prepared = self._prepare(
-            training=torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned),
-            masked_x=mask_x is not None,
-            masked_h=mask_h is not None,
-            input_gradient=inputs.requires_grad,
-            input_size=inputs.size(1),
-            hidden_size=hidden_size,
-        )
-        return prepared(
-            inputs,
-            batch_sizes,
-            states,
-            weights,
-            reverse=reverse,
-            mask_x=mask_x,
-            mask_h=mask_h,
-            instruction_set=INSTRUCTION_SETS[self.instruction_set] if self.instruction_set else 0,
+        return self._run(
+            self._plans, inputs, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NativeRuntime:
@@ -96,26 +133,13 @@ class NativeRuntime:
 
     def __reduce__(self) -> tuple[type[NativeRuntime], tuple[Cell, str | None]]:
         """Prepare anew in the process that unpickles."""
-        return NativeRuntime, (self.cell, self.instruction_set)
+        return NativeRuntime, (self.cell, self._run.instruction_set)
 
-    def _prepare(
-        self,
-        *,
-        training: bool,
-        masked_x: bool,
-        masked_h: bool,
-        input_gradient: bool,
-        input_size: int,
-        hidden_size: int,
-    ) -> PreparedPlan:
-        key = (training, masked_x, masked_h, input_gradient, input_size, hidden_size)
-        if key not in self._prepared:
-            plan = build_plan(
-                self.cell,
-                training=training,
-                masked_x=masked_x,
-                masked_h=masked_h,
-                input_gradient=input_gradient,
-            )
-            self._prepared[key] = PreparedPlan(plan, input_size=input_size, hidden_size=hidden_size)
-        return self._prepared[key]
+
+def _prepare(plans: Plans, variant: Variant, input_size: int, widths: tuple[int, ...]) -> PreparedPlan:
+    plan = plans(variant)
+    hidden_size = next(size for width, size in zip(plan.states, widths, strict=True) if width == HIDDEN_WIDTH)
+    return PreparedPlan(plan, input_size=input_size, hidden_size=hidden_size)
+
+
+ENGINE = Engine(NativeRuntime, NativePlans)

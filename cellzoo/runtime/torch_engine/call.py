@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.runtime.torch_engine.code import Code
+    from cellzoo.runtime.torch_engine.compiled import CompiledPlan
     from cellzoo.runtime.torch_engine.order import Order
 
 
@@ -56,38 +56,49 @@ class Call:
     """What a call computes, apart from its tensors.
 
     Attributes:
-        code: The compiled plan.
+        compiled: The plan.
         order: The forward walk.
         sizes: Number of units of each width.
         dtype: What everything is computed in.
         input_gradient: Whether the gradient of the inputs is asked for.
+        moments: Whether what norms find is asked for, as in `cellzoo.runtime.PlanRuntime`.
     """
 
-    code: Code
+    compiled: CompiledPlan
     order: Order
     sizes: Mapping[str, int]
     dtype: torch.dtype
     input_gradient: bool
+    moments: bool
 
     def forward(self, arguments: Arguments) -> tuple[Execution, tuple[Tensor, ...]]:
-        """Run the plan; returns what the walk back starts from, and outputs (N, H) and final states."""
+        """Run the plan.
+
+        Returns:
+            What the walk back starts from; and outputs (N, H), final states, and moments where asked for.
+        """
         flat = [None if value is None else value.to(self.dtype) for value in arguments.flat()]
         arguments = Arguments.of(flat, len(arguments.states))
         inputs = arguments.inputs
-        outputs = inputs.new_empty(inputs.size(0), self.sizes[self.code.plan.output_width])
+        outputs = inputs.new_empty(inputs.size(0), self.sizes[self.compiled.plan.output_width])
         rows = {External.INPUT: inputs, External.OUTPUT: outputs}
         given = Given(rows, arguments.states, arguments.weights, arguments.masks, arguments.parameters)
-        memory = Memory(self.code.plan, self.code.blocks, self.order, self.sizes, inputs)
-        execution = Execution(self.code, memory, given)
+        given.moments = [] if self.moments else None
+        memory = Memory(self.compiled.plan, self.compiled.blocks, self.order, self.sizes, inputs)
+        execution = Execution(self.compiled, memory, given)
         final = execution.forward()
         # Whoever holds the execution for the walk back must not hold the outputs, which hold it in turn.
         del rows[External.OUTPUT]
+        if given.moments is not None:
+            final.append(self._moments(given.moments, outputs))
+            given.moments = None
         return execution, (outputs, *final)
 
     def backward(self, execution: Execution, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Run the walk back; takes the gradients of what `forward` gave, returns those of the arguments."""
         outputs, *final = (None if value is None else value.to(self.dtype) for value in gradients)
-        given, plan = execution.given, self.code.plan
+        del final[len(self.compiled.plan.states) :]
+        given, plan = execution.given, self.compiled.plan
         inputs = given.rows[External.INPUT]
         if outputs is None:
             outputs = inputs.new_zeros(inputs.size(0), self.sizes[plan.output_width])
@@ -101,3 +112,11 @@ class Call:
         of_weights = (weights.get(index) for index in range(len(plan.weights)))
         of_inputs = given.rows.get(External.INPUT_GRADIENT)
         return [of_inputs, given.parameter_gradients, *states, *of_weights, None, None]
+
+    def _moments(self, found: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
+        """What norms found at each step, in the order of the walk, as (norms, S, 2, H)."""
+        norms, several = len(self.compiled.plan.norms), sum(rows > 1 for rows in self.order.counts)
+        if not found:
+            return like.new_empty(norms, several, 2, like.size(1))
+        steps = torch.cat([row for pair in found for row in pair]).view(several, norms, 2, like.size(1))
+        return (steps.flip(0) if self.order.descending else steps).transpose(0, 1).contiguous()

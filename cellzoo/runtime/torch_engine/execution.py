@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.runtime.torch_engine.code import Code, Phase
+    from cellzoo.runtime.torch_engine.compiled import CompiledPlan, Phase
     from cellzoo.runtime.torch_engine.gradients import WeightProduct
     from cellzoo.runtime.torch_engine.memory import Given, Memory
     from cellzoo.runtime.torch_engine.operands import Operand
@@ -28,22 +28,22 @@ class Execution:
     """Runs compiled code over memory.
 
     Attributes:
-        code: The compiled plan.
+        compiled: The plan.
         memory: Of this call.
         given: Tensors of the caller.
     """
 
-    def __init__(self, code: Code, memory: Memory, given: Given) -> None:
-        self.code = code
+    def __init__(self, compiled: CompiledPlan, memory: Memory, given: Given) -> None:
+        self.compiled = compiled
         self.memory = memory
         self.given = given
 
     def forward(self) -> list[Tensor]:
         """Write the outputs into `given`; returns the final states, each (B, width)."""
-        self._run_input(self.code.forward_input)
+        self._run_input(self.compiled.forward_input)
         walk = StepWalk(self.memory, self.given, self.memory.order)
         views = (ViewKind.STATE_IN, ViewKind.STATE_OUT)
-        final = _carry(walk, self.code.forward_step, self.given.states, views)
+        final = _carry(walk, self.compiled.forward_step, self.given.states, views)
         self.memory.drop_scratch()
         return final
 
@@ -58,8 +58,8 @@ class Execution:
         """
         walk = StepWalk(self.memory, self.given, self.memory.order.opposite)
         views = (ViewKind.CARRY_IN, ViewKind.CARRY_OUT)
-        initial = _carry(walk, self.code.backward_step, final_gradients, views)
-        self._run_input(self.code.backward_input)
+        initial = _carry(walk, self.compiled.backward_step, final_gradients, views)
+        self._run_input(self.compiled.backward_input)
         return initial
 
     def weight_gradients(self) -> dict[int, Tensor]:
@@ -69,14 +69,14 @@ class Execution:
         def add(weight: int, share: Tensor) -> None:
             gradients[weight] = gradients[weight] + share if weight in gradients else share
 
-        for product in self.code.weight_products:
+        for product in self.compiled.weight_products:
             assert isinstance(product.deltas, Columns)  # noqa: S101 - deltas are kept for all rows
             widths = [self.memory.columns((buffer,)).size(1) for buffer in product.deltas.buffers]
             rows = self._weight_product(product).split(widths)
             for share, weights in zip(rows, product.weights, strict=True):
                 for position, weight in enumerate(weights):
                     add(weight, share.clone() if position else share)
-        for weight, buffer in self.code.sums:
+        for weight, buffer in self.compiled.sums:
             add(weight, self._reduced(weight, self.memory.columns((buffer,)).sum(0)))
         for total, value in self.given.totals.items():
             add(total.weight, self._reduced(total.weight, value))

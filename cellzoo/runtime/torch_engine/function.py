@@ -32,6 +32,8 @@ class Run(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*flat)
         results, ctx.walk_back = recordings.run(call, Arguments.of(flat, states))
+        if call.moments:
+            ctx.mark_non_differentiable(results[-1])
         return results
 
     @staticmethod

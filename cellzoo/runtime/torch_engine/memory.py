@@ -33,6 +33,8 @@ class Given:
         masks: Of x (B, E) and of hidden values (B, H), or None.
         parameters: Mixture parameters, or None.
         parameter_gradients: Theirs, gathered step by step.
+        moments: Takes the mean and the variance (1, H) that each norm finds at each step of several rows; None
+            where nobody asks.
         totals: Gradients of vectors and scalars, gathered step by step: one number a unit.
     """
 
@@ -42,6 +44,7 @@ class Given:
     masks: tuple[Tensor | None, Tensor | None] = (None, None)
     parameters: Tensor | None = None
     parameter_gradients: Tensor | None = None
+    moments: list[tuple[Tensor, Tensor]] | None = None
     totals: dict[Total, Tensor] = field(default_factory=dict)
     _matrices: dict[tuple[tuple[int, ...], ...], Tensor] = field(default_factory=dict)
 
@@ -99,12 +102,12 @@ class Memory:
     """
 
     def __init__(
-        self, plan: Plan, layout: Blocks, order: Order, sizes: Mapping[str, int], like: Tensor
+        self, plan: Plan, blocks: Blocks, order: Order, sizes: Mapping[str, int], like: Tensor
     ) -> None:
         self.plan = plan
         self.order = order
         self.keeps_states = bool(plan.backward_step)
-        self._layout = layout
+        self._arranged = blocks
         self._sizes = sizes
         self._like = like
         self._scratch: dict[tuple[str, str, int], Tensor] = {}
@@ -113,7 +116,7 @@ class Memory:
         total, batch = order.rows.total, order.rows.batch
         self.blocks: list[Tensor] = []
         self._first: dict[int, int] = {}
-        for members in layout.members:
+        for members in blocks.members:
             starts = list(accumulate((self._units[index] for index in members), initial=0))
             self._first.update(zip(members, starts, strict=False))
             self.blocks.append(self._empty(total if self.has_all_rows(members[0]) else batch, starts[-1]))
@@ -131,7 +134,7 @@ class Memory:
 
     def columns(self, buffers: Sequence[int]) -> Tensor:
         """All rows of buffers that lie side by side."""
-        block, _ = self._layout.place(buffers[0])
+        block, _ = self._arranged.place(buffers[0])
         units = sum(self._units[index] for index in buffers)
         return self.blocks[block].narrow(1, self._first[buffers[0]], units)
 

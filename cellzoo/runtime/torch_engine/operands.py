@@ -101,6 +101,11 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """The list that norms append what they find to, or None: the one operand that is not a tensor."""
+
+
+@dataclass(frozen=True)
 class Total:
     """The gradient of a vector or scalar weight, gathered step by step: one number a unit."""
 
@@ -120,5 +125,6 @@ Operand = (
     | Matrix
     | Biases
     | Parameters
+    | Moments
     | Total
 )

@@ -83,7 +83,7 @@ def wishes(body: Body) -> Iterator[frozenset[int]]:
                 yield frozenset(buffers)
 
 
-class Layout:
+class KernelProducts:
     """Products of one kernel laid out.
 
     Attributes:

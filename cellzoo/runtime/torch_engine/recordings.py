@@ -88,9 +88,11 @@ class Recording:
     def __init__(self, call: Call, arguments: Arguments, recorder: Recorder) -> None:
         flat = [None if value is None else value.to(call.dtype, copy=True) for value in arguments.flat()]
         own = Arguments.of(flat, len(arguments.states))
+        # A recording is found by the identity of what it runs, which therefore must stay.
+        self._call = call
         self._arguments = [value for value in flat if value is not None]
         self.last_used = 0
-        has_walk_back = bool(call.code.plan.backward_step)
+        has_walk_back = bool(call.compiled.plan.backward_step)
 
         def rehearse() -> None:
             execution, results = call.forward(own)
@@ -260,4 +262,4 @@ def _key(call: Call, arguments: Arguments) -> tuple[object, ...]:
         settings = (torch.cuda.current_stream(device).cuda_stream, precision)
     rows = call.order.rows.batch_sizes
     sizes = tuple(sorted(call.sizes.items()))
-    return (id(call.code), rows, call.order.descending, sizes, call.dtype, device, settings)
+    return (id(call.compiled), call.moments, rows, call.order.descending, sizes, call.dtype, device, settings)

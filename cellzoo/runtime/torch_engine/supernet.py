@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -70,15 +70,23 @@ def parameter_scale_backward(t: int, g: int, a: int, factor: int, total: int) ->
     return action
 
 
-def normalise(source: int, result: int, statistics: int) -> Action:
-    """Each unit to mean 0 and variance 1 over the rows; statistics keep 1 / standard deviation in a row."""
+def normalise(source: int, result: int, statistics: int, moments: int) -> Action:
+    """Each unit to mean 0 and variance 1 over the rows, or a single row over its units.
+
+    Statistics keep 1 / standard deviation in a row; moments are those of several rows.
+    """
 
     def action(s: Tensors) -> None:
-        variance, mean = torch.var_mean(s[source], 0, correction=0)  # each (width,)
-        scale = variance.add_(NORM_EPSILON).rsqrt_()
-        torch.sub(s[source], mean, out=s[result])
-        s[result].mul_(scale)
-        s[statistics][0].copy_(scale)
+        value = s[source]
+        single = value.size(0) == 1
+        # Each (1, width), or (1, 1) of a single row.
+        variance, mean = torch.var_mean(value, int(single), correction=0, keepdim=True)
+        found = cast("list[tuple[Tensor, Tensor]] | None", s[moments])
+        if found is not None and not single:
+            found.append((mean, variance))
+        scale = (variance + NORM_EPSILON).rsqrt_()
+        torch.sub(value, mean, out=s[result]).mul_(scale)
+        s[statistics].narrow(0, 0, 1).copy_(scale)
 
     return action
 
@@ -88,9 +96,10 @@ def normalise_backward(gradient: int, result: int, statistics: int, target: int)
 
     def action(s: Tensors) -> None:
         g, y = s[gradient], s[result]
-        share = y * (g * y).mean(0)
-        torch.sub(g, share.add_(g.mean(0)), out=s[target])
-        s[target].mul_(s[statistics][0])
+        over = int(g.size(0) == 1)
+        share = y * (g * y).mean(over, keepdim=True)
+        torch.sub(g, share.add_(g.mean(over, keepdim=True)), out=s[target])
+        s[target].mul_(s[statistics].narrow(0, 0, 1))
 
     return action
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellzoo.runtime.program import ViewKind
 from cellzoo.runtime.torch_engine.operands import (
@@ -13,6 +13,7 @@ from cellzoo.runtime.torch_engine.operands import (
     External,
     MaskRows,
     Matrix,
+    Moments,
     Parameters,
     Scratch,
     StateRows,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.runtime.torch_engine.code import Phase
+    from cellzoo.runtime.torch_engine.compiled import Phase
     from cellzoo.runtime.torch_engine.memory import Given, Memory
     from cellzoo.runtime.torch_engine.operands import Operand
     from cellzoo.runtime.torch_engine.order import Order
@@ -78,7 +79,7 @@ class Walk:
         """Rows of a state, or of the gradient of one, by its index among the states."""
         raise NotImplementedError
 
-    def tensors(self, operand: Operand) -> Iterable[Tensor]:
+    def tensors(self, operand: Operand) -> Iterable[Any]:
         """What an operand is at each step; without end for what is the same at every step."""
         memory, given = self.memory, self.given
         match operand:
@@ -106,6 +107,8 @@ class Walk:
                 return repeat(given.biases(operand, memory.width(operand.width)))
             case Parameters():
                 return repeat(given.some_parameters(operand))
+            case Moments():
+                return repeat(given.moments)
             case Total():
                 return repeat(given.total(operand, memory.width(operand.width)))
         raise AssertionError(f"no tensors for {operand!r}")

@@ -25,7 +25,8 @@ from cellzoo.bench.shapes import Shape
 from cellzoo.bench.table import show
 from cellzoo.bench.work import pass_flops
 from cellzoo.cells.canonical import canonical_form
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import RunError
 
 SHAPE = Shape("s", 3, 4, 5, 6)

@@ -10,7 +10,8 @@ from cellzoo.bench.case import CellCase
 from cellzoo.bench.products import METHODS, Products
 from cellzoo.bench.shapes import SHAPES, Shape, find_shapes
 from cellzoo.bench.work import ProductGroup, pass_flops, product_groups, products_flops
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import CellError, CellzooError
 
 B, T, E, H = 6, 7, 5, 4

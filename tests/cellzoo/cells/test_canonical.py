@@ -11,7 +11,8 @@ from cell_strategies import disguise
 
 import cellzoo
 from cellzoo.cells.canonical import canonical_form
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import CellError
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import cellzoo
 from cellzoo.cells.canonical import canonical_form
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import CellError
 
 ELMAN = Cell((State("h", "y"),), (linear("a", "x", "h"), Node("y", "tanh", ("a",))), "y", name="elman")
@@ -41,7 +42,7 @@ def cell(*nodes, states=H_IS_Y, output="y"):
         (lambda: cell(linear("y", "x"), linear("y", "h")), "'y' is used twice"),
         (lambda: cell(linear("x", "h")), "'x' is used twice"),
         (lambda: cell(linear("y/../z", "x")), "is not a letter"),
-        (lambda: cell(linear("y", "x"), output="z"), "the output 'z' is no node"),
+        (lambda: cell(linear("y", "x"), output="z"), "the output 'z' is not a node"),
         (lambda: cell(linear("y", "x"), states=[State("h", "z")]), "takes the value 'z', which does not exist"),
         (lambda: cell(linear("y", "h")), "depends on the input x"),
         (lambda: cell(linear("a", "x"), Node("y", "add", ("a", "x"))), "'y': add mixes"),

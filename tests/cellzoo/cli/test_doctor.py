@@ -292,7 +292,7 @@ def test_full_finds_an_engine_with_wrong_results(monkeypatch):
             return output * 1.01, states
 
     monkeypatch.setattr(
-        "cellzoo.layer.prepare",
+        "cellzoo.direction.prepare",
         lambda name, cell: Wrong(prepare("reference", cell)) if name == "torch" else prepare(name, cell),
     )
     found = {finding.topic: finding for finding in engines.check_engines()}

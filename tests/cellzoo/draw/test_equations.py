@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from read_equations import work_out
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.draw import equations, latex, symbols
 from cellzoo.runtime.reference import ReferenceRuntime
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellzoo.draw.layers import Graph, into_columns
+from cellzoo.draw.layers import BoxGraph, into_columns
 from cellzoo.draw.layout import layout
 from cellzoo.draw.order import crossings_of, ordered
 from cellzoo.draw.place import _isotonic, heights, room_between
@@ -27,7 +27,7 @@ def graphs(draw, max_boxes=14):
     edges += [(draw(st.integers(0, count - 1)), count + last) for last in range(lasts)]
     size = st.tuples(st.integers(20, 120).map(float), st.integers(20, 90).map(float))
     sizes = tuple(draw(size) for _ in range(count + lasts))
-    return Graph(sizes, frozenset(range(firsts)), frozenset(range(count, count + lasts)), tuple(edges))
+    return BoxGraph(sizes, frozenset(range(firsts)), frozenset(range(count, count + lasts)), tuple(edges))
 
 
 @given(graphs())
@@ -52,7 +52,7 @@ def test_columns_follow_the_edges(graph):
 
 def test_a_box_without_inputs_stands_beside_what_reads_it():
     sizes = ((40.0, 30.0),) * 7
-    graph = Graph(sizes, frozenset({0}), frozenset({6}), ((0, 1), (1, 2), (2, 3), (3, 4), (5, 4), (4, 6)))
+    graph = BoxGraph(sizes, frozenset({0}), frozenset({6}), ((0, 1), (1, 2), (2, 3), (3, 4), (5, 4), (4, 6)))
     assert into_columns(graph).column[:7] == (0, 1, 2, 3, 4, 3, 5)
 
 
@@ -77,7 +77,7 @@ def test_a_tree_is_drawn_without_crossings(count, generator):
     edges = [(generator.randrange(box), box) for box in range(1, count)]
     # In any listing order.
     generator.shuffle(edges)
-    graph = Graph(((40.0, 30.0),) * count, frozenset({0}), frozenset(), tuple(edges))
+    graph = BoxGraph(((40.0, 30.0),) * count, frozenset({0}), frozenset(), tuple(edges))
     columns = into_columns(graph)
     assert crossings_of(columns, ordered(columns, lambda orders: 0.0, [])) == 0
 
@@ -87,7 +87,7 @@ def test_the_fewest_crossings_of_small_graphs_are_found():
     for _ in range(15):
         edges = [(source, target) for source in range(4) for target in range(4, 8) if generator.random() < 0.5]
         edges += [(source, source + 4) for source in range(4) if (source, source + 4) not in edges]
-        graph = Graph(((40.0, 30.0),) * 8, frozenset(range(4)), frozenset(range(4, 8)), tuple(edges))
+        graph = BoxGraph(((40.0, 30.0),) * 8, frozenset(range(4)), frozenset(range(4, 8)), tuple(edges))
         columns = into_columns(graph)
         least = min(
             crossings_of(columns, [list(left), list(right)])
@@ -111,7 +111,7 @@ def test_no_exchange_of_neighbours_would_remove_a_crossing(graph):
 
 
 def test_states_and_their_next_values_keep_one_order_where_that_costs_nothing():
-    graph = Graph(((40.0, 30.0),) * 4, frozenset({0, 1}), frozenset({2, 3}), ((0, 2), (1, 3)))
+    graph = BoxGraph(((40.0, 30.0),) * 4, frozenset({0, 1}), frozenset({2, 3}), ((0, 2), (1, 3)))
     columns = into_columns(graph)
     for loops in ([(2, 0), (3, 1)], [(3, 1), (2, 0)]):
         left, right = ordered(columns, lambda orders: 0.0, loops)
@@ -197,5 +197,5 @@ def test_the_largest_cells_are_drawn():
     generator = random.Random(0)
     edges = [(generator.randrange(max(0, box - 12), box), box) for box in range(1, 1000) for _ in range(2)]
     edges += [(box, 1000) for box in range(1000)]
-    graph = Graph(((60.0, 30.0),) * 1001, frozenset({0}), frozenset({1000}), tuple(edges))
+    graph = BoxGraph(((60.0, 30.0),) * 1001, frozenset({0}), frozenset({1000}), tuple(edges))
     assert len(layout(graph).boxes) == 1001

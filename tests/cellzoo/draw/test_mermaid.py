@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.draw import mermaid, svg
 from cellzoo.errors import UnknownNameError
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import cellzoo
 from cellzoo.catalog import ZOO
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.cells.ops import LINEAR
 from cellzoo.draw import svg
 from cellzoo.draw.figure import figure

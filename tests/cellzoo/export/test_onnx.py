@@ -16,7 +16,8 @@ from torch import nn
 from torch_weights import copy_weights
 
 import cellzoo
-from cellzoo.cells.cell import HIDDEN_WIDTH, Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH, Node, State
 from cellzoo.errors import MissingDependencyError, OutputError
 from cellzoo.export import onnx_error, random_inputs, to_onnx
 

@@ -10,7 +10,8 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State
 from cellzoo.runtime.auto import choose
 
 CELLS = ["darts-v2", "enas", "idarts-v1", "lstm", "random-darts-5"]

@@ -14,7 +14,8 @@ from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 from torch_weights import copy_weights, mapped, suffixes
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State
 from cellzoo.export import to_onnx, to_torch_export
 from cellzoo.export.check import onnx_error
 from cellzoo.runtime.native import binding

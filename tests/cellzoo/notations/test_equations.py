@@ -9,7 +9,8 @@ from cell_strategies import cells
 from hypothesis import given, settings
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import CellError, NotationError
 from cellzoo.families import draw_random_darts
 from cellzoo.notations import equations, fenas, nas_bench_nlp

@@ -10,7 +10,8 @@ import torch
 from engine_cases import ENGINES, TOLERANCES, Case, call, draw, results
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State
 from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.runtime.reference import ReferenceRuntime
 

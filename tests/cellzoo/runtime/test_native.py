@@ -17,7 +17,8 @@ import torch
 from engine_cases import Case, call, draw
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State
 from cellzoo.errors import CellzooError
 from cellzoo.runtime import release_memory
 from cellzoo.runtime.native import binding, workspace

@@ -13,7 +13,8 @@ import pytest
 from cell_spaces import SPACES
 
 import cellzoo
-from cellzoo.cells.cell import INPUT, Cell, Node, State
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import INPUT, Node, State
 from cellzoo.cells.ops import LINEAR
 from cellzoo.runtime.description import cost, describe, diagram
 from cellzoo.runtime.native.encoding import encode

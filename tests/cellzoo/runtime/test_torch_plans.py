@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -22,7 +24,7 @@ from cellzoo.runtime.program import (
     ViewKind,
     WeightGradient,
 )
-from cellzoo.runtime.torch_engine import PlanRuntime
+from cellzoo.runtime.torch_engine import TorchPlans
 
 E, H, B, T = 3, 4, 5, 6
 
@@ -108,7 +110,7 @@ def test_a_plan_written_by_hand_is_torch_rnn(reverse):
     sources = [x, h, theirs.weight_ih_l0, theirs.weight_hh_l0, theirs.bias_ih_l0]
     expected = torch.autograd.grad((output * weight).sum() + final.sum(), sources)
 
-    runtime = PlanRuntime(lambda variant: hand_written_rnn())
+    runtime = partial(TorchPlans(), lambda variant: hand_written_rnn())
     bias = (theirs.bias_ih_l0 + theirs.bias_hh_l0).detach().requires_grad_()
     weights = {"W": theirs.weight_ih_l0, "U": theirs.weight_hh_l0, "b": bias}
     ours, (last,) = runtime(x.reshape(T * B, E), [B] * T, [h[0]], weights, reverse=reverse)
@@ -122,8 +124,9 @@ def test_a_plan_written_by_hand_is_torch_rnn(reverse):
 
 
 def runtime_of(graph):
-    return PlanRuntime(
-        lambda variant: plan_graph(graph, training=variant.training, input_gradient=variant.input_gradient)
+    return partial(
+        TorchPlans(),
+        lambda variant: plan_graph(graph, training=variant.training, input_gradient=variant.input_gradient),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import cellzoo
-from cellzoo.runtime.plan import build_plan
+from cellzoo.runtime.plan import cell_plans
 from cellzoo.runtime.reference import ReferenceRuntime
-from cellzoo.runtime.torch_engine import PlanRuntime, TorchRuntime
+from cellzoo.runtime.torch_engine import TorchPlans, TorchRuntime
 from cellzoo.runtime.torch_engine.recordings import Recordings
 
 CASE = Case(5, 7, (4, 4, 4), masked_h=True)
@@ -72,16 +73,7 @@ def recorder():
 
 
 def runtime_with(cell, recorder):
-    def build(variant):
-        return build_plan(
-            cell,
-            training=variant.training,
-            masked_x=variant.masked_x,
-            masked_h=variant.masked_h,
-            input_gradient=variant.input_gradient,
-        )
-
-    return PlanRuntime(build, Recordings(recorder))
+    return partial(TorchPlans(Recordings(recorder)), cell_plans(cell))
 
 
 @pytest.mark.parametrize("batch_sizes", [(4, 4, 4), (4, 3, 1)], ids=str)
@@ -235,7 +227,7 @@ def test_little_is_remembered_of_many_shapes(can_record, recorder, monkeypatch):
         monkeypatch.setattr(recorder, "record", fail)
     cell = cellzoo.load("rnn")
     runtime = runtime_with(cell, recorder)
-    recordings = runtime._recordings
+    recordings = runtime.func._recordings
     for steps in range(1, 41):
         case = replace(CASE, batch_sizes=(4,) * steps, masked_h=False)
         tensors = draw(cell, case)
@@ -278,7 +270,7 @@ def test_cuda_graphs_agree_with_the_cpu(name, batch_sizes):
             wanted = torch.autograd.grad(expected.sum(), list(tensors.leaves(case).values()))
             for one, other in zip((output, *found), (expected, *wanted), strict=True):
                 torch.testing.assert_close(one.cpu(), other, rtol=1e-10, atol=1e-10)
-    assert runtime._plans._recordings._alive
+    assert runtime._run._recordings._alive
 
 
 @pytest.mark.cuda

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.native import binding, workspace
 from cellzoo.runtime.native.call import pool

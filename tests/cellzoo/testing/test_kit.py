@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 import cellzoo
-from cellzoo.cells.cell import Cell, Node, State, linear
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import MissingDependencyError, UnknownNameError
 from cellzoo.testing import CHECKS, CellConformance, check_cell, disguised, run_check
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
+import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -245,7 +247,10 @@ def test_a_right_engine_passes(monkeypatch):
 
 def register(monkeypatch, engine):
     names = ("auto", "reference", "mine")
-    monkeypatch.setitem(runtime._ENGINES, "mine", engine)
+    module = ModuleType("mine")
+    module.ENGINE = runtime.Engine(engine, None)
+    monkeypatch.setitem(sys.modules, "mine", module)
+    monkeypatch.setitem(runtime._ENGINES, "mine", "mine")
     monkeypatch.setattr(runtime, "RUNTIMES", names)
     monkeypatch.setattr(runtimes, "RUNTIMES", names)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from search.methods.registry import kinds
 from search.objectives.registry import kinds as objectives
+
 from search.run.presets import preset_names, read_preset, settings_for
 
 EVERYWHERE = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from fake_search import TEXT, events_of, search, text_plan, write_text
+from search.run.events import EventLog, read_events
 
 import cellzoo
 from cellzoo.errors import CellzooError, OutputError, RunError
@@ -18,7 +19,6 @@ from cellzoo.system import atomic
 from cellzoo.system.tensor_file import read_tensors
 from search.run import loop
 from search.run.configuration import read_configuration
-from search.run.events import EventLog, read_events
 from search.run.prepare import request_plan, resume_plan
 
 

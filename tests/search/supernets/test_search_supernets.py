@@ -251,5 +251,5 @@ def test_a_supernet_refuses_what_does_not_fit():
         supernet(torch.zeros(1, 1, 4, dtype=DOUBLE))
     with pytest.raises(ValueError, match="hx has shapes"):
         supernet(torch.zeros(1, 2, 3, dtype=DOUBLE), torch.zeros(1, 1, 5, dtype=DOUBLE))
-    with pytest.raises(CellzooError, match="unknown supernet engine 'fast'"):
+    with pytest.raises(CellzooError, match="unknown engine 'fast'"):
         chosen_supernet(Layout(nodes=1), layer(), {}, engine="fast")

@@ -13,8 +13,8 @@ from flair.trainers import ModelTrainer
 from tagging_samples import TRAIN
 from tiny_bert import write_bert
 
-from tasks.tagging.embeddings import trained_words
 from tasks.classification.text_pairs import BatchPairClassifier
+from tasks.tagging.embeddings import trained_words
 
 
 def pairs(count=10):

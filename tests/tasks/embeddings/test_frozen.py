@@ -21,6 +21,7 @@ from flair.embeddings import (
 )
 from flair.models import LanguageModel
 from tagging_samples import DEV, TRAIN, python
+from tasks.tagging.training import trained_weights
 from tiny_bert import bert, write_bert
 
 from cellzoo.errors import CellzooError, OutputError
@@ -31,7 +32,6 @@ from tasks.embeddings.identity import identity
 from tasks.tagging.corpus import flair_sentences, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words
 from tasks.tagging.tagger import CellTagger
-from tasks.tagging.training import trained_weights
 
 TOKENS = sum(len(sentence.tokens) for sentence in TRAIN)
 DISTINCT = len({sentence.tokens for sentence in TRAIN})

@@ -8,12 +8,12 @@ import zipfile
 import pytest
 import torch
 from real_data import data_folder
+from tasks.language_modeling.awd import AWDLanguageModel
+from tasks.language_modeling.awd_sizes import AWDSizes
 from torch.nn import functional as F
 
 import cellzoo
 from cellzoo.notations import nas_bench_nlp
-from tasks.language_modeling.awd import AWDLanguageModel
-from tasks.language_modeling.awd_sizes import AWDSizes
 
 WIKITEXT_2, PTB = 33_278, 10_000
 SMALL = AWDSizes(vocabulary_size=11, embedding_size=4, hidden_size=6)

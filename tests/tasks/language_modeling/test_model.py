@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from language_models import random_words, small_model
+from tasks.language_modeling.dropout import embed, locked_dropout
 
 import cellzoo
-from tasks.language_modeling.dropout import embed, locked_dropout
 from tasks.language_modeling.model import CellLanguageModel, detach
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from language_models import TINY_NEWS, context_in, python, subject
+from tasks.language_modeling.news import NewsLanguageModel, NewsSettings
+from tasks.language_modeling.news_training import training_key
+from tasks.language_modeling.word_vectors import read_vectors, vectors_path
 
 from cellzoo.errors import CellzooError
 from tasks.data.locate import find
 from tasks.data.news import read_news, split_news
-from tasks.language_modeling.news import NewsLanguageModel, NewsSettings
-from tasks.language_modeling.news_training import training_key
-from tasks.language_modeling.word_vectors import read_vectors, vectors_path
 from tasks.task import Subject
 
 if TYPE_CHECKING:

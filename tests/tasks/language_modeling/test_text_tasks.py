@@ -8,11 +8,11 @@ import pytest
 import torch
 from fake_search import write_text
 from real_data import data_folder
+from tasks.language_modeling.text_lm import TextLanguageModel, TextSettings
 
 import cellzoo
 from cellzoo.errors import CellzooError
 from tasks.data.locate import find
-from tasks.language_modeling.text_lm import TextLanguageModel, TextSettings
 from tasks.registry import build_task
 from tasks.task import Context, Subject
 

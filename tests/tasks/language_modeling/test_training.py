@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from language_models import random_words, small_model, tiny
+from tasks.language_modeling.train import Training, segment_loss, train
 
 from cellzoo.errors import CellzooError, OutputError, RunError
 from tasks.language_modeling.evaluate import perplexity, word_losses
 from tasks.language_modeling.model import LanguageModelOutput
 from tasks.language_modeling.settings import LanguageModelSettings
 from tasks.language_modeling.streams import evaluation_streams, training_streams
-from tasks.language_modeling.train import Training, segment_loss, train
 
 if TYPE_CHECKING:
     from pathlib import Path

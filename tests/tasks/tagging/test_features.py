@@ -10,12 +10,12 @@ from flair.data import Dictionary, Sentence
 from flair.embeddings import CharacterEmbeddings
 from real_data import data_folder
 from tagging_samples import TRAIN
+from tasks.tagging.character_lstm import last_states
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from cellzoo.errors import DataError
 from cellzoo.runtime.native.binding import is_available
 from tasks.data.conll import TaggedSentence, read_conll
-from tasks.tagging.character_lstm import last_states
 from tasks.tagging.corpus import LABEL, flair_sentences, labelled_spans, type_dictionary
 from tasks.tagging.embeddings import CharacterFeatures, characters, pretrained_words, trained_words
 

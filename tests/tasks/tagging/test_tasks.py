@@ -10,12 +10,12 @@ from dataclasses import asdict
 import pytest
 from real_data import data_folder
 from tagging_samples import context
+from tasks.tagging.ner import SmallNer, SmallNerSettings, Wnut17, Wnut17Settings
 
 import cellzoo
 from cellzoo.errors import CellzooError
 from tasks.data.locate import find
 from tasks.settings import configure
-from tasks.tagging.ner import SmallNer, SmallNerSettings, Wnut17, Wnut17Settings
 from tasks.tagging.scores import micro
 from tasks.task import Context, Subject
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from tagging_samples import DEV, TEST, TINY, TRAIN, comparable, python, tagger, tiny_run
+from tasks.tagging.checkpoint import Checkpoint, CheckpointFile, random_state, restore_random
+from tasks.tagging.training import trained_weights
 
 from cellzoo.errors import RunError
-from tasks.tagging.checkpoint import Checkpoint, CheckpointFile, random_state, restore_random
 from tasks.tagging.scores import micro
 from tasks.tagging.tagger import CellTagger
-from tasks.tagging.training import trained_weights
 from tasks.training.optimizer_state import optimizer_state, restore_optimizer
 
 ADAM = replace(TINY, optimizer="adam", learning_rate=0.02, crf=False)

@@ -10,18 +10,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from language_models import TINY_NEWS, context_in, python, subject
+from tasks.language_modeling.news import NewsSettings
+from tasks.language_modeling.news_training import training_key
+from tasks.language_modeling.word_vectors import vectors_path
+from tasks.word_similarity.task import WordSimilarity, WordSimilaritySettings
 
 from cellzoo.errors import CellzooError, RunError
 from tasks.data.locate import find
 from tasks.data.word_pairs import WordPair
-from tasks.language_modeling.news import NewsSettings
-from tasks.language_modeling.news_training import training_key
-from tasks.language_modeling.word_vectors import vectors_path
 from tasks.task import Subject
 from tasks.word_similarity.correlation import pearson, spearman
 from tasks.word_similarity.pairs import cosines, coverage
 from tasks.word_similarity.skip_gram import skip_gram
-from tasks.word_similarity.task import WordSimilarity, WordSimilaritySettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from cellzoo.errors import unknown
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from search.supernets.layout import Layout
     from search.supernets.normalisation import SharedStatistics
 
 
-class Engine(Protocol):
+class SupernetRuntime(Protocol):
     """An engine that was prepared for one layout."""
+
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """The engines that ran the last call, in the order of its steps; empty before the first."""
+        ...
 
     def __call__(
         self,
@@ -58,40 +60,3 @@ class Engine(Protocol):
             Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.
         """
         ...
-
-
-def _reference(layout: Layout) -> Engine:
-    from search.supernets.reference import ReferenceEngine
-
-    return ReferenceEngine(layout)
-
-
-def _native(layout: Layout) -> Engine:
-    from search.supernets.native import NativeEngine
-
-    return NativeEngine(layout)
-
-
-def _auto(layout: Layout) -> Engine:
-    from search.supernets.auto import AutoEngine
-
-    return AutoEngine(layout, prepare)
-
-
-_ENGINES: dict[str, Callable[[Layout], Engine]] = {
-    "auto": _auto,
-    "reference": _reference,
-    "native": _native,
-}
-ENGINES = tuple(_ENGINES)
-
-
-def prepare(name: str, layout: Layout) -> Engine:
-    """Prepare an engine; `auto` is the fastest that applies, call by call.
-
-    Raises:
-        UnknownNameError: No such engine.
-    """
-    if name not in ENGINES:
-        raise unknown("supernet engine", name, ENGINES)
-    return _ENGINES[name](layout)

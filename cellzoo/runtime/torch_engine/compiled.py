@@ -16,8 +16,8 @@ from cellzoo.runtime.torch_engine.gradients import (
     weight_products,
 )
 from cellzoo.runtime.torch_engine.merge import merge
-from cellzoo.runtime.torch_engine.operands import Parameters, Scratch, Total
-from cellzoo.runtime.torch_engine.products import Layout, MatMul, wishes
+from cellzoo.runtime.torch_engine.operands import Moments, Parameters, Scratch, Total
+from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, wishes
 from cellzoo.runtime.torch_engine.registers import allocate
 from cellzoo.runtime.torch_engine.simplify import simplify
 from cellzoo.runtime.torch_engine.steps import REDUCTIONS, translate
@@ -45,7 +45,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Code:
+class CompiledPlan:
     """Everything about a plan that does not depend on a batch.
 
     Attributes:
@@ -70,7 +70,7 @@ class Code:
 
 
 @lru_cache(maxsize=128)
-def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> Code:
+def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> CompiledPlan:
     """Compile a plan; layers and directions that run the same one share the code, which holds no tensors.
 
     Args:
@@ -95,7 +95,7 @@ def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> 
             writer.kernel(body)
         phases.append(writer.finish())
     products = weight_products(plan, blocks, gradients)
-    return Code(plan, blocks, phases[0], phases[1], phases[2], phases[3], products, tuple(sums))
+    return CompiledPlan(plan, blocks, phases[0], phases[1], phases[2], phases[3], products, tuple(sums))
 
 
 class _Writer:
@@ -113,17 +113,19 @@ class _Writer:
 
     def kernel(self, body: Body) -> None:
         """Append one kernel."""
-        if body.norm is not NormKind.NONE:
-            build = supernet.normalise if body.norm is NormKind.FORWARD else supernet.normalise_backward
-            self._append(build, *body.norm_places)
+        if body.norm is NormKind.FORWARD:
+            self._append(supernet.normalise, *body.norm_places, Moments())
             return
-        layout = Layout(body, self._blocks)
-        for call in layout.calls:
+        if body.norm is NormKind.BACKWARD:
+            self._append(supernet.normalise_backward, *body.norm_places)
+            return
+        products = KernelProducts(body, self._blocks)
+        for call in products.calls:
             if isinstance(call, MatMul):
                 self._product(call)
             else:
                 self._step(call, body.width)
-        for step in allocate(body.steps, body.width, layout.places):
+        for step in allocate(body.steps, body.width, products.places):
             self._step(step, body.width)
 
     def _product(self, call: MatMul) -> None:

@@ -1,0 +1,104 @@
+"""The products of a supernet's cell, and the parameters that mix what follows from them.
+
+A product has a place among the parameters for each operation that can follow from any: the four of the mixture
+instruction, then whatever else the layout offers, then the sum of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.cells.ops import PRIMITIVES
+from cellzoo.runtime.graph import GraphBuilder, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from search.supernets.layout import Layout
+
+# In the order of the mixture instruction.
+MIXED = ("tanh", "relu", "sigmoid", "identity")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product on one edge, and the operations that follow from it.
+
+    Attributes:
+        node: That it leads to, from 1.
+        source: State that it reads.
+        weight: Name of its weight.
+        operations: (operation, column of the mixture) of each.
+    """
+
+    node: int
+    source: int
+    weight: str
+    operations: tuple[tuple[str, int], ...]
+
+
+def slots(operations: Sequence[str]) -> tuple[str, ...]:
+    """The operations that have a place among the parameters of a product; their sum comes after them."""
+    more = tuple(op for op in operations if op not in MIXED and is_real(op))
+    return (*MIXED, *more)
+
+
+def is_real(op: str) -> bool:
+    """Whether an operation gives anything but 0."""
+    return op in PRIMITIVES and PRIMITIVES[op].forward is not None
+
+
+def layout_terms(layout: Layout) -> Iterator[Term]:
+    """All products of a cell, node by node."""
+    offered = tuple((op, column) for column, op in enumerate(layout.operations) if is_real(op))
+    for node in range(1, layout.nodes + 1):
+        for source in range(node):
+            for weight, operations in _products(layout, node, source, offered):
+                yield Term(node, source, weight, operations)
+
+
+def _products(
+    layout: Layout, node: int, source: int, offered: tuple[tuple[str, int], ...]
+) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
+    """The weights of an edge, and which operations follow from each."""
+    if layout.sharing != "operation":
+        yield f"w{node}" + (f".{source}" if layout.sharing == "edge" else ""), offered
+        return
+    for rank, alone in enumerate(offered):
+        yield f"w{node}.{source}.{rank}", (alone,)
+
+
+def add_mixture(
+    builder: GraphBuilder,
+    name: str,
+    product: str,
+    operations: Sequence[str],
+    places: Sequence[str],
+    first: int,
+) -> str:
+    """Add the sum over k of p_k f_k(u).
+
+    Args:
+        builder: Gets the values.
+        name: Of the sum.
+        product: u.
+        operations: f_k, each once.
+        places: The `slots` of the layout.
+        first: Where the parameters of the product begin.
+
+    Returns:
+        The name of the sum.
+    """
+    width = builder.width(product)
+    parts = []
+    if not set(operations).isdisjoint(MIXED):
+        parts.append(builder.add(Value(f"{name}.mixed", "mixture", width, (product,), immediate=first)))
+    for op in operations:
+        if op not in MIXED:
+            value = builder.add(Value(f"{name}.{op}", op, width, (product,)))
+            place = first + places.index(op)
+            parts.append(
+                builder.add(Value(f"{name}.share.{op}", "parameter_scale", width, (value,), immediate=place))
+            )
+    return parts[0] if len(parts) == 1 else builder.add(Value(name, "add", width, tuple(parts)))
