@@ -46,8 +46,8 @@ def test_an_unknown_name_is_answered_with_the_closest_suite_or_task():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("title = ", "is no TOML"),
-        ("title = " + "9" * 5000, "is no TOML: Exceeds the limit"),
+        ("title = ", "is not TOML"),
+        ("title = " + "9" * 5000, "is not TOML: Exceeds the limit"),
         ('title = "x"', "key 'task': has no task"),
         ("task = 3", "key 'task': has no task"),
         ("task = [3]", "key 'task[1]': expected a table, found 3"),
