@@ -13,7 +13,9 @@ from tasks.suites.suite import Suite, SuiteTask, find_suite
 
 TESTS = Path(__file__).parents[1] / "helpers"
 SUITE = Suite(
-    "small", "Two tasks that train nothing", (SuiteTask.find("fake_task:Fake"), SuiteTask.find("fake_task:FakeAfter"))
+    "small",
+    "Two tasks that train nothing",
+    (SuiteTask.find("fake_task:Fake"), SuiteTask.find("fake_task:FakeAfter")),
 )
 SCRIPT = """
 import sys

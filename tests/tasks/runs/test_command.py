@@ -98,7 +98,11 @@ def test_a_failure_is_listed_and_the_exit_code_is_1(command):
         (["fake_task:Fake", "--cells", "lstm", "--seeds", "9999999999"], 2, "9999999999 seeds: expected"),
         (["fake_task:Fake", "--cells", "lstm", "--set", "epochs"], 2, "--set 'epochs': expected KEY=VALUE"),
         (["fake_task:Fake", "--cells", "lstm", "--set", "epoch=2"], 2, "unknown setting 'epoch'. Did you mean"),
-        (["fake_task:Fake", "--cells", "lstm", "--set", "epochs=two"], 2, "valid integer, not 'two'"),
+        (
+            ["fake_task:Fake", "--cells", "lstm", "--set", "epochs=two"],
+            2,
+            "setting 'epochs' of task 'fake' is 'two'; it must be a whole number",
+        ),
         (["fake_task:Fake", "--cells", "lstm", "--workers", "0"], 2, "--workers '0': expected a whole number"),
         (["fake_task:Fake", "--cells", "lstm", "--threads", "x"], 2, "--threads 'x': expected a whole number"),
         (["wnut17", "--cells", "lstm", "--data", "nowhere"], 3, "--data nowhere: does not exist"),

@@ -7,9 +7,9 @@ import json
 import re
 
 import pytest
+from tasks.data.known import KNOWN
 
 from cellzoo.errors import CellzooError
-from tasks.data.known import KNOWN
 from tasks.registry import build_task, task_class, task_names
 from tasks.runs.record import NAME_PATTERN
 from tasks.settings import configure, plain, setting_types
