@@ -35,7 +35,7 @@ METRICS = (
 
 
 class WordSimilaritySettings(Settings):
-    """Settings of the baseline, word2vec's skip-gram by gensim; the vectors of cells are as their run left them.
+    """Settings of the baseline, skip-gram by gensim; the vectors of cells are as their run left them.
 
     Attributes:
         corpus: The text that it is trained on.
