@@ -10,9 +10,11 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import RecordError
+from leaderboards.collect import Fault, listed
 from leaderboards.provenance import Provenance, trace
 from leaderboards.settings import differences, flat_settings, group_by_settings
 from leaderboards.stats import RankRange, Summary, rank_ranges, summarize
@@ -20,7 +22,7 @@ from leaderboards.stats import RankRange, Summary, rank_ranges, summarize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from leaderboards.collect import Collection, Fault
+    from leaderboards.collect import Collection
     from tasks.runs.record import RunRecord
 
 SHORT_HASH = 8
@@ -171,9 +173,13 @@ def build_board(collection: Collection, title: str) -> Board:
     """Turn checked records into a board.
 
     Raises:
-        RecordError: Records of one table disagree on what the primary metric is or which way is better.
+        RecordError: Records of one table disagree on what the primary metric is or which way is better, or
+            none has a result.
     """
-    records = collection.records
+    records = [record for record in collection.records if record.score is not None]
+    undefined = tuple(_undefined(record) for record in collection.records if record.score is None)
+    if not records:
+        raise RecordError("no record has a result that its data defines:\n" + listed(undefined))
     subjects = _subjects(records)
     groups = group_by_settings(records)
     titles = _titles(records)
@@ -188,8 +194,19 @@ def build_board(collection: Collection, title: str) -> Board:
         tables=tuple(tables),
         subjects=_overview_order(tables),
         provenance=trace(collection),
-        left_out=collection.faults,
+        left_out=(*collection.faults, *undefined),
     )
+
+
+def _undefined(record: RunRecord) -> Fault:
+    name = f"{record.task.name} {record.cell.name} seed {record.seed}"
+    title = record.metrics[record.primary].title
+    return Fault(Path(record.items.file), f"{name}: {title} is undefined on its data, so it has no place here")
+
+
+def _values(records: Iterable[RunRecord], metric: str) -> list[float]:
+    found = (record.metrics[metric].value for record in records)
+    return [value for value in found if value is not None]
 
 
 def _identity(record: RunRecord) -> str:
@@ -248,10 +265,7 @@ def _table(
     members: dict[str, list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: (record.cell.name, record.seed)):
         members.setdefault(_identity(record), []).append(record)
-    means = {
-        identity: summarize([record.metrics[primary.name].value for record in of_subject])
-        for identity, of_subject in members.items()
-    }
+    means = {identity: summarize(_values(of_subject, primary.name)) for identity, of_subject in members.items()}
     order = sorted(members, key=lambda identity: means[identity].mean, reverse=primary.higher_is_better)
     ranks = rank_ranges([means[identity] for identity in order], higher_is_better=primary.higher_is_better)
     return TaskTable(
@@ -301,7 +315,7 @@ def _row(
     for column in columns:
         having = [record for record in ordered if column.name in record.metrics]
         if having:
-            metrics[column.name] = summarize([record.metrics[column.name].value for record in having])
+            metrics[column.name] = summarize(_values(having, column.name))
             metric_seeds[column.name] = tuple(record.seed for record in having)
     return Row(
         subject=subject,

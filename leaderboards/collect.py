@@ -71,7 +71,7 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     if faults and not skip_bad:
         raise RecordError(_refusal(faults))
     if not records:
-        raise RecordError("no sound record is left:\n" + _listed(faults))
+        raise RecordError("no sound record is left:\n" + listed(faults))
     records.sort(key=lambda r: (r.task.name, r.task.revision, r.cell.kind, r.cell.name, r.seed, r.key))
     return Collection(tuple(records), tuple(faults), repeats)
 
@@ -170,10 +170,11 @@ def _results(record: RunRecord) -> dict[str, Any]:
 
 def _refusal(faults: Sequence[Fault]) -> str:
     files = "1 file is no sound record" if len(faults) == 1 else f"{len(faults)} files are no sound records"
-    return f"{files}:\n{_listed(faults)}\nNothing was written. --skip-bad goes on without them and names them."
+    return f"{files}:\n{listed(faults)}\nNothing was written. --skip-bad goes on without them and names them."
 
 
-def _listed(faults: Sequence[Fault]) -> str:
+def listed(faults: Sequence[Fault]) -> str:
+    """One line a fault, of the first ones."""
     lines = [f"  {fault.message}" for fault in faults[:SHOWN_FAULTS]]
     if len(faults) > SHOWN_FAULTS:
         lines.append(f"  and {len(faults) - SHOWN_FAULTS} more")

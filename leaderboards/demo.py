@@ -34,8 +34,7 @@ def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS,
         OutputError: `out` cannot be written or another run uses it.
         RunError: Some runs failed; the board shows the others.
     """
-    from rich.console import Console
-
+    from cellzoo.system.streams import console
     from leaderboards.board import build_board
     from leaderboards.collect import Collection
     from leaderboards.render.terminal import show
@@ -52,7 +51,7 @@ def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS,
         f"seeds  {', '.join(map(str, range(seeds)))}",
         "",
     )
-    report = run_suite(found, cells, seeds, out=out, listener=show_progress(Console()))
+    report = run_suite(found, cells, seeds, out=out, listener=show_progress(console()))
     there = len(report.records) - report.made
     _say(
         *(f"note: {note}" for note in report.notes),

@@ -57,7 +57,9 @@ def parse_toml(text: str, model: type[Model], source: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise CellzooError(f"{source}: {_describe(error.errors()[0], content, model)}") from error
+        # A misspelled key first: the key that is missing then is another fault of the same slip.
+        faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        raise CellzooError(f"{source}: {_describe(faults[0], content, model)}") from error
 
 
 def read_text(path: Path) -> str:

@@ -80,9 +80,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from rich.console import Console
+    from cellzoo.system.streams import console as terminal
 
-    console = Console()
+    console = terminal()
     request: dict[str, Any] = {
         "suite": options.suite,
         "cells": split_cells(options.cells),

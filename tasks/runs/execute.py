@@ -181,10 +181,12 @@ def _record(
 def _metrics(
     job: Job, declared: Sequence[Metric], outcome: Outcome
 ) -> tuple[dict[str, MetricValue], list[str]]:
-    """The metrics of a record; an undefined one is left out, with a note, but for the first.
+    """The metrics of a record, and a note for each that the data does not define.
+
+    Such a one is left out, but for the first, which is null.
 
     Raises:
-        RunError: The task gave other metrics than it declares, an infinite one, or the first is undefined.
+        RunError: The task gave other metrics than it declares, or an infinite one.
     """
     names = [metric.name for metric in declared]
     if sorted(names) != sorted(outcome.metrics):
@@ -196,16 +198,20 @@ def _metrics(
     notes = []
     for metric in declared:
         value = float(outcome.metrics[metric.name])
-        if math.isnan(value) and metric is not declared[0]:
-            notes.append(f"{metric.title} is undefined on this data")
-            continue
-        if not math.isfinite(value):
+        if math.isinf(value):
             raise RunError(
-                f"{metric.name} is {value}, not a finite number: the training diverged, or the data does not "
-                "define it. A lower learning rate or stronger clipping may help; no record was written."
+                f"{metric.name} is {value}, not a finite number: the training diverged. "
+                "A lower learning rate or stronger clipping may help; no record was written."
             )
+        if math.isnan(value):
+            notes.append(f"{metric.title} is undefined")
+            if metric is not declared[0]:
+                continue
         values[metric.name] = MetricValue(
-            value=value, title=metric.title, higher_is_better=metric.higher_is_better, digits=metric.digits
+            value=None if math.isnan(value) else value,
+            title=metric.title,
+            higher_is_better=metric.higher_is_better,
+            digits=metric.digits,
         )
     return values, notes
 

@@ -6,20 +6,22 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from cellzoo.system import streams
 from cellzoo.system.duration import duration
+from cellzoo.system.text import printable
 from tasks.runs.estimate import Estimate
 from tasks.runs.events import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from tasks.runs.events import Failure
     from tasks.runs.job import Job
@@ -74,7 +76,8 @@ class Lines:
         seconds = self._estimate.over(job, finished=True)
         self._over += 1
         metric = record.metrics[record.primary]
-        score = f"{metric.title} {metric.value:.{metric.digits}f}"
+        value = "undefined" if metric.value is None else f"{metric.value:.{metric.digits}f}"
+        score = f"{metric.title} {value}"
         self._write(f"finished  {job.label}: {score}, {duration(seconds)}  ({self._standing()})", "green")
 
     def failed(self, failure: Failure) -> None:
@@ -100,7 +103,7 @@ class Lines:
 
     def _write(self, line: str, style: str = "") -> None:
         self._written = self._clock()
-        self._console.print(Text(line, style=style), soft_wrap=True, highlight=False)
+        self._console.print(Text(printable(line), style=style), soft_wrap=True, highlight=False)
 
 
 class Bars(Lines):
@@ -163,7 +166,7 @@ class Bars(Lines):
 
 def show_progress(console: Console | None = None) -> Lines:
     """Bars if the output is a terminal, otherwise lines."""
-    console = console or Console()
+    console = console or streams.console()
     plain = not console.is_terminal or os.environ.get("TERM") == "dumb"
     return Lines(console) if plain else Bars(console)
 

@@ -59,9 +59,9 @@ class DataReference(_Strict):
 
 
 class MetricValue(_Strict):
-    """One measured number with what a table needs to show it."""
+    """One measured number with what a table needs to show it; null where the data does not define it."""
 
-    value: float
+    value: float | None
     title: str
     higher_is_better: bool
     digits: int = Field(ge=0, le=12)
@@ -138,6 +138,11 @@ class RunRecord(_Strict):
     code: Code
     environment: Environment
     created: str
+
+    @property
+    def score(self) -> float | None:
+        """The value of the primary metric; None where the data does not define it."""
+        return self.metrics[self.primary].value
 
     def comparable(self) -> dict[str, Any]:
         """Everything but times: equal for two runs of one key on one machine."""

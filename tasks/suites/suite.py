@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, JsonValue
 
@@ -38,6 +38,16 @@ class SuiteTask:
 
     source: TaskSource
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, text: str, settings: Mapping[str, Any] | None = None) -> Self:
+        """Find a task by what a user types; errors as `tasks.registry.find_task`."""
+        return cls(find_source(text), settings or {})
+
+    @property
+    def name(self) -> str:
+        """The task's name, or `module:Class`."""
+        return self.source.file.name if self.source.file else self.source.place
 
 
 @dataclass(frozen=True)
@@ -101,9 +111,9 @@ def find_suite(text: str) -> Suite:
 
 
 def _single(text: str) -> Suite:
-    source = find_source(text)
-    name = source.file.name if source.file else text
-    return Suite(name, source.file.title if source.file else text, (SuiteTask(source),))
+    task = SuiteTask.find(text)
+    title = task.source.file.title if task.source.file else text
+    return Suite(task.name, title, (task,))
 
 
 def _read_file(path: Path) -> Suite:

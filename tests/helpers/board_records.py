@@ -66,6 +66,7 @@ def record(
         "seed": seed,
         "configuration": configuration,
         "data": {"corpus": {"origin": "generated", "sha256": files}},
+        "after": None,
         "metrics": {
             name: {"value": value, "title": f"title of {name}", "higher_is_better": higher, "digits": digits}
             for name, value in values.items()
@@ -85,6 +86,8 @@ def record(
             "tokens_per_second": speed,
         },
         "history": [{"epoch": 1, "loss": 0.5, "seconds": 2.0}],
+        "facts": {"train words": 6000},
+        "notes": [],
         "code": {"version": "0.1.0", "revision": "0123456789abcdef0123", "dirty": False},
         "environment": {
             "python": "3.11.7",

@@ -13,7 +13,9 @@ from tasks.suites.suite import Suite, SuiteTask, find_suite
 
 TESTS = Path(__file__).parents[1] / "helpers"
 SUITE = Suite(
-    "small", "Two tasks that train nothing", (SuiteTask("fake_task:Fake"), SuiteTask("fake_task:FakeAfter"))
+    "small",
+    "Two tasks that train nothing",
+    (SuiteTask.find("fake_task:Fake"), SuiteTask.find("fake_task:FakeAfter")),
 )
 SCRIPT = """
 import sys
@@ -21,7 +23,7 @@ from pathlib import Path
 from leaderboards.demo import demo
 from tasks.suites.suite import Suite, SuiteTask
 if __name__ == "__main__":
-    tasks = (SuiteTask("fake_task:Fake"), SuiteTask("fake_task:FakeAfter"))
+    tasks = (SuiteTask.find("fake_task:Fake"), SuiteTask.find("fake_task:FakeAfter"))
     demo(Path(sys.argv[1]), suite=Suite("small", "Two tasks", tasks), cells=["lstm", "gru"])
     print("heavy:", [m for m in ("torch", "flair", "gensim", "scipy", "transformers") if m in sys.modules])
 """
@@ -61,7 +63,7 @@ def test_what_failed_is_said_and_the_rest_is_on_the_board(tmp_path, monkeypatch,
     broken = Suite(
         "small",
         "One cell fails",
-        (SuiteTask("fake_task:Fake", {"fault": "input", "victim": "gru-0"}),),
+        (SuiteTask.find("fake_task:Fake", {"fault": "input", "victim": "gru-0"}),),
     )
     with pytest.raises(RunError, match=r"corpus\.txt: line 3"):
         demo(tmp_path / "demo", suite=broken, cells=["lstm", "gru"])
@@ -73,9 +75,9 @@ def test_what_failed_is_said_and_the_rest_is_on_the_board(tmp_path, monkeypatch,
 def test_the_board_shows_this_suite_alone(tmp_path, monkeypatch, capsys):
     _serially(monkeypatch)
     out = tmp_path / "demo"
-    other = Suite("small", "Before", (SuiteTask("fake_task:Fake", {"epochs": 3}),))
+    other = Suite("small", "Before", (SuiteTask.find("fake_task:Fake", {"epochs": 3}),))
     demo(out, suite=other, cells=["lstm"], seeds=1)
-    demo(out, suite=Suite("small", "Now", (SuiteTask("fake_task:Fake"),)), cells=["lstm"], seeds=1)
+    demo(out, suite=Suite("small", "Now", (SuiteTask.find("fake_task:Fake"),)), cells=["lstm"], seeds=1)
     assert "1 result, 1 cell, 1 task" in (out / "board.md").read_text()
 
 
@@ -98,4 +100,4 @@ def _serially(monkeypatch):
 
     from tasks.runs import run
 
-    monkeypatch.setattr(run, "run_suite", partial(run.run_suite, engine="serial", device="cpu"))
+    monkeypatch.setattr(run, "run_suite", partial(run.run_suite, executor="serial", device="cpu"))

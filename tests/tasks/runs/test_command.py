@@ -20,7 +20,7 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "400")
 
     def call(*arguments):
-        code = run_command.main([*map(str, arguments), "--engine", "serial", "--device", "cpu"])
+        code = run_command.main([*map(str, arguments), "--executor", "serial", "--device", "cpu"])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -98,7 +98,11 @@ def test_a_failure_is_listed_and_the_exit_code_is_1(command):
         (["fake_task:Fake", "--cells", "lstm", "--seeds", "9999999999"], 2, "9999999999 seeds: expected"),
         (["fake_task:Fake", "--cells", "lstm", "--set", "epochs"], 2, "--set 'epochs': expected KEY=VALUE"),
         (["fake_task:Fake", "--cells", "lstm", "--set", "epoch=2"], 2, "unknown setting 'epoch'. Did you mean"),
-        (["fake_task:Fake", "--cells", "lstm", "--set", "epochs=two"], 2, "valid integer, not 'two'"),
+        (
+            ["fake_task:Fake", "--cells", "lstm", "--set", "epochs=two"],
+            2,
+            "setting 'epochs' of task 'fake' is 'two'; it must be a whole number",
+        ),
         (["fake_task:Fake", "--cells", "lstm", "--workers", "0"], 2, "--workers '0': expected a whole number"),
         (["fake_task:Fake", "--cells", "lstm", "--threads", "x"], 2, "--threads 'x': expected a whole number"),
         (["wnut17", "--cells", "lstm", "--data", "nowhere"], 3, "--data nowhere: does not exist"),
@@ -120,7 +124,7 @@ def test_a_damaged_record_is_told_with_its_own_exit_code(command, tmp_path):
     code, output, errors = command("fake_task:Fake", "--cells", "lstm,gru")
     assert (code, output) == (4, "")
     assert path.name in errors
-    assert "is no complete JSON" in errors
+    assert "is not complete JSON" in errors
 
 
 def test_a_foreign_file_is_a_note(command, tmp_path):
@@ -128,7 +132,7 @@ def test_a_foreign_file_is_a_note(command, tmp_path):
     (tmp_path / "results" / "records" / "foreign.json").write_text('{"a": 1}')
     code, _, errors = command("fake_task:Fake", "--cells", "lstm,gru")
     assert code == 0
-    assert errors.startswith("cellzoo: note: results/records/foreign.json: is JSON but no run record")
+    assert errors.startswith("cellzoo: note: results/records/foreign.json: is JSON but not a run record")
 
 
 @pytest.mark.parametrize(

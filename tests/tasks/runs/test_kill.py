@@ -15,7 +15,7 @@ from cellzoo.errors import OutputError
 from tasks.runs.lock import HOLDER, locked
 from tasks.runs.record import read_record
 
-ENGINES = pytest.mark.parametrize("engine", ["serial", "processes"])
+EXECUTORS = pytest.mark.parametrize("executor", ["serial", "processes"])
 REQUEST = (
     *("fake_task:Fake", "--cells", "lstm,gru", "--device", "cpu"),
     *("--set", "seconds=0.4", "--set", "epochs=6"),
@@ -64,18 +64,18 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks at processes in /proc")
-@ENGINES
-def test_killed_and_run_again_gives_the_same_numbers(tmp_path, engine, whole):
-    process = start(*REQUEST, "--engine", engine, "--out", tmp_path)
+@EXECUTORS
+def test_killed_and_run_again_gives_the_same_numbers(tmp_path, executor, whole):
+    process = start(*REQUEST, "--executor", executor, "--out", tmp_path)
     wait_for(process, "started")
     wait_until(lambda: list((tmp_path / "work").glob("*/state.json")), "a first checkpoint")
     children = children_of(process.pid)
-    assert bool(children) is (engine == "processes")
+    assert bool(children) is (executor == "processes")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(alive(child) for child in children), "the end of orphaned workers")
     assert (tmp_path / HOLDER).exists()
-    done = run(*REQUEST, "--engine", engine, "--out", tmp_path)
+    done = run(*REQUEST, "--executor", executor, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert records(tmp_path) == whole
     resumed = [int(path.read_text()) for path in (tmp_path / "artifacts").glob("*.txt")]
@@ -84,9 +84,9 @@ def test_killed_and_run_again_gives_the_same_numbers(tmp_path, engine, whole):
     assert not list((tmp_path / "work").iterdir())
 
 
-@ENGINES
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path, engine, whole):
-    process = start(*REQUEST, "--engine", engine, "--out", tmp_path)
+@EXECUTORS
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path, executor, whole):
+    process = start(*REQUEST, "--executor", executor, "--out", tmp_path)
     wait_for(process, "started")
     wait_until(lambda: list((tmp_path / "work").glob("*/state.json")), "a first checkpoint")
     os.killpg(process.pid, signal.SIGINT)
@@ -96,7 +96,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path, engine, who
     assert "the same command goes on from there" in output
     assert "Traceback" not in output + errors
     assert errors == ""
-    done = run(*REQUEST, "--engine", engine, "--out", tmp_path)
+    done = run(*REQUEST, "--executor", executor, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert records(tmp_path) == whole
     assert max(int(path.read_text()) for path in (tmp_path / "artifacts").glob("*.txt")) > 0

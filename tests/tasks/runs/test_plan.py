@@ -6,6 +6,7 @@ import pytest
 from fake_task import Fake
 
 from cellzoo.errors import CellzooError, DataNotFoundError, UnknownNameError
+from tasks.data.catalog import DataSet
 from tasks.data.found import FoundData
 from tasks.runs.plan import make_plan
 from tasks.settings import Typed
@@ -21,6 +22,11 @@ ONE = find_suite("fake_task:Fake")
 
 def keys(plan):
     return {(job.task, job.subject.name, job.seed): job.key for job in plan.jobs}
+
+
+def data_set(name, digest):
+    kind = DataSet.model_construct(name=name, format="conll")
+    return FoundData(name, "here", {}, {"train": digest}, kind)
 
 
 def test_every_task_meets_every_cell_and_seed_and_its_baselines():
@@ -42,8 +48,47 @@ def test_a_task_waits_for_the_one_it_comes_after_of_the_same_subject_and_seed():
             known["fake", job.subject.name, job.seed] if job.task == "fake-after" and job.subject.cell else None
         )
         assert job.after == wanted
-    alone = make_plan(find_suite("fake_task:FakeAfter"), ["lstm"], [0])
-    assert [job.after for job in alone.jobs] == [None, None]
+
+
+def test_the_run_that_a_probe_reads_is_planned_with_it_and_its_key_is_in_the_probes_key():
+    alone = find_suite("fake_task:FakeAfter")
+    plan = make_plan(alone, ["lstm"], [0])
+    assert [job.label for job in plan.jobs] == [
+        "fake lstm seed 0",
+        "fake-after lstm seed 0",
+        "fake-after nothing seed 0",
+    ]
+    before, probe, baseline = plan.jobs
+    assert (probe.after, probe.left) == (before.key, before.leaves)
+    assert (baseline.after, baseline.left) == (None, "")
+    assert [task.is_implied for task in plan.tasks] == [True, False]
+    other = make_plan(alone, ["lstm"], [0], settings={"fake.rate": 0.25})
+    assert other.jobs[1].settings == probe.settings
+    assert other.jobs[1].key != probe.key
+    assert other.jobs[2].key == baseline.key
+
+
+def test_runs_that_differ_by_their_budget_alone_share_a_work_folder():
+    jobs = [
+        make_plan(ONE, ["lstm"], [0], settings=settings).jobs[0]
+        for settings in ({}, {"epochs": 9}, {"rate": 0.25})
+    ]
+    assert len({job.key for job in jobs}) == 3
+    assert jobs[0].work == jobs[1].work != jobs[2].work
+
+
+def test_a_probe_of_what_no_run_leaves_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Fake, "leaves", "")
+    with pytest.raises(CellzooError, match="'fake_task:Fake', whose runs leave nothing behind"):
+        make_plan(find_suite("fake_task:FakeAfter"), ["lstm"], [0])
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.toml", "\udcff.toml"])
+def test_what_a_record_could_not_hold_is_refused_before_anything_is_run(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("name = 'mine'\nnotation = 'equations'\ngenotype = \"h' = tanh(linear(x, h)) + h\"\n")
+    with pytest.raises(CellzooError, match=r"the name of the cell's file, .* is not UTF-8"):
+        make_plan(ONE, [path], [0])
 
 
 def test_settings_come_from_the_suite_and_then_from_the_command():
@@ -64,7 +109,7 @@ def test_settings_come_from_the_suite_and_then_from_the_command():
         ({"fakes.epochs": 1}, "unknown task in --set 'fakes'. Did you mean 'fake'"),
         (
             {"epochs": Typed("x")},
-            "--set: setting 'epochs' of task 'fake-after': input should be a valid integer",
+            "--set: setting 'epochs' of task 'fake-after' is 'x'; it must be a whole number",
         ),
     ],
 )
@@ -76,7 +121,9 @@ def test_a_wrong_setting_is_one_message(settings, words):
 
 def test_a_wrong_setting_in_a_suite_file_names_the_file():
     suite = parse_suite('[[task]]\nname="fake_task:Fake"\nsettings={epochs="2"}', name="s", source="s.toml")
-    with pytest.raises(CellzooError, match=r"s\.toml: setting 'epochs' of task 'fake': .*not '2'"):
+    with pytest.raises(
+        CellzooError, match=r"s\.toml: setting 'epochs' of task 'fake' is '2'; it must be a whole number"
+    ):
         make_plan(suite, ["lstm"], [0], settings={"rate": 1})
 
 
@@ -143,12 +190,16 @@ def test_a_wrong_request_is_one_message(cells, seeds, words):
 
 class NeedsData(Fake):
     name = "needs-data"
-    data = ("one", "two")
+
+    def data(self, config):
+        return ("one", "two")
 
 
 class NeedsOne(Fake):
     name = "needs-one"
-    data = ("one",)
+
+    def data(self, config):
+        return ("one",)
 
 
 @pytest.fixture
@@ -159,7 +210,7 @@ def data(monkeypatch):
 
     def find(name, data_dir):
         asked.append((name, data_dir))
-        return FoundData(name, "here", {}, {"train": digests[name]})
+        return data_set(name, digests[name])
 
     monkeypatch.setattr("tasks.data.locate.find", find)
     return asked, digests

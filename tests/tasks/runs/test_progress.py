@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from tasks.registry import TaskSource
 from tasks.runs.estimate import Estimate
 from tasks.runs.events import Failure
-from tasks.runs.plan import Job
+from tasks.runs.job import Job
 from tasks.runs.progress import Bars, Lines, show_progress
 from tasks.runs.record import RunRecord
 from tasks.task import Subject
@@ -23,7 +24,8 @@ RECORD = RunRecord.model_validate(record())
 
 def job(task, cell, seed=0):
     name = f"{task}-{cell}-{seed}"
-    return Job(task, "m:C", {}, Subject(cell, None, "zoo"), seed, name, name, {})
+    source = TaskSource("m:C", "test")
+    return Job(source, task, 1, task, {}, Subject(cell, None, "zoo"), seed, name, name, name)
 
 
 class Clock:

@@ -169,13 +169,13 @@ def test_a_missing_field_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        (b"", "is no complete JSON"),
-        (b"[]", "is JSON but no run record"),
-        (b"3", "is JSON but no run record"),
-        (b'{"a": 1}', "is JSON but no run record"),
+        (b"", "is not complete JSON"),
+        (b"[]", "is JSON but not a run record"),
+        (b"3", "is JSON but not a run record"),
+        (b'{"a": 1}', "is JSON but not a run record"),
         (b"\xff", "is not UTF-8 text"),
-        (b"[" * 100_000, "is no complete JSON"),
-        (b"1" * 10_000, "is no complete JSON"),
+        (b"[" * 100_000, "is not complete JSON"),
+        (b"1" * 10_000, "is not complete JSON"),
     ],
 )
 def test_a_foreign_file_is_one_message(tmp_path, written, words):
@@ -194,7 +194,7 @@ WHOLE = json.dumps(record())
 def test_a_record_cut_off_anywhere_is_one_message(tmp_path_factory, length):
     path = tmp_path_factory.mktemp("cut") / "a.json"
     path.write_text(WHOLE[:length])
-    with pytest.raises(RecordError, match="is no complete JSON"):
+    with pytest.raises(RecordError, match="is not complete JSON"):
         read_record(path)
 
 

@@ -70,7 +70,7 @@ def test_a_truncated_planned_record_stops_and_changes_nothing(store, length):
     path = store.folder / f"{stem}.json"
     path.write_bytes(path.read_bytes()[:length])
     before = snapshot(store.folder)
-    with pytest.raises(RecordError, match=r"is no complete JSON") as caught:
+    with pytest.raises(RecordError, match=r"is not complete JSON") as caught:
         store.survey({key: stem})
     assert str(path) in str(caught.value)
     assert snapshot(store.folder) == before

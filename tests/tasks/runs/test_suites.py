@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cellzoo.errors import CellzooError, UnknownNameError
 from tasks.registry import build_task
+from tasks.settings import configure
 from tasks.suites.suite import find_suite, parse_suite, suite_names
+
+TASK = 'name = "mine"\ntitle = "Mine"\nrevision = 1\nproblem = "tagging"\nsettings.corpus = "small-ner"\n'
 
 
 def test_the_demo_suite_comes_with_the_package():
@@ -21,7 +26,9 @@ def test_the_demo_suite_comes_with_the_package():
 def test_every_suite_that_comes_along_can_be_built(name):
     suite = find_suite(name)
     for task in suite.tasks:
-        assert build_task(task.name, task.settings, suite.source).name == task.name
+        built = build_task(task.source)
+        configure(built.settings, task.settings, task.name)
+        assert built.name == task.name
 
 
 def test_a_task_is_a_suite_of_one():
@@ -46,17 +53,18 @@ def test_an_unknown_name_is_answered_with_the_closest_suite_or_task():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("title = ", "is no TOML"),
-        ("title = " + "9" * 5000, "is no TOML: Exceeds the limit"),
-        ('title = "x"', "key 'task': has no task"),
-        ("task = 3", "key 'task': has no task"),
-        ("task = [3]", "key 'task[1]': expected a table, found 3"),
-        ("title = 3\n[[task]]\nname = 'news-lm'", "key 'title': expected a text, found 3"),
+        ("title = ", "is not TOML"),
+        ("title = " + "9" * 5000, "is not TOML: Exceeds the limit"),
+        ('title = "x"', "key 'task' is missing"),
+        ("task = 3", "key 'task' is 3; it must be a list"),
+        ("task = []", "key 'task' is []: list should have at least 1 item"),
+        ("task = [3]", "key 'task[1]' is 3; it must be a table"),
+        ("title = 3\n[[task]]\nname = 'news-lm'", "key 'title' is 3; it must be text"),
         ("titel = 'x'\n[[task]]\nname = 'news-lm'", "key 'titel': unknown key 'titel'. Did you mean 'title'?"),
         ("[[task]]\nnam = 'news-lm'", "key 'task[1].nam': unknown key 'nam'. Did you mean 'name'?"),
         ("[[task]]\n[task.settings]\nepochs = 1", "key 'task[1].name' is missing"),
-        ("[[task]]\nname = 3", "key 'task[1].name': expected a text, found 3"),
-        ("[[task]]\nname = 'news-lm'\nsettings = 4", "key 'task[1].settings': expected a table, found 4"),
+        ("[[task]]\nname = 3", "key 'task[1].name' is 3; it must be text"),
+        ("[[task]]\nname = 'news-lm'\nsettings = 4", "key 'task[1].settings' is 4; it must be a table"),
         ("[[task]]\nname = 'news-ml'", "key 'task[1].name': unknown task 'news-ml'. Did you mean 'news-lm'?"),
         (
             "[[task]]\nname = 'wnut17'\n[[task]]\nname = 'wnut17'",
@@ -79,6 +87,31 @@ def test_a_file_that_is_not_there_or_not_text_is_one_message(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(CellzooError, match=r"bytes\.toml: is not UTF-8 text"):
         find_suite(str(tmp_path / "bytes.toml"))
+
+
+def test_a_suite_names_task_files_by_paths_from_its_folder(tmp_path):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "mine.toml").write_text(TASK)
+    suite = tmp_path / "suite.toml"
+    suite.write_text('[[task]]\nname = "tasks/mine.toml"\n[task.settings]\nepochs = 2\n')
+    (task,) = find_suite(str(suite)).tasks
+    assert (task.name, task.settings) == ("mine", {"epochs": 2})
+
+
+def test_a_task_file_is_a_suite_of_one(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(TASK)
+    suite = find_suite(str(path))
+    assert (suite.name, suite.title, [task.name for task in suite.tasks]) == ("mine", "Mine", ["mine"])
+
+
+def test_only_a_regular_file_of_moderate_size_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "large.toml").write_bytes(b"#" * 1_000_001)
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    for name, words in (("pipe", "regular file"), ("endless", "regular file"), ("large", "1,000,001 bytes")):
+        with pytest.raises(CellzooError, match=words):
+            find_suite(str(tmp_path / f"{name}.toml"))
 
 
 @given(st.text(max_size=200))

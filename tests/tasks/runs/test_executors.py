@@ -1,4 +1,4 @@
-"""Doing runs: skipping, resuming, failing, and the same records from every engine."""
+"""Doing runs: skipping, resuming, failing, and the same records from every executor."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from cellzoo.errors import CellzooError, OutputError, RecordError, RunError
 from tasks.runs import run_suite
 from tasks.runs.events import Silent
 from tasks.runs.record import read_record
+from tasks.runs.run import request_plan
 from tasks.suites.suite import parse_suite
 
 FAKE = "fake_task:Fake"
 BOTH = parse_suite(
     '[[task]]\nname = "fake_task:Fake"\n[[task]]\nname = "fake_task:FakeAfter"\n', name="both", source="both"
 )
-ENGINES = pytest.mark.parametrize("engine", ["serial", "processes"])
+EXECUTORS = pytest.mark.parametrize("executor", ["serial", "processes"])
 
 
 class Diary(Silent):
@@ -28,6 +29,9 @@ class Diary(Silent):
 
     def begin(self, jobs, present, workers):
         self.heard.append(("begin", len(jobs), present, workers))
+
+    def added(self, jobs):
+        self.heard += [("added", job.label) for job in jobs]
 
     def started(self, job):
         self.heard.append(("started", job.label))
@@ -42,13 +46,13 @@ class Diary(Silent):
         self.heard.append(("end", stopped))
 
 
-def go(out, suite=FAKE, cells=("lstm", "gru"), seeds=1, engine="serial", listener=None, **settings):
+def go(out, suite=FAKE, cells=("lstm", "gru"), seeds=1, executor="serial", listener=None, **settings):
     return run_suite(
         suite,
         cells,
         seeds,
         out=out,
-        engine=engine,
+        executor=executor,
         workers=2,
         device="cpu",
         settings=settings,
@@ -67,26 +71,28 @@ def names(report):
     return [(record.task.name, record.cell.name, record.seed) for record in report.records]
 
 
-@ENGINES
-def test_all_runs_are_made_once_and_then_found(tmp_path, engine):
+@EXECUTORS
+def test_all_runs_are_made_once_and_then_found(tmp_path, executor):
     diary = Diary()
-    report = go(tmp_path, seeds=2, engine=engine, listener=diary)
+    report = go(tmp_path, seeds=2, executor=executor, listener=diary)
     assert names(report) == [("fake", cell, seed) for seed in (0, 1) for cell in ("lstm", "gru")]
     assert (report.made, report.failures, report.notes) == (4, (), ())
-    assert diary.heard[0] == ("begin", 4, 0, 1 if engine == "serial" else 2)
+    assert diary.heard[0] == ("begin", 4, 0, 1 if executor == "serial" else 2)
     assert diary.heard[-1] == ("end", False)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir()}
     assert len(files) == 8
-    again = go(tmp_path, seeds=2, engine=engine)
+    again = go(tmp_path, seeds=2, executor=executor)
     assert again.records == report.records
     assert again.made == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir()} == files
-    more = go(tmp_path, seeds=3, engine=engine)
+    more = go(tmp_path, seeds=3, executor=executor)
     assert (more.made, len(more.records)) == (2, 6)
 
 
-def test_engines_make_identical_records_but_for_times(tmp_path):
-    reports = [go(tmp_path / engine, BOTH, seeds=2, engine=engine) for engine in ("serial", "processes")]
+def test_executors_make_identical_records_but_for_times(tmp_path):
+    reports = [
+        go(tmp_path / executor, BOTH, seeds=2, executor=executor) for executor in ("serial", "processes")
+    ]
     first, second = ([without_code(record) for record in report.records] for report in reports)
     assert first == second
     assert len(first) == 10
@@ -116,9 +122,9 @@ def test_a_record_says_what_was_run(tmp_path):
     assert sum(values) / len(values) == record.metrics["score"].value
 
 
-@ENGINES
-def test_a_baseline_is_run_once_a_seed(tmp_path, engine):
-    report = go(tmp_path, BOTH, seeds=2, engine=engine)
+@EXECUTORS
+def test_a_baseline_is_run_once_a_seed(tmp_path, executor):
+    report = go(tmp_path, BOTH, seeds=2, executor=executor)
     baselines = [record for record in report.records if record.cell.kind == "baseline"]
     assert [(record.cell.name, record.cell.hash, record.seed) for record in baselines] == [
         ("nothing", None, 0),
@@ -128,7 +134,7 @@ def test_a_baseline_is_run_once_a_seed(tmp_path, engine):
 
 def test_a_task_starts_after_the_one_it_needs_is_done(tmp_path):
     diary = Diary()
-    go(tmp_path, BOTH, seeds=2, engine="processes", listener=diary, seconds=0.1)
+    go(tmp_path, BOTH, seeds=2, executor="processes", listener=diary, seconds=0.1)
     place = {event: position for position, event in enumerate(diary.heard)}
     for seed in (0, 1):
         for cell in ("lstm", "gru"):
@@ -143,7 +149,7 @@ def test_a_task_does_not_wait_for_a_run_that_is_there(tmp_path):
     assert diary.heard[:2] == [("begin", 3, 2, 1), ("started", "fake-after lstm seed 0")]
 
 
-@ENGINES
+@EXECUTORS
 @pytest.mark.parametrize(
     ("fault", "words", "has_log"),
     [
@@ -152,33 +158,33 @@ def test_a_task_does_not_wait_for_a_run_that_is_there(tmp_path):
         ("module", "ModuleNotFoundError: No module named 'fake_task.deeper'", True),
         ("defect", "ZeroDivisionError: oh", True),
         ("exit", "SystemExit: bye", True),
-        ("nan", "score is nan, no finite number: the training diverged", False),
+        ("inf", "score is inf, not a finite number: the training diverged", False),
     ],
 )
-def test_a_run_that_fails_does_not_stop_the_others(tmp_path, engine, fault, words, has_log):
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path, executor, fault, words, has_log):
     diary = Diary()
-    settings = {"fault": fault, "victim": "lstm-0"} if fault != "nan" else {"fault": fault}
-    report = go(tmp_path, seeds=2, engine=engine, listener=diary, **settings)
+    settings = {"fault": fault, "victim": "lstm-0"} if fault != "inf" else {"fault": fault}
+    report = go(tmp_path, seeds=2, executor=executor, listener=diary, **settings)
     (failed,) = [failure for failure in report.failures if failure.job.label == "fake lstm seed 0"]
     assert words in failed.message
     assert "\n" not in failed.message
-    if fault != "nan":
+    if fault != "inf":
         assert names(report) == [("fake", "gru", 0), ("fake", "lstm", 1), ("fake", "gru", 1)]
         assert ("failed", "fake lstm seed 0") in diary.heard
     assert (failed.log is not None) is has_log
     if failed.log:
-        assert failed.log.parent == tmp_path / "work" / failed.job.key
+        assert failed.log.parent == tmp_path / failed.job.work
         assert "Traceback" in failed.log.read_text()
     with pytest.raises(RunError, match=r"\d of 4 runs failed:\n(.*\n)*  fake lstm seed 0: ") as caught:
         report.raise_for_failures()
     assert caught.value.exit_code == 1
 
 
-@ENGINES
-def test_what_needs_a_failed_run_is_not_started(tmp_path, engine):
+@EXECUTORS
+def test_what_needs_a_failed_run_is_not_started(tmp_path, executor):
     diary = Diary()
     report = go(
-        tmp_path, BOTH, engine=engine, listener=diary, **{"fake.fault": "input", "fake.victim": "lstm-0"}
+        tmp_path, BOTH, executor=executor, listener=diary, **{"fake.fault": "input", "fake.victim": "lstm-0"}
     )
     assert [(failure.job.label, failure.message) for failure in report.failures] == [
         ("fake lstm seed 0", "corpus.txt: line 3: wrong"),
@@ -189,24 +195,26 @@ def test_what_needs_a_failed_run_is_not_started(tmp_path, engine):
 
 
 def test_a_worker_that_dies_fails_its_run_alone_and_the_run_resumes(tmp_path):
-    first = go(tmp_path, seeds=2, engine="processes", fault="die-once", victim="gru-0")
+    first = go(tmp_path, seeds=2, executor="processes", fault="die-once", victim="gru-0")
     assert [failure.job.label for failure in first.failures] == ["fake gru seed 0"]
     assert (
         "its worker process died (SIGKILL: killed from outside, or memory ran out)" in first.failures[0].message
     )
     assert len(first.records) == 3
-    second = go(tmp_path, seeds=2, engine="processes", fault="die-once", victim="gru-0")
+    second = go(tmp_path, seeds=2, executor="processes", fault="die-once", victim="gru-0")
     assert (second.made, second.failures) == (1, ())
-    assert (tmp_path / "artifacts" / "fake-gru-0.txt").read_text() == "1", "it began where it died"
+    assert next((tmp_path / "artifacts").glob("fake--gru--seed0--*")).read_text() == "1", (
+        "it began where it died"
+    )
     whole = go(tmp_path / "whole", seeds=2)
     assert [record.metrics for record in second.records] == [record.metrics for record in whole.records]
 
 
-@ENGINES
-def test_a_full_disk_stops_all_and_keeps_what_is_written(tmp_path, engine):
-    go(tmp_path, cells=["rnn"], engine=engine)
+@EXECUTORS
+def test_a_full_disk_stops_all_and_keeps_what_is_written(tmp_path, executor):
+    go(tmp_path, cells=["rnn"], executor=executor)
     before = {path.name: path.read_bytes() for path in (tmp_path / "records").iterdir()}
-    report = go(tmp_path, seeds=4, engine=engine, fault="full", seconds=0.3)
+    report = go(tmp_path, seeds=4, executor=executor, fault="full", seconds=0.3)
     assert len(report.failures) <= 2
     assert report.failures[0].stops_all
     with pytest.raises(OutputError, match="No space left on device"):
@@ -232,13 +240,15 @@ def test_foreign_files_are_named_in_the_report(tmp_path):
     report = go(tmp_path)
     assert len(report.records) == 2
     assert len(report.notes) == 1
-    assert "notes.json: is JSON but no run record" in report.notes[0]
+    assert "notes.json: is JSON but not a run record" in report.notes[0]
     assert (tmp_path / "records" / "notes.json").read_text() == "[]"
 
 
 def test_what_a_kill_leaves_is_cleared_away(tmp_path):
     report = go(tmp_path)
-    (tmp_path / "work" / report.records[0].key).mkdir()
+    job = request_plan(FAKE, ["lstm"], 1, data=None, settings=None).jobs[0]
+    (tmp_path / job.work).mkdir()
+    (tmp_path / job.work / "key").write_text(report.records[0].key)
     half = tmp_path / "records" / (".cellzoo-" + "0" * 32 + ".tmp")
     half.write_text("x")
     go(tmp_path)
@@ -247,16 +257,18 @@ def test_what_a_kill_leaves_is_cleared_away(tmp_path):
 
 
 def test_a_worker_prints_to_its_log_and_not_to_the_screen(tmp_path, capfd):
-    report = go(tmp_path, engine="processes", fault="shout")
+    report = go(tmp_path, executor="processes", fault="shout")
     assert capfd.readouterr() == ("", "")
     assert len(report.records) == 2
 
 
-@ENGINES
-def test_runs_get_the_threads_they_may_use(tmp_path, engine):
+@EXECUTORS
+def test_runs_get_the_threads_they_may_use(tmp_path, executor):
     settings = {"fault": "threads"}
-    report = run_suite(FAKE, ["lstm"], out=tmp_path, engine=engine, device="cpu", threads=3, settings=settings)
-    assert (tmp_path / "artifacts" / "threads.txt").read_text() == "3 3"
+    report = run_suite(
+        FAKE, ["lstm"], out=tmp_path, executor=executor, device="cpu", threads=3, settings=settings
+    )
+    assert (tmp_path / "cache" / "threads.txt").read_text() == "3 3"
     assert "MKL_DYNAMIC" not in os.environ
     assert report.records[0].environment.threads == 3
 
@@ -264,7 +276,7 @@ def test_runs_get_the_threads_they_may_use(tmp_path, engine):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "ray"}, "engine 'ray': expected serial or processes"),
+        ({"executor": "ray"}, "executor 'ray': expected serial or processes"),
         ({"workers": 0}, "workers = 0: expected at least 1"),
         ({"threads": 0}, "threads = 0: expected at least 1"),
         ({"seeds": 0}, "0 seeds: expected at least 1"),
