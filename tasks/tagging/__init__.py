@@ -1,4 +1,4 @@
-"""Sequence tagging with Flair: a tagger that knows cells, its features, its training, and NER tasks.
+"""Sequence tagging with Flair: a tagger that knows cells, its features, and the tagging problem.
 
 Flair is imported when the first of these names is used, not before. `flair.nn.Classifier.load` finds the
 class of a saved model among the classes that are imported, so write `from tasks.tagging import CellTagger`
@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tasks.tagging.embeddings import CharacterFeatures
+    from tasks.tagging.flair_language_model import register_language_model_cell
     from tasks.tagging.tagger import CellTagger
 
-__all__ = ["CellTagger", "CharacterFeatures"]
+__all__ = ["CellTagger", "CharacterFeatures", "register_language_model_cell"]
 
-_HOMES = {"CellTagger": "tasks.tagging.tagger", "CharacterFeatures": "tasks.tagging.embeddings"}
+_HOMES = {
+    "CellTagger": "tasks.tagging.tagger",
+    "CharacterFeatures": "tasks.tagging.embeddings",
+    "register_language_model_cell": "tasks.tagging.flair_language_model",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from flair.data import Dictionary, Sentence
 from cellzoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from tasks.data.conll import TaggedSentence
     from tasks.data.tags import Scheme, Span
@@ -50,11 +50,3 @@ def type_dictionary(sentences: Iterable[TaggedSentence], scheme: Scheme = "IOB2"
     for kind in sorted(types):
         dictionary.add_item(kind)
     return dictionary
-
-
-def labelled_spans(sentence: Sentence, label: str) -> Sequence[Span]:
-    """Read the spans that a sentence holds under `label`."""
-    return [
-        (found.data_point.tokens[0].idx - 1, found.data_point.tokens[-1].idx, found.value)
-        for found in sentence.get_labels(label)
-    ]

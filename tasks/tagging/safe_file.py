@@ -48,12 +48,13 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, Ass
 
 def write(path: Path, tagger: CellTagger) -> None:
     """See `CellTagger.save_safely`."""
+    embeddings = _describe(tagger.embeddings)
     state = dict(tagger._get_state_dict())
     content = {
         "format": _FORMAT,
         **{name: state[name] for name in _PLAIN},
         "labels": _describe_dictionary(tagger.label_dictionary),
-        "embeddings": _describe(tagger.embeddings),
+        "embeddings": embeddings,
     }
     write_tensors(path, tagger.state_dict(), content)
 

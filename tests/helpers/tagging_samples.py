@@ -5,23 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flair
 import torch
 from flair.embeddings import StackedEmbeddings
-from tasks.tagging.experiment import run_tagging
-from tasks.tagging.settings import TaggerSettings
 
 import cellzoo
-from tasks.data.conll import TaggedSentence, tags_of
+from tasks.data.conll import TaggedSentence
+from tasks.data.read import TaggedData
+from tasks.data.tags import write_iob2
 from tasks.tagging.corpus import flair_sentences, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words
+from tasks.tagging.problem import TaggingSettings
 from tasks.tagging.tagger import CellTagger
-from tasks.task import Context, Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tasks.tagging.tagging import Tagging
+from tasks.training.fit import fit
+from tasks.training.loop import Place
+from tasks.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = ("Ada", "Grace Hopper", "Alan", "Emmy Noether", "Kurt")
@@ -50,7 +51,7 @@ def sample_sentences(count: int, offset: int = 0) -> list[TaggedSentence]:
             if kind:
                 entities.append((len(tokens), len(tokens) + len(words), kind))
             tokens += words
-        made.append(TaggedSentence(tuple(tokens), tags_of(len(tokens), entities)))
+        made.append(TaggedSentence(tuple(tokens), write_iob2(len(tokens), entities)))
     return made
 
 
@@ -58,18 +59,42 @@ TRAIN = sample_sentences(20)
 DEV = sample_sentences(8, 20)
 TEST = sample_sentences(9, 28)
 
-TINY = TaggerSettings(
-    hidden_size=6,
-    character_size=3,
-    character_hidden=2,
-    epochs=5,
-    batch_size=4,
-    learning_rate=0.5,
-    patience=0,
-    locked_dropout=0.2,
-    dropout_x=0.1,
-    dropout_h=0.1,
-)
+DATA = TaggedData({"train": TRAIN, "dev": DEV, "test": TEST}, "IOB2", ())
+CPU = torch.device("cpu")
+TINY: dict[str, Any] = {
+    "hidden_size": 6,
+    "word_size": 5,
+    "character_size": 3,
+    "character_hidden": 2,
+    "batch_size": 4,
+    "validation_batch_size": 4,
+    "locked_dropout": 0.2,
+    "dropout_x": 0.1,
+    "dropout_h": 0.1,
+}
+TRAINING: dict[str, Any] = {"epochs": 5, "learning_rate": 0.5, "anneal_factor": 0.5, "anneal_patience": 0}
+STRONG = {"word_dropout": 0.0, "locked_dropout": 0.0, "dropout_x": 0.0, "dropout_h": 0.0}
+
+
+def problem(data: TaggedData = DATA, **settings: Any) -> Tagging:
+    """Tagging the sample sentences."""
+    return Tagging("samples", data, TaggingSettings(**{**TINY, **settings}), CPU)
+
+
+def train(
+    folder: Path,
+    tagging: Tagging | None = None,
+    *,
+    cell: str = "gru",
+    seed: int = 3,
+    report: Any = lambda fraction, words: None,
+    **training: Any,
+) -> Any:
+    """A whole training on the sample sentences, or what is left of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(folder, f"{cell} {seed}".encode().hex().ljust(64, "0"), "samples", report)
+    settings = TrainingSettings(**{**TRAINING, **training})
+    return fit(tagging or problem(), cellzoo.load(cell), settings, seed, place)
 
 
 def features() -> StackedEmbeddings:
@@ -100,43 +125,12 @@ def predictions(model: Any) -> list[tuple[list[Any], list[list[float]]]]:
     ]
 
 
-def context(work: Path, report: Callable[[float, str], None] = lambda fraction, words: None) -> Context:
-    work.mkdir(parents=True, exist_ok=True)
-    return Context(data={}, work=work, artifacts=work, device="cpu", report=report)
-
-
-def tiny_run(
-    work: Path,
-    settings: TaggerSettings = TINY,
-    *,
-    cell: str = "gru",
-    seed: int = 3,
-    report: Callable[[float, str], None] = lambda fraction, words: None,
-) -> Outcome:
-    """A whole run on the sample sentences."""
-    splits: Any = {"train": TRAIN, "dev": DEV, "test": TEST}
-    return run_tagging(
-        splits,
-        features,
-        cellzoo.load(cell),
-        seed,
-        settings,
-        context(work, report),
-        {"seed": seed, "cell": cell},
-    )
-
-
-def comparable(outcome: Outcome) -> dict[str, Any]:
-    """Everything but times."""
-    return {
-        "metrics": dict(outcome.metrics),
-        "items": [dict(item) for item in outcome.items],
-        "tokens": outcome.tokens,
-        "history": [
-            {key: value for key, value in epoch.items() if not key.startswith("seconds")}
-            for epoch in outcome.history
-        ],
-    }
+def spans_of(sentence: Any, label: str) -> list[tuple[int, int, str]]:
+    """Read the spans that a Flair sentence holds under `label`."""
+    return [
+        (found.data_point.tokens[0].idx - 1, found.data_point.tokens[-1].idx, found.value)
+        for found in sentence.get_labels(label)
+    ]
 
 
 def python(code: str, *arguments: str) -> subprocess.Popen[str]:

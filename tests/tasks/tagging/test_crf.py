@@ -16,6 +16,7 @@ from tagging_samples import TRAIN, tagger
 from tasks.tagging import crf
 from tasks.tagging.corpus import flair_sentences
 from tasks.tagging.crf_layers import EmissionCRF, EmissionDecoder, EmissionLoss
+from tasks.tagging.viterbi import best_tags
 
 RAGGED = [9, 9, 7, 4, 4, 1]
 
@@ -205,6 +206,21 @@ def test_decoding_is_flairs(probabilities):
     scores = [[[[label.score for label in token] for token in s] for s in way[1]] for way in (found, expected)]
     assert scores[0] == scores[1]
     assert bool(scores[0]) == probabilities
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 6), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_the_best_tags_are_those_of_flairs_decoder(lengths, tags, seed):
+    case = Case(sorted(lengths, reverse=True), tags, seed=seed)
+    names = case.dictionary
+    start, stop = (names.get_idx_for_item(name) for name in ("<START>", "<STOP>"))
+    with torch.no_grad():
+        found = best_tags(case.emissions, case.crf.transitions, case.lengths, start, stop)
+        whole = (case.crf(case.emissions), case.lengths, case.crf.transitions)
+        expected, _ = ViterbiDecoder(names).decode(whole, False, [])
+    assert [[names.get_item_for_index(tag) for tag in one] for one in found] == [
+        [tag for tag, _ in one] for one in expected
+    ]
 
 
 def test_a_tagger_takes_the_same_training_step_as_with_flairs_loss():

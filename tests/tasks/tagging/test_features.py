@@ -9,14 +9,13 @@ import torch
 from flair.data import Dictionary, Sentence
 from flair.embeddings import CharacterEmbeddings
 from real_data import data_folder
-from tagging_samples import TRAIN
-from tasks.tagging.character_lstm import last_states
-from torch.nn.utils.rnn import pack_padded_sequence
+from tagging_samples import TRAIN, spans_of
+from torch_weights import copy_weights
 
 from cellzoo.errors import DataError
-from cellzoo.runtime.native.binding import is_available
 from tasks.data.conll import TaggedSentence, read_conll
-from tasks.tagging.corpus import LABEL, flair_sentences, labelled_spans, type_dictionary
+from tasks.data.parts import Part
+from tasks.tagging.corpus import LABEL, flair_sentences, type_dictionary
 from tasks.tagging.embeddings import CharacterFeatures, characters, pretrained_words, trained_words
 
 WORDS = ["on", "the", "cat", "sat", "on", "mattress", "the", "a"]
@@ -59,12 +58,25 @@ def test_characters_agree_with_flairs_where_flairs_are_right():
     flairs = CharacterEmbeddings(letters(), char_embedding_dim=5, hidden_size_char=4)
     features = CharacterFeatures(letters(), size=5, hidden_size=4)
     features.vectors.load_state_dict(flairs.char_embedding.state_dict())
-    features.rnn.load_state_dict(flairs.char_rnn.state_dict())
+    copy_weights(flairs.char_rnn, features.rnn)
     distinct = list(dict.fromkeys(WORDS))
     ours, theirs = embedded(features, distinct)[:, :4], embedded(flairs, distinct)[:, :4]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     repeated = embedded(flairs, WORDS)
     assert not torch.allclose(repeated[WORDS.index("on")], repeated[4])
+
+
+def test_characters_are_read_as_by_torchs_lstm():
+    torch.manual_seed(0)
+    torchs = torch.nn.LSTM(5, 4, bidirectional=True)
+    features = CharacterFeatures(letters(), size=5, hidden_size=4)
+    copy_weights(torchs, features.rnn)
+    expected = []
+    for word in WORDS:
+        codes = torch.tensor([features.dictionary.get_idx_for_item(letter) for letter in word])
+        outputs, _ = torchs(features.vectors(codes))
+        expected.append(torch.cat([outputs[-1, :4], outputs[0, 4:]]))
+    torch.testing.assert_close(embedded(features, WORDS), torch.stack(expected), rtol=0, atol=1e-6)
 
 
 def test_rare_and_unseen_characters_share_one_vector():
@@ -74,27 +86,6 @@ def test_rare_and_unseen_characters_share_one_vector():
     vectors = embedded(features, ["c", "ß", "a"])
     assert torch.equal(vectors[0], vectors[1])
     assert not torch.allclose(vectors[0], vectors[2])
-
-
-@pytest.mark.parametrize("engine", ["native", "torch"])
-@pytest.mark.parametrize("ordered", [True, False])
-def test_last_states_and_gradients_are_those_of_torchs_lstm(engine, ordered, monkeypatch):
-    if engine == "native" and not is_available():
-        pytest.skip("the native engine was not built here")
-    monkeypatch.setattr("tasks.tagging.character_lstm.choose", lambda device, dtype: engine)
-    rnn = torch.nn.LSTM(5, 4, bidirectional=True, batch_first=True).double()
-    lengths = torch.tensor([7, 7, 4, 1] if ordered else [4, 1, 7, 7])
-    inputs = torch.randn(4, 7, 5, dtype=torch.float64, requires_grad=True)
-    direction = torch.randn(2, 4, 4, dtype=torch.float64)
-    packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=ordered)
-    results = []
-    for last in (last_states(rnn, packed), rnn(packed)[1][0]):
-        gradients = torch.autograd.grad(
-            (last * direction).sum(), [inputs, *rnn.parameters()], retain_graph=True
-        )
-        results.append([last.detach(), *gradients])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_characters_learn():
@@ -125,14 +116,12 @@ def test_pretrained_words_are_found_in_lower_case_and_without_digits(tmp_path, n
     assert not features.training
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"word 1 2\n", b"3 2\na 1 2\n", b"1 2\na one two\n", b"\x1f\x8bnot gzip"]
-)
-def test_a_file_that_holds_no_vectors_is_one_clear_message(tmp_path, content):
-    path = tmp_path / ("v.txt.gz" if content.startswith(b"\x1f") else "v.txt")
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"v\.txt.*is no word2vec text file"):
-        pretrained_words(path)
+def test_only_the_words_of_the_run_are_kept(tmp_path):
+    lines = "paris 1 2\nParis 3 4\n## 5 6\nob 7 8\n"
+    (tmp_path / "v.txt").write_text(lines)
+    features = pretrained_words(tmp_path / "v.txt", ["PARIS", "42", "missing"])
+    assert sorted(features.vocab) == ["##", "paris"]
+    assert embedded(features, ["PARIS", "42", "missing"]).tolist() == [[1, 2], [5, 6], [0, 0]]
 
 
 def test_sentences_keep_every_token_and_span():
@@ -142,7 +131,7 @@ def test_sentences_keep_every_token_and_span():
     )
     (sentence,) = flair_sentences([odd])
     assert [token.text for token in sentence] == list(odd.tokens)
-    assert labelled_spans(sentence, LABEL) == [(1, 3, "location"), (4, 5, "group")]
+    assert spans_of(sentence, LABEL) == [(1, 3, "location"), (4, 5, "group")]
 
 
 def test_a_token_that_flair_would_drop_is_refused():
@@ -165,7 +154,7 @@ def test_types_are_listed_in_order():
     ],
 )
 def test_wnut_counts_survive_flair(file, sentences, tokens, entities, invisible):
-    read = flair_sentences(read_conll(data_folder("wnut17") / "wnut17" / file))
+    read = flair_sentences(read_conll(Part(data_folder("wnut17") / "wnut17" / file)).sentences)
     assert len(read) == sentences
     assert sum(len(sentence) for sentence in read) == tokens
     assert sum(len(sentence.get_labels(LABEL)) for sentence in read) == entities

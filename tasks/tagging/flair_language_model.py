@@ -1,0 +1,44 @@
+"""Cells in Flair's character language model, `LanguageModel(recurrent_type="cell:<name>")`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flair.nn.recurrent import rnn_layers
+
+from cellzoo import load
+from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.errors import CellzooError
+from cellzoo.layer import CellRNN
+from tasks.tagging.layers import PREFIX
+
+
+def register_language_model_cell(name: str) -> str:
+    """Let `flair.models.LanguageModel` take a cell; also needed before such a model is loaded.
+
+    Flair asks how many states a layer has; with one it hands over a tensor, with several a tuple.
+
+    Args:
+        name: Of a cell of the zoo, or the path of a cell file, in lower case, as Flair writes it.
+
+    Returns:
+        What to pass as `recurrent_type`.
+
+    Raises:
+        CellzooError: The cell is not known, carries its input from step to step (Flair's states are all as wide
+            as the hidden state), or has a name with capital letters.
+    """
+    cell = load(name)
+    if any(state.width != HIDDEN_WIDTH for state in cell.states):
+        raise CellzooError(
+            f"cell {name!r} carries its input from step to step; Flair's LanguageModel makes states of the "
+            "hidden size alone"
+        )
+    if name != name.lower():
+        raise CellzooError(f"cell {name!r}: Flair writes recurrent_type in lower case; rename the cell's file")
+
+    def layer(input_size: int, hidden_size: int, layers: int, **options: Any) -> CellRNN:
+        return CellRNN(cell, input_size, hidden_size, layers, **options)
+
+    rnn_layers[PREFIX + name] = (layer, len(cell.states))
+    return PREFIX + name
