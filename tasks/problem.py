@@ -141,14 +141,17 @@ class BatchLoss(NamedTuple):
 
     Attributes:
         loss: Mean negative log-likelihood in nats, a scalar. Architectures learn from it.
-        penalised: The same with the penalties that the weights are trained under, such as activation
+        penalised: What the weights learn from: `loss` times `factor`, with penalties such as activation
             regularisation; a scalar, and `loss` itself where there are none.
         carry: For the next batch of the stream, detached.
+        factor: What `penalised` has `loss` multiplied with: 1, or the number of words where the weights learn
+            from the sum over the words of a batch, as Flair's do.
     """
 
     loss: Tensor
     penalised: Tensor
     carry: Carry = None
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)

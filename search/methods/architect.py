@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from search.methods.settings import BilevelSettings
     from search.methods.shared_weights import SharedWeights
-    from tasks.problem import Batch
+    from tasks.problem import Batch, BatchLoss
 
 FINITE_STEP = 1e-2
 """Length of the step of the finite difference, from Liu et al. 2019, section 2.3."""
@@ -80,7 +80,7 @@ def second_order(
     weights, architecture = shared.weights, shared.architecture
     eta = settings.learning_rate * batch.scale
     masks = _Masks(next(shared.model.parameters()).device)
-    slope = _gradients(shared.training_loss(batch).loss, weights)
+    slope = _gradients(_of_weights(shared.training_loss(batch)), weights)
     coefficient = settings.clip / (float(_norm(slope)) + 1e-6)
     factor = min(1.0, coefficient)
     stays = set() if settings.move_tied else set(map(id, shared.tied_weights))
@@ -105,13 +105,18 @@ def second_order(
             weight.detach() + sign * radius * part for weight, part in zip(weights, direction, strict=True)
         ]
         with _moved(weights, beside), frozen(weights), masks.again(same=settings.same_masks):
-            sides.append(_gradients(shared.training_loss(batch).loss, architecture))
+            sides.append(_gradients(_of_weights(shared.training_loss(batch)), architecture))
     correction = eta * (factor if settings.cap_coefficient else coefficient)
     found = [
         gradient - correction * (ahead_of - behind) / (2.0 * radius)
         for gradient, ahead_of, behind in zip(direct, *sides, strict=True)
     ]
     return found, result.loss.item()
+
+
+def _of_weights(result: BatchLoss) -> Tensor:
+    """What the weights learn from, without penalties."""
+    return result.loss * result.factor
 
 
 class _Masks:

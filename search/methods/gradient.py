@@ -98,14 +98,18 @@ class Joint:
         self.optimizer = architecture_optimizer(relaxation, settings, {})
 
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
-        """Learn from one training batch."""
+        """Learn from one training batch.
+
+        The weights learn from the loss times its factor, see `BatchLoss`; the architecture without it.
+        """
         result = self.shared.training_loss(batch)
-        loss = result.penalised if self.penalty is None else result.penalised + self.penalty()
+        loss = result.penalised if self.penalty is None else result.penalised + result.factor * self.penalty()
         self.optimizer.zero_grad()
         self.shared.optimizer.optimizer.zero_grad()
         loss.backward()
         for alpha in self.shared.architecture:
             if alpha.grad is not None:
+                alpha.grad /= result.factor
                 check_gradient(alpha.grad)
         self.shared.optimizer.apply(batch.scale)
         self.optimizer.step()

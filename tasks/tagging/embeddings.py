@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import cellzoo
 from tasks.data.parts import Part
 from tasks.data.vectors import read_vectors
 from tasks.embeddings.batch import BatchEmbeddings
+from tasks.tagging.reading import looked_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,15 +58,6 @@ def word_embeddings(vectors: WordVectors) -> WordEmbeddings:
     with torch.no_grad():
         words.embedding.weight[:-1] = vectors.vectors
     return words
-
-
-def looked_up(tokens: Iterable[str]) -> set[str]:
-    """List the words under which Flair's `WordEmbeddings` looks tokens up."""
-    forms = set()
-    for token in tokens:
-        lower = token.lower()
-        forms |= {token, lower, re.sub(r"\d", "#", lower), re.sub(r"\d", "0", lower)}
-    return forms
 
 
 def trained_words(sentences: Sequence[TaggedSentence], size: int, min_count: int) -> OneHotEmbeddings:

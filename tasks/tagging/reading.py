@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from cellzoo.errors import DataError
 from tasks.data.read import read_tagged, with_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tasks.data.found import FoundData
     from tasks.data.read import TaggedData
@@ -46,5 +47,14 @@ def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None
     if settings.vectors:
         from tasks.data.vectors import read_vectors
 
-        words = {form for split in corpus.splits.values() for one in split for form in one.tokens}
-        read_vectors(data[settings.vectors].parts["vectors"], words | {word.lower() for word in words})
+        tokens = (token for split in corpus.splits.values() for one in split for token in one.tokens)
+        read_vectors(data[settings.vectors].parts["vectors"], looked_up(tokens))
+
+
+def looked_up(tokens: Iterable[str]) -> set[str]:
+    """List the words under which Flair's `WordEmbeddings` looks tokens up."""
+    forms = set()
+    for token in tokens:
+        lower = token.lower()
+        forms |= {token, lower, re.sub(r"\d", "#", lower), re.sub(r"\d", "0", lower)}
+    return forms

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 from flair.embeddings import OneHotEmbeddings, StackedEmbeddings, TokenEmbeddings
 
-from cellzoo.errors import DataError
 from tasks.data.vectors import read_vectors
 from tasks.embeddings.batch import parts
 from tasks.embeddings.frozen import freeze
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.tagging.corpus import LABEL, flair_sentences, gold_spans, type_dictionary
-from tasks.tagging.embeddings import characters, looked_up, trained_words, word_embeddings
+from tasks.tagging.embeddings import characters, trained_words, word_embeddings
 from tasks.tagging.evaluation import evaluate_batch
 from tasks.tagging.flair_device import flair_on
 from tasks.tagging.problem import METRICS, SELECTION
-from tasks.tagging.reading import read_corpus
+from tasks.tagging.reading import looked_up, read_corpus
 from tasks.tagging.scores import count_sentence, micro
 from tasks.tagging.tagger import CellTagger
 from tasks.training.streams import default_generator
@@ -62,7 +61,7 @@ class Tagging:
         notes: What a reader must know of the data; every evaluation says it.
 
     Raises:
-        DataError: There is no entity to learn from, or a token that Flair would change.
+        DataError: Flair would change a token.
     """
 
     metrics = METRICS
@@ -88,9 +87,6 @@ class Tagging:
         self._gold = {
             split: [gold_spans(one, scheme) for one in sentences] for split, sentences in splits.items()
         }
-        if not any(self._gold["train"]):
-            where = "train holds" if any(self._gold["dev"]) else "train and dev hold"
-            raise DataError(f"{name}: {where} no entity, so there is nothing to learn")
         self.types = type_dictionary([*splits["train"], *splits["dev"]], scheme)
         self._known = frozenset(self.types.get_items())
         self._sentences = {split: flair_sentences(part, scheme) for split, part in splits.items()}
@@ -164,7 +160,7 @@ class Tagging:
         """The mean over the tokens, and for the weights their sum."""
         with flair_on(self.device):
             total, tokens = _tagger(model).forward_loss(batch.content)
-        return BatchLoss(total / tokens, total)
+        return BatchLoss(total / tokens, total, factor=tokens)
 
     def evaluate(
         self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None

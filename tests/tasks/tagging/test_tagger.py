@@ -439,7 +439,7 @@ def test_a_cell_in_flairs_language_model(tmp_path, name, monkeypatch):
 
 def test_a_cell_that_flairs_language_model_cannot_run_is_refused(tmp_path):
     file = tmp_path / "carrying.toml"
-    cell = "h' = tanh(linear(x_1, h))\nx_1' = x\n"
+    cell = "h' = tanh(linear(x, x_1, h))\nx_1' = x\n"
     file.write_text(f'name = "carrying"\nnotation = "equations"\ngenotype = """\n{cell}"""\n')
     with pytest.raises(CellzooError, match="carries its input from step to step"):
         register_language_model_cell(str(file))
