@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cellzoo.cells.cell import INPUT
+from cellzoo.cells.graph import INPUT
 from cellzoo.cells.ops import LINEAR
 from tasks.layers.dropout import locked_dropout
 

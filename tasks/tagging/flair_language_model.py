@@ -7,7 +7,7 @@ from typing import Any
 from flair.nn.recurrent import rnn_layers
 
 from cellzoo import load
-from cellzoo.cells.cell import HIDDEN_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.layer import CellRNN
 from tasks.tagging.layers import PREFIX
@@ -40,5 +40,6 @@ def register_language_model_cell(name: str) -> str:
     def layer(input_size: int, hidden_size: int, layers: int, **options: Any) -> CellRNN:
         return CellRNN(cell, input_size, hidden_size, layers, **options)
 
-    rnn_layers[PREFIX + name] = (layer, len(cell.states))
+    known: dict[str, tuple[Any, int]] = rnn_layers
+    known[PREFIX + name] = (layer, len(cell.states))
     return PREFIX + name

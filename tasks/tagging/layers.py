@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from cellzoo import load
-from cellzoo.cells.cell import HIDDEN_WIDTH, Cell
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError, unknown
 from cellzoo.layer import CellRNN
 

@@ -61,7 +61,10 @@ class Fake(Task):
         if context.artifact:
             context.artifact.write_text(str(resumed))
         return Outcome(
-            metrics={"score": float(config.fault) if config.fault in ("nan", "inf") else mean, "loss": 1 - mean},
+            metrics={
+                "score": float(config.fault) if config.fault in ("nan", "inf") else mean,
+                "loss": 1 - mean,
+            },
             items=[{"split": "test", "value": value, "padding": "x" * config.padding} for value in drawn],
             parameters=ParameterCounts(10, 20, 30),
             flops_per_token=7,
