@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Kind: TypeAlias = MethodKind | SamplerKind
 
 GROUP = "cellzoo.methods"
+_PRESET = ".toml"
 _FOLDERS = {"search.methods": "METHOD", "search.samplers": "SAMPLER"}
 
 
@@ -51,6 +52,12 @@ def method_targets() -> dict[str, str]:
 def method_names() -> list[str]:
     """Names of all methods and samplers, sorted."""
     return list(method_targets())
+
+
+def preset_names() -> list[str]:
+    """Names of the presets (`search.run.presets`), sorted."""
+    found = (resource.name for resource in files("search").joinpath("presets").iterdir())
+    return sorted(name.removesuffix(_PRESET) for name in found if name.endswith(_PRESET))
 
 
 @cache

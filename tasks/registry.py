@@ -111,7 +111,7 @@ def build_task(source: TaskSource) -> Task:
 
 
 def find_problem(name: str, source: str = "") -> ProblemKind:
-    """Find a kind of problem by its name; `source` is who asks, for messages.
+    """Find a kind of problem by its name, or by `module:KIND`; `source` is who asks, for messages.
 
     Raises:
         UnknownNameError: No such kind.
@@ -220,7 +220,7 @@ def _of_class(source: TaskSource) -> Task:
 
 
 def _kind(group: str, what: str, name: str, wanted: type, source: str) -> Any:
-    targets = dict(KINDS[group])
+    targets = {name: name} if _TARGET.fullmatch(name) else dict(KINDS[group])
     for point in entry_points(group=group):
         first = targets.setdefault(point.name, point.value)
         if first != point.value:

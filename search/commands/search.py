@@ -1,10 +1,10 @@
-"""`cellzoo search`: find a cell, draw the way to it, or search, retrain and test in one go."""
+"""`cellzoo search`: find a cell; and with `--then` train and test what was found in one go."""
 
 from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.cli.command import Command
@@ -14,232 +14,156 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Search a recurrent cell. The directory given by --out gets configuration.json, events.jsonl (one JSON object
-a line), checkpoint.safetensors after every epoch, and in the end found.toml, a cell file for `cellzoo run`.
-A search that was stopped or killed goes on exactly where its last epoch ended: with the same command, or with
---resume and the directory.
+Search a recurrent cell. OUT/found.toml is the cell, for `cellzoo run`; OUT/searches has the events and the
+checkpoint of each search, OUT/records a record of every run. What was stopped or killed goes on exactly where
+it was, with the same command.
 
---on takes a data set (ptb, wikitext-2; conll2000, small-ner, wnut17 for tags), a text file, or conll:FILE.
-One file is cut into train, dev and test in the ratio 8:1:1; FILE,FILE are train and test; FILE,FILE,FILE are
-train, dev and test.
+METHOD is one of
+    {methods}
+`cellzoo list methods` says what they are. The presets are {presets}; a path that ends in .toml is one
+of your own.
 
---then searches with several seeds, retrains each found cell briefly, and the best of them by validation fully
-with several seeds. All of it becomes records below OUT, from which `cellzoo board` shows the cost of the search
-and the mean over the searches beside the best.
+--on takes a task that trains a model (`cellzoo list tasks`), a task file, a text file, or conll:FILE. One file
+is cut into train, dev and test in the ratio 8:1:1; FILE,FILE are train and test; FILE,FILE,FILE are train, dev
+and test. The settings are those of the task, then the preset's, then --set.
+
+--then trains each found cell briefly, and the best of them by dev fully with several seeds.
 """
 _EXAMPLES = """\
-  cellzoo search darts --on ptb --data DIR --out darts-0      the preset small, seed 0
-  cellzoo search egs --on ptb --data DIR --preset paper --seed 3 --device cuda --out egs-3
-  cellzoo search idarts --on conll:ner.conll --out idarts-ner  named entities of your own
+  cellzoo search darts --on ptb --data DIR --out darts        the preset small, seed 0
+  cellzoo search egs --on ptb --data DIR --preset paper --seeds 3, --device cuda --out egs
+  cellzoo search idarts --on conll:ner.conll --out idarts     named entities of your own
+  cellzoo search evolution --on wnut17 --set trials=50 --workers 2 --out evolution
   cellzoo search darts --on ptb --data DIR --out d --dry-run  what would be done; writes nothing
-  cellzoo search --resume darts-0                             go on
-  cellzoo search --plot darts-0                               trajectory.html: the course of the search
-  cellzoo search random-ws --on book.txt --then --searches 4 --out r
-  cellzoo run news-lm --cells lstm,darts-0/found.toml         judge the cell elsewhere
+  cellzoo search random-ws --on book.txt --then --seeds 4 --out r
+  cellzoo plot darts                                          the course of the search as a page
+  cellzoo run news-lm --cells lstm,darts/found.toml           evaluate the cell elsewhere
 
 exit codes:
-  0 done   1 a loss was no finite number, or a retraining failed   2 bad input or usage
-  3 data or checkpoint missing, malformed or of another search   5 the directory cannot be used   130 stopped
+  0 done   1 a search or a training failed   2 bad input or usage   3 data or checkpoint missing or malformed
+  4 a record is damaged   5 the directory cannot be used   130 stopped
 """
 
-
-_MOST, _MOST_THREADS = 10**10 - 1, 1024
-_OF_THEN: dict[str, Any] = {
-    "searches": "4",
-    "test_seeds": "3",
-    "brief": [],
-    "full": [],
-    "beside": None,
-    "workers": None,
-}
-_DEFAULTS: dict[str, Any] = {
-    "method": None,
-    "on": None,
-    "preset": "small",
-    "seed": None,
-    "out": None,
-    "data": None,
-    "device": "auto",
-    "threads": "1",
-    "settings": [],
-    "dry_run": False,
-    "then": False,
-    **_OF_THEN,
-}
+_MOST_THREADS = 1024
+_OF_THEN: dict[str, Any] = {"test_seeds": "3", "brief": [], "full": [], "beside": None}
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("method", nargs="?", metavar="METHOD", help="such as darts; an unknown one lists all")
-    parser.add_argument("--on", metavar="DATA", help="a data set, a text file, or conll:FILE[,FILE[,FILE]]")
-    parser.add_argument("--preset", metavar="NAME", help="paper, official or small (default)")
-    parser.add_argument("--seed", metavar="N", help="decides all chance; default 0")
-    parser.add_argument("--out", metavar="DIR", help="directory of this search")
+    from search.registry import method_names, preset_names
+
+    names = textwrap.fill(", ".join(method_names()), 100)
+    parser.description = _DESCRIPTION.format(methods=names, presets=", ".join(preset_names()))
+    parser.add_argument("method", metavar="METHOD", help="such as darts; an unknown one lists all")
+    parser.add_argument("--on", required=True, metavar="TASK|FILE", help="what is searched on")
+    parser.add_argument(
+        "--preset", default="small", metavar="NAME", help="where settings come from; default small"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N|A,B,...", help="how many searches, or their seeds; default 1, with --then 4"
+    )
+    parser.add_argument("--out", metavar="DIR", help="output folder")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
-    parser.add_argument("--device", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
-    parser.add_argument("--threads", metavar="N", help="threads of the search; default 1")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
+    parser.add_argument("--threads", default="1", metavar="N", help="threads of each run; default 1")
+    parser.add_argument(
+        "--workers", metavar="N", help="runs at a time; default one a processor, one in all on a GPU"
+    )
+    parser.add_argument(
+        "--executor",
+        default="processes",
+        metavar="EXECUTOR",
+        help="processes: several runs at a time (default); serial: one after another in this process",
+    )
     parser.add_argument(
         "--set",
         action="append",
+        default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="change a setting of the method, of the objective, or epochs; repeatable",
+        help="change a setting of the method or the task, or epochs; repeatable",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done; write nothing")
-    parser.add_argument("--resume", metavar="DIR", help="go on with the search of a directory")
-    parser.add_argument(
-        "--plot",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="draw the course of the search in DIR as DIR/trajectory.html and .svg; without DIR, of this one",
-    )
-    then = parser.add_argument_group("search, retrain and test in one go")
-    then.add_argument("--then", action="store_true", help="search with several seeds, retrain, test the best")
-    then.add_argument("--searches", metavar="N|A,B,...", help="how many searches, or their seeds")
-    then.add_argument("--test-seeds", metavar="N|A,B,...", help="seeds of the full retraining")
-    then.add_argument("--brief", action="append", metavar="KEY=VALUE", help="setting of the brief retraining")
-    then.add_argument("--full", action="append", metavar="KEY=VALUE", help="setting of the full retraining")
+    then = parser.add_argument_group("search, train and test in one go")
+    then.add_argument("--then", action="store_true", help="train what was found, test the best")
+    then.add_argument("--test-seeds", metavar="N|A,B,...", help="seeds of the full training; default 3")
+    then.add_argument("--brief", action="append", metavar="KEY=VALUE", help="setting of the brief training")
+    then.add_argument("--full", action="append", metavar="KEY=VALUE", help="setting of the full training")
     then.add_argument(
-        "--beside", metavar="A,B,...", help="cells that are retrained, briefly and fully, beside the found ones"
+        "--beside", metavar="A,B,...", help="cells that are trained, briefly and fully, beside the found ones"
     )
-    then.add_argument("--workers", metavar="N", help="retrainings at a time; default one a processor")
-    parser.set_defaults(**_DEFAULTS)
+    parser.set_defaults(**_OF_THEN)
 
 
 def _execute(options: argparse.Namespace) -> int:
-    if options.resume is not None:
-        _only(options, "--resume DIR", "data")
-        return _resume(options)
-    if options.plot:
-        _only(options, "--plot DIR")
-        return _plot(Path(options.plot).expanduser())
-    for name, value in (("METHOD", options.method), ("--on", options.on), ("--out", options.out)):
-        if value is None and not (name == "--out" and options.dry_run):
-            raise CellzooError(f"{name} is missing, such as: cellzoo search darts --on ptb --out darts-0")
-    if options.then:
-        return _then(options)
-    for name in _OF_THEN:
-        if getattr(options, name) != _DEFAULTS[name]:
-            raise CellzooError(f"{_shown(name)} is of the retraining; it needs --then")
-    return _search(options)
+    if options.out is None and not options.dry_run:
+        raise CellzooError("--out is missing, such as: cellzoo search darts --on ptb --out darts-0")
+    if not options.then:
+        for name, default in _OF_THEN.items():
+            if getattr(options, name) != default:
+                flag = "--" + name.replace("_", "-")
+                raise CellzooError(f"{flag} is of the training of what was found; it needs --then")
+    threads = _whole("--threads", options.threads, _MOST_THREADS)
+    workers = None if options.workers is None else _whole("--workers", options.workers, 9999)
 
-
-def _only(options: argparse.Namespace, flag: str, *others: str) -> None:
-    """Refuse options that say what the directory says already, but for some others."""
-    for name, default in _DEFAULTS.items():
-        if name not in others and getattr(options, name) not in (default, None):
-            raise CellzooError(f"{flag} takes everything from the directory; leave {_shown(name)} out")
-
-
-def _shown(name: str) -> str:
-    return {"method": "METHOD", "settings": "--set"}.get(name, "--" + name.replace("_", "-"))
-
-
-def _search(options: argparse.Namespace) -> int:
-    from search.run.prepare import request_plan
+    from cellzoo.system.paths import typed_path
+    from search.run.chain import Chain
+    from search.run.request import request_search
+    from search.run.run import run_search
+    from search.run.summary import plan_lines, report_lines
     from tasks.commands.run import parse_settings
+    from tasks.runs.device import resolve_device
+    from tasks.runs.progress import show_progress
+    from tasks.runs.run import Crew
 
-    threads = _whole("--threads", options.threads, least=1, most=_MOST_THREADS)
-    _limit_threads(threads)
-    plan = request_plan(
+    out = typed_path(options.out or "found", "--out")
+    seeds = _seeds(options.seeds or ("4" if options.then else "1"))
+    plan = request_search(
         options.method,
         options.on,
         preset=options.preset,
-        seed=_whole("--seed", options.seed or "0"),
         data=options.data,
-        device=options.device,
-        threads=threads,
         changes=parse_settings(options.settings),
     )
+    retrain = _retrain(options)
+    crew = Crew(options.executor, workers, threads, options.device)
     if options.dry_run:
-        from search.run.summary import plan_lines
-
-        _say(*plan_lines(plan), "nothing was written")
+        crew.check()
+        chain = Chain(plan, seeds, out, retrain, 1)
+        _say(*plan_lines(plan, seeds, resolve_device(options.device), chain), "nothing was written")
         return 0
-    return _run(plan, Path(options.out).expanduser(), plot=options.plot is not None)
+    report = run_search(plan, seeds, out, crew=crew, retrain=retrain, listener=show_progress())
+    _say(*report_lines(report))
+    return RunError.exit_code if report.failures else 0
 
 
-def _resume(options: argparse.Namespace) -> int:
-    from search.run.configuration import read_configuration
-    from search.run.directory import RunDirectory
-    from search.run.prepare import resume_plan
-
-    folder = Path(options.resume).expanduser()
-    configuration, surroundings = read_configuration(RunDirectory(folder).configuration)
-    _limit_threads(configuration.threads)
-    return _run(resume_plan(configuration, surroundings, options.data), folder, plot=options.plot is not None)
-
-
-def _run(plan: object, folder: Path, *, plot: bool) -> int:
-    from typing import cast
-
-    from search.run.directory import RunDirectory
-    from search.run.loop import Plan, run_search
-    from search.run.progress import show_search
-    from search.run.summary import found_lines
-
-    directory = RunDirectory(folder)
-    run_search(cast("Plan", plan), directory, show_search())
-    _say(*found_lines(directory))
-    return _plot(folder) if plot else 0
-
-
-def _plot(folder: Path) -> int:
-    from search.plot.write import write_plot
-
-    _say(*(str(path) for path in write_plot(folder)))
-    return 0
-
-
-def _then(options: argparse.Namespace) -> int:
+def _retrain(options: argparse.Namespace) -> Any:
+    if not options.then:
+        return None
     from cellzoo.selection import split_cells
-    from search.then.chain import Chain, run_chain
-    from tasks.commands.run import parse_seeds, parse_settings
+    from search.run.chain import Retrain
+    from tasks.commands.run import parse_settings
 
-    if options.seed is not None:
-        raise CellzooError("--seed is of one search; with --then write --searches, such as --searches 0,7")
-    threads = _whole("--threads", options.threads, least=1, most=_MOST_THREADS)
-    _limit_threads(threads)
-    chain = Chain(
-        method=options.method,
-        on=options.on,
-        preset=options.preset,
-        searches=parse_seeds(options.searches),
-        test_seeds=parse_seeds(options.test_seeds),
-        data=options.data,
-        device=options.device,
-        threads=threads,
-        changes=parse_settings(options.settings),
+    return Retrain(
+        test_seeds=_seeds(options.test_seeds),
         brief=parse_settings(options.brief),
         full=parse_settings(options.full),
         beside=tuple(split_cells(options.beside)) if options.beside else (),
-        workers=None if options.workers is None else _whole("--workers", options.workers, least=1),
     )
-    if options.dry_run:
-        from search.then.summary import chain_lines
-
-        _say(*chain_lines(chain), "nothing was written")
-        return 0
-    from search.then.summary import result_lines
-
-    result = run_chain(chain, Path(options.out).expanduser())
-    if options.plot is not None:
-        for candidate in result.candidates:
-            _plot(candidate.directory.path)
-    _say(*result_lines(result))
-    return RunError.exit_code if result.failures else 0
 
 
-def _limit_threads(count: int) -> None:
-    import torch
+def _seeds(text: str) -> list[int]:
+    from tasks.commands.run import parse_seeds
+    from tasks.runs.run import MAX_SEEDS
 
-    torch.set_num_threads(count)
+    seeds = parse_seeds(text)
+    if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
+        raise CellzooError(f"{seeds} seeds: expected at least 1 and at most {MAX_SEEDS}; one alone is {seeds},")
+    return list(range(seeds)) if isinstance(seeds, int) else seeds
 
 
-def _whole(option: str, text: str, least: int = 0, most: int = _MOST) -> int:
-    if not re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII) or not least <= int(text) <= most:
-        limit = f"of at least {least}" if most == _MOST else f"from {least} to {most}"
-        raise CellzooError(f"{option} {text!r}: expected a whole number {limit}")
+def _whole(option: str, text: str, most: int) -> int:
+    if not re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII) or not 1 <= int(text) <= most:
+        raise CellzooError(f"{option} {text!r}: expected a whole number from 1 to {most}")
     return int(text)
 
 
@@ -249,8 +173,8 @@ def _say(*lines: str) -> None:
 
 COMMAND = Command(
     name="search",
-    summary="search a cell, and retrain and test what was found",
-    description=_DESCRIPTION,
+    summary="search a cell, and train and test what was found",
+    description=_DESCRIPTION.partition("\n\n")[0],
     examples=_EXAMPLES,
     configure=_configure,
     execute=_execute,

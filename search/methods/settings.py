@@ -12,7 +12,7 @@ from pydantic import field_validator, model_validator
 from cellzoo.errors import unknown
 from cellzoo.runtime import RUNTIMES
 from search.supernets.layout import Layout, Normalisation, Sharing
-from tasks.settings import NotNegative, Positive, Settings, Size
+from tasks.settings import NotNegative, Positive, Probability, Settings, Size
 from tasks.training.settings import OptimizerSettings
 
 
@@ -79,10 +79,12 @@ class ArchitectureSettings(Settings):
     Attributes:
         architecture_learning_rate: Of Adam.
         architecture_weight_decay: L2 penalty that it applies.
+        architecture_momentum: Its first beta, how much of the gradients before is in a step.
     """
 
     architecture_learning_rate: Positive = 3e-3
     architecture_weight_decay: NotNegative = 1e-3
+    architecture_momentum: Probability = 0.9
 
 
 class BilevelSettings(ArchitectureSettings, SupernetSettings):

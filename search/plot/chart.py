@@ -51,11 +51,11 @@ def _strip(chart: Chart, course: Course, top: float) -> None:
     for cell in course.cells:
         left, right = _x(course, cell.first - 0.5), _x(course, cell.last + 0.5)
         tint = f"tint{order.index(cell.hash) % TINTS}"
-        chart.box(left, top, right - left, STRIP, tint, tip=f"{_epochs(cell)}: {cell.genotype}")
+        chart.box(left, top, right - left, STRIP, tint, tip=f"{in_words(cell, course.unit)}: {cell.genotype}")
         if right - left > _ROOM_FOR_HASH:
             chart.text((left + right) / 2, top + STRIP / 2 + 4, cell.hash[:6], "small middle")
-    chart.text(LEFT, top + STRIP + 18, "epoch 1")
-    chart.text(RIGHT, top + STRIP + 18, f"epoch {course.epochs}", "small end")
+    chart.text(LEFT, top + STRIP + 18, f"{course.unit} 1")
+    chart.text(RIGHT, top + STRIP + 18, f"{course.unit} {course.epochs}", "small end")
 
 
 def _in_words(course: Course) -> str:
@@ -64,12 +64,13 @@ def _in_words(course: Course) -> str:
     for curve in course.curves:
         known = [value for value in curve.values if value is not None]
         parts.append(f"{curve.title} from {known[0]:.4g} to {known[-1]:.4g}")
-    cells = ", ".join(f"{cell.hash[:6]} ({_epochs(cell)})" for cell in course.cells)
+    cells = ", ".join(f"{cell.hash[:6]} ({in_words(cell, course.unit)})" for cell in course.cells)
     return f"{'; '.join(parts)}; derived cells: {cells}."
 
 
-def _epochs(cell: DerivedCell) -> str:
-    return f"epoch {cell.first}" if cell.first == cell.last else f"epochs {cell.first} to {cell.last}"
+def in_words(cell: DerivedCell, unit: str) -> str:
+    """When a cell was derived: `epoch 3`, or `epochs 1 to 2`."""
+    return f"{unit} {cell.first}" if cell.first == cell.last else f"{unit}s {cell.first} to {cell.last}"
 
 
 def _x(course: Course, epoch: float) -> float:

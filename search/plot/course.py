@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellzoo.errors import DataError
-from search.run.configuration import read_configuration
-from search.run.directory import RunDirectory
-from search.run.events import read_events
+from search.methods.derived import CellNote
+from search.run.sampling import Asked, Told, read_history
+from tasks.training.events import read_events
+from tasks.training.loop import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from search.run.events import Event
+_OF_DEV = {"f1": "dev span F1 (%)"}
+_OF_EVENT = {
+    "train_loss": "train loss (nats)",
+    "deviation": "mean absolute deviation from uniform",
+    "entropy": "entropy of the architecture (nats)",
+    "temperature": "temperature",
+    "reward": "reward",
+}
+_IN_RATIOS = "perplexity"
 
-_CURVES = (
-    ("validation", "perplexity", "validation perplexity"),
-    ("validation", "f1", "validation span F1 (%)"),
-    ("validation", "loss", "validation loss (nats)"),
-    ("", "train_loss", "train loss (nats)"),
-    ("", "deviation", "mean absolute deviation from uniform"),
-    ("", "entropy", "entropy of the architecture (nats)"),
-    ("", "temperature", "temperature"),
-    ("", "reward", "reward"),
-)
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Epoch(BaseModel):
+    """What a page shows of the event `epoch`; what else is in it is left out."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    epoch: Annotated[int, Field(ge=1)]
+    dev: dict[str, Number | None]
+    cell: CellNote
+    train_loss: Number | None = None
+    deviation: Number | None = None
+    entropy: Number | None = None
+    temperature: Number | None = None
+    reward: Number | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    seconds_dev: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class End(BaseModel):
+    """What a page shows of the event `end`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    cell: CellNote
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One number of each epoch.
+    """One number of each epoch or trial.
 
     Attributes:
         title: What a reader sees.
-        values: By epoch; None where it was no finite number or was not measured.
+        values: In order; None where it was not finite or was not measured.
         in_ratios: Whether what counts is by what factor it changes.
     """
 
@@ -68,11 +95,12 @@ class Course:
 
     Attributes:
         title: Method, data and seed.
-        epochs: How many were asked for.
+        epochs: How many are over.
         curves: Those that the search has.
         cells: The derived cells in order, a new entry at each change.
         found: The cell that the search ended in; None as long as it goes on.
         seconds: Wall seconds so far.
+        unit: What is counted: `epoch`, or `trial` of a sampler.
     """
 
     title: str
@@ -81,56 +109,97 @@ class Course:
     cells: tuple[DerivedCell, ...]
     found: DerivedCell | None
     seconds: float
+    unit: str = "epoch"
 
 
 def read_course(folder: Path) -> Course:
     """Read the course of a search, which may still be running.
 
     Raises:
-        DataError: The directory holds no search, or no epoch of it is over yet.
+        DataError: The directory holds no search, or no epoch or trial of it is over yet.
     """
-    directory = RunDirectory(folder)
-    configuration, _ = read_configuration(directory.configuration)
-    events = read_events(directory.events)
-    epochs = [event for event in events if event["event"] == "epoch"]
-    if not epochs:
-        raise DataError(f"{directory.events}: no epoch is over yet, so there is nothing to draw")
-    ends = [event for event in events if event["event"] == "end"]
+    path = folder / EVENTS
+    if not path.is_file():
+        raise DataError(f"{folder}: holds no search ({EVENTS} is not there)")
+    events = read_events(path)
+    title = str(events[0].get("label", "search"))[:400] if events else "search"
+    if any(event["event"] == "ask" for event in events[:2]):
+        return _of_sampler(path, title)
     try:
-        return Course(
-            title=f"{configuration.method} on {configuration.data}, seed {configuration.seed}",
-            epochs=configuration.epochs,
-            curves=tuple(_curves(epochs)),
-            cells=_cells(epochs),
-            found=_cell(ends[-1]) if ends else None,
-            seconds=events[-1]["seconds"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{directory.events}: an event lacks what a search writes ({error})") from error
+        epochs = [Epoch.model_validate(event) for event in events if event["event"] == "epoch"]
+        ends = [End.model_validate(event) for event in events if event["event"] == "end"]
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise DataError(
+            f"{path}: an event lacks what a search writes ({place}: {fault['msg']:.200})"
+        ) from error
+    if not epochs:
+        raise DataError(f"{path}: no epoch is over yet, so there is nothing to draw")
+    return Course(
+        title=title,
+        epochs=len(epochs),
+        curves=tuple(_curves(epochs)),
+        cells=_merged([_derived(epoch.cell, number) for number, epoch in enumerate(epochs, start=1)]),
+        found=_derived(ends[-1].cell, len(epochs)) if ends else None,
+        seconds=sum(epoch.seconds + epoch.seconds_dev for epoch in epochs),
+    )
 
 
-def _curves(epochs: Sequence[Event]) -> list[Curve]:
-    curves = []
-    for place, key, title in _CURVES:
-        values = tuple((event.get(place, {}) if place else event).get(key) for event in epochs)
-        if any(value is not None for value in values):
-            curves.append(Curve(title, values, in_ratios=key == "perplexity"))
-    if any(curve.title == "validation perplexity" for curve in curves):
-        # The loss is its logarithm, and the axis is logarithmic already.
-        curves = [curve for curve in curves if curve.title != "validation loss (nats)"]
-    return curves
-
-
-def _cells(epochs: Sequence[Event]) -> tuple[DerivedCell, ...]:
+def _of_sampler(path: Path, title: str) -> Course:
+    """A trial for each candidate that was told: its score, the best so far, and whose it was."""
+    lines, _ = read_history(path)
+    asked = {line.number: line.cell for line in lines if isinstance(line, Asked)}
+    told = [line for line in lines if isinstance(line, Told) and line.number in asked]
+    scores: list[float] = []
+    best: list[float | None] = []
     cells: list[DerivedCell] = []
-    for event in epochs:
-        cell = _cell(event)
-        if cells and cells[-1].hash == cell.hash:
-            cell = DerivedCell(cells.pop().first, cell.last, cell.hash, cell.notation, cell.genotype)
-        cells.append(cell)
-    return tuple(cells)
+    for line in told:
+        if line.score is not None and (not scores or line.score < min(scores)):
+            cells.append(_derived(asked[line.number], len(best) + 1))
+        elif cells:
+            cells.append(replace(cells[-1], first=len(best) + 1, last=len(best) + 1))
+        scores += [] if line.score is None else [line.score]
+        best.append(min(scores, default=None))
+    if not cells:
+        raise DataError(f"{path}: no candidate has a score yet, so there is nothing to draw")
+    return Course(
+        title=title,
+        epochs=len(told),
+        curves=(
+            Curve("score of the candidate (lower is better)", tuple(line.score for line in told)),
+            Curve("best score so far", tuple(best)),
+        ),
+        cells=_merged(cells),
+        found=None,
+        seconds=sum(line.seconds for line in told),
+        unit="trial",
+    )
 
 
-def _cell(event: Event) -> DerivedCell:
-    cell = event["cell"]
-    return DerivedCell(event["epoch"], event["epoch"], cell["hash"], cell["notation"], cell["genotype"])
+def _curves(epochs: Sequence[Epoch]) -> list[Curve]:
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch.dev))
+    if _IN_RATIOS in names:
+        # The loss is its logarithm, and the axis is logarithmic already.
+        names = [name for name in names if name != "loss"]
+    names.sort(key=lambda name: name == "loss")
+    curves = [
+        Curve(_OF_DEV.get(name, f"dev {name[:40]}"), tuple(e.dev.get(name) for e in epochs), name == _IN_RATIOS)
+        for name in names
+    ]
+    curves += [Curve(title, tuple(getattr(e, name) for e in epochs)) for name, title in _OF_EVENT.items()]
+    return [curve for curve in curves if any(value is not None for value in curve.values)]
+
+
+def _merged(cells: Sequence[DerivedCell]) -> tuple[DerivedCell, ...]:
+    merged: list[DerivedCell] = []
+    for cell in cells:
+        if merged and merged[-1].hash == cell.hash:
+            merged[-1] = replace(merged[-1], last=cell.last)
+        else:
+            merged.append(cell)
+    return tuple(merged)
+
+
+def _derived(cell: CellNote, number: int) -> DerivedCell:
+    return DerivedCell(number, number, cell.hash, cell.notation, cell.genotype)

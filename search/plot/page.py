@@ -12,12 +12,12 @@ from cellzoo.pages.chart import chart_style
 from cellzoo.pages.page import picture
 from cellzoo.pages.page import render_page as render
 from cellzoo.system.duration import duration
-from search.plot.chart import draw_course
+from search.plot.chart import draw_course, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from search.plot.course import Course, DerivedCell
+    from search.plot.course import Course
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def render_page(course: Course) -> str:
 
 def _shown(course: Course) -> Iterator[_Shown]:
     """Each derived cell, and the one found where that is another; a cell that comes back is drawn once."""
-    entries = [(_heading(cell), cell) for cell in course.cells]
+    entries = [(in_words(cell, course.unit).capitalize(), cell) for cell in course.cells]
     if course.found is not None:
         if course.found.hash == course.cells[-1].hash:
             entries[-1] = (f"{entries[-1][0]}: found", course.cells[-1])
@@ -61,7 +61,3 @@ def _shown(course: Course) -> Iterator[_Shown]:
         drawn[cell.hash] = (place, heading[:1].lower() + heading[1:])
         drawing = picture(svg(parse(cell.genotype, cell.notation), is_part=True))
         yield _Shown(heading, cell.hash, cell.genotype, drawing)
-
-
-def _heading(cell: DerivedCell) -> str:
-    return f"Epoch {cell.first}" if cell.first == cell.last else f"Epochs {cell.first} to {cell.last}"

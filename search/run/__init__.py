@@ -1,1 +1,1 @@
-"""A search from its request to `found.toml`: one directory, events, checkpoints, resume."""
+"""A search as a run: what is asked for, its job, the cell that it leaves, and what follows it."""

@@ -1,75 +1,118 @@
-"""Presets: named settings of methods and objectives, one TOML file each in `search/presets`.
+"""Presets: named settings of methods and problems, one TOML file each in `search/presets`.
 
 title = "What a reader sees"
-epochs = 50                          # of every method that says nothing else
+epochs = 50                          # of every supernet whose table says nothing else
 
-[methods.darts]                      # settings of the method; `epochs` is of the run
-[methods.darts.on.tagging]           # differences on one kind of objective
-[objectives.language-modeling]       # settings of the objective
-[objectives.language-modeling.for.idarts]  # differences for one method
+[methods.darts]                      # settings of the method; `epochs` of a supernet is the search's
+[methods.darts.on.tagging]           # differences on one kind of problem
+[problems.language-modeling]         # settings of the problem that differ from the task's
+[problems.language-modeling.for.idarts]  # differences for one method
+[then.language-modeling.brief]       # settings of the task that trains found cells; samplers train their
+[then.language-modeling.full]        # candidates as `brief` says; `for` as above
 """
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from cellzoo.errors import CellzooError, unknown
-from search.methods.registry import find_method
-from tasks.settings import configure, plain, setting_types
+from search.registry import preset_names
+from tasks.settings import Size
+from tasks.toml_file import TomlModel, parse_toml, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from search.methods.kind import MethodKind
-    from search.objectives.kind import ObjectiveKind
-
-_SUFFIX = ".toml"
-EPOCHS = "epochs"
-_DIFFERENCES = {"methods": "on", "objectives": "for", "then": None}
-"""Key -> what its tables call their own tables of differences; those of `then` hold nothing but tables."""
-_TABLES = ("title", EPOCHS, *_DIFFERENCES)
+SUFFIX = ".toml"
+Stage = Literal["brief", "full"]
+Values = dict[str, JsonValue]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All settings of a search, checked.
+class _Table(BaseModel):
+    """Settings by name, and a table of differences."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    def merged(self, differences: Mapping[str, Values], name: str) -> Values:
+        """The settings with the differences of one name."""
+        return {**(self.model_extra or {}), **differences.get(name, {})}
+
+
+class MethodTable(_Table):
+    """Settings of a method.
 
     Attributes:
-        preset: Where they come from.
-        method: The method.
-        method_settings: An object of its settings class.
-        objective_settings: An object of the objective's settings class.
-        epochs: Of the search.
+        on: Kind of problem -> differences on it.
     """
 
-    preset: str
-    method: MethodKind
-    method_settings: Any
-    objective_settings: Any
-    epochs: int
-
-    @property
-    def plain_method(self) -> dict[str, Any]:
-        """The method's settings as JSON values."""
-        return plain(self.method_settings)
-
-    @property
-    def plain_objective(self) -> dict[str, Any]:
-        """The objective's settings as JSON values."""
-        return plain(self.objective_settings)
+    on: dict[str, Values] = Field(default_factory=dict)
 
 
-def preset_names() -> list[str]:
-    """Names of the presets, sorted."""
-    found = (resource.name for resource in files("search").joinpath("presets").iterdir())
-    return sorted(name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
+class MethodsTable(_Table):
+    """Settings of a kind of problem, or of a training.
+
+    Attributes:
+        by_method: Method -> differences for it.
+    """
+
+    by_method: dict[str, Values] = Field(default_factory=dict, alias="for")
 
 
-def read_preset(preset: str) -> dict[str, Any]:
+class Preset(TomlModel):
+    """What a preset file holds.
+
+    Attributes:
+        title: What a reader sees.
+        epochs: Of every supernet whose table says nothing else.
+        methods: By name.
+        problems: By kind.
+        then: Kind of problem -> how found cells are retrained.
+    """
+
+    title: str = ""
+    epochs: Size = 50
+    methods: dict[str, MethodTable] = Field(default_factory=dict)
+    problems: dict[str, MethodsTable] = Field(default_factory=dict)
+    then: dict[str, dict[Stage, MethodsTable]] = Field(default_factory=dict)
+
+    def of_method(self, method: str, problem: str, source: str) -> Values:
+        """Settings of a method on a kind of problem.
+
+        Raises:
+            CellzooError: The preset has nothing for the method.
+        """
+        if method not in self.methods:
+            raise CellzooError(
+                f"{source} has nothing for the method {method!r}; it has {', '.join(sorted(self.methods))}"
+            )
+        table = self.methods[method]
+        return table.merged(table.on, problem)
+
+    def of_problem(self, problem: str, method: str) -> Values:
+        """Settings of a kind of problem for a method."""
+        table = self.problems.get(problem, MethodsTable())
+        return table.merged(table.by_method, method)
+
+    def of_retraining(self, problem: str, stage: Stage, method: str, source: str) -> Values:
+        """Settings of the task that trains found cells.
+
+        Raises:
+            CellzooError: The preset says nothing on retraining after such a search.
+        """
+        if stage not in self.then.get(problem, {}):
+            raise CellzooError(
+                f"{source} does not say how long to train cells on {problem} (there is no table "
+                f"[then.{problem}.{stage}]); take another preset"
+            )
+        table = self.then[problem][stage]
+        return table.merged(table.by_method, method)
+
+
+def read_preset(preset: str) -> Preset:
     """Read a preset.
 
     Args:
@@ -77,119 +120,46 @@ def read_preset(preset: str) -> dict[str, Any]:
 
     Raises:
         UnknownNameError: No such preset.
-        CellzooError: The file cannot be read, is no TOML, or its tables are of another form.
+        CellzooError: The file cannot be read, is not TOML, or its tables are of another form.
     """
-    try:
-        if preset.endswith(_SUFFIX):
-            text = Path(preset).expanduser().read_text(encoding="utf-8")
-        elif preset in preset_names():
-            text = files("search").joinpath(f"presets/{preset}{_SUFFIX}").read_text(encoding="utf-8")
-        else:
-            raise unknown(
-                "preset", preset[:80], preset_names(), "One of your own is a path that ends in .toml."
-            )
-        content = tomllib.loads(text)
-    except OSError as error:
-        raise CellzooError(f"{preset}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise CellzooError(f"{preset}: is no TOML: {error}") from error
-    for key, value in content.items():
-        if key not in _TABLES:
-            raise CellzooError(f"preset {preset}: {unknown('key', key, _TABLES)}")
-        if key in _DIFFERENCES:
-            for name, table in _require_tables(preset, key, value).items():
-                inner = _DIFFERENCES[key]
-                if inner is None:
-                    _require_tables(preset, f"{key}.{name}", table)
-                elif inner in table:
-                    _require_tables(preset, f"{key}.{name}.{inner}", table[inner])
-    return content
+    if preset.endswith(SUFFIX):
+        path = Path(preset).expanduser()
+        return parse_toml(read_text(path), Preset, str(path))
+    if preset not in preset_names():
+        raise unknown(
+            "preset", preset[:80], preset_names(), f"One of your own is a path that ends in {SUFFIX}."
+        )
+    text = files("search").joinpath(f"presets/{preset}{SUFFIX}").read_text(encoding="utf-8")
+    return parse_toml(text, Preset, f"preset {preset}")
 
 
-def _require_tables(preset: str, place: str, value: Any) -> dict[str, dict[str, Any]]:
-    if not (isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())):
-        raise CellzooError(f"preset {preset}: {place} must hold tables, such as [{place}.NAME]")
-    return value
-
-
-def settings_for(
-    preset: str, method: str, objective: ObjectiveKind, changes: Mapping[str, Any] | None = None
-) -> Settings:
-    """Take the settings of a preset, with changes.
+def distribute(changes: Mapping[str, Any], takers: Mapping[str, Any], owner: str) -> dict[str, dict[str, Any]]:
+    """Say for each change whose it is.
 
     Args:
-        preset: Its name.
-        method: Name of the method.
-        objective: Kind of objective.
-        changes: Setting -> value. A setting that method and objective both have is written `method.NAME` or
-            `objective.NAME`.
+        changes: Setting -> value; a setting that two have is written `method.NAME` or `task.NAME`.
+        takers: Who takes settings -> names of theirs.
+        owner: What is searched, for messages.
 
     Raises:
-        UnknownNameError: No such preset, method or setting.
-        CellzooError: A value of the wrong type or out of range, or the preset has nothing for the method.
+        UnknownNameError: Nobody has such a setting.
+        CellzooError: Two have it.
     """
-    kind = find_method(method)
-    content = read_preset(preset)
-    methods = content.get("methods", {})
-    if method not in methods:
-        raise CellzooError(
-            f"the preset {preset!r} has nothing for the method {method!r}; it has {', '.join(sorted(methods))}"
-        )
-    own = _merge(methods[method], "on", objective.name)
-    around = _merge(content.get("objectives", {}).get(objective.name, {}), "for", method)
-    epochs = own.pop(EPOCHS, content.get(EPOCHS))
-    run = {EPOCHS: epochs} if epochs is not None else {}
-    for name, value in _distribute(changes or {}, kind, objective).items():
-        part, _, key = name.partition(".")
-        {"method": own, "objective": around, "run": run}[part][key] = value
-    chosen = configure(_Run, run, f"search {method}", f"preset {preset}")
-    settings = configure(kind.settings, own, method, f"preset {preset}")
-    kind.check_epochs(settings, chosen.epochs)
-    return Settings(
-        preset,
-        kind,
-        settings,
-        configure(objective.settings, around, objective.name, f"preset {preset}"),
-        chosen.epochs,
-    )
-
-
-@dataclass(frozen=True)
-class _Run:
-    epochs: int = 50
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise CellzooError(f"epochs is {self.epochs}; it must be at least 1")
-
-
-def _merge(table: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
-    return {k: v for k, v in table.items() if k != key} | dict(table.get(key, {}).get(name, {}))
-
-
-def _distribute(changes: Mapping[str, Any], kind: MethodKind, objective: ObjectiveKind) -> dict[str, Any]:
-    """Say for each change what it is of: `run.epochs`, `method.NAME` or `objective.NAME`."""
-    takers = {
-        "method": setting_types(kind.settings),
-        "objective": setting_types(objective.settings),
-        "run": setting_types(_Run),
-    }
-    known = sorted({name for types in takers.values() for name in types})
-    placed: dict[str, Any] = {}
+    placed: dict[str, dict[str, Any]] = {taker: {} for taker in takers}
     for name, value in changes.items():
         part, dot, key = name.partition(".")
         if not dot:
             key = name
         elif part not in takers:
-            raise CellzooError(f"setting {name!r}: expected method.NAME or objective.NAME")
-        having = [p for p, types in takers.items() if key in types and (not dot or p == part)]
+            raise CellzooError(f"setting {name[:80]!r}: expected {' or '.join(f'{p}.NAME' for p in takers)}")
+        having = [p for p, names in takers.items() if key in names and (not dot or p == part)]
         if not having:
-            hint = f"Method {kind.name!r} on {objective.name!r}."
-            raise unknown("setting", name[:80], known, hint)
+            known = {known for p, names in takers.items() if not dot or p == part for known in names}
+            raise unknown("setting", name[:80], known, f"{owner}.")
         if len(having) > 1:
             raise CellzooError(
-                f"setting {name!r}: the method and the objective both have it; "
+                f"setting {name!r}: method and task both have it; "
                 f"write {' or '.join(f'{p}.{key}' for p in having)}"
             )
-        placed[f"{having[0]}.{key}"] = value
+        placed[having[0]][key] = value
     return placed

@@ -3,65 +3,93 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+import statistics
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from cellzoo.catalog import entry
 from cellzoo.system.duration import duration
-from search.run.events import read_events
-from search.run.memory import memory_errors
+from cellzoo.system.text import printable
+from search.run.task import SECONDS, build_problem, method_settings
+from tasks.settings import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from search.run.directory import RunDirectory
-    from search.run.loop import Plan
+    from search.run.chain import Chain
+    from search.run.request import SearchPlan
+    from search.run.run import SearchReport
+    from tasks.settings import Json
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """Say what a search would do.
+def plan_lines(plan: SearchPlan, seeds: Sequence[int], device: str, chain: Chain) -> Iterator[str]:
+    """Say what would be done.
 
     Raises:
         CellzooError: It could not begin, be it for want of memory.
     """
-    own, prepared = plan.configuration, plan.prepared
-    # Says what does not fit together; nothing else is done with it.
+    import torch
+
+    from search.registry import find_method
+    from tasks.training.memory import memory_errors
+
+    config = plan.config
     with memory_errors("building the model"):
-        plan.build(prepared.objective, torch.Generator())
-    layer = prepared.objective.layer
-    yield f"method     {own.method} (preset {own.preset}): {_settings(own.method_settings)}"
-    yield f"objective  {own.objective} on {own.data}: {_settings(own.objective_settings)}"
-    yield "data       " + ", ".join(f"{count:,} {name}" for name, count in prepared.facts.items())
+        problem = build_problem(config, plan.data, torch.device(device))
+        if not plan.is_sampled:
+            # Says what does not fit together; nothing else is done with it.
+            kind: Any = find_method(config.method)
+            kind.build(method_settings(config), problem, torch.Generator())
+    layer = problem.layer
     both = " in both directions" if layer.bidirectional else ""
-    place = f"{plan.device}, {own.threads} thread(s)"
-    yield f"layer      {layer.input_size} -> {layer.hidden_size}{both}, on {place}"
-    yield f"search     {own.epochs} epochs of about {prepared.steps} steps, seed {own.seed}"
+    yield f"method     {config.method} (preset {plan.preset_name}): {_settings(config.method_settings)}"
+    yield f"task       {config.task} ({config.problem}): {_settings(config.problem_settings)}"
+    if config.training_settings:
+        yield f"candidates {_settings(config.training_settings)}"
+    yield "data       " + ", ".join(f"{count:,} {name}" for name, count in problem.facts.items())
+    yield f"layer      {layer.input_size} -> {layer.hidden_size}{both}, on {device}"
+    shown = ", ".join(map(str, seeds))
+    if plan.is_sampled:
+        yield f"search     {config.method_settings['trials']} trials, seeds {shown}"
+    else:
+        yield f"search     {config.epochs} epochs of about {problem.steps} steps, seeds {shown}"
+    for stage, settings in chain.stages.items():
+        yield f"{stage:<10} {_settings(plain(settings))}"
 
 
-def found_lines(directory: RunDirectory) -> Iterator[str]:
-    """Say what a finished search has found."""
-    found = entry(directory.found)
-    events = read_events(directory.events)
-    epochs = [event for event in events if event["event"] == "epoch"]
-    cells = [event["cell"]["hash"] for event in epochs]
-    changes = sum(before != after for before, after in pairwise(cells))
-    yield f"{found.name}: {' '.join(found.genotype.split())}"
-    yield (
-        f"{len(epochs)} epochs in {duration(events[-1]['seconds'])}; the derived cell changed {changes} "
-        f"time(s); validation {last_validation(epochs)}"
-    )
-    yield f"cell file: {directory.found}"
+def report_lines(report: SearchReport) -> Iterator[str]:
+    """Say what came of it: each search, their mean, and the best."""
+    yield from map(printable, _report_lines(report))
 
 
-def last_validation(epochs: list[dict[str, Any]]) -> str:
-    """The measures of the last epoch in words."""
-    return ", ".join(
-        f"{name} {'too large' if value is None else format(value, '.4g')}"
-        for name, value in epochs[-1]["validation"].items()
-    )
+def _report_lines(report: SearchReport) -> Iterator[str]:
+    dev, test = f"dev_{report.metric.name}", report.metric.name
+    for one in report.found:
+        seconds = duration(one.record.metrics[SECONDS].value)
+        reached = one.record.metrics.get(dev)
+        own = f", {dev} {reached.value:.2f}" if reached is not None else ""
+        brief = (
+            f"; trained briefly: {dev} {one.mean(dev):.2f}, {test} {one.mean(test):.2f}" if one.brief else ""
+        )
+        yield f"seed {one.seed}: {one.subject.name} in {seconds}{own}{brief}"
+        if one.cell.warning:
+            yield f"seed {one.seed}: note: {one.cell.warning}"
+    for failure in report.failures:
+        yield f"failed: {failure.job.label}: {failure.message}"
+    values = [one.mean(test) for one in report.found if one.brief]
+    if values:
+        spread = f" ± {statistics.stdev(values):.2f} (std)" if len(values) > 1 else ""
+        yield f"mean over {len(values)} searches (brief): {test} {statistics.fmean(values):.2f}{spread}"
+    if report.full:
+        full = [record.metrics[test].value for record in report.full]
+        spread = f" ± {statistics.stdev(full):.2f} (std)" if len(full) > 1 else ""
+        yield (
+            f"best of {report.searches} by {dev} (full, {len(full)} seeds): "
+            f"{test} {statistics.fmean(full):.2f}{spread}"
+        )
+    yield f"{report.best.cell.notation}: {' '.join(report.best.cell.genotype.split())}"
+    yield f"cell file: {report.path}"
+    if report.full:
+        yield f"leaderboard: cellzoo board {report.out} --out {report.out / 'board'}"
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _settings(settings: Mapping[str, Json]) -> str:
     return ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())

@@ -1,0 +1,269 @@
+"""All runs of one command: searches with several seeds, and what follows them, in one queue.
+
+OUT/searches/NAME/     events, checkpoint and found.toml of each search
+OUT/records/           a record of each run: searches, candidates, retraining
+OUT/found.toml         the best cell; its name says of how many searches
+
+With `Retrain`, each found cell is trained briefly, and the best of them by dev fully. Everything that the chain
+decides follows from the results that the queue tells it, in any order, so a command that was stopped or killed
+goes through what is there already to where it was.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.cells.canonical import canonical_form
+from cellzoo.errors import CellzooError
+from cellzoo.notations import parse
+from search.methods.derived import describe_cell
+from search.run.found import found_name
+from search.run.sampling import Sampling, Score
+from search.run.task import cell_of, selection_of
+from tasks.runs.events import Failure
+from tasks.runs.job import make_job
+from tasks.runs.subjects import resolve_cells
+from tasks.task import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cellzoo.cells.cell import Cell
+    from search.methods.derived import CellNote
+    from search.run.request import SearchPlan
+    from tasks.runs.job import Job
+    from tasks.runs.record import RunRecord
+    from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """What follows the searches.
+
+    Attributes:
+        test_seeds: Seeds of the full training of the best cell.
+        brief_seeds: Seeds of the brief training of each found cell.
+        brief: Changed settings of the brief training.
+        full: Changed settings of the full training.
+        beside: Cells that are trained beside the found ones, briefly and fully.
+    """
+
+    test_seeds: Sequence[int] = (0, 1, 2)
+    brief_seeds: Sequence[int] = (0,)
+    brief: Mapping[str, Any] = field(default_factory=dict)
+    full: Mapping[str, Any] = field(default_factory=dict)
+    beside: Sequence[str | Path] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search and the cell that it found.
+
+    Attributes:
+        seed: Of the search.
+        record: Of the search.
+        cell: In words.
+        subject: The cell as it is trained.
+        brief: Its brief training, a record a seed.
+    """
+
+    seed: int
+    record: RunRecord
+    cell: CellNote
+    subject: Subject
+    brief: tuple[RunRecord, ...] = ()
+
+    def mean(self, metric: str) -> float:
+        """Mean of a metric over the brief training."""
+        return statistics.fmean(record.metrics[metric].value for record in self.brief)
+
+
+class Chain:
+    """Decides which jobs a result makes possible.
+
+    Args:
+        plan: The search.
+        seeds: Of the searches.
+        out: The output folder.
+        retrain: What follows; None for the searches alone.
+        workers: Runs at a time.
+
+    Raises:
+        CellzooError: No seed, or a setting, a seed or a cell of what follows is wrong.
+    """
+
+    def __init__(
+        self, plan: SearchPlan, seeds: Sequence[int], out: Path, retrain: Retrain | None, workers: int
+    ) -> None:
+        if not seeds or (retrain is not None and not (retrain.test_seeds and retrain.brief_seeds)):
+            raise CellzooError("no seed was given; expected at least one")
+        self.plan = plan
+        self.retrain = retrain
+        self.metric = selection_of(plan.config)
+        self.searches = {seed: plan.job(seed) for seed in dict.fromkeys(seeds)}
+        self.results: dict[str, RunRecord | Failure] = {}
+        self.beside: list[Subject] = []
+        self.stages: dict[str, Settings] = {}
+        if retrain is not None:
+            self.beside = resolve_cells(retrain.beside)[0] if retrain.beside else []
+            self.stages = {
+                "brief": plan.retraining("brief", retrain.brief),
+                "full": plan.retraining("full", retrain.full),
+            }
+            for seed in (*retrain.test_seeds, *retrain.brief_seeds):
+                self._training("full", Subject("any", None, "search"), seed)
+        self._brief: dict[int, list[Job]] = {}
+        self._full: list[Job] = []
+        self._out, self._workers = out, workers
+        self._samplings: list[Sampling] = []
+
+    @property
+    def dev(self) -> str:
+        """The metric of a record that chooses between cells."""
+        return f"dev_{self.metric.name}"
+
+    def start(self) -> list[Job]:
+        """The jobs to begin with; opens the histories of samplers."""
+        if not self.plan.is_sampled:
+            return list(self.searches.values())
+        jobs: list[Job] = []
+        share = max(1, self._workers // len(self.searches))
+        for seed, end in self.searches.items():
+            evaluator = TaskEvaluator(self.plan, seed)
+            folder = self._out / end.work
+            sampling = Sampling(self.plan.config, seed, evaluator, end, folder, share)
+            self._samplings.append(sampling)
+            jobs += sampling.start()
+        return jobs
+
+    def grow(self, job: Job, result: RunRecord | Failure) -> list[Job]:
+        """The jobs that a result makes possible, as `tasks.runs.queue.Ledger` asks for them."""
+        self.results[job.key] = result
+        if isinstance(result, Failure) and result.stops_all:
+            return []
+        jobs: list[Job] = []
+        for sampling in self._samplings:
+            if sampling.takes(job):
+                jobs += sampling.result(job, result)
+        return jobs if self.retrain is None else [*jobs, *self._follow(self.retrain)]
+
+    def close(self) -> None:
+        """Close what `start` opened."""
+        for sampling in self._samplings:
+            sampling.close()
+
+    def found(self) -> list[Found]:
+        """The searches that found a cell, by seed."""
+        found = []
+        for seed, job in self.searches.items():
+            record = self.results.get(job.key)
+            if record is None or isinstance(record, Failure):
+                continue
+            cell = cell_of(record, self._out)
+            brief = (self.results.get(one.key) for one in self._brief.get(seed, ()))
+            records = tuple(one for one in brief if one is not None and not isinstance(one, Failure))
+            found.append(Found(seed, record, cell, self._subject(seed, cell), records))
+        return found
+
+    def best(self) -> Found | None:
+        """The best search on dev, the first of equals: by brief training, or else by what it reached itself."""
+        found = self.found()
+        if self.retrain is not None:
+            found = [one for one in found if one.brief]
+            return min(found, key=lambda one: self._cost(one.mean(self.dev)), default=None)
+        having = [one for one in found if self.dev in one.record.metrics] or found
+        return min(having, key=lambda one: self._own_cost(one.record), default=None)
+
+    def full(self) -> list[RunRecord]:
+        """The records of the full training of the best cell."""
+        best = self.best()
+        done = (self.results.get(job.key) for job in self._full)
+        return [
+            record
+            for record in done
+            if record is not None
+            and not isinstance(record, Failure)
+            and best is not None
+            and record.cell.hash == best.cell.hash
+        ]
+
+    def _follow(self, retrain: Retrain) -> list[Job]:
+        """Brief training for each found cell; full training once all of that is over."""
+        jobs: list[Job] = []
+        for one in self.found():
+            if one.seed not in self._brief:
+                self._brief[one.seed] = [
+                    self._training("brief", one.subject, seed) for seed in retrain.brief_seeds
+                ]
+                jobs += self._brief[one.seed]
+                jobs += [self._training("brief", s, seed) for s in self.beside for seed in retrain.brief_seeds]
+        waiting = [job for job in self.searches.values() if job.key not in self.results]
+        waiting += [job for brief in self._brief.values() for job in brief if job.key not in self.results]
+        best = self.best()
+        if not waiting and not self._full and best is not None:
+            subjects = [best.subject, *self.beside]
+            self._full = [self._training("full", s, seed) for seed in retrain.test_seeds for s in subjects]
+            jobs += self._full
+        return jobs
+
+    def _training(self, stage: str, subject: Subject, seed: int) -> Job:
+        target = self.plan.target
+        return make_job(target.task, target.source, self.stages[stage], subject, seed, self._data(stage))
+
+    def _data(self, stage: str) -> Mapping[str, Any]:
+        from tasks.runs.plan import find_data
+
+        names = self.plan.target.task.data(self.stages[stage])
+        missing = [name for name in names if name not in self.plan.data]
+        return {**self.plan.data, **find_data(missing, self.plan.target.folder)}
+
+    def _subject(self, seed: int, cell: CellNote) -> Subject:
+        return trained_subject(self.plan, seed, parse(cell.genotype, cell.notation), cell)
+
+    def _cost(self, value: float) -> float:
+        return -value if self.metric.higher_is_better else value
+
+    def _own_cost(self, record: RunRecord) -> float:
+        return self._cost(record.metrics[self.dev].value) if self.dev in record.metrics else 0.0
+
+
+class TaskEvaluator:
+    """An `Evaluator` that trains each cell on the task that is searched on.
+
+    Args:
+        plan: The search.
+        seed: Of the search, and of all its candidates.
+    """
+
+    def __init__(self, plan: SearchPlan, seed: int) -> None:
+        self.plan = plan
+        self.seed = seed
+        self.metric = selection_of(plan.config)
+
+    def look_up(self, cell: Cell, epochs: int) -> Score | None:
+        """Nothing is known; the queue knows the records that are there."""
+        return None
+
+    def job(self, cell: Cell, epochs: int) -> Job | None:
+        """A run of the task for so many epochs."""
+        note = describe_cell(cell, str(self.plan.config.method_settings.get("space", "")))
+        subject = trained_subject(self.plan, self.seed, cell, note)
+        target = self.plan.target
+        return make_job(
+            target.task, target.source, self.plan.candidate(epochs), subject, self.seed, self.plan.data
+        )
+
+    def score(self, record: RunRecord) -> Score:
+        """The value on dev."""
+        value = record.metrics[f"dev_{self.metric.name}"].value
+        seconds = sum(record.timing.seconds.values())
+        return Score(-value if self.metric.higher_is_better else value, seconds, record.key)
+
+
+def trained_subject(plan: SearchPlan, seed: int, cell: Cell, note: CellNote) -> Subject:
+    """A found cell or a candidate as the subject of a run; the same cell has the same name in both."""
+    name = found_name(plan.config.method, plan.config.task, seed, note.hash)
+    return Subject(name, canonical_form(replace(cell, name="")), "search", note.notation, note.genotype)

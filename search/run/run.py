@@ -1,0 +1,133 @@
+"""Search: the function that the command and users call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import OutputError, RunError
+from search.run.chain import Chain
+from search.run.found import FOUND, found_name, write_found
+from search.run.worth import write_worth
+from tasks.runs.device import resolve_device
+from tasks.runs.events import describe_failure
+from tasks.runs.lock import locked
+from tasks.runs.run import Crew, run_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from search.run.chain import Found, Retrain
+    from search.run.request import SearchPlan
+    from tasks.metric import Metric
+    from tasks.runs.events import Failure, Listener
+    from tasks.runs.record import RunRecord
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """What came of a command.
+
+    Attributes:
+        out: The output folder.
+        searches: How many were asked for.
+        found: Those that found a cell, by seed.
+        best: The best of them on dev.
+        full: The records of its full training.
+        metric: What chose.
+        failures: The runs that did not finish.
+    """
+
+    out: Path
+    searches: int
+    found: tuple[Found, ...]
+    best: Found
+    full: tuple[RunRecord, ...]
+    metric: Metric
+    failures: tuple[Failure, ...]
+
+    @property
+    def path(self) -> Path:
+        """The cell file."""
+        return self.out / FOUND
+
+
+def run_search(
+    plan: SearchPlan,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    crew: Crew | None = None,
+    retrain: Retrain | None = None,
+    listener: Listener | None = None,
+) -> SearchReport:
+    """Search with each seed, and train what was found if asked to; keep records of it all.
+
+    What is there already is not done again, and a run that was stopped or killed goes on where it was. A search
+    that fails does not stop the others.
+
+    Args:
+        plan: The search.
+        seeds: Of the searches.
+        out: Output folder; only one call at a time may use it.
+        crew: Who does the runs; by default one worker process a processor.
+        retrain: What follows the searches; None for nothing.
+        listener: Is told what happens; by default nobody is.
+
+    Raises:
+        CellzooError: Something about the request is wrong; nothing was run.
+        RunError: No search found a cell, or no found cell could be trained.
+        OutputError: The folder cannot be written or is in use.
+        KeyboardInterrupt: The user stopped it; the same call goes on where it stopped.
+    """
+    crew = crew or Crew()
+    crew.check()
+    chain = Chain(plan, seeds, out, retrain, crew.size(resolve_device(crew.device)))
+    with locked(out):
+        first = next(iter(chain.searches.values()))
+        if not (out / "records" / f"{first.stem}.json").exists():
+            _check_data(plan)
+        try:
+            ledger = run_jobs(chain.start(), out, crew, listener, grow=chain.grow)
+        finally:
+            chain.close()
+        failures = tuple(ledger.failures)
+        for failure in failures:
+            if failure.stops_all:
+                raise OutputError(failure.message)
+        best = chain.best()
+        if best is None:
+            lines = "\n  ".join(describe_failure(failure) for failure in failures)
+            what = "no found cell could be trained" if chain.found() else "no search found a cell"
+            raise RunError(f"{out}: {what}:\n  {lines}")
+        _write_best(out, chain, best)
+        full = tuple(chain.full())
+        if retrain is not None and len(full) == len(set(retrain.test_seeds)):
+            # A record is never changed, so none is written from half of the full training.
+            write_worth(chain, out)
+    return SearchReport(out, len(chain.searches), tuple(chain.found()), best, full, chain.metric, failures)
+
+
+def _check_data(plan: SearchPlan) -> None:
+    from search.run.task import SearchTask
+
+    SearchTask().check(plan.config, plan.data)
+
+
+def _write_best(out: Path, chain: Chain, best: Found) -> None:
+    """Write the best cell under a name that says of how many it is the best."""
+    from cellzoo.catalog import entry
+
+    own = entry(out / chain.searches[best.seed].work / FOUND)
+    config, several = chain.plan.config, len(chain.searches)
+    ending = f"-best-of-{several}" if several > 1 else ""
+    write_found(
+        out / FOUND,
+        found_name(config.method, config.task, best.seed, best.cell.hash, ending),
+        best.cell,
+        own.source,
+        own.searched_on,
+        {name: value for name, value in json.loads(own.notes).items() if name not in ("hash", "warning")},
+    )

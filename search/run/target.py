@@ -1,0 +1,86 @@
+"""What is searched on: a trained task, a task file, or files of the user's own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import CellzooError, DataNotFoundError, unknown
+from tasks.data.own import is_own
+from tasks.registry import TaskSource, build_task, find_source, task_names
+from tasks.trained import TrainedTask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.settings import Json
+
+OWN = {"text": "text-lm", "conll": "conll-tagging"}
+"""Kind of the user's files -> the task whose corpus they become."""
+_TASK_FILE = ".toml"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is searched on.
+
+    Attributes:
+        task: The task that trains and evaluates a cell there.
+        source: Where the task is.
+        settings: Settings of it that the request implies, such as the corpus.
+        folder: Where data sets are looked for first.
+    """
+
+    task: TrainedTask
+    source: TaskSource
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    folder: Path | None = None
+
+
+def find_target(on: str, folder: Path | None = None) -> Target:
+    """Read what a user searches on.
+
+    Args:
+        on: A task, a task file, a text file, or `conll:FILE` or `conll:TRAIN,DEV,TEST`.
+        folder: The data folder, if one was given.
+
+    Raises:
+        UnknownNameError: Neither a task nor a file.
+        DataNotFoundError: A file that is not there.
+        CellzooError: A task that trains nothing, such as a probe.
+    """
+    if on in task_names() or on.endswith(_TASK_FILE):
+        return _target(on, folder=folder)
+    if is_own(on):
+        prefix, _, files = on.partition(":")
+    elif on.endswith(".txt") or os.sep in on or "," in on or Path(on).expanduser().exists():
+        prefix, files = "text", on
+    elif ":" in on:
+        return _target(on, folder=folder)
+    else:
+        raise unknown("task", on[:80], task_names(), "A text is given by its file, tags by conll:FILE.")
+    corpus, own_folder = _own_name(prefix, files.split(","), folder)
+    return _target(OWN[prefix], {"corpus": corpus}, own_folder)
+
+
+def _target(name: str, settings: Mapping[str, Json] | None = None, folder: Path | None = None) -> Target:
+    source = find_source(name)
+    task = build_task(source)
+    if not isinstance(task, TrainedTask):
+        raise CellzooError(f"task {task.name!r}: trains no model of its own, so nothing can be searched on it")
+    return Target(task, source, settings or {}, folder)
+
+
+def _own_name(prefix: str, files: list[str], folder: Path | None) -> tuple[str, Path]:
+    """Name files by their paths below a common folder, so that the same data has the same name anywhere."""
+    below = not any(Path(file).is_absolute() or ".." in Path(file).parts for file in files)
+    if folder is not None and below and all((folder / file).is_file() for file in files):
+        return f"{prefix}:{','.join(files)}", folder
+    paths = [Path(file).expanduser().resolve() for file in files]
+    for path in paths:
+        if not path.is_file():
+            raise DataNotFoundError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    return f"{prefix}:{','.join(path.relative_to(common).as_posix() for path in paths)}", common

@@ -1,0 +1,266 @@
+"""A search as a task: its subject is a method, its run ends in a cell file.
+
+A search with a supernet trains here, in the loop of all trainings. The candidates of a sampler are runs of
+their own, which come before; its run here reads their history and concludes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, JsonValue
+
+from cellzoo.errors import DataError
+from search.registry import find_method
+from search.run.found import FOUND, found_name, write_found
+from tasks.metric import Metric
+from tasks.problem import LOSS
+from tasks.registry import TaskSource, find_problem
+from tasks.runs.store import FOLDER
+from tasks.settings import Count, Settings, configure
+from tasks.task import Outcome, ParameterCounts, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from cellzoo.cells.cell import Cell
+    from search.methods.derived import CellNote
+    from search.methods.kind import MethodKind
+    from tasks.data.found import FoundData
+    from tasks.problem import Batch, Outline, Problem, ProblemKind
+    from tasks.runs.record import RunRecord
+    from tasks.settings import Json
+    from tasks.task import Context, Subject
+
+SOURCE = TaskSource("search.run.task:SearchTask", "cellzoo")
+SECONDS = "seconds_search"
+_LONGEST_ITEM = 1_000_000
+
+
+_LOSS = Metric(LOSS, "loss (nats)", higher_is_better=False, digits=3)
+
+
+class SearchSettings(Settings):
+    """Everything that decides which cell is found, but the data and the seed.
+
+    Attributes:
+        method: Name of the method or sampler.
+        task: Name of the task that is searched on.
+        problem: Its kind of problem.
+        epochs: Of a search with a supernet; 0 for a sampler, whose own settings say how long candidates are
+            trained.
+        method_settings: All settings of the method.
+        problem_settings: All settings of the problem.
+        training_settings: How candidates of a sampler are trained; empty for a supernet.
+    """
+
+    method: str
+    task: str
+    problem: str
+    epochs: Count = 0
+    method_settings: dict[str, JsonValue]
+    problem_settings: dict[str, JsonValue]
+    training_settings: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class SearchTask(Task):
+    """Finds a cell. Measured by what it costs; what its cell is worth is measured by training it."""
+
+    name = "search"
+    title = "Search for a cell"
+    revision = 1
+    settings = SearchSettings
+    leaves = FOUND
+
+    def data(self, config: SearchSettings) -> tuple[str, ...]:
+        """See `Task`."""
+        return _outline(config).data
+
+    def metrics(self, config: SearchSettings) -> tuple[Metric, ...]:
+        """See `Task`: seconds, and what the search itself reached on dev."""
+        outline = _outline(config)
+        chosen = selection_metric(outline)
+        names = {metric.name: metric for metric in (chosen, _LOSS)}
+        measured = [chosen] if config.training_settings else list(names.values())
+        reached = "the best candidate" if config.training_settings else "shared weights"
+        return (
+            Metric(SECONDS, "search (s)", higher_is_better=False, digits=0),
+            *(
+                replace(metric, name=f"dev_{metric.name}", title=f"dev {metric.title}, {reached}")
+                for metric in measured
+            ),
+        )
+
+    def check(self, config: SearchSettings, data: Mapping[str, FoundData]) -> None:
+        """See `Task`."""
+        kind = find_problem(config.problem)
+        kind.check(data, _problem_settings(kind, config))
+
+    def run(self, config: SearchSettings, subject: Subject, seed: int, context: Context) -> Outcome:
+        """See `Task`; leaves `found.toml` in the work folder and as the artifact."""
+        if config.training_settings:
+            from search.run.sampling import conclude
+
+            outcome, cell = conclude(config, context.work)
+        else:
+            outcome, cell = _search(config, seed, context)
+        for path in (context.work / FOUND, *([context.artifact] if context.artifact else [])):
+            _write_found(path, cell, config, subject, seed, context, outcome)
+        return outcome
+
+
+def selection_metric(outline: Outline) -> Metric:
+    """The metric whose value on dev chooses."""
+    return next((metric for metric in outline.metrics if metric.name == outline.selection), _LOSS)
+
+
+def selection_of(config: SearchSettings) -> Metric:
+    """The metric whose value on dev chooses between the candidates of a search."""
+    return selection_metric(_outline(config))
+
+
+def build_problem(
+    config: SearchSettings, data: Mapping[str, FoundData], device: Any, cache: Any = None
+) -> Problem:
+    """Read the data and make the problem; errors as `tasks.problem.Build`."""
+    kind = find_problem(config.problem)
+    return kind.build(data, _problem_settings(kind, config), device, cache)
+
+
+def method_settings(config: SearchSettings) -> Any:
+    """The settings of the method, as an object of its class."""
+    kind = find_method(config.method)
+    return configure(kind.settings, config.method_settings, f"method {config.method!r}")
+
+
+def cell_of(record: RunRecord, out: Path) -> CellNote:
+    """The cell that a search found, from the items of its record.
+
+    Args:
+        record: Of the search.
+        out: The output folder that it is in.
+
+    Raises:
+        DataError: They cannot be read, or do not hold one.
+    """
+    from pydantic import ValidationError
+
+    from search.methods.derived import CellNote
+
+    path = out / FOLDER / record.items.file
+    try:
+        with path.open("rb") as stream:
+            first = json.loads(stream.readline(_LONGEST_ITEM))
+        if not isinstance(first, dict):
+            raise ValueError("is not a table")
+        return CellNote.model_validate({name: first[name] for name in CellNote.model_fields if name in first})
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: does not hold the cell that the search found") from error
+
+
+def _problem_settings(kind: ProblemKind, config: SearchSettings) -> Any:
+    return configure(kind.settings, config.problem_settings, f"task {config.task!r}")
+
+
+def _outline(config: SearchSettings) -> Outline:
+    kind = find_problem(config.problem)
+    return kind.outline(_problem_settings(kind, config))
+
+
+def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcome, CellNote]:
+    """Train a supernet and choose a cell."""
+    import torch
+
+    from search.methods.derived import describe_cell
+    from tasks.training.loop import Budget, Place, train
+    from tasks.training.memory import memory_errors
+    from tasks.training.streams import RandomStreams
+
+    began = time.perf_counter()
+    context.report(0.0, "reading data")
+    device = torch.device(context.device)
+    with memory_errors(context.label):
+        problem = build_problem(config, context.data, device, context.cache)
+    streams = RandomStreams(seed, device)
+    place = Place(context.work, context.identity, context.label, context.report)
+    kind: MethodKind = find_method(config.method)  # type: ignore[assignment]
+    found: list[CellNote] = []
+    prepared = time.perf_counter() - began
+    with streams.in_force(), memory_errors(context.label):
+        method = kind.build(method_settings(config), problem, streams.model)
+
+        def choose(validation: Iterator[Batch], progress: Callable[[int, int], None]) -> Mapping[str, Any]:
+            cell: Cell = method.conclude(validation, progress)
+            found.append(describe_cell(cell, method.notation))
+            return {"cell": found[-1].model_dump(mode="json", exclude_none=True)}
+
+        chosen = time.perf_counter()
+        standing = train(method, problem, Budget(config.epochs), streams, place, choose)
+        concluded = time.perf_counter() - chosen - sum(standing.seconds.values())
+    cell, last = found[-1], standing.history[-1]
+    seconds = {**standing.seconds, "prepare": prepared, "conclude": max(0.0, concluded)}
+    outline = _outline(config)
+    dev: Any = last["dev"]
+    reached = {
+        f"dev_{name}": dev.get(name) if dev.get(name) is not None else float("nan")
+        for name in {outline.selection, LOSS}
+    }
+    weights = sum(weight.numel() for weight in method.model.parameters())
+    own = sum(weight.numel() for weight in method.rnn.parameters())
+    outcome = Outcome(
+        metrics={SECONDS: sum(seconds.values()), **reached},
+        items=[_item(cell)],
+        parameters=ParameterCounts(own, weights - problem.embedding_parameters(method.model), weights),
+        flops_per_token=0,
+        tokens=standing.tokens,
+        seconds=seconds,
+        history=standing.history,
+        facts={**problem.facts, "search steps": standing.steps},
+        notes=cell_notes(cell),
+    )
+    return outcome, cell
+
+
+def cell_notes(cell: CellNote) -> tuple[str, ...]:
+    """What a reader of a record must know of a found cell."""
+    found = f"found {cell.hash[:12]} ({cell.notation}): {' '.join(cell.genotype.split())}"
+    return (found, cell.warning) if cell.warning else (found,)
+
+
+def _item(cell: CellNote) -> dict[str, Json]:
+    return {"split": "dev", **cell.model_dump(mode="json", exclude_none=True)}
+
+
+def _write_found(
+    path: Any,
+    cell: CellNote,
+    config: SearchSettings,
+    subject: Subject,
+    seed: int,
+    context: Context,
+    outcome: Outcome,
+) -> None:
+    corpus = ", ".join(_outline(config).data)
+    notes: dict[str, Json] = {
+        "search": context.key,
+        **config.model_dump(mode="json"),
+        "data": {name: dict(found.sha256) for name, found in context.data.items()},
+        "seed": seed,
+        "search_seconds": round(outcome.metrics[SECONDS], 1),
+        **{name: value for name, value in outcome.facts.items() if name.startswith("search ")},
+    }
+    write_found(
+        path,
+        found_name(config.method, config.task, seed, cell.hash),
+        cell,
+        f"searched with cellzoo {version('cellzoo')}, {subject.name}, seed {seed}",
+        f"{config.task} ({config.problem}: {corpus})",
+        notes,
+    )

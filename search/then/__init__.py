@@ -1,1 +1,0 @@
-"""Search, retrain and test in one go, as run records."""
