@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Kind: TypeAlias = MethodKind | SamplerKind
 
 GROUP = "cellzoo.methods"
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _PRESET = ".toml"
 _FOLDERS = {"search.methods": "METHOD", "search.samplers": "SAMPLER"}
 
@@ -62,26 +63,32 @@ def preset_names() -> list[str]:
 
 @cache
 def find_method(name: str) -> Kind:
-    """Import the method or sampler of a name.
+    """Import a method or sampler by its name, or by `module:ATTRIBUTE`.
 
     Raises:
         UnknownNameError: No such method.
-        CellzooError: The entry point of another package does not lead to one of that name.
+        CellzooError: What is named is not a method.
     """
     from search.methods.kind import MethodKind
     from search.samplers.kind import SamplerKind
 
     targets = method_targets()
-    if name not in targets:
+    if name not in targets and not _TARGET.fullmatch(name):
         raise unknown("method", name[:80], targets)
-    module, _, attribute = targets[name].partition(":")
+    target = targets.get(name, name)
+    module, _, attribute = target.partition(":")
     try:
         kind = getattr(import_module(module), attribute)
     except Exception as error:
-        raise CellzooError(f"method {name!r}: {targets[name]} fails at import: {error}") from error
-    if not isinstance(kind, MethodKind | SamplerKind) or kind.name != name:
-        raise CellzooError(f"method {name!r}: {targets[name]} is not a MethodKind or SamplerKind of that name")
+        raise CellzooError(f"method {name!r}: {target} fails at import: {error}") from error
+    if not isinstance(kind, MethodKind | SamplerKind) or (name in targets and kind.name != name):
+        raise CellzooError(f"method {name!r}: {target} is not a MethodKind or SamplerKind of that name")
     return kind
+
+
+def is_own(name: str) -> bool:
+    """Whether a method is one of this package, which our presets speak of."""
+    return method_targets().get(name, name).startswith(f"{__name__.partition('.')[0]}.")
 
 
 def kinds() -> dict[str, Kind]:

@@ -265,5 +265,5 @@ class TaskEvaluator:
 
 def trained_subject(plan: SearchPlan, seed: int, cell: Cell, note: CellNote) -> Subject:
     """A found cell or a candidate as the subject of a run; the same cell has the same name in both."""
-    name = found_name(plan.config.method, plan.config.task, seed, note.hash)
+    name = found_name(plan.method, plan.config.task, seed, note.hash)
     return Subject(name, canonical_form(replace(cell, name="")), "search", note.notation, note.genotype)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
 from cellzoo.system.paths import typed_path
-from search.registry import find_method
+from search.registry import find_method, is_own
 from search.run.found import found_name
 from search.run.presets import SUFFIX, distribute, read_preset
 from search.run.target import find_target
@@ -58,6 +58,11 @@ class SearchPlan:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def method(self) -> str:
+        """The method's own name."""
+        return find_method(self.config.method).name
+
+    @property
     def is_sampled(self) -> bool:
         """Whether candidates are trained one by one."""
         return is_sampler(self.config.method)
@@ -65,7 +70,7 @@ class SearchPlan:
     def job(self, seed: int) -> Job:
         """The search of one seed, in a folder of its own that stays."""
         job = self._job(seed, "")
-        stem = found_name(self.config.method, self.config.task, seed, job.key)
+        stem = found_name(self.method, self.config.task, seed, job.key)
         return self._job(seed, f"searches/{stem}")
 
     def retraining(self, stage: Stage, changes: Mapping[str, Any]) -> Settings:
@@ -79,7 +84,7 @@ class SearchPlan:
         task = self.target.task
         values = {
             **self.target.settings,
-            **self.preset.of_retraining(problem, stage, self.config.method, source),
+            **self.preset.of_retraining(problem, stage, self.method, source),
         }
         configure(task.settings, values, f"task {task.name!r}", f"{source}, [then.{problem}.{stage}]")
         return configure(task.settings, {**values, **changes}, f"task {task.name!r}", f"--{stage}")
@@ -126,9 +131,11 @@ def request_search(
     chosen = read_preset(preset)
     target = find_target(on, None if data is None else typed_path(str(data), "--data"))
     problem, source = target.task.kind.name, f"preset {preset}"
-    own = chosen.of_method(method, problem, source)
-    around = chosen.of_problem(problem, method)
-    owner = f"Method {method!r} on {target.task.name!r}"
+    own = {}
+    if kind.name in chosen.methods or is_own(method):
+        own = chosen.of_method(kind.name, problem, source)
+    around = chosen.of_problem(problem, kind.name)
+    owner = f"Method {kind.name!r} on {target.task.name!r}"
     sampled = is_sampler(method)
     names = {"method": set(kind.settings.model_fields), "task": set(target.task.settings.model_fields)}
     if sampled:
@@ -139,11 +146,11 @@ def request_search(
     epochs = 0
     if not sampled:
         length = {"epochs": own.pop("epochs", chosen.epochs)} | asked["search"]
-        epochs = configure(_Length, length, f"search {method}", source if not asked["search"] else "").epochs
-    method_settings = configure(kind.settings, own, f"method {method!r}", source)
+        epochs = configure(_Length, length, f"search {kind.name}", source if not asked["search"] else "").epochs
+    method_settings = configure(kind.settings, own, f"method {kind.name!r}", source)
     if asked["method"]:
-        method_settings = configure(kind.settings, own | asked["method"], f"method {method!r}", "--set")
-    stage = chosen.of_retraining(problem, "brief", method, source) if sampled else {}
+        method_settings = configure(kind.settings, own | asked["method"], f"method {kind.name!r}", "--set")
+    stage = chosen.of_retraining(problem, "brief", kind.name, source) if sampled else {}
     values = {**target.settings, **around, **stage}
     name = f"task {target.task.name!r}"
     configured = configure(target.task.settings, values, name, f"{source}, [problems.{problem}]")
@@ -171,4 +178,6 @@ def _subject(config: SearchSettings, preset: str) -> Subject:
     stem = re.sub(r"[^a-z0-9]+", "-", Path(preset).name.removesuffix(SUFFIX).lower()).strip("-")[:20]
     if not stem:
         raise CellzooError(f"preset {preset!r}: its name has no letter or digit")
-    return Subject(f"{config.method}-{stem}-{content_digest(plain(config))[:8]}", None, "search")
+    return Subject(
+        f"{find_method(config.method).name}-{stem}-{content_digest(plain(config))[:8]}", None, "search"
+    )

@@ -125,7 +125,7 @@ def _write_best(out: Path, chain: Chain, best: Found) -> None:
     ending = f"-best-of-{several}" if several > 1 else ""
     write_found(
         out / FOUND,
-        found_name(config.method, config.task, best.seed, best.cell.hash, ending),
+        found_name(chain.plan.method, config.task, best.seed, best.cell.hash, ending),
         best.cell,
         own.source,
         own.searched_on,

@@ -1,8 +1,8 @@
 """Drives a sampler: asks when a worker is free, tells what comes back, in any order.
 
 Each call of the sampler is a line of the history (`events.jsonl` in the search's folder), which is written
-before anything is trained. A search that was killed is built anew from its seed, goes through the history again,
-and has then the candidates that were open; their runs go on from their checkpoints.
+before anything is trained. A search that was killed is built anew from its seed, goes through the history
+again, and has then the candidates that were open; their runs go on from their checkpoints.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def _write_found(
     }
     write_found(
         path,
-        found_name(config.method, config.task, seed, cell.hash),
+        found_name(find_method(config.method).name, config.task, seed, cell.hash),
         cell,
         f"searched with cellzoo {version('cellzoo')}, {subject.name}, seed {seed}",
         f"{config.task} ({config.problem}: {corpus})",
