@@ -142,7 +142,7 @@ def test_one_stream_equals_feeding_word_by_word(cell: str) -> None:
     assert losses.tolist() == pytest.approx(word_by_word(model.eval(), words), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(count=st.integers(1, 90), streams=st.integers(1, 100), segment=st.integers(1, 70))
 def test_streams_and_segments_change_nothing_where_the_context_reaches_the_start(
     count: int, streams: int, segment: int
