@@ -500,7 +500,9 @@ def _tensors(content: Any) -> Iterator[Tensor]:
 
 
 def _random_state() -> str:
-    state = (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[union-attr]
+    """The state of every generator that is not handed out: torch's, numpy's and Python's."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    state = (torch.get_rng_state().tolist(), random.getstate(), kind, list(keys), rest)
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
