@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TASKS, PROBLEMS, PROBES = "cellzoo.tasks", "cellzoo.problems", "cellzoo.probes"
 KINDS: Mapping[str, Mapping[str, str]] = {
     PROBLEMS: {
+        "classification": "tasks.classification.problem:KIND",
         "language-modeling": "tasks.language_modeling.problem:KIND",
         "tagging": "tasks.tagging.problem:KIND",
     },

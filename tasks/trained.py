@@ -87,9 +87,9 @@ class TrainedTask(Task):
     def metrics(self, config: Any) -> tuple[Metric, ...]:
         """See `Task`: the problem's first metric on test, what chose the epoch on dev, the other metrics."""
         outline = self.outline(config)
-        first, *others = (_on("test", metric, metric.name) for metric in outline.metrics)
+        first, *others = (_on(outline.test, metric, metric.name) for metric in outline.metrics)
         chosen = next((m for m in outline.metrics if m.name == outline.selection), None) or _loss_metric()
-        return (first, _on("dev", chosen, f"dev_{outline.selection}"), *others)
+        return (first, _on(outline.dev, chosen, f"dev_{outline.selection}"), *others)
 
     def build_problem(
         self,

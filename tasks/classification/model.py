@@ -78,11 +78,12 @@ class TextClassifier(nn.Module):
 
     def forward(self, texts: Texts) -> Tensor:
         """Score the classes of each example, (B, classes)."""
-        states = self._encode(texts)  # (T, B', D)
-        inside = self._inside(texts, states)  # (T, B')
+        states = self._encode(texts)  # (B', T, D)
+        inside = self._inside(texts.lengths, states)  # (B', T)
         if self.pairs:
-            first, second = states.chunk(2, dim=1)  # (T, B, D) each
-            here, there = inside.chunk(2, dim=1)
+            half = len(texts.lengths) // 2
+            first, here = _cut(states[:half], inside[:half], int(texts.lengths[:half].max()))
+            second, there = _cut(states[half:], inside[half:], int(texts.lengths[half:].max()))
             if self.compare is not None:
                 first, second = self._attended(first, second, here, there)
             u, v = self._pooled(first, here), self._pooled(second, there)  # (B, D)
@@ -93,41 +94,49 @@ class TextClassifier(nn.Module):
         return self.output(self._drop(hidden))
 
     def _encode(self, texts: Texts) -> Tensor:
-        embedded = self._drop(F.embedding(texts.words, self.vectors))  # (T, B', E)
-        packed, _ = self.rnn(pack_padded_sequence(embedded, texts.lengths, enforce_sorted=False))
-        return pad_packed_sequence(packed, total_length=texts.words.size(0))[0]
+        packed = pack_padded_sequence(texts.words, texts.lengths, enforce_sorted=False)
+        embedded = self._drop(F.embedding(packed.data, self.vectors))  # (N, E)
+        outputs, _ = self.rnn(packed._replace(data=embedded))
+        return pad_packed_sequence(outputs, batch_first=True)[0]
 
-    def _inside(self, texts: Texts, states: Tensor) -> Tensor:
-        steps = torch.arange(texts.words.size(0), device=states.device).unsqueeze(1)  # (T, 1)
-        return steps < texts.lengths.to(states.device)
+    def _inside(self, lengths: Tensor, states: Tensor) -> Tensor:
+        steps = torch.arange(states.size(1), device=states.device)  # (T,)
+        return steps < lengths.to(states.device).unsqueeze(1)
 
     def _attended(self, first: Tensor, second: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare every state with what it attends to in the other text."""
-        scores = torch.einsum("tbd,sbd->bts", first, second) / first.size(2) ** 0.5  # (B, T, T)
-        to_second = scores.masked_fill(~there.t().unsqueeze(1), _LOWEST).softmax(2)
-        to_first = scores.masked_fill(~here.t().unsqueeze(2), _LOWEST).softmax(1)
-        heard_first = torch.einsum("bts,sbd->tbd", to_second, second)
-        heard_second = torch.einsum("bts,tbd->sbd", to_first, first)
-        return self._compared(first, heard_first), self._compared(second, heard_second)
+        """Compare every state with what it attends to in the other text; (B, T1, D) and (B, T2, D)."""
+        scores = first @ second.transpose(1, 2) / first.size(2) ** 0.5  # (B, T1, T2)
+        to_second = scores.masked_fill(~there.unsqueeze(1), _LOWEST).softmax(2)
+        to_first = scores.masked_fill(~here.unsqueeze(2), _LOWEST).softmax(1)
+        heard_first, heard_second = to_second @ second, to_first.transpose(1, 2) @ first
+        return self._compared(first, heard_first, here), self._compared(second, heard_second, there)
 
-    def _compared(self, states: Tensor, heard: Tensor) -> Tensor:
+    def _compared(self, states: Tensor, heard: Tensor, inside: Tensor) -> Tensor:
+        """Compare words with what they attend to; padding, most of a batch, costs nothing and becomes 0."""
         assert self.compare is not None  # noqa: S101 - the caller has seen to it
-        return torch.relu(
-            self.compare(torch.cat([states, heard, (states - heard).abs(), states * heard], dim=2))
-        )
+        places = inside.flatten().nonzero().squeeze(1)  # (N,)
+        u, a = (values.flatten(0, 1).index_select(0, places) for values in (states, heard))  # (N, D)
+        compared = torch.relu(self.compare(torch.cat([u, a, (u - a).abs(), u * a], dim=1)))  # (N, D)
+        padded = states.new_zeros(inside.numel(), states.size(2)).index_copy(0, places, compared)
+        return padded.view_as(states)
 
     def _pooled(self, states: Tensor, inside: Tensor) -> Tensor:
         """What stands for each text, (B, D)."""
         if self.settings.pooling == "max":
-            return states.masked_fill(~inside.unsqueeze(2), _LOWEST).amax(0)
-        lengths = inside.sum(0)  # (B,)
+            return states.masked_fill(~inside.unsqueeze(2), _LOWEST).amax(1)
+        lengths = inside.sum(1)  # (B,)
         if self.settings.pooling == "mean":
-            return (states * inside.unsqueeze(2)).sum(0) / lengths.unsqueeze(1)
-        last = states[lengths - 1, torch.arange(states.size(1), device=states.device)]  # (B, D)
+            return (states * inside.unsqueeze(2)).sum(1) / lengths.unsqueeze(1)
+        last = states[torch.arange(len(states), device=states.device), lengths - 1]  # (B, D)
         if not self.settings.bidirectional:
             return last
         half = states.size(2) // 2
-        return torch.cat([last[:, :half], states[0, :, half:]], dim=1)
+        return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
 
     def _drop(self, values: Tensor) -> Tensor:
         return F.dropout(values, self.settings.dropout, self.training)
+
+
+def _cut(states: Tensor, inside: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """Leave out the steps that are padding in all texts: one side of pairs is often much shorter."""
+    return states[:, :longest].contiguous(), inside[:, :longest]

@@ -115,7 +115,9 @@ def outline(settings: ClassificationSettings) -> Outline:
     """The data sets, and what the corpus is measured in."""
     data = (settings.corpus, *([settings.vectors] if settings.vectors else []))
     metrics = metrics_of(settings.corpus) if settings.corpus else ()
-    return Outline(data, metrics, metrics[0].name if metrics else "loss")
+    chosen_on = "inner dev" if settings.choose_on == "inner-dev" else "dev"
+    reported = "dev" if settings.choose_on == "inner-dev" else "dev (selected)"
+    return Outline(data, metrics, metrics[0].name if metrics else "loss", dev=chosen_on, test=reported)
 
 
 def build(
