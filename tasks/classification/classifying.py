@@ -55,7 +55,7 @@ class Classifying:
         self.corpus = corpus
         self.settings = settings
         self.device = device
-        self.metrics = metrics_of(corpus.name)
+        self.metrics = metrics_of(settings.corpus)
         self.selection = self.metrics[0].name
         self._classes = len(corpus.table.labels)
         self._pretrained: Tensor | None = None

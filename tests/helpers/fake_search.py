@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from search.objectives import language_modeling, tagging
+from search.run.configuration import Configuration, Surroundings
+from search.run.directory import RunDirectory
 from search.run.events import read_events, without_times
+from search.run.listener import Silent
+from search.run.loop import Plan, run_search
 from torch import nn
 
 import cellzoo
 from cellzoo.errors import DataError, RunError
 from search.methods.kind import MethodKind
 from search.methods.method import MethodState
-from search.run.configuration import Configuration, Surroundings
-from search.run.directory import RunDirectory
-from search.run.listener import Silent
-from search.run.loop import Plan, run_search
 from tasks.data.locate import find
 
 if TYPE_CHECKING:

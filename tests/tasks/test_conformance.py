@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 import sequence_sums
 import torch
+from small_examples import write_pairs
 
 from search.supernets.layout import Layout
 from search.supernets.network import Supernet
@@ -69,6 +70,29 @@ class TestLanguageModeling(ProblemConformance):
     layers = (supernet,)
 
 
+def accuracy(items):
+    return {"accuracy": 100 * sum(item["gold"] == item["prediction"] for item in items) / len(items)}
+
+
+@pytest.fixture(scope="class")
+def pairs(request, tmp_path_factory):
+    request.cls.settings = {
+        "corpus": write_pairs(tmp_path_factory.mktemp("pairs"), train=60, dev=20),
+        "hidden_size": 6,
+        "word_size": 5,
+        "mlp_size": 4,
+        "batch_size": 8,
+    }
+
+
+@pytest.mark.usefixtures("pairs")
+class TestClassification(ProblemConformance):
+    kind = "classification"
+    neutral: ClassVar = {"validation_batch_size": 3}
+    recompute = staticmethod(accuracy)
+    layers = (supernet,)
+
+
 class TestSequenceSums(ProblemConformance):
     kind = "sequence_sums:KIND"
     recompute = staticmethod(lambda items: {"error": sum(item["error"] for item in items) / len(items)})
@@ -76,7 +100,7 @@ class TestSequenceSums(ProblemConformance):
 
 
 def test_every_problem_of_ours_is_under_test():
-    tested = {TestTagging.kind, TestLanguageModeling.kind}
+    tested = {TestClassification.kind, TestTagging.kind, TestLanguageModeling.kind}
     assert tested == set(KINDS[PROBLEMS])
 
 

@@ -7,7 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 from fake_search import text_plan
+from search.run.directory import RunDirectory
 from search.run.events import read_events
+from search.run.listener import Silent
+from search.run.loop import run_search
 
 import cellzoo
 from cellzoo.draw import svg
@@ -16,9 +19,6 @@ from search.plot.chart import LEFT, RIGHT, draw_course
 from search.plot.course import Course, Curve, DerivedCell, read_course
 from search.plot.page import render_page
 from search.plot.write import write_plot
-from search.run.directory import RunDirectory
-from search.run.listener import Silent
-from search.run.loop import run_search
 
 
 def chart(course):

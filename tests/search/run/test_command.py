@@ -13,13 +13,13 @@ import run_search
 from fake_search import write_text
 from search.methods.registry import kinds as methods
 from search.objectives.registry import kinds as objectives
+from search.run.configuration import read_configuration
 from search.run.events import read_events, without_times
+from search.run.progress import Lines
 
 import cellzoo
 from cellzoo.errors import CellzooError, UnknownNameError
-from search.run.configuration import read_configuration
 from search.run.presets import preset_names, read_preset, settings_for
-from search.run.progress import Lines
 from tasks.settings import Typed
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from fake_search import write_text
 from search.methods.registry import kinds
-from search.run.events import read_events, without_times
-
-import cellzoo
 from search.run.directory import RunDirectory
+from search.run.events import read_events, without_times
 from search.run.listener import Silent
 from search.run.loop import run_search
 from search.run.prepare import request_plan
+
+import cellzoo
 
 TEXT = {
     "epochs": 4,

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import torch
 from fake_search import events_of, search, tag_plan, text_plan, write_text
+from search.run.configuration import Configuration, read_configuration
+from search.run.directory import RunDirectory
 from search.run.events import read_events
+from search.run.listener import Silent
 from search.run.measures import beliefs, deviation, entropy, peak_memory, start_peak_memory
 
 import cellzoo
 from cellzoo.errors import DataError, OutputError
 from cellzoo.system.tensor_file import read_tensors, write_tensors
-from search.run.configuration import Configuration, read_configuration
-from search.run.directory import RunDirectory
-from search.run.listener import Silent
 
 HERE = Path(__file__).parents[2] / "helpers"
 

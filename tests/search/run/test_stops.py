@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 from fake_search import TEXT, events_of, search, text_plan, write_text
+from search.run.configuration import read_configuration
 from search.run.events import EventLog, read_events
+from search.run.prepare import request_plan, resume_plan
 
 import cellzoo
 from cellzoo.errors import CellzooError, OutputError, RunError
 from cellzoo.system import atomic
 from cellzoo.system.tensor_file import read_tensors
 from search.run import loop
-from search.run.configuration import read_configuration
-from search.run.prepare import request_plan, resume_plan
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path):

@@ -9,16 +9,16 @@ import pytest
 import run_search
 from fake_search import write_text
 from search.objectives.kind import Retraining
-
-import cellzoo
-from cellzoo.errors import CellzooError, RunError
-from leaderboards.board import build_board
-from leaderboards.collect import collect
 from search.then import chain as chain_module
 from search.then.budgets import retraining_suite
 from search.then.chain import Chain, run_chain
 from search.then.outcome import best_of
 from search.then.summary import chain_lines, result_lines
+
+import cellzoo
+from cellzoo.errors import CellzooError, RunError
+from leaderboards.board import build_board
+from leaderboards.collect import collect
 from tasks.runs.record import read_record
 
 
