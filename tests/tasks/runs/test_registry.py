@@ -43,13 +43,26 @@ epochs = 5
 
 def test_the_built_in_tasks_are_listed_in_order():
     assert registry.task_names() == [
+        "cola",
         "conll-tagging",
         "conll2000",
+        "mnli",
+        "mnli-sample",
+        "mrpc",
         "news-lm",
         "ptb",
+        "qnli",
+        "qnli-sample",
+        "qqp",
+        "qqp-sample",
+        "rte",
         "small-ner",
+        "sst-2",
+        "sts-b",
         "text-lm",
         "wikitext-2",
+        "wikitext-2-awd",
+        "wnli",
         "wnut17",
         "word-similarity",
     ]
