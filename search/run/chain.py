@@ -78,7 +78,7 @@ class Found:
 
     def mean(self, metric: str) -> float:
         """Mean of a metric over the brief training."""
-        return statistics.fmean(record.metrics[metric].value for record in self.brief)
+        return statistics.fmean(record.value(metric) for record in self.brief)
 
 
 class Chain:
@@ -227,7 +227,7 @@ class Chain:
         return -value if self.metric.higher_is_better else value
 
     def _own_cost(self, record: RunRecord) -> float:
-        return self._cost(record.metrics[self.dev].value) if self.dev in record.metrics else 0.0
+        return self._cost(record.value(self.dev)) if self.dev in record.metrics else 0.0
 
 
 class TaskEvaluator:
@@ -258,7 +258,7 @@ class TaskEvaluator:
 
     def score(self, record: RunRecord) -> Score:
         """The value on dev."""
-        value = record.metrics[f"dev_{self.metric.name}"].value
+        value = record.value(f"dev_{self.metric.name}")
         seconds = sum(record.timing.seconds.values())
         return Score(-value if self.metric.higher_is_better else value, seconds, record.key)
 

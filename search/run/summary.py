@@ -63,9 +63,9 @@ def report_lines(report: SearchReport) -> Iterator[str]:
 def _report_lines(report: SearchReport) -> Iterator[str]:
     dev, test = f"dev_{report.metric.name}", report.metric.name
     for one in report.found:
-        seconds = duration(one.record.metrics[SECONDS].value)
+        seconds = duration(one.record.value(SECONDS))
         reached = one.record.metrics.get(dev)
-        own = f", {dev} {reached.value:.2f}" if reached is not None else ""
+        own = f", {dev} {one.record.value(dev):.2f}" if reached is not None else ""
         brief = (
             f"; trained briefly: {dev} {one.mean(dev):.2f}, {test} {one.mean(test):.2f}" if one.brief else ""
         )
@@ -79,7 +79,7 @@ def _report_lines(report: SearchReport) -> Iterator[str]:
         spread = f" ± {statistics.stdev(values):.2f} (std)" if len(values) > 1 else ""
         yield f"mean over {len(values)} searches (brief): {test} {statistics.fmean(values):.2f}{spread}"
     if report.full:
-        full = [record.metrics[test].value for record in report.full]
+        full = [record.value(test) for record in report.full]
         spread = f" ± {statistics.stdev(full):.2f} (std)" if len(full) > 1 else ""
         yield (
             f"best of {report.searches} by {dev} (full, {len(full)} seeds): "
