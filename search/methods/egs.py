@@ -2,8 +2,10 @@
 
 Chang et al. 2019, "Differentiable Architecture Search with Ensemble Gumbel-Softmax". What the paper leaves
 open follows the same authors' code for convolutional cells (DATA, NeurIPS 2019): the architecture learns from
-held-out data in first order, a node is divided by the number of its active operations, the temperature falls
-linearly from 5 to 1, and of all sets of operations the one that M draws hit most probably is derived.
+held-out data in first order, the temperature falls linearly from 5 to 1, and of all sets of operations the one
+that M draws hit most probably is derived. That code divides each edge by the number of its active operations,
+but only in the search, so that a cell is another function than what was searched; here it is an option, and a
+node is divided by default, in both.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from search.methods.kind import MethodKind
 from search.methods.settings import BilevelSettings, check_counts, check_not_negative, check_positive
 from search.methods.shared_weights import SharedWeights
 from search.spaces.egs import EgsSpace
-from search.supernets.ensemble import EnsembleGumbel, ensemble
+from search.supernets.ensemble import Division, EnsembleGumbel, ensemble
 from search.supernets.layout import CELL
 from search.supernets.network import Supernet
 from search.supernets.shares import cell_shares
@@ -50,8 +52,8 @@ class EgsSettings(BilevelSettings):
 
     Attributes:
         samples: M, the samples of an edge.
-        normalize: Whether a node is divided by the number of its active operations, in the search and in the
-            cell.
+        divide: `node`, a node is divided by the number of its active operations, in the search and in the cell;
+            `edge`, as in the authors' code, each edge by the number of its own, in the search alone; or `none`.
         levels: `bilevel`, the architecture learns from held-out data; or `joint`, architecture and weights from
             the same training loss, as equation 9 of the paper says.
         first_temperature: Of the first epoch.
@@ -60,13 +62,14 @@ class EgsSettings(BilevelSettings):
             held-out data, with the shared weights, of codes that are drawn.
         candidates: How many are drawn.
         judging_batches: How many held-out batches they are judged on; 0 for all held-out data.
-        resource: Weight of the expected number of active operations an edge in the architecture's loss; 0 for
-            none. All operations of a recurrent cell but `none` cost the same product, so this is the paper's
-            term up to a factor.
+        resource: Weight of the expected number of active operations an edge, which is added to the
+            architecture's loss; 0 for none. A term of our own, which makes cells sparser.
+        resource_mixing: Share of the operations' costs in the probabilities; 0 for none. Equation 5 of the
+            paper has .5; the authors' code leaves it off.
     """
 
     samples: int = 4
-    normalize: bool = True
+    divide: Division = "node"
     levels: Levels = "bilevel"
     first_temperature: float = 5.0
     last_temperature: float = 1.0
@@ -74,17 +77,22 @@ class EgsSettings(BilevelSettings):
     candidates: int = 10
     judging_batches: int = 0
     resource: float = 0.0
+    resource_mixing: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.space()
         if self.levels not in ("bilevel", "joint"):
             raise unknown("levels", self.levels, ("bilevel", "joint"))
+        if self.divide not in ("node", "edge", "none"):
+            raise unknown("division", self.divide, ("node", "edge", "none"))
         if self.derivation not in ("probable", "sampled"):
             raise unknown("derivation", self.derivation, ("probable", "sampled"))
         check_positive(first_temperature=self.first_temperature, last_temperature=self.last_temperature)
         check_counts(candidates=self.candidates)
         check_not_negative(resource=self.resource, judging_batches=self.judging_batches)
+        if not 0.0 <= self.resource_mixing < 1.0:
+            raise CellzooError(f"resource_mixing is {self.resource_mixing}; it must be at least 0 and below 1")
         if self.order != 1:
             raise CellzooError("egs draws a code in every pass, so it has no second order; order must be 1")
         if not self.highway:
@@ -97,7 +105,12 @@ class EgsSettings(BilevelSettings):
             CellzooError: As in `EgsSpace`.
         """
         operations = tuple(op for op in self.operations if op != NONE)
-        return EgsSpace(self.nodes, operations, self.samples, self.normalize)
+        return EgsSpace(self.nodes, operations, self.samples, self.is_mean)
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the cell divides its nodes."""
+        return self.divide == "node"
 
     def temperature(self, epoch: int, epochs: int) -> float:
         """Tau of an epoch, from 0."""
@@ -110,14 +123,15 @@ def build(settings: EgsSettings, objective: Objective, generator: torch.Generato
     layout, space = settings.layout(), settings.space()
 
     def shares(code: Code) -> dict[str, Tensor]:
-        return cell_shares(layout, code.recurrent, mean=settings.normalize)
+        return cell_shares(layout, code.recurrent, mean=settings.is_mean)
 
     relaxation = EnsembleGumbel(
         layout,
         objective.layer,
         generator,
         samples=settings.samples,
-        normalize=settings.normalize,
+        divide=settings.divide,
+        resource_mixing=settings.resource_mixing,
         choose=lambda probabilities: shares(derive(layout, space, probabilities)),
     )
     supernet = Supernet(

@@ -202,7 +202,9 @@ def architecture_optimizer(
         {"params": [alpha], "lr": rates.get(group, settings.architecture_learning_rate)}
         for group, alpha in relaxation.alphas.items()
     ]
-    return torch.optim.Adam(groups, weight_decay=settings.architecture_weight_decay)
+    return torch.optim.Adam(
+        groups, betas=(settings.architecture_momentum, 0.999), weight_decay=settings.architecture_weight_decay
+    )
 
 
 def go(

@@ -86,14 +86,20 @@ class ArchitectureSettings:
     Attributes:
         architecture_learning_rate: Of Adam.
         architecture_weight_decay: L2 penalty that it applies.
+        architecture_momentum: Its first beta, how much of the gradients before is in a step.
     """
 
     architecture_learning_rate: float = 3e-3
     architecture_weight_decay: float = 1e-3
+    architecture_momentum: float = 0.9
 
     def __post_init__(self) -> None:
         check_positive(architecture_learning_rate=self.architecture_learning_rate)
         check_not_negative(architecture_weight_decay=self.architecture_weight_decay)
+        if not 0.0 <= self.architecture_momentum < 1.0:
+            raise CellzooError(
+                f"architecture_momentum is {self.architecture_momentum}; it must be at least 0 and below 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
