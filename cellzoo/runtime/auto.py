@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from cellzoo.runtime import load_engine, prepare
+from cellzoo.runtime import RUNTIMES, load_engine, prepare
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.native.binding import PlanError, is_available
 from cellzoo.runtime.once import variant_of
@@ -82,6 +82,10 @@ class AutoRuntime:
     def __init__(self, cell: Cell, prepare: Callable[[str, Cell], Runtime]) -> None:
         self._cell = cell
         self._prepare = prepare
+        # A child that is forked in the middle of a first call would wait for its imports for ever.
+        for name in RUNTIMES:
+            load_engine(name)
+        is_available()
         # Ready from the start: what is exported must change nothing.
         self._engines: dict[str, Runtime] = {"reference": prepare("reference", cell)}
 
