@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _INTRODUCTION = """\
 # How far the intervals and ranks of a board can be trusted
 
-Simulated boards, where the truth is known: k cells with n seeds each on m common items, noise over seeds and items
-crossed, a seed's deviation about two points, two trainings of one cell correlating over items by .5 to .9. Each line
-is a mean over the settings named; in brackets the lowest and the highest single setting. `python -m leaderboards.audit`
-makes this page again.
+Simulated boards, where the truth is known: k cells with n seeds each on m common items, noise over seeds and
+items crossed, a seed's deviation about two points, two trainings of one cell correlating over items by .5
+to .9. Each line is a mean over the settings named; in brackets the lowest and the highest single setting.
+`python -m leaderboards.audit --out docs/statistics.md` makes this page again.
 
-*This test set* asks what other trainings would give on the same items, *new test sets* what they would give on other
-items. *Family* errors are the share of boards of equal cells that show any difference at all.
+*This test set* asks what other trainings would give on the same items, *new test sets* what they would give on
+other items. *Family* errors are the share of boards of equal cells that show any difference at all.
 """
 
 _OWN = (
@@ -46,7 +46,8 @@ def render(results: Sequence[Result]) -> str:
     error = 100 * math.sqrt(0.05 * 0.95 / worlds)
     parts = [
         _INTRODUCTION,
-        f"{len(results)} settings of {worlds:,} boards each; a share near 5 % or 95 % of one setting has a standard "
+        f"{len(results)} settings of {worlds:,} boards each; a share near 5 % or 95 % of one setting has a "
+        "standard "
         f"error of {error:.1f} points by chance.\n",
         "## What a board uses\n",
         _table(results, _OWN, "seeds"),
@@ -63,11 +64,13 @@ def render(results: Sequence[Result]) -> str:
         "Bartlett's test decides whether the variance is pooled. The settings with 8 and 20 cells:\n",
         _table(results, [(f"uneven {name}", title, target) for name, title, target in _OWN[2:5]], "seeds"),
         "## Power\n",
-        "One cell is better; how often Dunnett's intervals show it, beside the difference that such a board states as "
+        "One cell is better; how often Dunnett's intervals show it, beside the difference that such a board "
+        "states as "
         "the smallest that it finds in 4 of 5 cases. In points (perplexity: per cent).\n",
         _power(results),
         "## The winner's curse\n",
-        "How far the best mean lies above what that cell's other trainings give, in points: as measured, and shrunk.\n",
+        "How far the best mean lies above what that cell's other trainings give, in points: as measured, and "
+        "shrunk.\n",
         _bias(results),
     ]
     return "\n".join(parts)
@@ -82,17 +85,13 @@ def _table(results: Sequence[Result], names: Sequence[tuple[str, str, str]], by:
     heads = [f"{group} {by}" if by != "metric" else str(group) for group in groups]
     lines = [f"| | should be | {' | '.join(heads)} |", "|:---|---:|" + "---:|" * len(groups)]
     for name, title, target in names:
-        fields = [_share(results, name, lambda s, group=group: s[by] == group) for group in groups]
+        fields = [_share([r for r in results if r["setting"][by] == group], name) for group in groups]
         lines.append(f"| {title} | {target} | {' | '.join(fields)} |")
     return "\n".join(lines) + "\n"
 
 
-def _share(results: Sequence[Result], name: str, where: Callable[[Result], bool]) -> str:
-    shares = [
-        100 * result["shares"][name]
-        for result in results
-        if name in result["shares"] and where(result["setting"])
-    ]
+def _share(results: Sequence[Result], name: str) -> str:
+    shares = [100 * result["shares"][name] for result in results if name in result["shares"]]
     if not shares:
         return "—"
     return f"{np.mean(shares):.1f} ({min(shares):.1f} to {max(shares):.1f})"

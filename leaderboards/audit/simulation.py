@@ -49,9 +49,9 @@ def audit(setting: Setting, worlds: int, generator: np.random.Generator, *, othe
     """Simulate boards of one setting.
 
     Names in the tally: `coverage here` and `coverage new` (intervals of single cells), `simultaneous Dunnett`,
-    `simultaneous Tukey`, `simultaneous new` (all intervals of a family hold the true differences), `false Dunnett`,
-    `false Tukey`, `false new` (a board of equal cells shows a difference), `bias best`, `bias shrunk`; with
-    `others` also `false Welch`, `false items`, `coverage percentile`.
+    `simultaneous Tukey`, `simultaneous new` (all intervals of a family hold the true differences), `false
+    Dunnett`, `false Tukey`, `false new` (a board of equal cells shows a difference), `bias best`, `bias
+    shrunk`; with `others` also `false Welch`, `false items`, `coverage percentile`.
 
     Args:
         setting: Cells are equal on average, each with likes of its own.

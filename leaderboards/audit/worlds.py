@@ -1,14 +1,14 @@
 """Simulated results with crossed noise: k cells, n seeds each, m items that all share.
 
-An item's latent score is the sum of its difficulty, of how this cell likes it, of the training's effect and of the
-rest. Two trainings of one cell correlate over items by .5 to .9, drawn anew for each world. The training's effect is
-set so that a run's value varies by about two points from seed to seed.
+An item's latent score is the sum of its difficulty, of how this cell likes it, of the training's effect and of
+the rest. Two trainings of one cell correlate over items by .5 to .9, drawn anew for each world. The training's
+effect is set so that a run's value varies by about two points from seed to seed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -109,11 +109,8 @@ def simulate(setting: Setting, generator: np.random.Generator) -> World:
         noise = rest * generator.standard_normal((n, m), dtype=np.float32)
         runs = [_run(setting.metric, gold, likes[cell] + noise[s], effects[s], generator) for s in range(n)]
         contributions.append(np.stack([run.contributions for run in runs]))
-        here[cell] = _over_seeds(
-            lambda effect, cell=cell: _expected(setting.metric, gold, likes[cell], rest, effect),
-            mean,
-            deviation,
-        )
+        expected = partial(_expected, setting.metric, gold, likes[cell], rest)
+        here[cell] = _over_seeds(expected, mean, deviation)
     everywhere = np.array(
         [
             _everywhere(

@@ -1,13 +1,14 @@
 """Comparisons of cells as families: all cells against one (Dunnett), all pairs (Tukey), anything else (Holm).
 
 Seeds of different cells are not pairs: seed 3 of one cell has nothing in common with seed 3 of another but the
-number. So on *this test set* the runs are k independent samples. Their variance is pooled, which with three seeds a
-cell gives 2k degrees of freedom instead of 2, unless Bartlett's (1937) test at 1 % says that the variances differ,
-as they do where a cell sometimes diverges; then each cell keeps its own and each comparison has its degrees of
-freedom by Welch and Satterthwaite (Games and Howell 1976 for pairs; Hasler and Hothorn 2008 for one against all).
+number. So on *this test set* the runs are k independent samples. Their variance is pooled, which with three
+seeds a cell gives 2k degrees of freedom instead of 2, unless Bartlett's (1937) test at 1 % says that the
+variances differ, as they do where a cell sometimes diverges; then each cell keeps its own and each comparison
+has its degrees of freedom by Welch and Satterthwaite (Games and Howell 1976 for pairs; Hasler and Hothorn 2008
+for one against all).
 
-On *new test sets* the items are shared, so the differences of two cells' contributions over items are paired. The
-covariance of the cells' means is S / m + diag(seed variance / n), S being the covariance over items of the
+On *new test sets* the items are shared, so the differences of two cells' contributions over items are paired.
+The covariance of the cells' means is S / m + diag(seed variance / n), S being the covariance over items of the
 contributions averaged over seeds; the joint distribution of the differences is a multivariate t.
 """
 
@@ -93,7 +94,7 @@ class Samples:
         return np.array([len(values) for values in self.values], dtype=float)
 
 
-def samples(values: Sequence[Sequence[float]]) -> Samples:
+def samples(values: Sequence[Sequence[float] | np.ndarray]) -> Samples:
     """Take the runs of each cell.
 
     Raises:
@@ -341,8 +342,7 @@ def _largest_draws(joint: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _normal_draws(dimensions: int) -> np.ndarray:
-    half = np.random.default_rng(0).standard_normal((DRAWS, dimensions))
-    return half
+    return np.random.default_rng(0).standard_normal((DRAWS, dimensions))
 
 
 def _drawn_tail(largest: np.ndarray, t: float, freedom: float) -> float:

@@ -6,9 +6,11 @@ contributions value + influence(item), whose mean is the value: the infinitesima
 
 * a ratio of sums, R = Σ a / Σ b, with influence (a - R b) / mean(b) (Cochran 1977, 6.3): accuracy, precision,
   recall, F1 = 2 TP / (2 TP + FP + FN), and the logarithm of a perplexity, Σ nll / Σ tokens;
-* a correlation of vectors, C(X, Y) / √(C(X, X) C(Y, Y)) with C(X, Y) = Σ_k cov(X_k, Y_k): Pearson's for numbers,
+* a correlation of vectors, C(X, Y) / √(C(X, X) C(Y, Y)) with C(X, Y) = Σ_k cov(X_k, Y_k): Pearson's for
+numbers,
   and for indicators of classes Matthews', in Gorodkin's (2004) form for several classes;
-* Spearman's, which is Pearson's of mid-ranks, with the influence of Croux and Dehon (2010, eq. 9), scaled for ties.
+* Spearman's, which is Pearson's of mid-ranks, with the influence of Croux and Dehon (2010, eq. 9), scaled for
+ties.
 """
 
 from __future__ import annotations

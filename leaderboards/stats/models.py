@@ -1,7 +1,7 @@
 """Two trained models on the items of one test set.
 
-This says something about the two models at hand and nothing about their cells: another training of each would give
-two other models. As a test of cells it calls two equal ones different in more than a third of all cases.
+This says something about the two models at hand and nothing about their cells: another training of each would
+give two other models. As a test of cells it calls two equal ones different in more than a third of all cases.
 """
 
 from __future__ import annotations

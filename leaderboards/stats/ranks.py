@@ -1,8 +1,9 @@
 """Ranks as ranges: what the simultaneous intervals of all differences leave open.
 
-An entry's rank lies between one more than the entries that are better beyond the family's intervals and the number
-of entries less those that are worse; the ranges of all entries hold together at 95 % (Mohamad, Goeman and van Zwet
-2022, by Tukey's intervals). Entries with the same range are tied and stand in the order of their names.
+An entry's rank lies between one more than the entries that are better beyond the family's intervals and the
+number of entries less those that are worse; the ranges of all entries hold together at 95 % (Mohamad, Goeman
+and van Zwet 2022, by Tukey's intervals). Entries with the same range are tied and stand in the order of their
+names.
 """
 
 from __future__ import annotations

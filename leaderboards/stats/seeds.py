@@ -6,8 +6,9 @@ x[s, i] = mean + seed[s] + item[i] + rest[s, i] has the mean squares MS_seeds, M
 m - 1 and (n - 1)(m - 1) degrees of freedom (Cornfield and Tukey 1956; Searle, Casella and McCulloch 1992, 4.3).
 The grand mean varies
 
-* on *this test set* by MS_seeds / (n m), which is the variance of the runs' values over n: the usual t interval;
-* on *new test sets* by (MS_seeds + MS_items - MS_rest) / (n m), with degrees of freedom by Satterthwaite (1946).
+* on *this test set* by MS_seeds / (n m), which is the variance of the runs' values over n: the usual t
+interval; * on *new test sets* by (MS_seeds + MS_items - MS_rest) / (n m), with degrees of freedom by
+Satterthwaite (1946).
 
 An average over seeds is taken on the scale on which results are compared: logarithms for a perplexity, so its
 mean is the geometric one.
@@ -20,10 +21,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3

@@ -56,8 +56,8 @@ def shrink_best(runs: Samples, *, higher_is_better: bool) -> Shrunk:
 def smallest_detectable(runs: Samples, *, one_against_all: bool) -> float | None:
     """The difference of two cells that a board like this one would show in 4 of 5 repetitions.
 
-    It solves P(|T| > c) = .8 for the noncentral t with the family's critical value c (Dunnett's or Tukey's), at the
-    mean variance and the harmonic mean number of seeds. None for one cell or without any spread.
+    It solves P(|T| > c) = .8 for the noncentral t with the family's critical value c (Dunnett's or Tukey's),
+    at the mean variance and the harmonic mean number of seeds. None for one cell or without any spread.
     """
     from scipy.optimize import brentq
     from scipy.special import nctdtr
