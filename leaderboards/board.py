@@ -16,13 +16,18 @@ from typing import TYPE_CHECKING
 from cellzoo.errors import RecordError
 from leaderboards.collect import Fault, listed
 from leaderboards.provenance import Provenance, trace
+from leaderboards.published import published_for
 from leaderboards.settings import differences, flat_settings, group_by_settings
-from leaderboards.stats import RankRange, Summary, rank_ranges, summarize
+from leaderboards.standing import Standing, stand
+from leaderboards.stats.seeds import Summary, scale_of, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from leaderboards.collect import Collection
+    from leaderboards.published import Published
+    from leaderboards.stats.families import Comparison
+    from leaderboards.stats.ranks import RankRange
     from tasks.runs.record import RunRecord
 
 SHORT_HASH = 8
@@ -52,6 +57,11 @@ class Subject:
     def is_baseline(self) -> bool:
         """Whether it is a task's own baseline and no cell."""
         return self.hash is None
+
+    @property
+    def family(self) -> str:
+        """What it is filtered by: the notation that it was published in."""
+        return "baseline" if self.is_baseline else self.notation or "unknown"
 
 
 @dataclass(frozen=True)
@@ -94,16 +104,28 @@ class Row:
         seeds: Its seeds, sorted.
         metrics: Metric name -> summary over the seeds that have it, in the order of the seeds.
         metric_seeds: Metric name -> those seeds.
-        rank: Range of ranks by the primary metric.
+        rank: Range of ranks by the primary metric; None with too few seeds.
         cost: Parameters, operations and time.
+        runs: Its records, in the order of the seeds.
+        against: Difference from the table's control on this test set; None for the control and the unranked.
+        against_new: The same on new test sets, where items are known.
+        by_item: (items,) contributions to the primary metric, averaged over seeds; empty where unknown.
+        is_control: Whether others are compared with it.
+        identity: Of the subject in the table's standing.
     """
 
     subject: Subject
     seeds: tuple[int, ...]
     metrics: Mapping[str, Summary]
     metric_seeds: Mapping[str, tuple[int, ...]]
-    rank: RankRange
+    rank: RankRange | None
     cost: Cost
+    runs: tuple[RunRecord, ...] = ()
+    against: Comparison | None = None
+    against_new: Comparison | None = None
+    by_item: tuple[float, ...] = ()
+    is_control: bool = False
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,8 +140,10 @@ class TaskTable:
         unlike: Setting -> value, for the settings in which those tables differ.
         settings: All settings that the records share.
         columns: The metrics; the first is the primary one.
-        rows: Best mean of the primary metric first.
+        rows: By rank, tied ones by name; those without a rank below, by name.
         absent: Subjects of the board that were not run with these settings.
+        standing: What the comparisons of the primary metric say.
+        reported: Published results of the task, best first.
     """
 
     task: str
@@ -131,6 +155,8 @@ class TaskTable:
     columns: tuple[MetricColumn, ...]
     rows: tuple[Row, ...]
     absent: tuple[Subject, ...]
+    standing: Standing
+    reported: tuple[Published, ...] = ()
 
     @property
     def primary(self) -> MetricColumn:
@@ -139,11 +165,10 @@ class TaskTable:
 
     @property
     def leaders(self) -> frozenset[Subject]:
-        """Subjects with at least two seeds that may be the best; empty where no entry is told apart."""
-        first = frozenset(row.subject for row in self.rows if row.rank.first == 1)
-        if len(first) == len(self.rows):
-            return frozenset()
-        return frozenset(row.subject for row in self.rows if row.rank.first == 1 and len(row.seeds) > 1)
+        """Subjects that may be the best; empty where no entry is told apart."""
+        ranked = [row for row in self.rows if row.rank]
+        first = frozenset(row.subject for row in ranked if row.rank and row.rank.first == 1)
+        return first if len(first) < len(ranked) else frozenset()
 
     def row(self, subject: Subject) -> Row | None:
         """The row of `subject`, if it was run."""
@@ -188,7 +213,7 @@ def build_board(collection: Collection, title: str) -> Board:
         of_task = [group for group in groups if group[0].task.name == name]
         for index, (group, unlike) in enumerate(zip(of_task, differences(of_task), strict=True)):
             variant = _letter(index) if len(of_task) > 1 else ""
-            tables.append(_table(group, subjects, titles[name], variant, unlike))
+            tables.append(_table(collection, group, subjects, titles[name], variant, unlike))
     return Board(
         title=title,
         tables=tuple(tables),
@@ -205,7 +230,7 @@ def _undefined(record: RunRecord) -> Fault:
 
 
 def _values(records: Iterable[RunRecord], metric: str) -> list[float]:
-    found = (record.metrics[metric].value for record in records)
+    found = (record.metrics[metric].value for record in records if metric in record.metrics)
     return [value for value in found if value is not None]
 
 
@@ -254,6 +279,7 @@ def _titles(records: Sequence[RunRecord]) -> dict[str, str]:
 
 
 def _table(
+    collection: Collection,
     records: Sequence[RunRecord],
     subjects: Mapping[str, Subject],
     title: str,
@@ -261,13 +287,16 @@ def _table(
     unlike: Mapping[str, str],
 ) -> TaskTable:
     columns = _columns(records)
-    primary = columns[0]
     members: dict[str, list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: (record.cell.name, record.seed)):
         members.setdefault(_identity(record), []).append(record)
-    means = {identity: summarize(_values(of_subject, primary.name)) for identity, of_subject in members.items()}
-    order = sorted(members, key=lambda identity: means[identity].mean, reverse=primary.higher_is_better)
-    ranks = rank_ranges([means[identity] for identity in order], higher_is_better=primary.higher_is_better)
+    for of_subject in members.values():
+        of_subject.sort(key=lambda record: (record.seed, record.key))
+    standing = stand(collection, members, columns[0].name, higher_is_better=columns[0].higher_is_better)
+    rows = [
+        _row(subjects[identity], of_subject, columns, standing, identity)
+        for identity, of_subject in members.items()
+    ]
     return TaskTable(
         task=records[0].task.name,
         revision=records[0].task.revision,
@@ -276,12 +305,18 @@ def _table(
         unlike=unlike,
         settings=flat_settings(records[0]),
         columns=columns,
-        rows=tuple(
-            _row(subjects[identity], members[identity], columns, rank)
-            for identity, rank in zip(order, ranks, strict=True)
-        ),
+        rows=tuple(sorted(rows, key=_place)),
         absent=tuple(subject for identity, subject in subjects.items() if identity not in members),
+        standing=standing,
+        reported=published_for(records[0].task.name, columns[0].name, higher=columns[0].higher_is_better),
     )
+
+
+def _place(row: Row) -> tuple[bool, int, int, str, str]:
+    """Ties stand in the order of names: any other would look like a ranking."""
+    rank = row.rank
+    first, last = (rank.first, rank.last) if rank else (0, 0)
+    return rank is None, first, last, row.subject.name, row.subject.hash or ""
 
 
 def _columns(records: Sequence[RunRecord]) -> tuple[MetricColumn, ...]:
@@ -307,23 +342,36 @@ def _columns(records: Sequence[RunRecord]) -> tuple[MetricColumn, ...]:
 
 
 def _row(
-    subject: Subject, records: Sequence[RunRecord], columns: Sequence[MetricColumn], rank: RankRange
+    subject: Subject,
+    records: Sequence[RunRecord],
+    columns: Sequence[MetricColumn],
+    standing: Standing,
+    identity: str,
 ) -> Row:
-    ordered = sorted(records, key=lambda record: record.seed)
     metrics: dict[str, Summary] = {}
     metric_seeds: dict[str, tuple[int, ...]] = {}
+    entry = standing.entries.get(identity)
     for column in columns:
-        having = [record for record in ordered if column.name in record.metrics]
+        having = [record for record in records if _values([record], column.name)]
         if having:
-            metrics[column.name] = summarize(_values(having, column.name))
+            if entry is not None and column is columns[0]:
+                metrics[column.name] = entry.summary
+            else:
+                metrics[column.name] = summarize(_values(having, column.name), scale_of(column.name))
             metric_seeds[column.name] = tuple(record.seed for record in having)
     return Row(
         subject=subject,
-        seeds=tuple(record.seed for record in ordered),
+        seeds=tuple(record.seed for record in records),
         metrics=metrics,
         metric_seeds=metric_seeds,
-        rank=rank,
-        cost=_cost(ordered, subject),
+        rank=None if entry is None else entry.rank,
+        cost=_cost(records, subject),
+        runs=tuple(records),
+        against=None if entry is None else entry.against,
+        against_new=None if entry is None else entry.against_new,
+        by_item=() if entry is None else entry.by_item,
+        is_control=identity == standing.control,
+        identity=identity,
     )
 
 

@@ -7,7 +7,8 @@ when told to go on, hands it back as faults for the page to name. Nothing here w
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import RecordError
@@ -15,12 +16,13 @@ from tasks.runs.record import read_record
 from tasks.runs.store import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tasks.runs.record import RunRecord
 
 SHOWN_FAULTS = 20
+LARGEST_RECORD = 16 << 20
 TIMES = "seconds"
 """How the names of metrics begin that are times, and so differ from run to run."""
 
@@ -41,11 +43,13 @@ class Collection:
         records: One record a key, ordered by task, cell and seed.
         faults: What was left out; empty unless faults are allowed.
         repeats: Files that hold a result already read from another file.
+        items: Key -> file of the per-item statistics, where it is known.
     """
 
     records: tuple[RunRecord, ...]
     faults: tuple[Fault, ...]
     repeats: int
+    items: Mapping[str, Path] = field(default_factory=dict)
 
 
 def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
@@ -61,9 +65,9 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     """
     read: list[tuple[Path, RunRecord]] = []
     faults: list[Fault] = []
-    for path in _files(sources):
+    for path in _files(sources, faults):
         try:
-            read.append((path, read_record(path)))
+            read.append((path, read_sound(path)))
         except RecordError as error:
             faults.append(Fault(path, str(error)))
     records, contradictions, repeats = _once_a_key(read)
@@ -73,15 +77,47 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     if not records:
         raise RecordError("no sound record is left:\n" + listed(faults))
     records.sort(key=lambda r: (r.task.name, r.task.revision, r.cell.kind, r.cell.name, r.seed, r.key))
-    return Collection(tuple(records), tuple(faults), repeats)
+    items: dict[str, Path] = {}
+    for path, record in read:
+        items.setdefault(record.key, path.parent / record.items.file)
+    return Collection(tuple(records), tuple(faults), repeats, {r.key: items[r.key] for r in records})
 
 
-def _files(sources: Iterable[Path]) -> Iterator[Path]:
+def read_sound(path: Path) -> RunRecord:
+    """Read one record from a regular file of the size of one.
+
+    Raises:
+        RecordError: It is something else.
+    """
+    check_regular(path, LARGEST_RECORD, "a run record")
+    try:
+        return read_record(path)
+    except RecursionError:
+        raise RecordError(f"{path}: is nested too deeply for a run record") from None
+
+
+def check_regular(path: Path, largest: int, what: str) -> None:
+    """Refuse what would hang or never end: pipes, devices, sockets, files of any size.
+
+    Raises:
+        RecordError: It is no regular file, or larger than `largest` bytes.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise RecordError(f"{path}: is not a regular file; {what} is one")
+    if found.st_size > largest:
+        raise RecordError(f"{path}: has {found.st_size:,} bytes; {what} has at most {largest:,}")
+
+
+def _files(sources: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
     """Yield each record file once, in the order of the sources and by name within a folder."""
     seen: set[Path] = set()
     for source in sources:
         try:
-            found = _files_of(source)
+            found = _files_of(source, faults)
         except OSError as error:
             raise RecordError(f"{error.filename or source}: cannot be read: {error.strerror}") from error
         for path in found:
@@ -90,7 +126,7 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
-def _files_of(source: Path) -> list[Path]:
+def _files_of(source: Path, faults: list[Fault]) -> list[Path]:
     """Record files of one source.
 
     Raises:
@@ -99,20 +135,57 @@ def _files_of(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
+        if source.exists():
+            raise RecordError(f"{source}: is not a regular file or folder")
         raise RecordError(f"{source}: no such file or folder; give the folder that `cellzoo run` wrote to")
-    if source.name == FOLDER:
-        folders = [source]
-    else:
-        folders = sorted(folder for folder in source.rglob(FOLDER) if folder.is_dir()) or [source]
-    for folder in (source, *folders):
-        os.scandir(folder).close()  # `glob` would pass over a folder that cannot be read
-    found = sorted({path for folder in folders for path in folder.glob("*.json") if path.name[0] != "."})
-    if not found:
+    before = len(faults)
+    folders = [source] if source.name == FOLDER else [*record_folders(source, faults)] or [source]
+    found = sorted({path for folder in folders for path in _json_files(folder)})
+    if not found and len(faults) == before:
         raise RecordError(
             f"{source}: holds no run records (looked for records/*.json); "
             "`cellzoo run` and `cellzoo demo` write them"
         )
     return found
+
+
+def record_folders(source: Path, faults: list[Fault]) -> Iterator[Path]:
+    """Yield every folder `records` below a folder, through links, each once however links go round.
+
+    A link that leads nowhere is a fault: what it was to lead to may have been results.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [source]
+    while waiting:
+        folder = waiting.pop()
+        found = folder.stat()
+        if (found.st_dev, found.st_ino) in seen:
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        if folder.name == FOLDER and folder != source:
+            yield folder
+        below = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    below.append(folder / entry.name)
+                elif entry.is_symlink() and not (folder / entry.name).exists():
+                    path = folder / entry.name
+                    faults.append(Fault(path, f"{path}: is a link to {path.readlink()}, which is not there"))
+        waiting += sorted(below, reverse=True)
+
+
+def _json_files(folder: Path) -> list[Path]:
+    """What is named like a record, whatever it is: `read_sound` refuses what is none."""
+    with os.scandir(folder) as entries:
+        return [
+            folder / entry.name
+            for entry in entries
+            if entry.name.endswith(".json")
+            and entry.name[0] != "."
+            and not entry.is_dir()
+            and not (entry.is_symlink() and not (folder / entry.name).exists())
+        ]
 
 
 def _once_a_key(read: Iterable[tuple[Path, RunRecord]]) -> tuple[list[RunRecord], list[Fault], int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.system.atomic import output_errors, write_atomically
-from leaderboards.render.html import picture_style, render_html
+from leaderboards.render.html import render_html
 from leaderboards.render.markdown import render_markdown
 from leaderboards.render.picture import all_pictures
 
@@ -36,7 +36,7 @@ def write_board(board: Board, out: Path) -> Written:
         OutputError: The folder cannot be made or written.
     """
     contents = {
-        out / PICTURE: all_pictures(board.tables, picture_style()),
+        out / PICTURE: all_pictures(board.tables),
         out / MARKDOWN: render_markdown(board, PICTURE),
         out / PAGE: render_html(board),
     }

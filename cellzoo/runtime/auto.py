@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from cellzoo.runtime import load_engine, prepare
+from cellzoo.runtime import RUNTIMES, load_engine, prepare
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.native.binding import PlanError, is_available
 from cellzoo.runtime.once import variant_of
@@ -55,6 +55,22 @@ def choose_for(inputs: Tensor, others: Iterable[Tensor]) -> str:
     return choose(inputs.device, inputs.dtype) if is_plain else "reference"
 
 
+def holds_no_data(*tensors: Tensor) -> bool:
+    """Whether nothing may be decided on what tensors hold.
+
+    They stand for others while torch traces, exports, transforms or watches, and when they hold no data.
+    """
+    if is_tracing() or torch.compiler.is_exporting():
+        return True
+    if torch.compiler.is_dynamo_compiling():  # which takes a decision for the end of a graph
+        return False
+    return (
+        _is_transformed()
+        or _get_current_dispatch_mode() is not None
+        or any(type(tensor) not in _PLAIN or tensor.device.type == "meta" for tensor in tensors)
+    )
+
+
 def _is_transformed() -> bool:
     """Whether this is inside torch.func.grad, vmap and the like, or in forward-mode differentiation."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
@@ -66,6 +82,10 @@ class AutoRuntime:
     def __init__(self, cell: Cell, prepare: Callable[[str, Cell], Runtime]) -> None:
         self._cell = cell
         self._prepare = prepare
+        # A child that is forked in the middle of a first call would wait for its imports for ever.
+        for name in RUNTIMES:
+            load_engine(name)
+        is_available()
         # Ready from the start: what is exported must change nothing.
         self._engines: dict[str, Runtime] = {"reference": prepare("reference", cell)}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from leaderboards.render import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from leaderboards.board import Board, Cost, MetricColumn, Row, Subject, TaskTable
-    from leaderboards.stats import Summary
+    from leaderboards.stats.families import Comparison
+    from leaderboards.stats.seeds import Scale, Summary
 
 Direction = Literal["ascending", "descending"]
 
@@ -46,20 +47,33 @@ class GridCell:
         value: What it sorts by; None if it is missing.
         note: A small second line.
         strong: Whether it may be the best.
+        views: What a page can show in place of `text`: name of the view -> text.
     """
 
     text: str
     value: float | str | None
     note: str = ""
     strong: bool = False
+    views: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class GridRow:
-    """A subject's fields; the first one names it."""
+    """A subject's fields; the first one names it.
+
+    Attributes:
+        cells: The fields.
+        is_baseline: Whether it is a task's own baseline.
+        subject: Whose row it is; None for a published result.
+        source: Where a published result comes from.
+        parameters: All parameters of the model.
+    """
 
     cells: tuple[GridCell, ...]
     is_baseline: bool
+    subject: Subject | None = None
+    source: str = ""
+    parameters: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,7 @@ def overview_grid(board: Board) -> Grid:
         GridRow(
             (subject_cell(subject), *(_overview_cell(table, subject) for table in board.tables)),
             subject.is_baseline,
+            subject,
         )
         for subject in board.subjects
     ]
@@ -98,42 +113,81 @@ def overview_grid(board: Board) -> Grid:
 
 
 def task_grid(table: TaskTable) -> Grid:
-    """Everything about each subject on one task; cost columns without any value are left out."""
-    columns = [
-        GridColumn("Cell", numeric=False),
-        GridColumn("Rank"),
+    """Everything about each subject on one task; columns without any value are left out.
+
+    Published results come last, after all that was measured.
+    """
+    primary, scale = table.primary, table.standing.scale
+    leaders = table.leaders
+    control = next((row.subject.name for row in table.rows if row.is_control), "")
+    fields: list[tuple[GridColumn, Callable[[Row], GridCell]]] = [
+        (GridColumn("Cell", numeric=False), lambda row: subject_cell(row.subject)),
+        (GridColumn("Rank"), _rank_cell),
         *(
-            GridColumn(
-                _metric_title(column),
-                first=_best_first(column),
-                sorted_by=_best_first(column) if column is table.primary else None,
+            (
+                GridColumn(_metric_title(column), first=_best_first(column)),
+                lambda row, column=column: _metric_cell(row, column, row.subject in leaders, table),
             )
             for column in table.columns
         ),
-        GridColumn("95 % interval", first=_best_first(table.primary), detail=table.primary.title),
-        GridColumn("Seeds", first="descending"),
+        (
+            GridColumn("95 % interval", first=_best_first(primary), detail="this test set"),
+            lambda row: _interval_cell(row.metrics[primary.name].interval, primary),
+        ),
+        (
+            GridColumn("95 % interval", first=_best_first(primary), detail="new test sets"),
+            lambda row: _interval_cell(row.metrics[primary.name].new_items, primary),
+        ),
+        (
+            GridColumn(f"Against {control}", first=_best_first(primary), detail="this test set"),
+            lambda row: _difference_cell(row.against, scale, primary.digits),
+        ),
+        (
+            GridColumn(f"Against {control}", first=_best_first(primary), detail="new test sets"),
+            lambda row: _difference_cell(row.against_new, scale, primary.digits),
+        ),
+        (
+            GridColumn("Seeds", first="descending"),
+            lambda row: GridCell(str(len(row.seeds)), len(row.seeds), note=_unusual(row.seeds)),
+        ),
+        *(
+            (column, lambda row, value=value, write=write: GridCell(write(value(row.cost)), value(row.cost)))
+            for column, value, write in _COSTS
+        ),
     ]
-    costs = [
-        (column, value, write)
-        for column, value, write in _COSTS
-        if any(value(row.cost) is not None for row in table.rows)
+    kept = [
+        (column, cell)
+        for place, (column, cell) in enumerate(fields)
+        if place < 2 + len(table.columns) or any(cell(row).value is not None for row in table.rows)
     ]
-    leaders = table.leaders
-    rows = [
+    columns = tuple(column for column, _ in kept)
+    measured = [
         GridRow(
-            (
-                subject_cell(row.subject),
-                GridCell(str(row.rank), row.rank.first + row.rank.last / 1e6),
-                *(_metric_cell(row, column, row.subject in leaders, table) for column in table.columns),
-                _interval_cell(row, table.primary),
-                GridCell(str(len(row.seeds)), len(row.seeds), note=_unusual(row.seeds)),
-                *(GridCell(write(value(row.cost)), value(row.cost)) for _, value, write in costs),
-            ),
+            tuple(cell(row) for _, cell in kept),
             row.subject.is_baseline,
+            row.subject,
+            parameters=row.cost.parameters_total,
         )
         for row in table.rows
     ]
-    return Grid((*columns, *(column for column, _, _ in costs)), tuple(rows))
+    return Grid(columns, (*measured, *_reported(table, columns)))
+
+
+def _reported(table: TaskTable, columns: tuple[GridColumn, ...]) -> Iterator[GridRow]:
+    primary = table.primary
+    for result in table.reported:
+        cells = []
+        for place, column in enumerate(columns):
+            if place == 0:
+                cells.append(GridCell(result.name, result.name, note="reported"))
+            elif column.title == _metric_title(primary):
+                text = f"{result.value:g}" + (" *" if result.mark else "")
+                cells.append(GridCell(text, result.value))
+            elif (column.title, column.detail) == ("Parameters", "all") and result.parameters:
+                cells.append(GridCell(f"about {result.parameters:,}", result.parameters))
+            else:
+                cells.append(ABSENT)
+        yield GridRow(tuple(cells), is_baseline=False, source=result.said_of, parameters=result.parameters)
 
 
 def table_title(table: TaskTable) -> str:
@@ -182,11 +236,32 @@ def _overview_cell(table: TaskTable, subject: Subject) -> GridCell:
     if row is None:
         return ABSENT
     summary = row.metrics[table.primary.name]
+    digits = table.primary.digits
+    rank = f"rank {row.rank}" if row.rank else "unranked"
     return GridCell(
-        numbers.mean_and_std(summary, table.primary.digits),
+        numbers.mean_and_std(summary, digits),
         summary.mean,
-        note=f"{numbers.seeds(summary.n)}, rank {row.rank}",
+        note=f"{numbers.seeds(summary.n)}, {rank}",
         strong=subject in table.leaders,
+        views={
+            "interval": numbers.interval(summary.interval, digits),
+            "new": numbers.interval(summary.new_items, digits),
+            "rank": str(row.rank) if row.rank else numbers.MISSING,
+        },
+    )
+
+
+def _rank_cell(row: Row) -> GridCell:
+    if row.rank is None:
+        return GridCell(numbers.MISSING, None)
+    return GridCell(str(row.rank), row.rank.first + row.rank.last / 1e6)
+
+
+def _difference_cell(comparison: Comparison | None, scale: Scale, digits: int) -> GridCell:
+    if comparison is None:
+        return ABSENT
+    return GridCell(
+        numbers.difference(comparison, scale, digits), comparison.difference, strong=comparison.apart
     )
 
 
@@ -207,11 +282,10 @@ def _partial(row: Row, summary: Summary) -> str:
     return "1 seed" if summary.n == 1 else ""
 
 
-def _interval_cell(row: Row, primary: MetricColumn) -> GridCell:
-    summary = row.metrics.get(primary.name)
-    if summary is None or summary.interval is None:
+def _interval_cell(interval: tuple[float, float] | None, primary: MetricColumn) -> GridCell:
+    if interval is None:
         return ABSENT
-    return GridCell(numbers.interval(summary, primary.digits), summary.interval[0])
+    return GridCell(numbers.interval(interval, primary.digits), interval[0])
 
 
 def _unusual(seeds: tuple[int, ...]) -> str:

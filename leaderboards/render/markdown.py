@@ -6,10 +6,9 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from cellzoo.system.text import printable, shortened
 from leaderboards.render import notes
-from leaderboards.render.characters import printable
 from leaderboards.render.grid import overview_grid, table_title, task_grid
-from leaderboards.render.numbers import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +45,15 @@ def plain(text: str) -> str:
 
 
 def _task(table: TaskTable) -> list[str]:
-    parts = [f"## {plain(table_title(table))}", plain(notes.task(table)), _table(task_grid(table))]
+    about = " ".join(filter(None, [notes.task(table), notes.detectable(table)]))
+    parts = [f"## {plain(table_title(table))}", plain(about), _table(task_grid(table))]
+    parts += [plain(remark) for remark in notes.remarks(table)]
+    if table.reported:
+        parts.append(
+            "\n".join(
+                f"- {plain(f'{result.name}: {result.value:g}. {result.said_of}.')}" for result in table.reported
+            )
+        )
     if table.absent:
         parts.append(plain(notes.absent(table)))
     parts.append("<details><summary>Settings</summary>\n\n" + _settings(table.settings) + "\n\n</details>")
@@ -54,7 +61,7 @@ def _task(table: TaskTable) -> list[str]:
 
 
 def _settings(settings: Mapping[str, str]) -> str:
-    return "\n".join(f"- {plain(name)} = {plain(shortened(value))}" for name, value in settings.items())
+    return "\n".join(f"- {plain(name)} = {plain(shortened(value, 60))}" for name, value in settings.items())
 
 
 def _provenance(board: Board) -> Iterable[str]:

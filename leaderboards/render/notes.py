@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from leaderboards.render.numbers import shortened
+from cellzoo.system.text import shortened
+from leaderboards.render import numbers
+from leaderboards.stats.seeds import FEWEST_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leaderboards.board import Board, TaskTable
+    from leaderboards.board import Board, Subject, TaskTable
 
 
 def summary(board: Board) -> str:
@@ -38,6 +40,59 @@ def task(table: TaskTable) -> str:
     return f"{name}, with {settings_text(table.unlike)}." if table.unlike else f"{name}."
 
 
+def detectable(table: TaskTable) -> str:
+    """The smallest difference that this table could show; empty where nothing is compared."""
+    standing = table.standing
+    if standing.detectable is None:
+        return ""
+    size = numbers.size(standing.detectable, standing.scale, table.primary.digits)
+    what = "from " + _control(table) if standing.control else "between two entries"
+    return f"Smallest detectable difference {what}: {size} (found in 4 of 5 such boards)."
+
+
+def remarks(table: TaskTable) -> list[str]:
+    """What to know before reading the table."""
+    standing, found = table.standing, []
+    unranked = len(table.rows) - standing.ranked
+    if unranked:
+        found.append(
+            f"{_number(unranked, 'entry')} with fewer than {FEWEST_SEEDS} seeds: shown, not ranked, by name."
+            if unranked == 1
+            else f"{unranked} entries with fewer than {FEWEST_SEEDS} seeds: shown, not ranked, by name."
+        )
+    if standing.ranked and not standing.pooled:
+        found.append("Spreads over seeds differ between entries, so each comparison uses those of its own two.")
+    if standing.best is not None and standing.expected is not None:
+        row = next(row for row in table.rows if row.identity == standing.best)
+        digits = table.primary.digits
+        mean = numbers.metric(row.metrics[table.primary.name].mean, digits)
+        found.append(
+            f"The best of {standing.ranked} means is too good on average (the winner's curse): "
+            f"{label(row.subject)} "
+            f"has {mean} here; on fresh seeds expect about {numbers.metric(standing.expected, digits)}."
+        )
+    same = [label(row.subject) for row in table.rows if row.identity in standing.without_spread]
+    if same:
+        found.append(
+            f"All seeds gave the same number: {', '.join(same)}. The seed had no effect, or these are copies."
+        )
+    if table.reported:
+        found.append(
+            "Rows marked reported are numbers from papers, under settings of their own: shown beside, never "
+            "compared."
+        )
+    return found
+
+
+def _control(table: TaskTable) -> str:
+    return next(row.subject.name for row in table.rows if row.is_control)
+
+
+def label(subject: Subject) -> str:
+    """A subject's name with what tells it apart."""
+    return f"{subject.name} {subject.tag}".strip()
+
+
 def absent(table: TaskTable) -> str:
     """Which subjects of the board have no result in this table."""
     names = [f"{subject.name} {subject.tag}".strip() for subject in table.absent if not subject.is_baseline]
@@ -53,21 +108,27 @@ def settings_text(settings: Mapping[str, str]) -> str:
 def reading(board: Board) -> list[str]:
     """How to read the numbers."""
     notes = [
-        "A number is the mean over seeds ± the sample standard deviation (divisor n − 1). "
-        "One seed has no deviation and none is shown.",
-        "The 95 % interval is that of the mean, by Student's t with n − 1 degrees of freedom. "
-        "With two seeds it is about 9 standard deviations to either side: two seeds settle little, and "
-        "the interval may reach beyond what the metric can be.",
-        "A rank is a range. Two entries are told apart by Welch's t test at 5 %, two-sided, without "
-        "correction for the number of pairs; what is not told apart shares ranks. One seed is told apart "
-        "from nothing.",
-        "Bold: has several seeds and may be the best of the task. Nothing is bold where no entry is told "
-        "apart from another.",
-        "— is a missing result. It is no 0, sorts last, and counts neither for nor against an entry.",
-        "↑: higher is better. ↓: lower is better. The overview is in the order of its first task, "
-        "cells before baselines.",
+        "A number is the mean over seeds ± the sample standard deviation (divisor n - 1); of a perplexity the "
+        "geometric mean, as perplexities are compared in logarithms. One seed has no deviation and none is "
+        "shown.",
+        "This test set: what other trainings of the cell would give on the same items; the 95 % interval is "
+        "Student's t over seeds. New test sets: what they would give on other items of the same kind; seeds "
+        "and "
+        "items are crossed, degrees of freedom by Satterthwaite, the metric recomputed from its items.",
+        "Against lstm: the difference with its interval, simultaneous at 95 % over all entries of the table "
+        "(Dunnett). Bold differences leave out 0. Seeds of different cells are not pairs; items are.",
+        "A rank is a range that all pairwise intervals, simultaneous at 95 % (Tukey), leave open. Entries "
+        "with the "
+        "same range are tied and stand in the order of their names. A rank needs "
+        f"{FEWEST_SEEDS} seeds.",
+        "Bold means may be the best of the task. Nothing is bold where no entry is told apart from another.",
+        "Entries that are the same graph are one row, under all their names.",
+        "— is a missing result. It is not a 0, sorts last, and counts neither for nor against an entry.",
+        "↑: higher is better. ↓: lower is better.",
         "Training time is wall time as measured on the machines named under Provenance, and says little "
         "about other machines. FLOPs are those of the cell for one token, forward.",
+        "There is no average over tasks: it needs a floor and a reference for each task, stored with the task. "
+        "A diagram of critical differences needs ten tasks or more.",
     ]
     lettered = [table for table in board.tables if table.variant]
     if lettered:

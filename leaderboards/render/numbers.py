@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from leaderboards.stats import Summary
+    from leaderboards.stats.families import Comparison
+    from leaderboards.stats.seeds import Scale, Summary
 
 MISSING = "—"
 LARGEST_PLAIN = 1e7
@@ -25,12 +27,37 @@ def mean_and_std(summary: Summary, digits: int) -> str:
     return mean if summary.std is None else f"{mean} ± {metric(summary.std, digits)}"
 
 
-def interval(summary: Summary, digits: int) -> str:
-    """`40.10 to 42.30`, or missing for one seed."""
-    if summary.interval is None:
+def interval(ends: tuple[float, float] | None, digits: int) -> str:
+    """`40.10 to 42.30`, or missing."""
+    if ends is None:
         return MISSING
-    low, high = summary.interval
+    low, high = ends
     return f"{metric(low, digits)} to {metric(high, digits)}"
+
+
+def difference(comparison: Comparison, scale: Scale, digits: int) -> str:
+    """`+1.20 (0.30 to 2.10)`; on the logarithmic scale in per cent."""
+    ends = (comparison.difference, comparison.low, comparison.high)
+    if scale == "log":
+        middle, low, high = (signed(100 * math.expm1(min(end, 50.0)), 1) for end in ends)
+        return f"{middle} % ({low} to {high})"
+    middle, low, high = (signed(end, digits) for end in ends)
+    return f"{middle} ({low} to {high})"
+
+
+def size(difference: float, scale: Scale, digits: int) -> str:
+    """The size of a difference: `1.20`, or `3.1 %` on the logarithmic scale."""
+    return (
+        metric(difference, digits) if scale == "plain" else f"{100 * math.expm1(min(difference, 50.0)):.1f} %"
+    )
+
+
+def signed(value: float, digits: int) -> str:
+    """With its sign, a minus of its own width, and none for 0."""
+    text = metric(value, digits)
+    if text.startswith("-"):
+        return f"\N{MINUS SIGN}{text[1:]}"
+    return f"+{text}" if float(text) else text
 
 
 def seeds(n: int) -> str:
@@ -54,8 +81,3 @@ def duration(value: float | None) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(round(value / 60), 60)
     return f"{hours:,} h {minutes:02d} min"
-
-
-def shortened(text: str, limit: int = 60) -> str:
-    """`text`, cut with an ellipsis if it is longer than `limit`."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

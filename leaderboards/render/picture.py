@@ -1,106 +1,96 @@
-"""A dot for each seed, a mean and its interval for each entry: the pictures of a board, as SVG.
+"""A dot for each seed, a mean and its interval for each entry: the pictures of a board.
 
-Colours are classes, so that the page's style, or the one put into a file of its own, follows the
-reader's light or dark scheme. Shapes tell cells and baselines apart without colour.
+Shapes tell cells and baselines apart without colour.
 """
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element, SubElement, tostring
 
-from leaderboards.render import numbers
-from leaderboards.render.axis import Axis, axis_for
-from leaderboards.render.characters import printable
+from cellzoo.pages.axis import Axis, linear_axis
+from cellzoo.pages.chart import Chart, standalone
+from cellzoo.system.text import shortened
+from leaderboards.render import notes, numbers
 from leaderboards.render.grid import table_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leaderboards.board import MetricColumn, Row, TaskTable
+    from leaderboards.stats.seeds import Summary
 
 WIDTH = 760
 LEFT, RIGHT = 190, 600
 TOP, ROW, BOTTOM = 40, 30, 46
 NAME_LIMIT = 24
-CAP, ARROW, DOT = 5, 6, 4
+CAP, ARROW = 5, 6
+SHOWN_ROWS = 40
+WHISKER_ROOM = 0.3
+MARGIN = 0.06
 
 
 def task_picture(table: TaskTable, identity: str) -> str:
-    """The picture of one table as an `<svg>` element for a page, below the table's title there.
+    """The picture of one table as an `<svg>` element for a page; `identity` is unique there."""
+    return _picture(table, identity, table.primary.title).to_svg()
 
-    `identity` is unique on the page.
+
+def all_pictures(tables: Sequence[TaskTable]) -> str:
+    """All pictures, one below the other, as the text of an SVG file."""
+    return standalone(
+        [
+            _picture(table, f"picture-{number}", f"{table_title(table)}: {table.primary.title}")
+            for number, table in enumerate(tables, start=1)
+        ]
+    )
+
+
+def axis_for(summaries: Sequence[Summary]) -> Axis:
+    """An axis that shows every value, and intervals as far as they leave the values readable.
+
+    With two seeds an interval is so wide that it would squeeze all values into one spot. So it may extend
+    the axis by `WHISKER_ROOM` of the values' range to each side and is cut there.
     """
-    return tostring(_picture(table, identity, table.primary.title), encoding="unicode")
+    values = [value for summary in summaries for value in summary.values]
+    low, high = min(values), max(values)
+    span = high - low
+    if not span > abs(high) * 1e-9:
+        span = abs(high) * 0.1 or 1.0
+    ends = [end for summary in summaries for end in summary.interval or () if math.isfinite(end)]
+    low = max(min([low, *ends]), low - WHISKER_ROOM * span) - MARGIN * span
+    high = min(max([high, *ends]), high + WHISKER_ROOM * span) + MARGIN * span
+    return linear_axis(low, high, ticks=8, to_ticks=False)
 
 
-def all_pictures(tables: Sequence[TaskTable], style: str) -> str:
-    """All pictures, one below the other, as an SVG file with its own `style`."""
-    pictures = [
-        _picture(table, f"picture-{number}", f"{table_title(table)}: {table.primary.title}")
-        for number, table in enumerate(tables, start=1)
-    ]
-    height = sum(int(picture.get("height", "0")) for picture in pictures)
-    svg = Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "width": str(WIDTH),
-            "height": str(height),
-            "viewBox": f"0 0 {WIDTH} {height}",
-            "class": "picture",
-        },
+def _picture(table: TaskTable, identity: str, heading: str) -> Chart:
+    rows, metric = table.rows[:SHOWN_ROWS], table.primary
+    bottom = TOP + ROW * len(rows)
+    height = bottom + BOTTOM
+    chart = Chart.new(
+        WIDTH, height, f"{table_title(table)}: {metric.title}", _described(rows, metric), identity
     )
-    SubElement(svg, "style").text = style
-    SubElement(svg, "rect", {"class": "ground", "width": str(WIDTH), "height": str(height)})
-    y = 0
-    for picture in pictures:
-        picture.set("y", str(y))
-        y += int(picture.get("height", "0"))
-        svg.append(picture)
-    return printable(tostring(svg, encoding="unicode")) + "\n"
-
-
-def _picture(table: TaskTable, identity: str, heading: str) -> Element:
-    rows = table.rows
-    metric = table.primary
-    height = TOP + ROW * len(rows) + BOTTOM
-    svg = Element(
-        "svg",
-        {
-            "class": "picture",
-            "width": str(WIDTH),
-            "height": str(height),
-            "viewBox": f"0 0 {WIDTH} {height}",
-            "role": "img",
-            "aria-labelledby": f"{identity}-title",
-            "aria-describedby": f"{identity}-text",
-        },
-    )
-    SubElement(svg, "title", {"id": f"{identity}-title"}).text = f"{table_title(table)}: {metric.title}"
-    SubElement(svg, "desc", {"id": f"{identity}-text"}).text = _described(rows, metric)
-    _text(svg, 8, 22, heading, "heading")
+    more = len(table.rows) - len(rows)
+    chart.text(8, 22, heading + (f" (the first {len(rows)} of {len(table.rows)})" if more else ""), "heading")
     better = "higher is better →" if metric.higher_is_better else "← lower is better"
-    _text(svg, (LEFT + RIGHT) / 2, height - 12, better, "small middle")
-    _legend(svg, RIGHT - 64, height - 16)
+    chart.text((LEFT + RIGHT) / 2, height - 12, better, "small middle")
+    _legend(chart, RIGHT - 64, height - 16)
     axis = axis_for([row.metrics[metric.name] for row in rows])
-    _grid(svg, axis, TOP, TOP + ROW * len(rows))
+    chart.x_axis(axis, LEFT, RIGHT, TOP, bottom)
     for index, row in enumerate(rows):
-        _entry(svg, row, metric, axis, TOP + ROW * index + ROW / 2)
-    return svg
+        _entry(chart, row, metric, axis, TOP + ROW * index + ROW / 2)
+    return chart
 
 
-def _legend(svg: Element, x: float, y: float) -> None:
-    group = SubElement(svg, "g", {"class": "cell"})
-    _circle(group, x, y)
-    _text(group, x + 9, y + 4, "seed", "small")
-    _line(group, x + 47, y - 6, x + 47, y + 6, "mean")
-    _text(group, x + 54, y + 4, "mean", "small")
-    _line(group, x + 94, y, x + 112, y, "whisker")
+def _legend(chart: Chart, x: float, y: float) -> None:
+    group = chart.group("first")
+    group.dot(x, y)
+    group.text(x + 9, y + 4, "seed")
+    group.line(x + 47, y - 6, x + 47, y + 6, "mean")
+    group.text(x + 54, y + 4, "mean")
+    group.line(x + 94, y, x + 112, y, "mark")
     for end in (x + 94, x + 112):
-        _line(group, end, y - CAP, end, y + CAP, "whisker")
-    _text(group, x + 118, y + 4, "95 % interval", "small")
+        group.line(end, y - CAP, end, y + CAP, "mark")
+    group.text(x + 118, y + 4, "95 % interval")
 
 
 def _described(rows: Sequence[Row], metric: MetricColumn) -> str:
@@ -108,77 +98,38 @@ def _described(rows: Sequence[Row], metric: MetricColumn) -> str:
     parts = []
     for row in rows:
         summary = row.metrics[metric.name]
-        parts.append(
-            f"{_name(row)} {numbers.mean_and_std(summary, metric.digits)} ({numbers.seeds(summary.n)})"
-        )
+        value = numbers.mean_and_std(summary, metric.digits)
+        parts.append(f"{notes.label(row.subject)} {value} ({numbers.seeds(summary.n)})")
     return "; ".join(parts)
 
 
-def _grid(svg: Element, axis: Axis, top: float, bottom: float) -> None:
-    for tick in axis.ticks:
-        x = _x(axis, tick)
-        _line(svg, x, top, x, bottom, "tick")
-        _text(svg, x, bottom + 15, numbers.metric(tick, axis.digits), "small middle")
-    _line(svg, LEFT, bottom, RIGHT, bottom, "base")
-
-
-def _entry(svg: Element, row: Row, metric: MetricColumn, axis: Axis, y: float) -> None:
-    summary = row.metrics[metric.name]
-    group = SubElement(svg, "g", {"class": "baseline" if row.subject.is_baseline else "cell"})
-    name = _text(group, LEFT - 12, y + 4, numbers.shortened(_name(row), NAME_LIMIT), "name end")
-    SubElement(name, "title").text = _name(row)
+def _entry(chart: Chart, row: Row, metric: MetricColumn, axis: Axis, y: float) -> None:
+    summary, name = row.metrics[metric.name], notes.label(row.subject)
+    group = chart.group("second" if row.subject.is_baseline else "first")
+    group.text(LEFT - 12, y + 4, shortened(name, NAME_LIMIT), "name end", tip=name)
     if summary.interval:
         _whisker(group, axis, summary.interval, y)
     for seed, value in zip(row.metric_seeds[metric.name], summary.values, strict=True):
-        shape = _square if row.subject.is_baseline else _circle
-        dot = shape(group, _x(axis, value), y)
-        SubElement(dot, "title").text = f"{_name(row)}, seed {seed}: {numbers.metric(value, metric.digits)}"
+        mark = group.square if row.subject.is_baseline else group.dot
+        mark(_x(axis, value), y, tip=f"{name}, seed {seed}: {numbers.metric(value, metric.digits)}")
     mean = _x(axis, summary.mean)
-    _line(group, mean, y - 9, mean, y + 9, "mean")
-    _text(group, RIGHT + 14, y + 4, numbers.mean_and_std(summary, metric.digits), "value")
+    group.line(mean, y - 9, mean, y + 9, "mean")
+    group.text(RIGHT + 14, y + 4, numbers.mean_and_std(summary, metric.digits), "value")
     if summary.n == 1:
-        _text(group, WIDTH - 8, y + 4, "1 seed", "small end")
+        group.text(WIDTH - 8, y + 4, "1 seed", "small end")
 
 
-def _whisker(parent: Element, axis: Axis, interval: tuple[float, float], y: float) -> None:
+def _whisker(group: Chart, axis: Axis, interval: tuple[float, float], y: float) -> None:
     """The interval: a cap where it ends, an arrowhead where the axis ends before it."""
     low, high = interval
     left, right = _x(axis, low), _x(axis, high)
-    _line(parent, left, y, right, y, "whisker")
+    group.line(left, y, right, y, "mark")
     for x, end, outwards in ((left, low, -1), (right, high, 1)):
         if axis.low <= end <= axis.high:
-            _line(parent, x, y - CAP, x, y + CAP, "whisker")
+            group.line(x, y - CAP, x, y + CAP, "mark")
         else:
-            points = (
-                f"{x:.1f},{y:.1f} {x - outwards * ARROW:.1f},{y - 4:.1f} {x - outwards * ARROW:.1f},{y + 4:.1f}"
-            )
-            SubElement(parent, "polygon", {"points": points, "class": "arrow"})
+            group.arrow(x, y, outwards * ARROW)
 
 
 def _x(axis: Axis, value: float) -> float:
-    share = axis.share(value) if math.isfinite(value) else float(value > 0)
-    return LEFT + share * (RIGHT - LEFT)
-
-
-def _name(row: Row) -> str:
-    return f"{row.subject.name} {row.subject.tag}".strip()
-
-
-def _text(parent: Element, x: float, y: float, text: str, kind: str) -> Element:
-    element = SubElement(parent, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "class": kind})
-    element.text = text
-    return element
-
-
-def _line(parent: Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-    ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
-    SubElement(parent, "line", {**ends, "class": kind})
-
-
-def _circle(parent: Element, x: float, y: float) -> Element:
-    return SubElement(parent, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": str(DOT), "class": "dot"})
-
-
-def _square(parent: Element, x: float, y: float) -> Element:
-    place = {"x": f"{x - DOT:.1f}", "y": f"{y - DOT:.1f}"}
-    return SubElement(parent, "rect", {**place, "width": str(2 * DOT), "height": str(2 * DOT), "class": "dot"})
+    return LEFT + axis.share(value) * (RIGHT - LEFT)

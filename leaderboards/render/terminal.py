@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from cellzoo.system.text import printable
 from leaderboards.render import notes
-from leaderboards.render.characters import printable
 from leaderboards.render.grid import overview_grid
 from leaderboards.render.markdown import overview_markdown
 
@@ -27,7 +27,10 @@ def show(board: Board, written: Written) -> None:
         _show_table(board, console.width)
     else:
         sys.stdout.write(overview_markdown(board) + "\n")
-    lines = ["", "mean ± standard deviation over seeds; rank by Welch's test at 5 %, ties admitted"]
+    lines = [
+        "",
+        "mean ± standard deviation over seeds; ranks leave ties open and need three seeds",
+    ]
     if board.left_out:
         lines.append(f"{notes.left_out_title(board)} (named on the page)")
     lines += [f"page      {written.html}", f"Markdown  {written.markdown}"]

@@ -17,14 +17,20 @@ class Field:
 
 
 class Page(HTMLParser):
-    """Tags with attributes, tables as fields, text by enclosing tag; complains about wrong nesting."""
+    """Tags with attributes, tables as fields, text by enclosing tag; complains about wrong nesting.
+
+    What a table shows only on demand is passed over; `data` is the text of the JSON inside the page.
+    """
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
         self.tags = []
         self.texts = {}
         self.tables = []
+        self.data = ""
         self._open = []
+        self._in_data = False
+        self._in_view = 0
         self.feed(text)
         self.close()
         assert not self._open, f"not closed: {self._open}"
@@ -33,6 +39,10 @@ class Page(HTMLParser):
         attributes = dict(attrs)
         assert len(attributes) == len(attrs), f"<{tag}> has an attribute twice"
         self.tags.append((tag, attributes))
+        if tag == "script":
+            self._in_data = attributes.get("type") == "application/json"
+        if tag == "span" and "view" in attributes.get("class", ""):
+            self._in_view = len(self._open) + 1
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -47,9 +57,15 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self._open, f"</{tag}> closes nothing"
+        if self._in_view == len(self._open):
+            self._in_view = 0
         assert self._open.pop() == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data):
+        if self._in_data and "script" in self._open:
+            self.data += data
+        if self._in_view:
+            return
         for tag in set(self._open):
             self.texts.setdefault(tag, []).append(data)
         if "td" in self._open or "th" in self._open:

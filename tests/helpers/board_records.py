@@ -119,3 +119,17 @@ def write(folder: Path, *contents: dict[str, Any]) -> Path:
         (records / f"{name}.json").write_text(json.dumps(signed(content)), encoding="utf-8")
         (records / f"{name}.items.jsonl").write_text("{}\n", encoding="utf-8")
     return folder
+
+
+def write_with_items(folder: Path, content: dict[str, Any], items: list[dict[str, Any]]) -> Path:
+    """Write one record with its items beside it."""
+    lines = "".join(json.dumps(item) + "\n" for item in items).encode()
+    name = f"{content['task']['name']}--{content['cell']['name']}--seed{content['seed']}--{content['key'][:12]}"
+    reference = {
+        "file": f"{name}.items.jsonl",
+        "sha256": hashlib.sha256(lines).hexdigest(),
+        "count": len(items),
+    }
+    write(folder, {**content, "items": reference})
+    (folder / "records" / reference["file"]).write_bytes(lines)
+    return folder

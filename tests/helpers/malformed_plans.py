@@ -15,8 +15,9 @@ import cellzoo
 from cellzoo.runtime.native import binding
 from cellzoo.runtime.native.encoding import encode
 from cellzoo.runtime.plan import build_plan, plan_graph, plan_sizes
-from search.supernets.graph import Outline, Term, supernet_graph
+from search.supernets.graph import Outline, supernet_graph
 from search.supernets.layout import Layout
+from search.supernets.terms import layout_terms
 
 BATCH_SIZES = (3, 2)
 MOST_UNITS = 64
@@ -75,7 +76,7 @@ class Memory:
 def plans():
     """Encoded plans: numbers, and constants."""
     layout = Layout(nodes=2)
-    terms = tuple(Term(node, source, f"w{node}", (0, 1, 2, 3)) for node in (1, 2) for source in range(node))
+    terms = tuple(layout_terms(layout))
     for plan in (
         build_plan(cellzoo.parse(CELL, "equations"), masked_x=True, masked_h=True),
         plan_graph(supernet_graph(Outline(layout, terms, "batch", True, True))),

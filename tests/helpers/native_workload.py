@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "search" / "supernets"))
 
 from cell_spaces import SPACES  # noqa: E402 - the library is named before anything loads it
 from engine_cases import ENGINES, TOLERANCES, Case, hold, random_case  # noqa: E402
-from test_native import LAYOUTS, SIZES, assert_equal  # noqa: E402
+from test_engines import LAYOUTS, SIZES, assert_equal  # noqa: E402
+from unaligned import run_unaligned  # noqa: E402
 
 import cellzoo  # noqa: E402
 
@@ -47,7 +48,8 @@ def main() -> None:
     for layout in LAYOUTS.values():
         for threads, sizes in ((1, SIZES["small"]), (2, (24, 70, (40, 40, 30))), (3, (5, 16, (600, 500, 3)))):
             torch.set_num_threads(threads)
-            assert_equal(layout, sizes)
+            assert_equal(layout, sizes, engines="native")
+    run_unaligned()
 
 
 if __name__ == "__main__":

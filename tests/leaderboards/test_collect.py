@@ -136,6 +136,58 @@ def test_a_records_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monke
     assert refusal(tmp_path) == f"{closed}: cannot be read: Permission denied"
 
 
+def test_linked_folders_are_followed_and_loops_of_links_are_safe(tmp_path):
+    write(tmp_path / "disk" / "gru", record("gru", 0))
+    write(tmp_path / "all" / "lstm", record("lstm", 0))
+    (tmp_path / "all" / "gru").symlink_to(tmp_path / "disk" / "gru")
+    (tmp_path / "all" / "again").symlink_to("gru")
+    (tmp_path / "all" / "lstm" / "round").symlink_to(tmp_path / "all")
+    collection = collect([tmp_path / "all"])
+    assert [r.cell.name for r in collection.records] == ["gru", "lstm"]
+    assert collection.repeats == 0
+    only_links = tmp_path / "links"
+    only_links.mkdir()
+    (only_links / "a").symlink_to(tmp_path / "disk" / "gru")
+    assert [r.cell.name for r in collect([only_links]).records] == ["gru"]
+    linked_records = tmp_path / "linked"
+    linked_records.mkdir()
+    (linked_records / "records").symlink_to(tmp_path / "disk" / "gru" / "records")
+    assert [r.cell.name for r in collect([linked_records]).records] == ["gru"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    write(tmp_path / "all" / "lstm", record("lstm", 0))
+    (tmp_path / "all" / "gru").symlink_to(tmp_path / "gone")
+    message = refusal(tmp_path / "all")
+    assert f"{tmp_path / 'all' / 'gru'}: is a link to {tmp_path / 'gone'}, which is not there" in message
+    assert len(collect([tmp_path / "all"], skip_bad=True).records) == 1
+
+
+@pytest.mark.timeout(20)
+def test_pipes_devices_and_giants_are_refused_unread(tmp_path, monkeypatch):
+    write(tmp_path, record("lstm", 0))
+    os.mkfifo(tmp_path / "records" / "pipe.json")
+    (tmp_path / "records" / "endless.json").symlink_to("/dev/zero")
+    with (tmp_path / "records" / "giant.json").open("wb") as stream:
+        stream.truncate(1 << 34)
+    message = refusal(tmp_path)
+    for name in ("pipe", "endless"):
+        assert f"{tmp_path / 'records' / name}.json: is not a regular file; a run record is one" in message
+    assert "giant.json: has 17,179,869,184 bytes" in message
+    assert [r.cell.name for r in collect([tmp_path], skip_bad=True).records] == ["lstm"]
+    assert "is not a regular file or folder" in refusal(tmp_path / "records" / "pipe.json")
+
+
+def test_deep_json_in_a_sound_place_is_one_clear_message(tmp_path):
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    content = record()
+    text = json.dumps(content).replace('"epochs": 4', '"epochs": ' + json.dumps(deep))
+    put(tmp_path, "deep.json", text)
+    assert "deep.json: " in refusal(tmp_path)
+
+
 def test_an_edited_baseline_is_found_by_its_name(tmp_path):
     content = record("skip-gram", baseline=True)
     content["cell"]["name"] = "better-gram"
@@ -261,7 +313,7 @@ def test_any_change_gives_a_board_or_one_clear_message(tmp_path, data):
         assert str(path) in message
         return
     board = build_board(collection, "fuzzed")
-    for text in (render_html(board), render_markdown(board, "x.svg"), all_pictures(board.tables, "")):
+    for text in (render_html(board), render_markdown(board, "x.svg"), all_pictures(board.tables)):
         text.encode()
 
 

@@ -33,7 +33,7 @@ def test_writes_the_board_and_prints_the_table_and_the_page(results, tmp_path, c
     assert run(results, "--out", out, "--title", "My board") == 0
     assert sorted(path.name for path in out.iterdir()) == ["board.html", "board.md", "board.svg"]
     printed = capsys.readouterr().out
-    assert "| lstm | 51.00 ± 1.41 (2 seeds, rank 1) |" in printed
+    assert "| lstm | 51.00 ± 1.41 (2 seeds, unranked) |" in printed
     assert str(out / "board.html") in printed
     assert "<h1>My board</h1>" in (out / "board.html").read_text()
     assert (out / "board.md").read_text().startswith("# My board\n")

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from leaderboards.board import build_board
 from leaderboards.collect import Collection, Fault
 from leaderboards.render import numbers
-from leaderboards.render.axis import axis_for
-from leaderboards.render.html import picture_style, render_html
+from leaderboards.render.html import render_html
 from leaderboards.render.markdown import plain, render_markdown
-from leaderboards.render.picture import all_pictures
-from leaderboards.stats import summarize
+from leaderboards.render.picture import all_pictures, axis_for
+from leaderboards.stats.seeds import summarize
 from tasks.runs.record import RunRecord
 
 NASTY = "</title><script>alert(1)</script><img src=x onerror=alert(1)> \" ' & ]]> <!-- {{ 7*7 }} | `x` \x1b[31m"
@@ -46,13 +45,17 @@ def shown(table):
     return [[cell.text for cell in row] for row in table]
 
 
+def executed(page):
+    return [attributes for attributes in page.all("script") if attributes.get("type") != "application/json"]
+
+
 def test_overview_shows_mean_deviation_seeds_and_rank():
     # Deviation of 88 and 90: sqrt(2) = 1.41.
     assert shown(Page(render_html(small_board())).tables[0]) == [
         ["Cell", "Title of similarity title of rho ↑", "Title of small-ner title of f1 ↑"],
-        ["lstm", "20.00 1 seed, rank 1–2", "89.00 ± 1.41 2 seeds, rank 1–2"],
-        ["gru", "—", "91.00 1 seed, rank 1–2"],
-        ["skip-gram baseline", "30.00 1 seed, rank 1–2", "—"],
+        ["lstm", "20.00 1 seed, unranked", "89.00 ± 1.41 2 seeds, unranked"],
+        ["gru", "—", "91.00 1 seed, unranked"],
+        ["skip-gram baseline", "30.00 1 seed, unranked", "—"],
     ]
 
 
@@ -60,16 +63,16 @@ def test_task_table_shows_everything_about_a_run():
     # Interval of 88 and 90: 89 ± 12.7062 (Cauchy's 97.5 % point) * sqrt(2) / sqrt(2).
     assert shown(Page(render_html(small_board())).tables[2]) == [
         [
-            *("Cell", "Rank", "title of f1 ↑", "title of recall ↑", "95 % interval title of f1", "Seeds"),
+            *("Cell", "Rank", "title of f1 ↑", "title of recall ↑", "95 % interval this test set", "Seeds"),
             *("Parameters of the cell", "Parameters without embeddings", "Parameters all"),
             *("FLOPs a token of the cell", "Training time mean", "Tokens a second mean"),
         ],
         [
-            *("gru", "1–2", "91.00 1 seed", "—", "—", "1"),
+            *("gru", "—", "91.00 1 seed", "—", "—", "1"),
             *("1,234,567", "2,345,678", "3,456,789", "12,345", "4.0 s", "1,500"),
         ],
         [
-            *("lstm", "1–2", "89.00 ± 1.41", "81.00 ± 1.41", "76.29 to 101.71", "2"),
+            *("lstm", "—", "89.00 ± 1.41", "81.00 ± 1.41", "76.29 to 101.71", "2"),
             *("1,000", "2,000", "5,000", "12,345", "3 min 20 s", "1,500"),
         ],
     ]
@@ -80,7 +83,8 @@ def test_missing_fields_show_a_dash_and_have_nothing_to_sort_by():
     fields = [cell for table in page.tables for row in table[1:] for cell in row]
     for cell in fields:
         assert (cell.text == "—") == ("data-value" not in cell.attributes)
-    assert sum(cell.text == "—" for cell in fields) == 9
+    # Overview 2; ranks 4; skip-gram: cell parameters, FLOPs, time; gru: recall, interval of one seed.
+    assert sum(cell.text == "—" for cell in fields) == 11
 
 
 def test_sort_values_are_the_numbers_behind_the_text():
@@ -93,7 +97,7 @@ def test_sort_values_are_the_numbers_behind_the_text():
 def test_every_heading_is_a_button_in_a_column_header():
     page = Page(render_html(small_board()))
     headings = [cell for table in page.tables for cell in table[0]]
-    assert len(page.all("button")) == len(headings)
+    assert len(page.all("button")) == len(headings) + 1, "and one that clears the filter"
     for cell in headings:
         assert cell.attributes["scope"] == "col"
         assert cell.attributes["data-kind"] in ("number", "text")
@@ -103,12 +107,11 @@ def test_every_heading_is_a_button_in_a_column_header():
 
 
 @pytest.mark.parametrize(("higher", "direction"), [(True, "descending"), (False, "ascending")])
-def test_the_order_that_the_rows_come_in_is_marked(higher, direction):
+def test_a_first_press_sorts_the_best_to_the_top(higher, direction):
     board = board_of(
         record("a", metrics={"m": 1.0}, higher=higher), record("b", metrics={"m": 2.0}, higher=higher)
     )
     heads = Page(render_html(board)).tables[1][0]
-    assert [head.attributes.get("aria-sort") for head in heads][:3] == [None, None, direction]
     assert heads[2].attributes["data-first"] == direction
     assert ("↑" in heads[2].text, "↓" in heads[2].text) == (higher, not higher)
 
@@ -140,9 +143,10 @@ def test_text_from_records_stays_text():
     page = Page(render_html(nasty_board()))
     plain_page = Page(render_html(small_board()))
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain_page.tags} | {"strong", "li"}
-    assert len(page.all("script")) == 1
+    assert len(executed(page)) == 1
+    assert len(page.all("script")) == 2
+    assert "<" not in page.data
     assert not page.all("img")
-    assert "alert" not in page.text("script")
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert page.text("h1") == NASTY.replace("\x1b", "\ufffd")
     assert "{{ 7*7 }}" in page.text("h2")
@@ -154,7 +158,8 @@ def test_the_page_loads_nothing():
         page = Page(text)
         for tag, attributes in page.tags:
             assert "src" not in attributes
-            assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+            assert tag not in ("link", "iframe", "object", "embed", "base")
+            assert "action" not in attributes
             if "href" in attributes:
                 assert attributes["href"].startswith("#")
         assert "url(" not in page.text("style")
@@ -176,8 +181,9 @@ def test_links_on_the_page_lead_somewhere_and_ids_are_unique():
 def test_the_policy_admits_this_style_and_script_and_nothing_else():
     page = Page(render_html(small_board()))
     (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
-    for tag, directive in (("style", "style-src"), ("script", "script-src")):
-        digest = base64.b64encode(hashlib.sha256(page.text(tag).encode()).digest()).decode()
+    script = page.text("script").removeprefix(page.data)
+    for text, directive in ((page.text("style"), "style-src"), (script, "script-src")):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{directive} 'sha256-{digest}'" in policy
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
@@ -217,9 +223,9 @@ def test_markdown_tables_render_to_the_same_fields():
     page = rendered(render_markdown(small_board(), "board.svg"))
     assert shown(page.tables[0]) == [
         ["Cell", "Title of similarity, title of rho ↑", "Title of small-ner, title of f1 ↑"],
-        ["lstm", "20.00 (1 seed, rank 1–2)", "89.00 ± 1.41 (2 seeds, rank 1–2)"],
-        ["gru", "—", "91.00 (1 seed, rank 1–2)"],
-        ["skip-gram (baseline)", "30.00 (1 seed, rank 1–2)", "—"],
+        ["lstm", "20.00 (1 seed, unranked)", "89.00 ± 1.41 (2 seeds, unranked)"],
+        ["gru", "—", "91.00 (1 seed, unranked)"],
+        ["skip-gram (baseline)", "30.00 (1 seed, unranked)", "—"],
     ]
     assert [row[2].text for row in page.tables[2][1:]] == ["91.00 (1 seed)", "89.00 ± 1.41"]
     assert page.all("img") == [{"src": "board.svg", "alt": "Results by task"}]
@@ -243,7 +249,7 @@ def test_escaped_text_renders_to_itself(text):
 
 
 def test_pictures_are_sound_xml_with_a_dot_for_each_seed():
-    root = ET.fromstring(all_pictures(small_board().tables, picture_style()))  # noqa: S314 - our own
+    root = ET.fromstring(all_pictures(small_board().tables))  # noqa: S314 - our own
     space = "{http://www.w3.org/2000/svg}"
     similarity, ner = root.findall(f"{space}svg")
     titles = [
@@ -253,8 +259,8 @@ def test_pictures_are_sound_xml_with_a_dot_for_each_seed():
         if dot.get("class") == "dot" and dot.find(f"{space}title") is not None
     ]
     assert titles == [
-        "skip-gram, seed 0: 30.00",
         "lstm, seed 0: 20.00",
+        "skip-gram, seed 0: 30.00",
         "gru, seed 0: 91.00",
         "lstm, seed 0: 88.00",
         "lstm, seed 1: 90.00",
@@ -266,7 +272,7 @@ def test_pictures_are_sound_xml_with_a_dot_for_each_seed():
 
 
 def test_pictures_of_hostile_text_are_sound_xml():
-    root = ET.fromstring(all_pictures(nasty_board().tables, picture_style()))  # noqa: S314 - our own
+    root = ET.fromstring(all_pictures(nasty_board().tables))  # noqa: S314 - our own
     assert not [element for element in root.iter() if element.tag.endswith(("script", "img"))]
 
 
@@ -274,7 +280,7 @@ def test_dots_lie_where_their_values_are():
     board = board_of(
         *(record("lstm", seed, metrics={"m": value}) for seed, value in enumerate([1.0, 2.0, 4.0]))
     )
-    root = ET.fromstring(all_pictures(board.tables, ""))  # noqa: S314 - our own
+    root = ET.fromstring(all_pictures(board.tables))  # noqa: S314 - our own
     dots = [dot for dot in root.iter() if dot.get("class") == "dot" and len(dot)]
     first, second, third = (float(dot.get("cx")) for dot in dots)
     assert (third - first) / (second - first) == pytest.approx(3.0, abs=0.01)
@@ -336,11 +342,13 @@ def test_durations(seconds, expected):
 )
 def test_seeds_are_named_unless_they_count_from_0(seeds, expected):
     board = board_of(*(record(seed=seed) for seed in seeds))
-    assert Page(render_html(board)).column(1, 4)[0].text == expected
+    page = Page(render_html(board))
+    column = [head.text.strip() for head in page.tables[1][0]].index("Seeds")
+    assert page.column(1, column)[0].text == expected
 
 
 def test_one_seed_shows_no_deviation():
     assert numbers.mean_and_std(summarize([2.0]), 1) == "2.0"
-    assert numbers.interval(summarize([2.0]), 1) == "—"
+    assert numbers.interval(summarize([2.0]).interval, 1) == "—"
     assert numbers.mean_and_std(summarize([2.0, 2.0]), 1) == "2.0 ± 0.0"
     assert math.isclose(summarize([2.0, 2.0]).std, 0.0)

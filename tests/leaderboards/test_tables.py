@@ -3,10 +3,12 @@ from __future__ import annotations
 import itertools
 import statistics
 
+import numpy as np
 import pytest
-from board_records import cell_hash, record, write
+from board_records import cell_hash, record, write, write_with_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from cellzoo.errors import RecordError
 from leaderboards.board import build_board
@@ -37,12 +39,79 @@ def test_a_row_sums_up_its_seeds():
     assert (row.cost.train_seconds, row.cost.tokens_per_second) == (20.0, 101.0)
 
 
+def runs(name, values, **options):
+    return [record(name, seed, metrics={"m": value}, **options) for seed, value in enumerate(values)]
+
+
 @pytest.mark.parametrize(("higher", "expected"), [(True, ["b", "c", "a"]), (False, ["a", "c", "b"])])
-def test_rows_stand_best_first_in_the_direction_of_the_metric(higher, expected):
+def test_rows_stand_by_rank_in_the_direction_of_the_metric(higher, expected):
     means = {"a": 1.0, "b": 3.0, "c": 2.0}
-    board = board_of(*(record(name, metrics={"m": mean}, higher=higher) for name, mean in means.items()))
+    values = {name: [mean, mean + 0.01, mean - 0.01] for name, mean in means.items()}
+    board = board_of(*(r for name, of_cell in values.items() for r in runs(name, of_cell, higher=higher)))
     assert [row.subject.name for row in board.tables[0].rows] == expected
+    assert [str(row.rank) for row in board.tables[0].rows] == ["1", "2", "3"]
     assert [subject.name for subject in board.subjects] == expected
+
+
+def test_ties_stand_by_name_and_the_unranked_below():
+    tied = runs("zeta", [5.0, 5.2, 5.4]) + runs("alpha", [5.1, 5.3, 5.2]) + runs("mid", [5.0, 5.3, 5.2])
+    board = board_of(*tied, *runs("twice", [9.0, 9.1]), *runs("once", [99.0]))
+    rows = board.tables[0].rows
+    assert [row.subject.name for row in rows] == ["alpha", "mid", "zeta", "once", "twice"]
+    assert [row.rank and str(row.rank) for row in rows] == ["1–3", "1–3", "1–3", None, None]
+    assert board.tables[0].standing.ranked == 3
+    assert not board.tables[0].leaders
+
+
+def test_all_are_compared_with_lstm():
+    values = {"lstm": [5.0, 5.2, 5.4], "gru": [7.1, 7.3, 7.2], "enas": [5.0, 5.3, 5.1]}
+    board = board_of(*(r for name, of_cell in values.items() for r in runs(name, of_cell)))
+    (table,) = board.tables
+    theirs = stats.dunnett(values["gru"], values["enas"], control=values["lstm"], rng=np.random.default_rng(0))
+    by_name = {row.subject.name: row for row in table.rows}
+    assert by_name["lstm"].against is None
+    assert by_name["lstm"].is_control
+    assert by_name["gru"].against.p == pytest.approx(theirs.pvalue[0], abs=2e-3)
+    assert by_name["enas"].against.p == pytest.approx(theirs.pvalue[1], abs=2e-3)
+    assert table.standing.detectable > 0
+    assert board_of(*runs("gru", [1.0, 2.0, 3.0])).tables[0].standing.control is None
+
+
+def test_items_give_intervals_for_new_test_sets(tmp_path):
+    def item(index, tp, fp, fn):
+        return {"split": "test", "index": index, "tp": tp, "fp": fp, "fn": fn, "types": {}}
+
+    generator = np.random.default_rng(0)
+    for cell in ("lstm", "gru"):
+        for seed in range(3):
+            found = generator.integers(0, 4, (60, 3)).tolist()
+            items = [item(index, *counts) for index, counts in enumerate(found)]
+            tp, fp, fn = np.sum(found, 0).tolist()
+            f1 = 100 * 2 * tp / (2 * tp + fp + fn)
+            write_with_items(tmp_path, record(cell, seed, metrics={"f1": f1}), items)
+    (table,) = build_board(collect([tmp_path]), "x").tables
+    for row in table.rows:
+        summary = row.metrics["f1"]
+        assert summary.new_items is not None
+        assert np.mean(row.by_item) == pytest.approx(summary.mean)
+    assert [row.against_new is None for row in table.rows] == [row.is_control for row in table.rows]
+    # Items that do not give the record's number give nothing.
+    write_with_items(tmp_path, record("enas", 0, metrics={"f1": 3.0}), items)
+    (table,) = build_board(collect([tmp_path]), "x").tables
+    assert {row.subject.name: bool(row.by_item) for row in table.rows} == {
+        "lstm": True,
+        "gru": True,
+        "enas": False,
+    }
+
+
+def test_published_results_stand_beside_and_are_not_compared():
+    board = board_of(*runs("lstm", [60.0, 61.0, 62.0], task="wnut17"))
+    assert not board.tables[0].reported, "another metric"
+    values = [record("lstm", seed, task="wnut17", metrics={"f1": 40.0 + seed}) for seed in range(3)]
+    (table,) = board_of(*values).tables
+    assert [result.value for result in table.reported] == [52.18, 50.34, 50.20, 48.85, 45.55]
+    assert table.standing.ranked == 1
 
 
 OTHER = {"train": "a" * 64, "test": "f" * 64}
@@ -149,7 +218,7 @@ def test_a_baseline_has_no_cell_to_count_and_comes_after_the_cells():
     board = board_of(
         record("skip-gram", baseline=True, metrics={"m": 99.0}), record("lstm", metrics={"m": 1.0})
     )
-    top, bottom = board.tables[0].rows
+    bottom, top = board.tables[0].rows
     assert (top.subject.name, top.subject.is_baseline) == ("skip-gram", True)
     assert (top.cost.parameters_cell, top.cost.flops_per_token) == (None, None)
     assert top.cost.parameters_total == 5000
@@ -170,14 +239,11 @@ def test_time_that_was_not_measured_is_missing(seconds):
 
 
 def test_leaders_are_those_that_may_be_the_best():
-    def runs(name, values):
-        return [record(name, seed, metrics={"m": value}) for seed, value in enumerate(values)]
-
     best, near, far = runs("best", [9.0, 9.1, 9.2]), runs("near", [8.9, 9.2, 9.0]), runs("far", [1.0, 1.1, 1.2])
     names = {subject.name for subject in board_of(*best, *near, *far).tables[0].leaders}
     assert names == {"best", "near"}
     assert not board_of(*best, *near).tables[0].leaders, "where all may be the best, that says nothing"
-    once = runs("once", [0.0])
+    once = runs("once", [99.0])
     assert {s.name for s in board_of(*best, *near, *far, *once).tables[0].leaders} == {"best", "near"}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from cellzoo.runtime.program import Plan
 
 _DTYPES = {torch.float32: 0, torch.float64: 1}
-_first_call = threading.Lock()
 # x, both masks and the mixture's parameters come before the states and the weights.
 _FIRST_STATE = 4
 
@@ -32,15 +29,12 @@ _FIRST_STATE = 4
 _MOST_THREADS = 1024
 
 
-@lru_cache(maxsize=1)
-def _pool() -> Pool:
-    return Pool()
+_pool = Pool()
 
 
 def pool() -> Pool:
     """The memory that all calls of this process share."""
-    with _first_call:
-        return _pool()
+    return _pool
 
 
 class PreparedPlan:
@@ -255,10 +249,12 @@ class _Call:
         self.pointers("weights", self.by_number(rest[job.num_states :]))
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """The tensor, contiguous, kept alive for the call; what its memory holds is what it is."""
+        """The tensor, contiguous and aligned, kept alive for the call; what its memory holds is what it is."""
         tensor = tensor.contiguous().resolve_neg()
         if tensor._is_zerotensor():
             tensor = torch.zeros_like(tensor, device="cpu")
+        if tensor.data_ptr() % tensor.element_size():  # of a buffer or a file that begins anywhere
+            tensor = tensor.clone()
         self._alive.append(tensor)
         return tensor
 

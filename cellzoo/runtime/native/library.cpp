@@ -1,5 +1,7 @@
 // The C interface: checks a call, lays out its memory and runs it.
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 
 #if defined(__linux__)
@@ -31,7 +33,10 @@ int64_t best_isa() {
 
 // Null where the machine, or the build, lacks it.
 const Engine *engine_of(int64_t isa) {
-    static const int64_t best = best_isa();
+    // No guarded static: a child that is forked while a thread is in the guard would wait at it for ever.
+    static std::atomic<int64_t> known{0};
+    int64_t best = known.load(std::memory_order_relaxed);
+    if (best == 0) known.store(best = best_isa(), std::memory_order_relaxed);
     if (isa < 0 || isa > best) return nullptr;
     switch (isa == 0 ? best : isa) {
 #if defined(CELLZOO_AVX512)
@@ -63,6 +68,26 @@ bool sizes_fit(const cellzoo_call &call) {
 // A matrix without rows may be null.
 bool rows_fit(const void *matrix, int64_t rows) { return matrix != nullptr || rows == 0; }
 
+// The library reads and writes whole numbers; a compiler may count on it.
+bool is_aligned(const void *pointer, int64_t dtype) {
+    return reinterpret_cast<uintptr_t>(pointer) % (dtype == 0 ? sizeof(float) : sizeof(double)) == 0;
+}
+
+bool numbers_are_aligned(const Plan &plan, const cellzoo_call &call, bool backward) {
+    const auto one = [&](const void *pointer) { return is_aligned(pointer, call.dtype); };
+    const auto all = [&](const void *const *pointers, int64_t count) {
+        return pointers == nullptr || std::all_of(pointers, pointers + count, one);
+    };
+    if (!one(call.inputs) || !one(call.parameters) || !all(call.weights, plan.weight_count)) return false;
+    for (int64_t i = 0; i < 2; i++)
+        if (plan.mask_buffers[i] >= 0 && !one(call.masks[i])) return false;
+    if (!all(call.initial, plan.state_count)) return false;
+    if (!backward) return one(call.outputs) && one(call.norm_statistics) && all(call.final, plan.state_count);
+    return one(call.grad_outputs) && one(call.grad_inputs) && one(call.grad_parameters) &&
+           all(call.grad_final, plan.state_count) && all(call.grad_initial, plan.state_count) &&
+           all(call.grad_weights, plan.weight_count);
+}
+
 bool pointers_fit(const Plan &plan, const cellzoo_call &call, bool backward) {
     if (call.weights == nullptr && plan.weight_count > 0) return false;
     for (int64_t w = 0; w < plan.weight_count; w++)
@@ -72,6 +97,7 @@ bool pointers_fit(const Plan &plan, const cellzoo_call &call, bool backward) {
     if (call.parameters == nullptr && plan.parameter_count > 0) return false;
     if (!rows_fit(call.inputs, call.rows) || call.scratch == nullptr) return false;
     if (call.training && call.saved == nullptr) return false;
+    if (!numbers_are_aligned(plan, call, backward)) return false;
     if (!backward) return rows_fit(call.outputs, call.rows);
     return call.training && rows_fit(call.grad_outputs, call.rows) && call.grad_weights != nullptr;
 }

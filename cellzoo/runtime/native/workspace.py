@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections import OrderedDict
 
+from cellzoo.runtime.forks import opens_in_children
 from cellzoo.runtime.native.binding import load
 
 _GRAIN = 2**21
@@ -33,16 +34,17 @@ class Block:
 
 
 class Pool:
-    """Idle blocks, by size. Safe to use from several threads, and in a process that was forked."""
+    """Idle blocks, by size. Safe to use from several threads, and in a process that was forked.
+
+    Blocks have one of some hundred sizes, so that finding one and taking one back cost the same whatever the
+    pool has held before.
+    """
 
     def __init__(self) -> None:
-        self._library = load()
-        self._idle: list[tuple[int, int]] = []  # the longest idle first
+        self._lock = threading.RLock()  # collecting garbage under the lock may give a block back
         self._used = self._most_used = 0
-        # Collecting garbage under the lock may give a block back.
-        self._lock = threading.RLock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew_lock)
+        self._forget()
+        opens_in_children(self)
 
     def take(self, size: int) -> Block:
         """Give a block of at least `size` bytes; what it holds is undefined.
@@ -50,17 +52,20 @@ class Pool:
         Raises:
             MemoryError: There is none.
         """
-        wanted = max(64, size) if size < _GRAIN else -(-size // _GRAIN) * _GRAIN
+        wanted = _rounded(size)
         with self._lock:
-            fitting = [entry for entry in self._idle if wanted <= entry[0] <= wanted * _SLACK]
-            if fitting:
-                best = min(fitting)
-                self._idle.remove(best)
-                return self._hand_out(best[1], best[0])
-        address = self._library.cellzoo_allocate(wanted)
+            found = wanted
+            while found <= wanted * _SLACK:
+                if idle := self._by_size.get(found):
+                    address, _ = idle.popitem()  # the last that was used may still be in a cache
+                    del self._idle[address]
+                    self._idle_bytes -= found
+                    return self._hand_out(address, found)
+                found = _rounded(found + 1)
+        address = load().cellzoo_allocate(wanted)
         if not address:
             self.release()
-            address = self._library.cellzoo_allocate(wanted)
+            address = load().cellzoo_allocate(wanted)
         if not address:
             raise MemoryError(f"the native engine found no memory for {wanted:,} bytes")
         with self._lock:
@@ -68,23 +73,29 @@ class Pool:
 
     def take_back(self, address: int, size: int) -> None:
         """Keep a block for later, and free those that nobody has asked for longest where too much is idle."""
+        freed = []
         with self._lock:
             self._used -= size
-            self._idle.append((size, address))
+            self._idle[address] = size
+            self._by_size.setdefault(size, OrderedDict())[address] = None
+            self._idle_bytes += size
             most = min(MAX_IDLE, _IDLE_PER_USED * self._most_used)
-            freed = []
-            while self.idle_bytes > most:
-                freed.append(self._idle.pop(0)[1])
+            while self._idle_bytes > most:
+                oldest, its_size = self._idle.popitem(last=False)
+                del self._by_size[its_size][oldest]
+                self._idle_bytes -= its_size
+                freed.append(oldest)
         for old in freed:
-            self._library.cellzoo_free(old)
+            load().cellzoo_free(old)
 
     def release(self) -> None:
         """Give all idle memory back to the system."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle = list(self._idle)
+            self._forget()
             self._most_used = self._used
-        for _, address in idle:
-            self._library.cellzoo_free(address)
+        for address in idle:
+            load().cellzoo_free(address)
 
     @property
     def used_bytes(self) -> int:
@@ -94,12 +105,30 @@ class Pool:
     @property
     def idle_bytes(self) -> int:
         """How much memory waits to be used again."""
-        return sum(size for size, _ in self._idle)
+        return self._idle_bytes
+
+    def after_fork(self) -> None:
+        """Open the lock in a child. What a thread was changing when it was forked is given up."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._idle: OrderedDict[int, int] = OrderedDict()  # address -> size, the longest idle first
+        self._by_size: dict[int, OrderedDict[int, None]] = {}
+        self._idle_bytes = 0
 
     def _hand_out(self, address: int, size: int) -> Block:
         self._used += size
         self._most_used = max(self._most_used, self._used)
         return Block(self, address, size)
 
-    def _renew_lock(self) -> None:
-        self._lock = threading.RLock()
+
+def _rounded(size: int) -> int:
+    """The next size that blocks have: eight between a power of two and the next, or whole large pages."""
+    step = max(64, 1 << max(0, size.bit_length() - 4))
+    if size >= _GRAIN:
+        step = -(-step // _GRAIN) * _GRAIN
+    return max(64, -(-size // step) * step)

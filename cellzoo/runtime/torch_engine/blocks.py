@@ -21,13 +21,13 @@ class Blocks:
         members: Index -> the buffers of one block, from left to right.
     """
 
-    def __init__(self, plan: Plan, wishes: Iterable[frozenset[int]]) -> None:
+    def __init__(self, plan: Plan, wishes: Iterable[frozenset[int] | tuple[int, ...]]) -> None:
         """Lay out the blocks.
 
         Args:
             plan: The plan.
-            wishes: Sets of buffers that one product would read or write; smaller ones come first, and one
-                that contradicts those before is left.
+            wishes: Buffers that one product, or one step, would read or write, in any order or in the one that
+                is said; smaller ones come first, and one that contradicts those before is left.
         """
         buffers = plan.buffers
         block_of: dict[int, tuple[int, ...]] = {
@@ -36,7 +36,8 @@ class Blocks:
             if buffer.kind in (BufferKind.ALL, BufferKind.STEP)
         }
         for wish in sorted(wishes, key=lambda wish: (len(wish), sorted(wish))):
-            parts = _distinct(block_of[index] for index in sorted(wish))
+            order = wish if isinstance(wish, tuple) else sorted(wish)
+            parts = _distinct(block_of[index] for index in order if index in block_of)
             whole = sum(len(part) for part in parts) == len(wish)
             if len(parts) > 1 and whole and len({buffers[index].kind for index in wish}) == 1:
                 joined = tuple(index for part in parts for index in part)

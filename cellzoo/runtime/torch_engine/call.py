@@ -108,6 +108,7 @@ class Call:
         if given.parameters is not None:
             given.parameter_gradients = torch.zeros_like(given.parameters)
         states = execution.backward(final)
+        given.add_up_lanes()
         weights = execution.weight_gradients()
         of_weights = (weights.get(index) for index in range(len(plan.weights)))
         of_inputs = given.rows.get(External.INPUT_GRADIENT)

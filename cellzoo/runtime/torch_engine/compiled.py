@@ -15,20 +15,31 @@ from cellzoo.runtime.torch_engine.gradients import (
     postpone_sums,
     weight_products,
 )
-from cellzoo.runtime.torch_engine.merge import merge
-from cellzoo.runtime.torch_engine.operands import Moments, Parameters, Scratch, Total
-from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, wishes
-from cellzoo.runtime.torch_engine.registers import allocate
+from cellzoo.runtime.torch_engine.lanes import alike, neighbours, one_by_one
+from cellzoo.runtime.torch_engine.merge import in_a_row, merge
+from cellzoo.runtime.torch_engine.operands import Moments, ParameterLanes, Parameters, Scratch, Total
+from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, homes, wishes
+from cellzoo.runtime.torch_engine.registers import Together, allocate
 from cellzoo.runtime.torch_engine.simplify import simplify
 from cellzoo.runtime.torch_engine.steps import REDUCTIONS, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from cellzoo.runtime.program import Plan
     from cellzoo.runtime.torch_engine.elementwise import Action
-    from cellzoo.runtime.torch_engine.operands import Operand
+    from cellzoo.runtime.torch_engine.operands import Operand, Register
     from cellzoo.runtime.torch_engine.steps import Body, Step
+
+
+_FORWARD_LANES: dict[Op, tuple[Callable[..., Action], int]] = {
+    Op.MIXTURE: (supernet.mixture_lanes, 4),
+    Op.PARAMETER_SCALE: (supernet.parameter_scale_lanes, 1),
+}
+_BACKWARD_LANES: dict[Op, tuple[Callable[..., Action], int]] = {
+    Op.MIXTURE_BACKWARD: (supernet.mixture_lanes_backward, 4),
+    Op.PARAMETER_SCALE_BACKWARD: (supernet.parameter_scale_lanes_backward, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -78,19 +89,24 @@ def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> 
         absent: Indices of biases that the layer does not have.
         wanted: Indices of weights whose gradients are asked for.
     """
+    # A supernet does the same on many edges. A cell does not gain what looking at values side by side takes.
+    has_mixtures = bool(plan.num_parameters)
     kernels = (plan.forward_input, plan.forward_step, plan.backward_step, plan.backward_input)
     bodies = []
     for of_phase in kernels:
         translated = [translate(plan, kernel, absent=absent, wanted=wanted) for kernel in of_phase]
-        bodies.append([simplify(body) for body in merge(translated)])
+        merged = merge(translated)
+        bodies.append([simplify(body) for body in (in_a_row(merged) if has_mixtures else merged)])
     backward, sums = postpone_sums(plan, [*bodies[2], *bodies[3]])
     bodies[2:] = [backward[: len(bodies[2])], backward[len(bodies[2]) :]]
     gradients = [gradient for gradient in plan.weight_gradients if gradient.weight in wanted]
     asked = [wish for phase in bodies for body in phase for wish in wishes(body)]
-    blocks = Blocks(plan, [*asked, *delta_wishes(plan, gradients)])
+    group = alike if has_mixtures else one_by_one
+    lanes = [wish for phase in bodies for body in phase for wish in neighbours(group(body.steps, homes(body)))]
+    blocks = Blocks(plan, [*asked, *lanes, *delta_wishes(plan, gradients)])
     phases = []
     for phase in bodies:
-        writer = _Writer(plan, blocks)
+        writer = _Writer(plan, blocks, group)
         for body in phase:
             writer.kernel(body)
         phases.append(writer.finish())
@@ -101,9 +117,15 @@ def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> 
 class _Writer:
     """Writes the functions of one phase."""
 
-    def __init__(self, plan: Plan, blocks: Blocks) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        blocks: Blocks,
+        group: Callable[[Sequence[Step], Mapping[Register, Operand]], list[list[Step]]],
+    ) -> None:
         self._plan = plan
         self._blocks = blocks
+        self._group = group
         self._positions: dict[Operand, int] = {}
         self._actions: list[Action] = []
 
@@ -125,8 +147,11 @@ class _Writer:
                 self._product(call)
             else:
                 self._step(call, body.width)
-        for step in allocate(body.steps, body.width, products.places):
-            self._step(step, body.width)
+        for step in allocate(self._group(body.steps, products.places), body.width, self._blocks):
+            if isinstance(step, Together):
+                self._together(step)
+            else:
+                self._step(step, body.width)
 
     def _product(self, call: MatMul) -> None:
         places = (call.source, call.matrix, call.target)
@@ -162,6 +187,28 @@ class _Writer:
         elif op is Op.PARAMETER_SCALE_BACKWARD:
             gradient = Parameters(first, 1, gradient=True)
             self._append(supernet.parameter_scale_backward, *places, Parameters(first, 1), gradient)
+        else:
+            raise AssertionError(f"no function for {op!r}")
+
+    def _together(self, together: Together) -> None:
+        for parts, room in together.gathered:
+            self._append(elementwise.gather, room, *parts)
+        op, places = together.steps[0].op, (together.target, *together.args)
+        firsts = tuple(step.immediate for step in together.steps)
+        if op in elementwise.PLAIN:
+            self._append(elementwise.PLAIN[op], *places)
+        elif op is Op.BLEND_BACKWARD:
+            self._append(elementwise.blend_backward_apart, *places)
+        elif op is Op.SCALE:
+            factor = self._plan.constants[firsts[0]]
+            self._actions.append(elementwise.scale(factor, *map(self._position, places)))
+        elif op in (Op.MIXTURE, Op.PARAMETER_SCALE):
+            build, count = _FORWARD_LANES[op]
+            self._append(build, *places, ParameterLanes(firsts, count))
+        elif op in (Op.MIXTURE_BACKWARD, Op.PARAMETER_SCALE_BACKWARD):
+            build, count = _BACKWARD_LANES[op]
+            gradient = ParameterLanes(firsts, count, gradient=True)
+            self._append(build, *places, ParameterLanes(firsts, count), gradient)
         else:
             raise AssertionError(f"no function for {op!r}")
 

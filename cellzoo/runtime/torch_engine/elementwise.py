@@ -50,6 +50,16 @@ def blend_backward(t: int, g: int, a: int, b: int, scratch: int) -> Action:
     return action
 
 
+def blend_backward_apart(t: int, g: int, a: int, b: int) -> Action:
+    """The same into memory that is none of the operands', or any of them, at the price of a temporary."""
+    return lambda s: torch.mul(s[a] - s[b], s[g], out=s[t])
+
+
+def gather(t: int, *parts: int) -> Action:
+    """Put values side by side."""
+    return lambda s: torch.cat([s[part] for part in parts], dim=1, out=s[t])
+
+
 def _minimum_backward(t: int, g: int, a: int, b: int) -> Action:
     def action(s: Tensors) -> None:
         # As torch: nothing where the other one is less, and half where they are equal.

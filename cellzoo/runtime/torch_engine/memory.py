@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cellzoo.runtime.program import BufferKind
-from cellzoo.runtime.torch_engine.operands import External
+from cellzoo.runtime.torch_engine.operands import External, Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cellzoo.runtime.program import Plan
     from cellzoo.runtime.torch_engine.blocks import Blocks
-    from cellzoo.runtime.torch_engine.operands import Biases, Matrix, Parameters, Total
+    from cellzoo.runtime.torch_engine.operands import Biases, Matrix, ParameterLanes, Total
     from cellzoo.runtime.torch_engine.order import Order
 
 
@@ -46,6 +46,7 @@ class Given:
     parameter_gradients: Tensor | None = None
     moments: list[tuple[Tensor, Tensor]] | None = None
     totals: dict[Total, Tensor] = field(default_factory=dict)
+    _lane_gradients: dict[ParameterLanes, Tensor] = field(default_factory=dict)
     _matrices: dict[tuple[tuple[int, ...], ...], Tensor] = field(default_factory=dict)
 
     def weight(self, index: int) -> Tensor:
@@ -77,6 +78,25 @@ class Given:
         vector = self.parameter_gradients if operand.gradient else self.parameters
         assert vector is not None  # noqa: S101 - a plan with mixtures is called with parameters
         return vector.narrow(0, operand.first, operand.count)
+
+    def lanes_of_parameters(self, operand: ParameterLanes) -> Tensor:
+        """Mixture parameters lane by lane, or where their gradients are gathered; (count, lanes, 1)."""
+        assert self.parameters is not None  # noqa: S101 - a plan with mixtures is called with parameters
+        if not operand.gradient:
+            lanes = [self.parameters.narrow(0, first, operand.count) for first in operand.firsts]
+            return torch.stack(lanes, dim=1).unsqueeze(2)
+        if operand not in self._lane_gradients:
+            shape = (operand.count, len(operand.firsts), 1)
+            self._lane_gradients[operand] = self.parameters.new_zeros(shape)
+        return self._lane_gradients[operand]
+
+    def add_up_lanes(self) -> None:
+        """Add the gradients that were gathered lane by lane to those of all parameters."""
+        for operand, gathered in self._lane_gradients.items():
+            for lane, first in enumerate(operand.firsts):
+                own = Parameters(first, operand.count, gradient=True)
+                self.some_parameters(own).add_(gathered[:, lane, 0])
+        self._lane_gradients.clear()
 
     def total(self, operand: Total, width: int) -> Tensor:
         """Where the gradient of a vector or scalar is gathered; zeros at first."""

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cellzoo.runtime.program import NormKind
 from cellzoo.runtime.torch_engine.operands import Register
 
 if TYPE_CHECKING:
@@ -84,6 +85,19 @@ class _Phase:
         return min(found, default=None)
 
 
+def in_a_row(bodies: Iterable[Body]) -> list[Body]:
+    """Append kernels without products to those before them."""
+    runs: list[list[Body]] = []
+    for body in bodies:
+        last = runs[-1][-1] if runs else None
+        is_plain = not body.factors and body.norm is NormKind.NONE
+        if is_plain and last is not None and last.norm is NormKind.NONE and last.width == body.width:
+            runs[-1].append(body)
+        else:
+            runs.append([body])
+    return [_joined(run) for run in runs]
+
+
 def _joined(bodies: Sequence[Body]) -> Body:
     """One kernel, with registers of its own for each of several."""
     first = bodies[0]
@@ -105,7 +119,7 @@ def _joined(bodies: Sequence[Body]) -> Body:
             )
             for step in body.steps
         )
-        count += 1 + max(register.number for register in names)
+        count += 1 + max((register.number for register in names), default=-1)
     return replace(first, factors=tuple(factors), inits=inits, steps=tuple(steps))
 
 

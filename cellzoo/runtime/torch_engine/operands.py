@@ -101,6 +101,23 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class Lanes:
+    """Values side by side, (rows, lanes, units); one lane stands for all of a step."""
+
+    whole: Operand
+    count: int
+
+
+@dataclass(frozen=True)
+class ParameterLanes:
+    """For each lane `count` of the mixture parameters, (count, lanes, 1); `gradient` says theirs."""
+
+    firsts: tuple[int, ...]
+    count: int
+    gradient: bool = False
+
+
+@dataclass(frozen=True)
 class Moments:
     """The list that norms append what they find to, or None: the one operand that is not a tensor."""
 
@@ -125,6 +142,8 @@ Operand = (
     | Matrix
     | Biases
     | Parameters
+    | Lanes
+    | ParameterLanes
     | Moments
     | Total
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
+from cellzoo.runtime.forks import opens_in_children
 from cellzoo.runtime.torch_engine.call import Arguments
 
 if TYPE_CHECKING:
@@ -170,12 +171,21 @@ class Recordings:
 
     def __init__(self, recorder: Callable[[torch.device], Recorder] | None = None) -> None:
         self._recorder = recorder
+        self._lock = Lock()
+        self._calls = 0
+        self._forget()
+        opens_in_children(self)
+
+    def after_fork(self) -> None:
+        """Open the lock in a child, which has no use for what was recorded on a device of its parent's."""
+        self._lock = Lock()
+        self._forget()
+
+    def _forget(self) -> None:
         self._seen: dict[tuple[object, ...], int] = {}
         self._idle: dict[tuple[object, ...], list[Recording]] = {}
         self._alive: list[tuple[tuple[object, ...], Recording]] = []
         self._hopeless: set[tuple[object, ...]] = set()
-        self._calls = 0
-        self._lock = Lock()
 
     def run(
         self, call: Call, arguments: Arguments

@@ -70,6 +70,56 @@ def parameter_scale_backward(t: int, g: int, a: int, factor: int, total: int) ->
     return action
 
 
+def mixture_lanes(t: int, a: int, shares: int) -> Action:
+    """`mixture` for several values side by side."""
+
+    def action(s: Tensors) -> None:
+        value = s[a]
+        tanh, relu, sigmoid, identity = s[shares].unbind()  # each (lanes, 1)
+        result = value * identity
+        scratch = torch.tanh(value)
+        result.addcmul_(scratch, tanh)
+        result.addcmul_(torch.clamp_min(value, 0, out=scratch), relu)
+        torch.addcmul(result, torch.sigmoid(value, out=scratch), sigmoid, out=s[t])
+
+    return action
+
+
+def mixture_lanes_backward(t: int, g: int, a: int, shares: int, gradients: int) -> Action:
+    """`mixture_backward` for several values side by side."""
+
+    def action(s: Tensors) -> None:
+        gradient, value = s[g], s[a]
+        tanh, relu, sigmoid, identity = s[shares].unbind()
+        known = torch.tanh(value)
+        result = gradient * identity
+        sums = [_lane_sums(gradient, known)]
+        result.addcmul_(aten.tanh_backward(gradient, known), tanh)
+        sums.append(_lane_sums(gradient, torch.clamp_min(value, 0, out=known)))
+        result.addcmul_(aten.threshold_backward(gradient, known, 0), relu)
+        sums.append(_lane_sums(gradient, torch.sigmoid(value, out=known)))
+        sums.append(_lane_sums(gradient, value))
+        s[gradients].add_(torch.stack(sums).unsqueeze(2))
+        torch.addcmul(result, aten.sigmoid_backward(gradient, known), sigmoid, out=s[t])
+
+    return action
+
+
+def parameter_scale_lanes(t: int, a: int, factors: int) -> Action:
+    """`parameter_scale` for several values side by side."""
+    return lambda s: torch.mul(s[a], s[factors][0], out=s[t])
+
+
+def parameter_scale_lanes_backward(t: int, g: int, a: int, factors: int, totals: int) -> Action:
+    """`parameter_scale_backward` for several values side by side."""
+
+    def action(s: Tensors) -> None:
+        s[totals][0, :, 0].add_(_lane_sums(s[g], s[a]))
+        torch.mul(s[g], s[factors][0], out=s[t])
+
+    return action
+
+
 def normalise(source: int, result: int, statistics: int, moments: int) -> Action:
     """Each unit to mean 0 and variance 1 over the rows, or a single row over its units.
 
@@ -106,3 +156,8 @@ def normalise_backward(gradient: int, result: int, statistics: int, target: int)
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.dot(a.reshape(-1), b.reshape(-1))
+
+
+def _lane_sums(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of products of each lane, (lanes,)."""
+    return (a * b).sum((0, 2))

@@ -11,9 +11,11 @@ from cellzoo.runtime.torch_engine.operands import (
     Columns,
     ConstantRows,
     External,
+    Lanes,
     MaskRows,
     Matrix,
     Moments,
+    ParameterLanes,
     Parameters,
     Scratch,
     StateRows,
@@ -107,6 +109,10 @@ class Walk:
                 return repeat(given.biases(operand, memory.width(operand.width)))
             case Parameters():
                 return repeat(given.some_parameters(operand))
+            case Lanes(whole=whole, count=count):
+                return _in_lanes(self.tensors(whole), count)
+            case ParameterLanes():
+                return repeat(given.lanes_of_parameters(operand))
             case Moments():
                 return repeat(given.moments)
             case Total():
@@ -197,3 +203,10 @@ class InputWalk(Walk):
     def mask(self, mask: Tensor) -> Iterator[Tensor]:
         """Rows of a mask (B, width), made for each chunk when its turn comes."""
         return (mask.index_select(0, part) for part in self.rows(self.memory.sequences()))
+
+
+def _in_lanes(tensors: Iterable[Tensor], count: int) -> Iterable[Tensor]:
+    """Each (rows, lanes * units) as (rows, lanes, units)."""
+    if isinstance(tensors, repeat):
+        return repeat(next(tensors).unflatten(1, (count, -1)))
+    return (tensor.unflatten(1, (count, -1)) for tensor in tensors)

@@ -7,6 +7,9 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 from dataclasses import replace
@@ -15,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_cases import Case, call, draw
+from unaligned import run_unaligned, unaligned
 
 import cellzoo
 from cellzoo.cells.cell import Cell
@@ -250,3 +254,141 @@ def test_the_status_names_the_instruction_set():
     available, words = binding.status()
     assert available
     assert words.partition("instruction set ")[2] in binding.INSTRUCTION_SETS
+
+
+def opcodes(function):
+    """How many steps of the interpreter a function takes."""
+    count = 0
+
+    def watch(frame, event, _):
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return watch
+
+    sys.settrace(watch)
+    try:
+        function()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+@pytest.mark.parametrize("sizes", [[2**12], range(64, 2**16, 64)], ids=["one size", "many sizes"])
+def test_finding_a_block_and_taking_it_back_costs_the_same_whatever_was_there(sizes):
+    sizes = list(sizes)
+
+    def costs(blocks):
+        fresh = workspace.Pool()
+        held = [fresh.take(sizes[index % len(sizes)]) for index in range(blocks)]
+        held.clear()
+        found = [opcodes(lambda: fresh.take(2**12)) for _ in range(5)]
+        fresh.release()
+        return found
+
+    assert max(costs(20_000)) <= max(costs(20))
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, 64, 65, 1000, 2**16 + 1, 2**21 - 1, 2**21, 2**21 + 1, 3 * 2**21 + 5, 10**9 + 1]
+)
+def test_blocks_are_large_enough_and_little_larger(size):
+    rounded = workspace._rounded(size)
+    assert size <= rounded <= max(1.125 * size + 64, size + 2**21)
+    assert rounded % 64 == 0
+    assert workspace._rounded(rounded) == rounded
+    if size >= 2**21:
+        assert rounded % 2**21 == 0
+
+
+def test_a_child_forked_within_a_change_of_the_pool_starts_with_none():
+    """Whatever the other thread was in the middle of, the child allocates its own."""
+    fresh = workspace.Pool()
+    fresh.take(100)
+    assert fresh.idle_bytes > 0
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with fresh._lock:
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        is_empty = fresh.idle_bytes == 0
+        kept = fresh.take(100)
+        os._exit(0 if is_empty and kept.address and fresh.idle_bytes == 0 else 1)
+    done.set()
+    holder.join()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+FIRST_CALLS = """
+    import os, signal, threading, time
+    import torch, cellzoo
+    torch.set_num_threads(1)
+    rnn = cellzoo.rnn("lstm", 3, 4)
+    x = torch.ones(5, 2, 3)
+    begun = threading.Event()
+
+    def first_call():
+        begun.set()
+        rnn(x)[0].sum().backward()
+
+    thread = threading.Thread(target=first_call)
+    thread.start()
+    begun.wait()
+    children = []
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            rnn(x)
+            os._exit(0)
+        children.append(child)
+        time.sleep(0.0005)
+    thread.join()
+    for child in children:
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+"""
+
+
+def test_children_forked_during_the_first_call_of_the_engine_do_not_wait_for_it():
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FIRST_CALLS)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+
+
+def test_all_that_a_first_call_imports_is_there_before_it():
+    """Of ours: a child that is forked within an import waits for the end of it."""
+    code = """
+        import sys, torch, cellzoo
+        rnn = cellzoo.rnn("lstm", 3, 4)
+        before = set(sys.modules)
+        rnn(torch.ones(5, 2, 3))[0].sum().backward()
+        print([name for name in set(sys.modules) - before if name.startswith("cellzoo")])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_tensors_that_begin_anywhere_in_memory():
+    run_unaligned()
+
+
+def test_the_library_refuses_numbers_that_are_not_aligned(monkeypatch):
+    monkeypatch.setattr("cellzoo.runtime.native.call._Call.keep", lambda self, tensor: tensor.contiguous())
+    rnn = cellzoo.rnn("lstm", 3, 4, runtime="native")
+    with pytest.raises(binding.LibraryError, match="the call is malformed"):
+        rnn(unaligned(torch.ones(5, 2, 3)))

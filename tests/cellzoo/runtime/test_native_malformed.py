@@ -11,7 +11,7 @@ import pytest
 
 from cellzoo.runtime.native import binding
 
-HERE = Path(__file__).parents[3] / "helpers"
+HERE = Path(__file__).parents[2] / "helpers"
 
 
 @pytest.mark.skipif(not binding.is_available(), reason=binding.status()[1])

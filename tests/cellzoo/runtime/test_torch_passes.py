@@ -14,14 +14,15 @@ from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import Node, State, linear
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.program import Buffer, BufferKind, Op
-from cellzoo.runtime.torch_engine import TorchRuntime
+from cellzoo.runtime.torch_engine import TorchRuntime, registers
 from cellzoo.runtime.torch_engine.blocks import Blocks
 from cellzoo.runtime.torch_engine.compiled import compile_plan
 from cellzoo.runtime.torch_engine.gradients import postpone_sums
-from cellzoo.runtime.torch_engine.merge import merge
+from cellzoo.runtime.torch_engine.lanes import alike, neighbours, one_by_one
+from cellzoo.runtime.torch_engine.merge import in_a_row, merge
 from cellzoo.runtime.torch_engine.operands import Biases, Columns, Register, Scratch
-from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, wishes
-from cellzoo.runtime.torch_engine.registers import allocate
+from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, homes, wishes
+from cellzoo.runtime.torch_engine.registers import Together, allocate
 from cellzoo.runtime.torch_engine.simplify import simplify
 from cellzoo.runtime.torch_engine.steps import Body, Factor, Step
 
@@ -108,10 +109,13 @@ def plan_with_buffers():
     return replace(plan, buffers=(Buffer(BufferKind.ALL, WIDTH),) * BUFFERS)
 
 
-def as_rewritten(kernels):
+def as_rewritten(kernels, group):
     """The same, from what the engine makes of them."""
-    rewritten = [simplify(body) for body in merge(kernels)]
-    blocks = Blocks(plan_with_buffers(), [wish for body in rewritten for wish in wishes(body)])
+    merged = merge(kernels)
+    rewritten = [simplify(body) for body in (in_a_row(merged) if group is alike else merged)]
+    asked = [wish for body in rewritten for wish in wishes(body)]
+    asked += [wish for body in rewritten for wish in neighbours(group(body.steps, homes(body)))]
+    blocks = Blocks(plan_with_buffers(), asked)
     memory = buffers_before()
 
     def cells(place):
@@ -126,7 +130,10 @@ def as_rewritten(kernels):
 
     for body in rewritten:
         products = KernelProducts(body, blocks)
-        for step in (*products.calls, *allocate(body.steps, WIDTH, products.places)):
+        for step in (*products.calls, *allocate(group(body.steps, products.places), WIDTH, blocks)):
+            if isinstance(step, Together):
+                run_together(step, memory, cells, read)
+                continue
             targets = cells(step.target)
             if isinstance(step, MatMul):
                 sources = read(step.source)
@@ -149,12 +156,29 @@ def as_rewritten(kernels):
     return {key: value % PRIME for key, value in memory.items() if key[0] == "buffer"}
 
 
+def run_together(together, memory, cells, read):
+    """Lanes are read from where they are put, and no step overwrites what another lane still reads."""
+    for parts, room in together.gathered:
+        memory.update(zip(cells(room), [read(part)[0] for part in parts], strict=True))
+    targets, count = cells(together.target.whole), len(together.steps)
+    assert len(targets) == len(set(targets)) == count
+    lanes = []
+    for arg in together.args:
+        assert cells(arg.whole) == targets or not {*cells(arg.whole)} & {*targets}
+        lanes.append(read(arg.whole) * (count if arg.count == 1 else 1))
+    values = [FUNCTIONS[together.steps[0].op](*args) % PRIME for args in zip(*lanes, strict=True)]
+    memory.update(zip(targets, values, strict=True))
+
+
+@pytest.mark.parametrize("group", [one_by_one, alike])
 @pytest.mark.parametrize("seed", range(8))
-def test_rewritten_kernels_leave_the_same_in_memory(seed):
+def test_rewritten_kernels_leave_the_same_in_memory(seed, group, monkeypatch):
+    # As if all steps were so much work that it is worth putting their operands side by side.
+    monkeypatch.setattr(registers, "_WORK", dict.fromkeys(FUNCTIONS, 8))
     generator = random.Random(seed)
     for _ in range(400):
         kernels = [random_body(generator) for _ in range(generator.randint(1, 5))]
-        assert as_rewritten(kernels) == as_written(kernels), kernels
+        assert as_rewritten(kernels, group) == as_written(kernels), kernels
 
 
 def test_a_sum_over_rows_waits_only_for_rows_that_stay():

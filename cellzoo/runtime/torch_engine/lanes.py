@@ -1,0 +1,99 @@
+"""Steps that do the same to several values, as one step over values side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from cellzoo.runtime.program import Op
+from cellzoo.runtime.torch_engine.operands import Columns, Register
+from cellzoo.runtime.torch_engine.steps import REDUCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cellzoo.runtime.torch_engine.operands import Operand
+    from cellzoo.runtime.torch_engine.steps import Step
+
+# Their numbers say which parameters they read, which may differ.
+OF_PARAMETERS = frozenset({Op.MIXTURE, Op.MIXTURE_BACKWARD, Op.PARAMETER_SCALE, Op.PARAMETER_SCALE_BACKWARD})
+
+
+# Where a value comes from first: the number of a buffer, and of a parameter.
+_Rank: TypeAlias = tuple[int, int]
+_LAST: _Rank = (2**62, 0)
+
+
+def one_by_one(steps: Sequence[Step], places: Mapping[Register, Operand]) -> list[list[Step]]:
+    """Each step for itself, in order, without those that would copy a value to where it is; see `alike`."""
+    return [[step] for step in _placed(steps, places)]
+
+
+def alike(steps: Sequence[Step], places: Mapping[Register, Operand]) -> list[list[Step]]:
+    """Put steps that do the same, and of which none needs another, side by side; the rest stays alone.
+
+    Args:
+        steps: Of one kernel, in order.
+        places: Where the registers of products live; these are replaced.
+
+    Returns:
+        Groups of steps in an order that gives the same values. In each, lanes that belong together in one group
+        come in the same order as in the others.
+    """
+    levels: list[dict[tuple[object, ...], list[tuple[_Rank, Step]]]] = []
+    # Operand -> level after its last write, and after its last read.
+    written: dict[Operand, int] = {}
+    read: dict[Operand, int] = {}
+    ranks: dict[Operand, _Rank] = {}
+    for position, step in enumerate(_placed(steps, places)):
+        args, target = step.args, step.target
+        level = max((written.get(arg, 0) for arg in args), default=0)
+        if target is not None:
+            level = max(level, written.get(target, 0), read.get(target, 0))
+        if level == len(levels):
+            levels.append({})
+        rank = min((_rank(arg, ranks) for arg in args), default=_LAST)
+        if step.op in OF_PARAMETERS:
+            rank = (rank[0], step.immediate)
+        is_alone = step.op in REDUCTIONS or target is None
+        key = (position,) if is_alone else (step.op, 0 if step.op in OF_PARAMETERS else step.immediate)
+        levels[level].setdefault(key, []).append((rank, step))
+        for arg in args:
+            read[arg] = max(read.get(arg, 0), level + 1)
+        if target is not None:
+            written[target] = level + 1
+            ranks[target] = rank
+    return [
+        [step for _, step in sorted(group, key=lambda item: item[0])]
+        for level in levels
+        for group in level.values()
+    ]
+
+
+def neighbours(groups: Sequence[Sequence[Step]]) -> Iterator[tuple[int, ...]]:
+    """Buffers that should lie side by side, in this order, so that the steps of a group can be one.
+
+    For copies that is not worth keeping others apart.
+    """
+    for group in groups:
+        if len(group) > 1 and group[0].op is not Op.COPY:
+            operands = [*zip(*(step.args for step in group), strict=True), [step.target for step in group]]
+            for lanes in operands:
+                buffers = tuple(place.buffers[0] for place in lanes if isinstance(place, Columns))
+                if len(set(buffers)) == len(group):
+                    yield buffers
+
+
+def _placed(steps: Sequence[Step], places: Mapping[Register, Operand]) -> Iterator[Step]:
+    known: dict[Operand, Operand] = dict(places.items())
+    for step in steps:
+        args = tuple(known.get(arg, arg) for arg in step.args)
+        target = None if step.target is None else known.get(step.target, step.target)
+        if step.op is not Op.COPY or args != (target,):
+            yield replace(step, args=args, target=target)
+
+
+def _rank(operand: Operand, ranks: Mapping[Operand, _Rank]) -> _Rank:
+    if operand in ranks:
+        return ranks[operand]
+    return (operand.buffers[0], 0) if isinstance(operand, Columns) else _LAST

@@ -1,0 +1,1 @@
+"""The statistics of a board on simulated results, where the truth is known."""

@@ -1,0 +1,138 @@
+"""The page of the docs that says how the statistics of a board did on simulated results."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INTRODUCTION = """\
+# How far the intervals and ranks of a board can be trusted
+
+Simulated boards, where the truth is known: k cells with n seeds each on m common items, noise over seeds and
+items crossed, a seed's deviation about two points, two trainings of one cell correlating over items by .5
+to .9. Each line is a mean over the settings named; in brackets the lowest and the highest single setting.
+`python -m leaderboards.audit --out docs/statistics.md` makes this page again.
+
+*This test set* asks what other trainings would give on the same items, *new test sets* what they would give on
+other items. *Family* errors are the share of boards of equal cells that show any difference at all.
+"""
+
+_OWN = (
+    ("coverage here", "interval of a cell, this test set", "95 %"),
+    ("coverage new", "interval of a cell, new test sets", "95 %"),
+    ("simultaneous Dunnett", "all differences from one cell, this test set", "95 %"),
+    ("simultaneous Tukey", "all differences, this test set", "95 %"),
+    ("simultaneous new", "all differences from one cell, new test sets", "95 %"),
+    ("false Dunnett", "family error, one against all, this test set", "5 %"),
+    ("false Tukey", "family error, ranks, this test set", "5 %"),
+    ("false new", "family error, one against all, new test sets", "5 %"),
+)
+_OTHERS = (
+    ("false Welch", "Welch's test pair by pair: boards with a false difference", "5 %"),
+    ("false items", "randomisation over items of two trained models, read as a test of cells", "5 %"),
+    ("coverage percentile", "percentile bootstrap over seeds and items, new test sets", "95 %"),
+)
+Result = dict[str, Any]
+
+
+def render(results: Sequence[Result]) -> str:
+    """Write the page."""
+    worlds = results[0]["worlds"]
+    error = 100 * math.sqrt(0.05 * 0.95 / worlds)
+    parts = [
+        _INTRODUCTION,
+        f"{len(results)} settings of {worlds:,} boards each; a share near 5 % or 95 % of one setting has a "
+        "standard "
+        f"error of {error:.1f} points by chance.\n",
+        "## What a board uses\n",
+        _table(results, _OWN, "seeds"),
+        "## By number of cells\n",
+        _table(results, _OWN, "cells"),
+        "## By number of items\n",
+        _table(results, _OWN, "items"),
+        "## By metric\n",
+        _table(results, _OWN, "metric"),
+        "## What a board does not use, and why\n",
+        _table(results, _OTHERS, "seeds"),
+        _table(results, _OTHERS, "cells"),
+        "## One cell that varies four times as much from seed to seed\n",
+        "Bartlett's test decides whether the variance is pooled. The settings with 8 and 20 cells:\n",
+        _table(results, [(f"uneven {name}", title, target) for name, title, target in _OWN[2:5]], "seeds"),
+        "## Power\n",
+        "One cell is better; how often Dunnett's intervals show it, beside the difference that such a board "
+        "states as "
+        "the smallest that it finds in 4 of 5 cases. In points (perplexity: per cent).\n",
+        _power(results),
+        "## The winner's curse\n",
+        "How far the best mean lies above what that cell's other trainings give, in points: as measured, and "
+        "shrunk.\n",
+        _bias(results),
+    ]
+    return "\n".join(parts)
+
+
+def _groups(results: Sequence[Result], by: str) -> list[Any]:
+    return list(dict.fromkeys(result["setting"][by] for result in results))
+
+
+def _table(results: Sequence[Result], names: Sequence[tuple[str, str, str]], by: str) -> str:
+    groups = _groups(results, by)
+    heads = [f"{group} {by}" if by != "metric" else str(group) for group in groups]
+    lines = [f"| | should be | {' | '.join(heads)} |", "|:---|---:|" + "---:|" * len(groups)]
+    for name, title, target in names:
+        fields = [_share([r for r in results if r["setting"][by] == group], name) for group in groups]
+        lines.append(f"| {title} | {target} | {' | '.join(fields)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(results: Sequence[Result], name: str) -> str:
+    shares = [100 * result["shares"][name] for result in results if name in result["shares"]]
+    if not shares:
+        return "—"
+    return f"{np.mean(shares):.1f} ({min(shares):.1f} to {max(shares):.1f})"
+
+
+def _power(results: Sequence[Result]) -> str:
+    lines = ["| cells | seeds | metric | true difference | stated | found |", "|---:|---:|:---|---:|---:|---:|"]
+    for cells in _groups(results, "cells"):
+        for seeds in _groups(results, "seeds"):
+            for metric in _groups(results, "metric"):
+                those = [
+                    r["shares"]
+                    for r in results
+                    if (r["setting"]["cells"], r["setting"]["seeds"], r["setting"]["metric"])
+                    == (cells, seeds, metric)
+                ]
+                if not those:
+                    continue
+                difference, stated, found = (
+                    100 * float(np.mean([shares[f"power {name}"] for shares in those]))
+                    for name in ("difference", "stated", "found")
+                )
+                lines.append(
+                    f"| {cells} | {seeds} | {metric} | {difference:.1f} | {stated:.1f} | {found:.0f} % |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def _bias(results: Sequence[Result]) -> str:
+    lines = ["| cells | seeds | as measured | shrunk |", "|---:|---:|---:|---:|"]
+    for cells in _groups(results, "cells"):
+        for seeds in _groups(results, "seeds"):
+            those = [
+                r["shares"]
+                for r in results
+                if r["setting"]["cells"] == cells and r["setting"]["seeds"] == seeds
+            ]
+            if those:
+                best, shrunk = (
+                    100 * float(np.mean([shares[f"bias {name}"] for shares in those]))
+                    for name in ("best", "shrunk")
+                )
+                lines.append(f"| {cells} | {seeds} | {best:+.2f} | {shrunk:+.2f} |")
+    return "\n".join(lines) + "\n"

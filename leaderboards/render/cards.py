@@ -1,0 +1,73 @@
+"""Cards of cells: picture, equations, where they come from, and the command that makes a row again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import CellzooError
+from cellzoo.pages.page import picture
+
+if TYPE_CHECKING:
+    from leaderboards.board import Board, Row, Subject, TaskTable
+
+PICTURES = 60
+"""Cells with a picture and equations on a page: more would make it too large to send."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page says of one subject.
+
+    Attributes:
+        subject: Whose card it is.
+        place: Its number in the page's data.
+        picture: SVG; None where the cell cannot be drawn.
+        equations: As text, else empty.
+        commands: One a task: how to run its rows again.
+    """
+
+    subject: Subject
+    place: int
+    picture: Any
+    equations: str
+    commands: tuple[str, ...]
+
+
+def cards(board: Board) -> list[Card]:
+    """One card a subject, in the order of the overview."""
+    found = []
+    for place, subject in enumerate(board.subjects):
+        drawn, equations = _drawn(subject.genotype, subject.notation) if place < PICTURES else (None, "")
+        commands = tuple(
+            command(table, row) for table in board.tables if (row := table.row(subject)) is not None
+        )
+        found.append(Card(subject, place, None if drawn is None else picture(drawn), equations, commands))
+    return found
+
+
+def command(table: TaskTable, row: Row) -> str:
+    """The command that makes the runs of a row again."""
+    name = row.runs[0].cell.name
+    parts = ["cellzoo", "run", table.task, "--cells", name, "--seeds", ",".join(map(str, row.seeds))]
+    for setting, value in sorted(row.runs[0].configuration.items()):
+        if isinstance(value, (str, int, float)):
+            parts += ["--set", f"{setting}={str(value).lower() if isinstance(value, bool) else value}"]
+    return shlex.join([*parts, "--out", "results"])
+
+
+@lru_cache(maxsize=512)
+def _drawn(genotype: str, notation: str) -> tuple[str | None, str]:
+    """The picture and the equations of a cell given as text; nothing where it is none of this version's."""
+    if not genotype or not notation:
+        return None, ""
+    import cellzoo
+    from cellzoo.draw import equations, svg
+
+    try:
+        cell = cellzoo.parse(genotype, notation=notation)
+        return svg(cell, is_part=True), equations(cell)
+    except CellzooError:
+        return None, ""

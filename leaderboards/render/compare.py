@@ -1,0 +1,99 @@
+"""The data inside a page: runs for the cards, contributions of items for the comparison of two cells."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from leaderboards.render import notes
+from leaderboards.render.grid import table_title
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from leaderboards.board import Board, Row, TaskTable
+    from tasks.runs.record import RunRecord
+
+ITEMS_BUDGET, CURVES_BUDGET = 250_000, 60_000
+"""Numbers on one page: of items, of learning curves. What goes beyond is left out, whole tables and runs at a
+time."""
+CURVE_POINTS = 40
+STEPS = 2000
+"""An item's contribution is rounded to 1 / STEPS of the largest in its table."""
+
+
+def compare_data(board: Board) -> dict[str, Any]:
+    """Subjects, tables and runs as plain data."""
+    places = {subject: place for place, subject in enumerate(board.subjects)}
+    items_left, curves_left = ITEMS_BUDGET, CURVES_BUDGET
+    tables = []
+    for table in board.tables:
+        wanted = sum(len(row.by_item) for row in table.rows)
+        with_items = wanted <= items_left
+        items_left -= wanted if with_items else 0
+        rows = []
+        for row in table.rows:
+            runs = []
+            for record in row.runs:
+                curve = _curve(record)
+                size = sum(map(len, curve.values()))
+                if size > curves_left:
+                    curve = {}
+                else:
+                    curves_left -= size
+                runs.append([record.seed, record.key[:12], record.metrics[table.primary.name].value, curve])
+            rows.append({"subject": places[row.subject], **_standing(table, row), "runs": runs})
+        scale = max((abs(value) for row in table.rows for value in _centred(row)), default=0.0)
+        if with_items and scale > 0:
+            for shown, row in zip(rows, table.rows, strict=True):
+                shown["items"] = [round(value / scale * STEPS) for value in _centred(row)]
+        tables.append(
+            {
+                "title": table_title(table),
+                "metric": table.primary.title,
+                "digits": table.primary.digits,
+                "higher": table.primary.higher_is_better,
+                "scale": table.standing.scale,
+                "tukey": table.standing.tukey,
+                "step": scale / STEPS,
+                "items_left_out": bool(wanted) and not with_items,
+                "rows": rows,
+            }
+        )
+    return {"subjects": [notes.label(subject) for subject in board.subjects], "tables": tables}
+
+
+def embedded(data: dict[str, Any]) -> str:
+    """JSON that can stand inside a script element: no character of it can end the element."""
+    text = json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _standing(table: TaskTable, row: Row) -> dict[str, Any]:
+    return {
+        "mean": row.metrics[table.primary.name].mean,
+        "error": table.standing.errors.get(row.identity),
+        "seeds": len(row.seeds),
+    }
+
+
+def _centred(row: Row) -> Sequence[float]:
+    if not row.by_item:
+        return ()
+    mean = sum(row.by_item) / len(row.by_item)
+    return [value - mean for value in row.by_item]
+
+
+def _curve(record: RunRecord) -> dict[str, list[list[float]]]:
+    """Learning curves: name -> [[epoch, value], ...], thinned out to `CURVE_POINTS`."""
+    curves: dict[str, list[list[float]]] = {}
+    stride = max(1, len(record.history) // CURVE_POINTS)
+    for place, epoch in enumerate(record.history):
+        if place % stride and place != len(record.history) - 1:
+            continue
+        for name, value in epoch.items():
+            if name.startswith("seconds") or name in ("epoch", "step", "tokens") or isinstance(value, bool):
+                continue
+            if isinstance(value, (int, float)) and abs(value) < 1e12:
+                curves.setdefault(name, []).append([place + 1, float(f"{value:.4g}")])
+    return curves

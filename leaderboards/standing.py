@@ -1,0 +1,182 @@
+"""How the entries of one table stand to one another by its primary metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leaderboards.evidence import Evidence, gather
+from leaderboards.stats.families import Samples, against, against_on_new_items, pairs, samples, spread_of
+from leaderboards.stats.ranks import ranges_from
+from leaderboards.stats.seeds import FEWEST_SEEDS, back, forth, scale_of, summarize
+from leaderboards.stats.winner import shrink_best, smallest_detectable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from leaderboards.collect import Collection
+    from leaderboards.stats.families import Comparison
+    from leaderboards.stats.ranks import RankRange
+    from leaderboards.stats.seeds import Scale, Summary
+    from tasks.runs.record import RunRecord
+
+CONTROL = "lstm"
+"""The cell that all others are compared with."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One subject's part; see `leaderboards.board.Row`."""
+
+    summary: Summary
+    rank: RankRange | None
+    against: Comparison | None
+    against_new: Comparison | None
+    by_item: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the comparisons of a table say.
+
+    Attributes:
+        entries: Identity -> entry.
+        scale: Where results are compared; a difference of logarithms is a ratio.
+        control: Identity of the cell that others are compared with; None if it has no rank here.
+        detectable: The smallest detectable difference; None where nothing is compared.
+        pooled: Whether all cells' spreads are taken as one.
+        best: Identity of the best mean among at least two ranked entries.
+        expected: What fresh seeds of the best would probably give.
+        ranked: Number of ranked entries.
+        without_spread: Identities whose several seeds all gave the same number.
+        tukey: Critical value of all pairs, in standard errors.
+        errors: Identity -> variance of the mean, of ranked entries.
+    """
+
+    entries: Mapping[str, Entry]
+    scale: Scale
+    control: str | None
+    detectable: float | None
+    pooled: bool
+    best: str | None
+    expected: float | None
+    ranked: int
+    without_spread: tuple[str, ...]
+    tukey: float | None
+    errors: Mapping[str, float]
+
+
+def stand(
+    collection: Collection,
+    members: Mapping[str, Sequence[RunRecord]],
+    metric: str,
+    *,
+    higher_is_better: bool,
+) -> Standing:
+    """Compare the subjects of a table.
+
+    Args:
+        collection: Where the items lie.
+        members: Identity -> its records, in the order of the seeds.
+        metric: The primary metric; runs on whose data it is undefined take no part.
+        higher_is_better: Its direction.
+    """
+    members = {identity: [r for r in records if r.score is not None] for identity, records in members.items()}
+    members = {identity: records for identity, records in members.items() if records}
+    values = {identity: [record.value(metric) for record in records] for identity, records in members.items()}
+    scale: Scale = scale_of(metric)
+    if scale == "log" and any(min(of_entry) <= 0 for of_entry in values.values()):
+        scale = "plain"
+    evidence = {
+        identity: gather(collection, records, metric) if scale == scale_of(metric) else None
+        for identity, records in members.items()
+    }
+    summaries = {
+        identity: summarize(of_entry, scale, _matrix(evidence[identity]))
+        for identity, of_entry in values.items()
+    }
+    ranked = [identity for identity, of_entry in values.items() if len(of_entry) >= FEWEST_SEEDS]
+    control = next((i for i in ranked if CONTROL in {r.cell.name for r in members[i] if r.cell.hash}), None)
+    ranks: dict[str, RankRange] = {}
+    here: dict[str, Comparison] = {}
+    new: dict[str, Comparison] = {}
+    errors: dict[str, float] = {}
+    detectable = best = expected = tukey = None
+    pooled = True
+    if ranked:
+        runs = samples([[forth(value, scale) for value in values[identity]] for identity in ranked])
+        spread = spread_of(runs)
+        pooled = spread.pooled
+        compared = pairs(runs, spread)
+        ranks = dict(
+            zip(ranked, ranges_from(compared, len(ranked), higher_is_better=higher_is_better), strict=True)
+        )
+        errors = {
+            identity: variance / size
+            for identity, variance, size in zip(ranked, spread.variances, runs.sizes.tolist(), strict=True)
+        }
+        tukey = _critical(compared)
+        if control is not None:
+            place = ranked.index(control)
+            here = {ranked[i]: c for i, c in against(runs, place, spread).items()}
+            new = _against_new([evidence[identity] for identity in ranked], ranked, place)
+        if len(ranked) > 1:
+            detectable = smallest_detectable(runs, one_against_all=control is not None)
+            best, expected = _best(runs, ranked, scale, higher_is_better=higher_is_better)
+    return Standing(
+        entries={
+            identity: Entry(
+                summaries[identity],
+                ranks.get(identity),
+                here.get(identity),
+                new.get(identity),
+                _by_item(evidence[identity]),
+            )
+            for identity in members
+        },
+        scale=scale,
+        control=control,
+        detectable=detectable,
+        pooled=pooled,
+        best=best,
+        expected=expected,
+        ranked=len(ranked),
+        without_spread=tuple(i for i in members if len(values[i]) > 1 and len(set(values[i])) == 1),
+        tukey=tukey,
+        errors=errors,
+    )
+
+
+def _matrix(evidence: Evidence | None):  # type: ignore[no-untyped-def]
+    return None if evidence is None else evidence.contributions
+
+
+def _by_item(evidence: Evidence | None) -> tuple[float, ...]:
+    return () if evidence is None else tuple(evidence.contributions.mean(0).tolist())
+
+
+def _critical(compared: Mapping[tuple[int, int], Comparison]) -> float | None:
+    """The largest critical value of the family: with one spread for all they are equal."""
+    found = [
+        (c.high - c.low) / 2 * c.statistic / abs(c.difference)
+        for c in compared.values()
+        if c.difference and c.high > c.low
+    ]
+    return max(found) if found else None
+
+
+def _against_new(
+    evidence: Sequence[Evidence | None], ranked: Sequence[str], control: int
+) -> dict[str, Comparison]:
+    there = [e for e in evidence if e is not None]
+    if len(there) < len(evidence) or len(there) < 2 or len({e.identity for e in there}) > 1:
+        return {}
+    if there[0].contributions.shape[1] < 2:
+        return {}
+    compared = against_on_new_items([e.contributions for e in there], control)
+    return {ranked[place]: comparison for place, comparison in compared.items()}
+
+
+def _best(runs: Samples, ranked: Sequence[str], scale: Scale, *, higher_is_better: bool) -> tuple[str, float]:
+    shrunk = shrink_best(runs, higher_is_better=higher_is_better)
+    return ranked[shrunk.best], back(shrunk.expected, scale)

@@ -1,0 +1,183 @@
+"""The runs of one cell summed up: mean, spread over seeds, intervals for both questions.
+
+The runs are crossed with the items: every seed is evaluated on the same items. With n seeds, m items and
+contributions x[s, i] whose mean over items is the run's value (`items`), the two-way random model
+x[s, i] = mean + seed[s] + item[i] + rest[s, i] has the mean squares MS_seeds, MS_items and MS_rest with n - 1,
+m - 1 and (n - 1)(m - 1) degrees of freedom (Cornfield and Tukey 1956; Searle, Casella and McCulloch 1992, 4.3).
+The grand mean varies
+
+* on *this test set* by MS_seeds / (n m), which is the variance of the runs' values over n: the usual t
+interval; * on *new test sets* by (MS_seeds + MS_items - MS_rest) / (n m), with degrees of freedom by
+Satterthwaite (1946).
+
+An average over seeds is taken on the scale on which results are compared: logarithms for a perplexity, so its
+mean is the geometric one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+LEVEL = 0.05
+FEWEST_SEEDS = 3
+"""Below this many seeds an entry is shown without a rank: with two, an interval is 9 deviations to a side."""
+
+Scale = Literal["plain", "log"]
+
+
+@dataclass(frozen=True)
+class Components:
+    """Where the variance of one run's value comes from.
+
+    Attributes:
+        seeds: Variance between trainings that no choice of items explains.
+        items: Variance between items, of one item's contribution.
+        rest: Variance of an item's contribution from training to training beyond both.
+        items_count: Number of items.
+    """
+
+    seeds: float
+    items: float
+    rest: float
+    items_count: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric of one entry over its seeds.
+
+    Attributes:
+        values: The values, in the order of the seeds.
+        mean: Their mean; the geometric mean on the logarithmic scale.
+        std: Sample standard deviation of the values; None for one value.
+        interval: 95 % interval of the mean on this test set; None for one value.
+        new_items: 95 % interval of the mean on new test sets; None for one value or without items.
+        components: Where the variance comes from, on the scale of comparison; None without items.
+        scale: On which scale the values are averaged and compared.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    std: float | None
+    interval: tuple[float, float] | None
+    new_items: tuple[float, float] | None = None
+    components: Components | None = None
+    scale: Scale = "plain"
+
+    @property
+    def n(self) -> int:
+        """Number of values."""
+        return len(self.values)
+
+
+def scale_of(metric: str) -> Scale:
+    """The scale on which a metric is compared: a perplexity is an exponential, so its logarithm is."""
+    return "log" if metric.endswith("perplexity") else "plain"
+
+
+def forth(value: float, scale: Scale) -> float:
+    """A value on its scale of comparison."""
+    return value if scale == "plain" else math.log(value)
+
+
+def back(value: float, scale: Scale) -> float:
+    """The value that `forth` came from; infinite where a float ends."""
+    if scale == "plain":
+        return value
+    return math.exp(value) if value < 709 else math.inf
+
+
+def summarize(
+    values: Sequence[float], scale: Scale = "plain", contributions: np.ndarray | None = None
+) -> Summary:
+    """Sum up at least one finite value.
+
+    Args:
+        values: One a seed. On the logarithmic scale, if one is not above 0 the plain scale is used.
+        scale: The scale of comparison.
+        contributions: (seeds, items), each row with the mean of the seed's value on that scale.
+    """
+    if scale == "log" and min(values) <= 0:
+        scale, contributions = "plain", None
+    scaled = [forth(value, scale) for value in values]
+    mean, n = _mean(scaled), len(values)
+    std = deviation(values)
+    if std is None:
+        return Summary(tuple(values), back(mean, scale), None, None, scale=scale)
+    spread = deviation(scaled) or 0.0
+    interval = _interval(mean, spread / math.sqrt(n), n - 1, scale)
+    components = new_items = None
+    if contributions is not None and contributions.shape[1] > 1:
+        components = variance_components(contributions)
+        new_items = _interval(mean, *new_items_error(contributions), scale)
+    return Summary(tuple(values), back(mean, scale), std, interval, new_items, components, scale)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation (divisor n - 1) without overflow; None for one value."""
+    if len(values) < 2:
+        return None
+    mean = _mean(values)
+    return math.hypot(*(value - mean for value in values)) / math.sqrt(len(values) - 1)
+
+
+def mean_squares(contributions: np.ndarray) -> tuple[float, float, float]:
+    """MS_seeds, MS_items, MS_rest of (n, m) contributions, n and m at least 2."""
+    n, m = contributions.shape
+    by_seed = contributions.mean(1)  # (n,)
+    by_item = contributions.mean(0)  # (m,)
+    rest = contributions - by_seed[:, None] - by_item + by_seed.mean()  # (n, m)
+    of_seeds, of_items = m * by_seed.var(ddof=1), n * by_item.var(ddof=1)
+    return float(of_seeds), float(of_items), float((rest**2).sum() / ((n - 1) * (m - 1)))
+
+
+def variance_components(contributions: np.ndarray) -> Components:
+    """Estimates by the method of moments, none below 0."""
+    n, m = contributions.shape
+    of_seeds, of_items, rest = mean_squares(contributions)
+    return Components(max(of_seeds - rest, 0.0) / m, max(of_items - rest, 0.0) / n, rest, m)
+
+
+def new_items_error(contributions: np.ndarray) -> tuple[float, float]:
+    """Standard error of the grand mean over seeds and items, and Satterthwaite's degrees of freedom.
+
+    A component whose estimate is below 0 counts as 0.
+    """
+    n, m = contributions.shape
+    of_seeds, of_items, rest = mean_squares(contributions)
+    terms = [(rest, -1.0, (n - 1) * (m - 1)), (of_seeds, 1.0, n - 1), (of_items, 1.0, m - 1)]
+    if of_seeds <= rest:
+        terms = [(of_items, 1.0, m - 1)] if of_items > rest else [(rest, 1.0, (n - 1) * (m - 1))]
+    elif of_items <= rest:
+        terms = [(of_seeds, 1.0, n - 1)]
+    total = sum(sign * square for square, sign, _ in terms)
+    if total <= 0:
+        return 0.0, float(n - 1)
+    freedom = total**2 / sum(square**2 / df for square, _, df in terms)
+    return math.sqrt(total / (n * m)), freedom
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(probability: float, freedom: float) -> float:
+    """Quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
+
+
+def _interval(mean: float, error: float, freedom: float, scale: Scale) -> tuple[float, float]:
+    half = t_quantile(1 - LEVEL / 2, freedom) * error
+    return back(mean - half, scale), back(mean + half, scale)
+
+
+def _mean(values: Sequence[float]) -> float:
+    # Divided before it is added up: 1.7e308 three times has a mean.
+    return math.fsum(value / len(values) for value in values)
