@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 from cellzoo.runtime import engine_in_use, prepare
+from cellzoo.runtime.reference import ReferenceRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,8 @@ class Direction(nn.Module):
         self.cell = cell
         self.engine: Runtime = prepare(runtime, cell)
         # Ready from the start: what is exported must change nothing.
-        self._others: dict[str, Runtime] = {"reference": prepare("reference", cell)}
+        self._reference = ReferenceRuntime(cell)
+        self._others: dict[str, Runtime] = {"reference": self._reference}
         self.keys: dict[str, str] = {}
         # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
         self.keys = {name: f"{name}'" if _is_taken(self, name) else name for name in shapes}
@@ -70,10 +72,14 @@ class Direction(nn.Module):
         reverse: bool,
         mask_x: Tensor | None,
         mask_h: Tensor | None,
+        kept: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the engine with these weights; arguments as in `cellzoo.runtime.Runtime`."""
-        engine, weights = self._engine_in_use(), self.weights
-        return engine(data, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+        """Run the engine with these weights; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`."""
+        weights = self.weights
+        masks = {"mask_x": mask_x, "mask_h": mask_h}
+        if kept is not None:
+            return self._reference(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
+        return self._engine_in_use()(data, batch_sizes, states, weights, reverse=reverse, **masks)
 
     def _engine_in_use(self) -> Runtime:
         # Nothing but plain operations of torch can be traced.

@@ -195,81 +195,145 @@ class CellRNN(nn.Module):
         Raises:
             ValueError: A shape does not fit, or a dtype, outside of autocast.
         """
+        (output,), final = self._run_input(input, hx, None, False)
+        return output, final
+
+    def forward_layers(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - as in `forward`
+        hx: States | None = None,
+        kept: Tensor | None = None,
+    ) -> tuple[list[Tensor | PackedSequence], States]:
+        """Run the layers, and give what each of them gives, before any dropout.
+
+        Args:
+            input: As in `forward`.
+            hx: As in `forward`.
+            kept: For padded input: (T, B), or (B, T) with `batch_first`; False for tokens to skip. There the
+                states stay, and the output before, or zeros, is repeated. Nothing is decided on what it holds,
+                so it may be traced; the reference engine runs the call. Packing skips padding faster.
+
+        Returns:
+            The outputs of each layer, the last one's last, and the states, as `forward` gives them.
+
+        Raises:
+            ValueError: As in `forward`.
+        """
+        return self._run_input(input, hx, kept, True)
+
+    def _run_input(
+        self, given: Tensor | PackedSequence, hx: States | None, kept: Tensor | None, every: bool
+    ) -> tuple[list[Tensor | PackedSequence], States]:
         # The loop over time steps, unrolled and compiled, would take minutes for each length of the input.
         # What is exported must be one graph, whatever its size.
         if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
             from cellzoo.runtime.compiled import run_apart
 
-            found: tuple[Tensor | PackedSequence, States] = run_apart(self._forward, input, hx)
+            found: tuple[list[Tensor | PackedSequence], States] = run_apart(
+                self._run_kind, given, hx, kept, every
+            )
             return found
-        return self._forward(input, hx)
+        return self._run_kind(given, hx, kept, every)
 
-    def _forward(
-        self,
-        input: Tensor | PackedSequence,  # noqa: A002 - as in `forward`
-        hx: States | None,
-    ) -> tuple[Tensor | PackedSequence, States]:
-        if isinstance(input, PackedSequence):
-            data, batch_sizes, sorted_indices, unsorted_indices = input
-            if data.size(-1) != self.input_size:
-                raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
-            sizes = batch_sizes.tolist()
-            states = self._initial_states(hx, sizes[0], data, batched=True)
-            if sorted_indices is not None:
-                states = [state.index_select(1, sorted_indices) for state in states]
-            output, final = self._run(data, sizes, states)
-            if unsorted_indices is not None:
-                final = [state.index_select(1, unsorted_indices) for state in final]
-            packed = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
-            return packed, self._give_states(final)
-        return self._forward_padded(input, hx)
+    def _run_kind(
+        self, given: Tensor | PackedSequence, hx: States | None, kept: Tensor | None, every: bool
+    ) -> tuple[list[Tensor | PackedSequence], States]:
+        if isinstance(given, PackedSequence):
+            packed, states = self._run_packed(given, hx, every)
+            return [*packed], states
+        padded, states = self._run_padded(given, hx, kept, every)
+        return [*padded], states
 
-    def _forward_padded(self, padded: Tensor, hx: States | None) -> tuple[Tensor, States]:
+    def _run_packed(
+        self, packed: PackedSequence, hx: States | None, every: bool
+    ) -> tuple[list[PackedSequence], States]:
+        data, batch_sizes, sorted_indices, unsorted_indices = packed
+        if data.size(-1) != self.input_size:
+            raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
+        sizes = batch_sizes.tolist()
+        states = self._initial_states(hx, sizes[0], data, batched=True)
+        if sorted_indices is not None:
+            states = [state.index_select(1, sorted_indices) for state in states]
+        outputs, final = self._run(data, sizes, states, None, every)
+        if unsorted_indices is not None:
+            final = [state.index_select(1, unsorted_indices) for state in final]
+        return [
+            PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices) for output in outputs
+        ], self._give_states(final)
+
+    def _run_padded(
+        self, padded: Tensor, hx: States | None, kept: Tensor | None, every: bool
+    ) -> tuple[list[Tensor], States]:
         if padded.dim() not in (2, 3):
             raise ValueError(f"input has {padded.dim()} dimensions; expected 2 (unbatched) or 3")
         if padded.size(-1) != self.input_size:
             raise ValueError(f"input has width {padded.size(-1)}; input_size is {self.input_size}")
+        if kept is not None and kept.shape != padded.shape[:-1]:
+            raise ValueError(f"kept has shape {tuple(kept.shape)}; expected {tuple(padded.shape[:-1])}")
         batched = padded.dim() == 3
-        sequence = padded if batched else padded.unsqueeze(1)
-        if batched and self.batch_first:
-            sequence = sequence.transpose(0, 1)  # (T, B, E)
+        turned = batched and self.batch_first
+
+        def time_first(tensor: Tensor) -> Tensor:
+            tensor = tensor if batched else tensor.unsqueeze(1)
+            return tensor.transpose(0, 1) if turned else tensor
+
+        sequence = time_first(padded)  # (T, B, E)
         steps, batch = sequence.size(0), sequence.size(1)
         if steps == 0:
             raise ValueError("input has no time step; at least one is needed")
         states = self._initial_states(hx, batch, padded, batched=batched)
-        output, final = self._run(sequence.reshape(steps * batch, self.input_size), [batch] * steps, states)
-        output = output.view(steps, batch, output.size(1))  # (T, B, num_directions * H)
+        rows = sequence.reshape(steps * batch, self.input_size)
+        kept_rows = None if kept is None else time_first(kept).reshape(steps * batch)
+        outputs, final = self._run(rows, [batch] * steps, states, kept_rows, every)
+        results = [output.view(steps, batch, output.size(1)) for output in outputs]  # (T, B, directions * H)
         if not batched:
-            return output.squeeze(1), self._give_states([state.squeeze(1) for state in final])
-        return output.transpose(0, 1) if self.batch_first else output, self._give_states(final)
+            return [result.squeeze(1) for result in results], self._give_states(
+                [state.squeeze(1) for state in final]
+            )
+        return [result.transpose(0, 1) if turned else result for result in results], self._give_states(final)
 
     def _run(
-        self, data: Tensor, batch_sizes: Sequence[int], states: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+        self,
+        data: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        kept: Tensor | None,
+        every: bool,
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Run all layers over packed rows (N, E); states are (num_layers * num_directions, B, H)."""
         self._check_dtypes(data, states)
+        given: list[Tensor] = []
         finals: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             outputs = []
             for way in range(self.num_directions):
                 index = layer * self.num_directions + way
-                output, final = self.direction(index)(
+                output, final = self._run_direction(
+                    index,
                     data,
-                    batch_sizes,
                     [state[index] for state in states],
+                    batch_sizes=batch_sizes,
                     reverse=way == 1,
                     mask_x=self._mask(data, batch_sizes[0], data.size(1), self.dropout_x),
                     mask_h=self._mask(data, batch_sizes[0], self.hidden_size, self.dropout_h),
+                    kept=kept,
                 )
                 outputs.append(output)
                 finals.append(final)
             data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]  # (N, num_directions * H)
+            given = [*given, data] if every else [data]
             if layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
         final_states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
         # Under autocast a product gives half precision, and what adds to it may not.
-        dtype = reduce(torch.promote_types, (value.dtype for value in (data, *final_states)))
-        return data.to(dtype), [state.to(dtype) for state in final_states]
+        dtype = reduce(torch.promote_types, (value.dtype for value in (*given, *final_states)))
+        return [output.to(dtype) for output in given], [state.to(dtype) for state in final_states]
+
+    def _run_direction(
+        self, index: int, data: Tensor, states: Sequence[Tensor], **options: Any
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run one layer in one direction; options as in `Direction.forward`."""
+        return self.direction(index)(data, states=states, **options)
 
     def _check_dtypes(self, data: Tensor, states: Sequence[Tensor]) -> None:
         weight = next(self.parameters(), None)

@@ -67,7 +67,7 @@ class CellForCausalLM(CellPreTrainedModel, GenerationMixin):  # type: ignore[mis
             inputs_embeds: (B, T, E).
             labels: (B, T), the tokens themselves (they are shifted here), -100 for what does not count.
             use_cache: Whether to give the state.
-            output_hidden_states: Must be false.
+            output_hidden_states: Whether to give `hidden_states`, too.
             return_dict: False for a tuple.
             logits_to_keep: Predict after this many last tokens only, or after those of the given positions;
                 0 for all.
@@ -90,5 +90,7 @@ class CellForCausalLM(CellPreTrainedModel, GenerationMixin):  # type: ignore[mis
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
-        result = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=body.past_key_values)
+        result = CausalLMOutputWithPast(
+            loss=loss, logits=logits, past_key_values=body.past_key_values, hidden_states=body.hidden_states
+        )
         return result if wants_dict(self, return_dict) else result.to_tuple()

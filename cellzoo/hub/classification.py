@@ -41,11 +41,11 @@ class CellForSequenceClassification(CellPreTrainedModel):
 
         Args:
             input_ids: (B, T).
-            attention_mask: (B, T), 0 for tokens to skip.
+            attention_mask: (B, T), 0 for tokens to skip. A text without a token is pooled to zeros.
             inputs_embeds: (B, T, E).
             labels: (B,) classes; (B,) or (B, num_labels) numbers; or (B, num_labels) zeros and ones, for
                 several classes at once.
-            output_hidden_states: Must be false.
+            output_hidden_states: Whether to give `hidden_states`, too.
             return_dict: False for a tuple.
             **kwargs: `num_items_in_batch`, by which the Trainer divides the loss.
 
@@ -64,23 +64,25 @@ class CellForSequenceClassification(CellPreTrainedModel):
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
-        result = SequenceClassifierOutput(loss=loss, logits=logits)
+        result = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=body.hidden_states)
         return result if wants_dict(self, return_dict) else result.to_tuple()
 
     def _pool(self, outputs: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """From (B, T, width) to (B, width), over the tokens that are kept."""
+        """From (B, T, width) to (B, width), over the tokens that are kept; zeros where there is none."""
         if attention_mask is None:
             attention_mask = outputs.new_ones(outputs.shape[:2])
         kept = (attention_mask != 0).unsqueeze(2)  # (B, T, 1)
         if self.config.pooling == "mean":
-            return outputs.masked_fill(~kept, 0.0).sum(dim=1) / kept.sum(dim=1)
+            return outputs.masked_fill(~kept, 0.0).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
         if self.config.pooling == "max":
-            return outputs.masked_fill(~kept, -torch.inf).amax(dim=1)
+            highest = outputs.masked_fill(~kept, -torch.inf).amax(dim=1)
+            return highest.masked_fill(~kept.any(dim=1), 0.0)
         # A skipped token repeats the last one before it, so the last place holds the last token's output.
         last = outputs[:, -1]
         if not self.config.bidirectional:
             return last
-        first = outputs[torch.arange(len(outputs), device=outputs.device), kept.squeeze(2).int().argmax(dim=1)]
+        place = kept.int().argmax(dim=1, keepdim=True)  # (B, 1, 1)
+        first = outputs.gather(1, place.expand(-1, -1, outputs.size(2))).squeeze(1)
         size = self.config.hidden_size
         return torch.cat([last[:, :size], first[:, size:]], dim=1)
 
@@ -115,7 +117,7 @@ class CellForTokenClassification(CellPreTrainedModel):
             attention_mask: (B, T), 0 for tokens to skip.
             inputs_embeds: (B, T, E).
             labels: (B, T) classes, -100 for what does not count.
-            output_hidden_states: Must be false.
+            output_hidden_states: Whether to give `hidden_states`, too.
             return_dict: False for a tuple.
             **kwargs: `num_items_in_batch`, by which the Trainer divides the loss.
 
@@ -134,5 +136,5 @@ class CellForTokenClassification(CellPreTrainedModel):
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, config=self.config, **kwargs)
-        result = TokenClassifierOutput(loss=loss, logits=logits)
+        result = TokenClassifierOutput(loss=loss, logits=logits, hidden_states=body.hidden_states)
         return result if wants_dict(self, return_dict) else result.to_tuple()

@@ -77,8 +77,8 @@ class CellConfig(PretrainedConfig):
             raise ValueError("cell is missing; expected a cell's name, or a Cell")
         self.cell = _read(cell).to_json()
         self.vocab_size = vocab_size
-        self.embedding_size = hidden_size if embedding_size is None else embedding_size
         self.hidden_size = hidden_size
+        self._embedding_size = embedding_size
         self.num_hidden_layers = num_hidden_layers
         self.bidirectional = bidirectional
         self.bias = bias
@@ -94,6 +94,15 @@ class CellConfig(PretrainedConfig):
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
     @property
+    def embedding_size(self) -> int:
+        """E; as long as it is not set, `hidden_size`, also when that changes."""
+        return self.hidden_size if self._embedding_size is None else self._embedding_size
+
+    @embedding_size.setter
+    def embedding_size(self, size: int | None) -> None:
+        self._embedding_size = size
+
+    @property
     def output_size(self) -> int:
         """Width of what the last layer gives: H, or 2 H in both directions."""
         return self.hidden_size * (2 if self.bidirectional else 1)
@@ -101,6 +110,12 @@ class CellConfig(PretrainedConfig):
     def to_cell(self) -> Cell:
         """The cell."""
         return Cell.from_json(self.cell)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the constructor takes."""
+        content = super().to_dict()
+        content["embedding_size"] = content.pop("_embedding_size")
+        return content
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What is saved: everything that decides what the model computes, be it a default or not."""

@@ -7,9 +7,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_tracing  # type: ignore[attr-defined]
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from cellzoo.hub.checkpointing import CheckpointedRNN
 from cellzoo.hub.config import CellConfig
 from cellzoo.hub.masked import run_masked
 from cellzoo.hub.state import RecurrentState
@@ -26,7 +28,8 @@ class CellPreTrainedModel(PreTrainedModel):
     # The state holds no history to roll back to, which assisted decoding would need.
     _is_stateful = True
     # Layers hand their states on; they belong on one device.
-    _no_split_modules = ["CellRNN"]  # noqa: RUF012 - as transformers has it
+    _no_split_modules = ["CheckpointedRNN"]  # noqa: RUF012 - as transformers has it
+    supports_gradient_checkpointing = True
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, CellRNN):
@@ -70,7 +73,7 @@ class CellModel(CellPreTrainedModel):
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.rnn = CellRNN(
+        self.rnn = CheckpointedRNN(
             config.to_cell(),
             config.embedding_size,
             config.hidden_size,
@@ -101,23 +104,25 @@ class CellModel(CellPreTrainedModel):
         Args:
             input_ids: (B, T).
             attention_mask: (B, T) or, where a state is given, (B, tokens read before + T); 0 for tokens to
-                skip, wherever they stand. Each sequence gives what it gives alone.
+                skip, wherever they stand. Each sequence gives what it gives alone; one that keeps no token
+                gives zeros, and the state that it began with.
             past_key_values: The state to begin with; zeros if None. Not for both directions.
             inputs_embeds: (B, T, E), in place of `input_ids`.
-            use_cache: Whether to give the state; None for the configuration's choice, outside of training.
-            output_hidden_states: Must be false: what passes between the layers is not given out.
+            use_cache: Whether to give the state; None for the configuration's choice, outside of training and
+                of torch.jit.trace, whose results are tensors alone.
+            output_hidden_states: Whether to give what passes between the layers; None for the configuration's
+                choice.
             return_dict: False for a tuple.
             **kwargs: Ignored; other models of transformers know more inputs.
 
         Returns:
             `last_hidden_state` (B, T, H or 2 H): at a token that is skipped, the value of the last one
-            before it, or zeros; and `past_key_values`.
+            before it, or zeros; `past_key_values`; and `hidden_states`, the embeddings and what each layer
+            gives, of which the last is `last_hidden_state`.
 
         Raises:
             ValueError: An input is missing, has a wrong shape, or asks for what these models do not have.
         """
-        if output_hidden_states or (output_hidden_states is None and self.config.output_hidden_states):
-            raise ValueError("output_hidden_states: the values between the recurrent layers are not given out")
         if past_key_values is not None and self.config.bidirectional:
             raise ValueError("past_key_values: a bidirectional model reads whole sequences; it takes no state")
         embedded = self._embed(input_ids, inputs_embeds)
@@ -126,14 +131,20 @@ class CellModel(CellPreTrainedModel):
         if past_key_values is not None:
             given = past_key_values.states
             states = given if len(given) > 1 else given[0]
-        output, final = run_masked(self.rnn, self.embedding_dropout(embedded), mask, states)
+        every = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        embedded = self.embedding_dropout(embedded)
+        outputs, final = run_masked(self.rnn, embedded, mask, states, every=every)
         # Typed as the attention cache of transformers, whose part it plays.
         past: Any = None
-        wanted = use_cache if use_cache is not None else self.config.use_cache and not self.training
+        by_default = self.config.use_cache and not self.training and not is_tracing()
+        wanted = use_cache if use_cache is not None else by_default
         if wanted and not self.config.bidirectional:
             before = past_key_values.tokens if past_key_values is not None else 0
             past = RecurrentState(final if isinstance(final, tuple) else (final,), before + embedded.size(1))
-        result = BaseModelOutputWithPast(last_hidden_state=self.output_dropout(output), past_key_values=past)
+        last = self.output_dropout(outputs[-1])
+        # Typed as if there were one layer.
+        between: Any = (embedded, *outputs[:-1], last) if every else None
+        result = BaseModelOutputWithPast(last_hidden_state=last, past_key_values=past, hidden_states=between)
         return result if wants_dict(self, return_dict) else result.to_tuple()
 
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,3 +34,7 @@ class RecurrentState:
     def detach(self) -> RecurrentState:
         """The same state without its history, for truncated backpropagation."""
         return RecurrentState(tuple(state.detach() for state in self.states), self.tokens)
+
+
+# What torch.export takes and gives apart into its tensors and its number of tokens.
+torch.export.register_dataclass(RecurrentState, serialized_type_name="cellzoo.hub.RecurrentState")

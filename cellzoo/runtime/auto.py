@@ -55,6 +55,22 @@ def choose_for(inputs: Tensor, others: Iterable[Tensor]) -> str:
     return choose(inputs.device, inputs.dtype) if is_plain else "reference"
 
 
+def holds_no_data(*tensors: Tensor) -> bool:
+    """Whether nothing may be decided on what tensors hold.
+
+    They stand for others while torch traces, exports, transforms or watches, and when they hold no data.
+    """
+    if is_tracing() or torch.compiler.is_exporting():
+        return True
+    if torch.compiler.is_dynamo_compiling():  # which takes a decision for the end of a graph
+        return False
+    return (
+        _is_transformed()
+        or _get_current_dispatch_mode() is not None
+        or any(type(tensor) not in _PLAIN or tensor.device.type == "meta" for tensor in tensors)
+    )
+
+
 def _is_transformed() -> bool:
     """Whether this is inside torch.func.grad, vmap and the like, or in forward-mode differentiation."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0

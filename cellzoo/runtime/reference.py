@@ -57,14 +57,28 @@ class ReferenceRuntime:
         reverse: bool = False,
         mask_x: Tensor | None = None,
         mask_h: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the cell as `cellzoo.runtime.Runtime` says."""
+        """Run the cell as `cellzoo.runtime.Runtime` says.
+
+        Args:
+            inputs: See there, as for all but the last.
+            batch_sizes: See there.
+            states: See there.
+            weights: See there.
+            reverse: See there.
+            mask_x: See there.
+            mask_h: See there.
+            kept: (N,), False for rows to skip, of steps that all have B rows: the states stay, and the output
+                of the step before, or zeros, is given again.
+        """
         stacked = [_stack(item, weights) if isinstance(item, _Product) else None for item in self.program]
         steps = inputs.split(list(batch_sizes))
         order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
         outputs: list[Tensor] = [inputs] * len(steps)
         current = [state[: batch_sizes[order[0]]] for state in states]
         finished: list[list[Tensor]] = []
+        last: Tensor | None = None
         for t in order:
             rows, active = batch_sizes[t], current[0].size(0)
             if rows < active:
@@ -75,7 +89,7 @@ class ReferenceRuntime:
                     torch.cat([state, initial[active:rows]])
                     for state, initial in zip(current, states, strict=True)
                 ]
-            outputs[t], current = self._step(
+            output, after = self._step(
                 steps[t],
                 current,
                 stacked,
@@ -83,6 +97,12 @@ class ReferenceRuntime:
                 None if mask_x is None else mask_x[:rows],
                 None if mask_h is None else mask_h[:rows],
             )
+            if kept is not None:
+                keep = kept[t * rows : (t + 1) * rows].unsqueeze(1)  # (B, 1)
+                after = [torch.where(keep, new, old) for new, old in zip(after, current, strict=True)]
+                output = torch.where(keep, output, torch.zeros_like(output) if last is None else last)
+                last = output
+            outputs[t], current = output, after
         parts = [current, *reversed(finished)]
         final = tuple(torch.cat([part[index] for part in parts]) for index in range(len(states)))
         return torch.cat(outputs), final

@@ -2,8 +2,10 @@
 
 Chang et al. 2019, "Differentiable Architecture Search with Ensemble Gumbel-Softmax". What the paper leaves
 open follows the same authors' code for convolutional cells (DATA, NeurIPS 2019): the architecture learns from
-held-out data in first order, a node is divided by the number of its active operations, the temperature falls
-linearly from 5 to 1, and of all sets of operations the one that M draws hit most probably is derived.
+held-out data in first order, the temperature falls linearly from 5 to 1, and of all sets of operations the one
+that M draws hit most probably is derived. That code divides each edge by the number of its active operations,
+but only in the search, so that a cell is another function than what was searched; here it is an option, and a
+node is divided by default, in both.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from search.methods.kind import MethodKind
 from search.methods.settings import BilevelSettings
 from search.methods.shared_weights import share_weights
 from search.spaces.egs import EgsSpace
-from search.supernets.ensemble import EnsembleGumbel, ensemble
+from search.supernets.ensemble import Division, EnsembleGumbel, ensemble
 from search.supernets.layout import CELL
 from search.supernets.shares import cell_shares
-from tasks.settings import Count, NotNegative, Positive, Size
+from tasks.settings import Count, NotNegative, Positive, Probability, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,8 +50,8 @@ class EgsSettings(BilevelSettings):
 
     Attributes:
         samples: M, the samples of an edge.
-        normalize: Whether a node is divided by the number of its active operations, in the search and in the
-            cell.
+        divide: `node`, a node is divided by the number of its active operations, in the search and in the cell;
+            `edge`, as in the authors' code, each edge by the number of its own, in the search alone; or `none`.
         levels: `bilevel`, the architecture learns from held-out data; or `joint`, architecture and weights from
             the same training loss, as equation 9 of the paper says.
         first_temperature: Of the first epoch.
@@ -58,13 +60,14 @@ class EgsSettings(BilevelSettings):
             held-out data, with the shared weights, of codes that are drawn.
         candidates: How many are drawn.
         candidate_batches: How many batches of dev they are evaluated on; 0 for all of dev.
-        resource: Weight of the expected number of active operations an edge in the architecture's loss; 0 for
-            none. All operations of a recurrent cell but `none` cost the same product, so this is the paper's
-            term up to a factor.
+        resource: Weight of the expected number of active operations an edge, which is added to the
+            architecture's loss; 0 for none. A term of our own, which makes cells sparser.
+        resource_mixing: Share of the operations' costs in the probabilities; 0 for none. Equation 5 of the
+            paper has .5; the authors' code leaves it off.
     """
 
     samples: Size = 4
-    normalize: bool = True
+    divide: Division = "node"
     levels: Literal["bilevel", "joint"] = "bilevel"
     first_temperature: Positive = 5.0
     last_temperature: Positive = 1.0
@@ -72,6 +75,7 @@ class EgsSettings(BilevelSettings):
     candidates: Size = 10
     candidate_batches: Count = 0
     resource: NotNegative = 0.0
+    resource_mixing: Probability = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -89,7 +93,12 @@ class EgsSettings(BilevelSettings):
             CellzooError: As in `EgsSpace`.
         """
         operations = tuple(op for op in self.operations if op != NONE)
-        return EgsSpace(self.nodes, operations, self.samples, self.normalize)
+        return EgsSpace(self.nodes, operations, self.samples, self.is_mean)
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the cell divides its nodes."""
+        return self.divide == "node"
 
     def temperature(self, epoch: int, epochs: int) -> float:
         """Tau of an epoch, from 0."""
@@ -102,14 +111,15 @@ def build(settings: EgsSettings, problem: Problem, generator: torch.Generator) -
     layout, space = settings.layout(), settings.space()
 
     def shares(code: Code) -> dict[str, Tensor]:
-        return cell_shares(layout, code.recurrent, mean=settings.normalize)
+        return cell_shares(layout, code.recurrent, mean=settings.is_mean)
 
     relaxation = EnsembleGumbel(
         layout,
         problem.layer,
         generator,
         samples=settings.samples,
-        normalize=settings.normalize,
+        divide=settings.divide,
+        resource_mixing=settings.resource_mixing,
         choose=lambda probabilities: shares(derive(layout, space, probabilities)),
     )
     shared = share_weights(layout, relaxation, problem, settings, generator)

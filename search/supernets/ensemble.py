@@ -9,7 +9,7 @@ passes an equal part of its gradient to each.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from search.supernets.layout import Layout
     from tasks.problem import LayerSpec
 
+Division: TypeAlias = Literal["node", "edge", "none"]
+
 
 class EnsembleGumbel(Alphas):
     """Codes drawn anew in every call while training; in evaluation the code that `choose` names.
@@ -34,7 +36,8 @@ class EnsembleGumbel(Alphas):
         layer: Where the parameters are.
         generator: Draws the parameters and the samples.
         samples: M.
-        normalize: Whether the shares of a node are divided by the number of its active operations.
+        divide: As in `divided`.
+        resource_mixing: As in `mixed`.
         choose: Reads a code off the probabilities, as shares; evaluation uses no chance.
     """
 
@@ -45,28 +48,32 @@ class EnsembleGumbel(Alphas):
         generator: torch.Generator,
         *,
         samples: int,
-        normalize: bool,
+        divide: Division,
+        resource_mixing: float = 0.0,
         choose: Callable[[Tensor], dict[str, Tensor]],
     ) -> None:
         super().__init__(layout, layer, generator)
         self.generator = generator
         self.samples = samples
-        self.normalize = normalize
+        self.divide = divide
+        self.resource_mixing = resource_mixing
         self.choose = choose
         self.temperature = 1.0
 
     def forward(self) -> dict[str, Tensor]:
-        """Draw a code as shares of 0 and 1, then divide them where `normalize` says so."""
+        """Draw a code as shares of 0 and 1, then divide them as `divide` says."""
         alphas = self.alphas[CELL]
         if not self.training:
             shares = self.choose(self.probabilities(CELL).detach())
             return {group: tensor.to(alphas) for group, tensor in shares.items()}
-        code = ensemble(alphas.log_softmax(dim=-1), self.samples, self.temperature, self.generator)
-        return {CELL: normalized(self.layout, code) if self.normalize else code}
+        # Exact where nothing is mixed in, also for probabilities that are almost 0.
+        logs = alphas.log_softmax(dim=-1) if not self.resource_mixing else self.probabilities(CELL).log()
+        code = ensemble(logs, self.samples, self.temperature, self.generator)
+        return {CELL: divided(self.layout, code, self.divide)}
 
     def probabilities(self, group: str) -> Tensor:
         """Of one sample: each row sums to 1."""
-        return self.alphas[group].softmax(dim=-1)
+        return mixed(self.layout, self.alphas[group].softmax(dim=-1), self.resource_mixing)
 
     def distribution(self) -> Distributions:
         """One distribution an edge: that of one sample."""
@@ -97,14 +104,35 @@ def ensemble(log_probabilities: Tensor, samples: int, temperature: float, genera
     return (hard + (soft - soft.detach())).amax(dim=0)
 
 
-def normalized(layout: Layout, code: Tensor) -> Tensor:
-    """Divide the shares of each node by the number of its active operations, `none` not counted.
+def divided(layout: Layout, code: Tensor, divide: Division) -> Tensor:
+    """Divide shares by numbers of active operations, `none` not counted.
 
-    The number is a constant for gradients; a node without active operations stays as it is.
+    The number has a gradient: with one that counts as a constant, the gradient of the architecture points
+    elsewhere unless batch normalisation takes the scale out again.
+
+    Args:
+        layout: Whose edges.
+        code: Of 0 and 1, (..., edges, K).
+        divide: `node`, all shares into a node by the number of its operations; `edge`, those of each edge by
+            the number of its own; or `none`. Where nothing is active, shares stay as they are.
     """
+    if divide == "none":
+        return code
     real = [column for column, op in enumerate(layout.operations) if op != NONE]
-    parts = []
-    for part in code.split(list(range(1, layout.nodes + 1))):
-        active = part.detach()[:, real].sum().clamp(min=1.0)
-        parts.append(part / active)
-    return torch.cat(parts)
+    active = code[..., real].sum(dim=-1, keepdim=True)  # (..., edges, 1)
+    if divide == "node":
+        parts = active.split(list(range(1, layout.nodes + 1)), dim=-2)
+        active = torch.cat([part.sum(dim=-2, keepdim=True).expand_as(part) for part in parts], dim=-2)
+    return code / active.clamp(min=1.0)
+
+
+def mixed(layout: Layout, probabilities: Tensor, share: float) -> Tensor:
+    """Mix what each operation costs into the probabilities: equation 5 of the paper, there with a share of .5.
+
+    The costs are normalised to sum to 1. In a recurrent cell they are one product for each operation, and
+    nothing for `none`.
+    """
+    if share == 0.0:
+        return probabilities
+    costs = probabilities.new_tensor([float(op != NONE) for op in layout.operations])
+    return (1.0 - share) * probabilities + share * costs / costs.sum()

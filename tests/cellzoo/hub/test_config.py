@@ -158,3 +158,21 @@ def test_cellzoo_alone_imports_neither_transformers_nor_onnx():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_embeddings_follow_the_hidden_size_until_they_have_one_of_their_own(tmp_path):
+    plain = CellConfig(cell="lstm", hidden_size=12)
+    assert plain.embedding_size == 12
+    plain.hidden_size = 8
+    assert plain.embedding_size == 8
+    CellForCausalLM(plain).save_pretrained(tmp_path)
+    again = CellConfig.from_pretrained(tmp_path, hidden_size=5)
+    assert (again.hidden_size, again.embedding_size) == (5, 5)
+    assert CellForCausalLM(again).lm_head.weight.shape == CellForCausalLM(again).model.embed_tokens.weight.shape
+    again.embedding_size = 7
+    assert CellConfig.from_dict(again.to_dict()).embedding_size == 7
+    again.hidden_size = 9
+    assert again.embedding_size == 7
+    assert CellConfig(cell="lstm", hidden_size=12, embedding_size=None) == CellConfig(
+        cell="lstm", hidden_size=12
+    )

@@ -6,7 +6,13 @@ import pytest
 import torch
 from hub_models import CELLS, VOCABULARY, build, config, padded, sequences
 
-from cellzoo.hub import CellModel
+from cellzoo.hub import (
+    CellForCausalLM,
+    CellForSequenceClassification,
+    CellForTokenClassification,
+    CellModel,
+    RecurrentState,
+)
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -114,16 +120,79 @@ def test_the_dropouts_are_where_they_should_be():
             {"input_ids": torch.ones(2, 3).long(), "attention_mask": torch.ones(2, 4)},
             r"attention_mask has the shape \(2, 4\); expected \(2, 3\)",
         ),
-        (
-            {"input_ids": torch.ones(2, 3).long(), "attention_mask": torch.tensor([[1, 0, 0], [0, 0, 0]])},
-            "attention_mask: row 1 keeps no token",
-        ),
-        ({"input_ids": torch.ones(2, 3).long(), "output_hidden_states": True}, "are not given out"),
     ],
 )
 def test_bad_inputs_are_said(inputs, message):
     with pytest.raises(ValueError, match=message):
         build(CellModel)(**inputs)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_what_passes_between_the_layers(cell, side):
+    """Embeddings, then each layer: one layer alone gives what it gives below another."""
+    parts = sequences(2, 5, 1)
+    ids, mask = padded(parts, side, junk=7)
+    two, one = (build(CellModel, cell, num_hidden_layers=count) for count in (2, 1))
+    one.load_state_dict({name: value for name, value in two.state_dict().items() if "directions.1" not in name})
+    found = two(ids, mask, output_hidden_states=True)
+    assert [tuple(state.shape) for state in found.hidden_states] == [(3, 5, 6)] * 3
+    torch.testing.assert_close(found.hidden_states[0], two.embed_tokens(ids), **CLOSE)
+    torch.testing.assert_close(found.hidden_states[1], one(ids, mask)[0], **CLOSE)
+    assert found.hidden_states[2] is found.last_hidden_state
+    torch.testing.assert_close(found.last_hidden_state, two(ids, mask)[0], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "model_class", [CellModel, CellForCausalLM, CellForSequenceClassification, CellForTokenClassification]
+)
+def test_hidden_states_are_given_as_asked(model_class):
+    ids = torch.stack(sequences(4, 4))
+    model = build(model_class, num_hidden_layers=3)
+    assert "hidden_states" not in model(ids)
+    assert len(model(ids, output_hidden_states=True).hidden_states) == 4
+    assert isinstance(model(ids, output_hidden_states=True, return_dict=False)[-1], tuple)
+    model = build(model_class, num_hidden_layers=3, output_hidden_states=True)
+    assert len(model(ids).hidden_states) == 4
+    assert "hidden_states" not in model(ids, output_hidden_states=False)
+    found = model(ids)
+    found.hidden_states[0].retain_grad()
+    found[0].sum().backward()
+    assert found.hidden_states[0].grad.abs().sum() > 0
+
+
+def test_widths_of_hidden_states_in_both_directions():
+    model = build(CellModel, "lstm", num_hidden_layers=2, embedding_size=5, bidirectional=True)
+    found = model(torch.stack(sequences(3)), output_hidden_states=True)
+    assert [state.size(2) for state in found.hidden_states] == [5, 12, 12]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("given", [False, True])
+def test_a_text_without_tokens_gives_zeros_and_its_initial_state(cell, given):
+    model = build(CellModel, cell, num_hidden_layers=2)
+    full, part = sequences(4, 2)
+    past = model(torch.stack([full, full])).past_key_values if given else None
+    ids = torch.stack([torch.zeros_like(part), part])
+    mask = torch.tensor([[0, 0], [1, 1]])
+    found = model(ids, mask, past)
+    assert not found[0][0].any()
+    alone_past = None
+    if given:
+        alone_past = RecurrentState(tuple(state[:, 1:] for state in past.states), past.tokens)
+    alone = model(part.unsqueeze(0), past_key_values=alone_past)
+    torch.testing.assert_close(found[0][1], alone[0][0], **CLOSE)
+    for position, state in enumerate(found.past_key_values.states):
+        initial = past.states[position][:, 0] if given else torch.zeros_like(state[:, 0])
+        torch.testing.assert_close(state[:, 0], initial, **CLOSE)
+        torch.testing.assert_close(state[:, 1], alone.past_key_values.states[position][:, 0], **CLOSE)
+
+
+def test_a_batch_of_texts_without_tokens():
+    model = build(CellModel, "lstm")
+    found = model(torch.zeros(2, 3).long(), torch.zeros(2, 3))
+    assert not found[0].any()
+    assert not any(state.any() for state in found.past_key_values.states)
 
 
 def test_both_directions_take_no_state():

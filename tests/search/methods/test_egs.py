@@ -11,15 +11,17 @@ from small_problems import drive, periodic_text
 from supernets import DOUBLE, generator, layer
 from torch.testing import assert_close
 
+from cellzoo.errors import CellzooError
 from cellzoo.notations import write
 from cellzoo.notations.egs import read_code
 from search.methods import egs
 from search.methods.shared_weights import SharedWeights
 from search.spaces.egs import EgsSpace
-from search.supernets.ensemble import ensemble, normalized
+from search.supernets.ensemble import divided, ensemble, mixed
 from search.supernets.layout import CELL, Layout
 from search.supernets.shares import cell_shares
 from tasks.problem import LayerSpec
+from tasks.settings import configure
 
 DRAWS = 100_000
 
@@ -86,15 +88,86 @@ def test_gradients_are_those_of_the_straight_through_estimator(temperature):
     assert_close(alpha.grad, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_node_is_divided_by_the_number_of_its_active_operations():
+def test_shares_are_divided_by_the_number_of_active_operations():
+    layout = Layout(nodes=2, operations=("none", "tanh", "relu"))
+    rows = [[1.0, 1, 1], [1, 0, 1], [0, 1, 1]]
+    for divide, counts in (("node", (2, 3, 3)), ("edge", (2, 1, 2)), ("none", (1, 1, 1))):
+        code = torch.tensor(rows, dtype=DOUBLE, requires_grad=True)
+        shares = divided(layout, code, divide)
+        expected = [[value / count for value in row] for row, count in zip(rows, counts, strict=True)]
+        assert_close(shares, torch.tensor(expected, dtype=DOUBLE))
+        several = divided(layout, torch.stack([code, 1 - code]), divide)
+        assert_close(several[0], shares)
+    nothing = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]], dtype=DOUBLE)
+    assert_close(divided(layout, nothing, "node"), nothing)
+    assert_close(divided(layout, nothing, "edge"), nothing)
+
+
+def test_the_number_that_divides_has_a_gradient_where_something_is_active():
     layout = Layout(nodes=2, operations=("none", "tanh", "relu"))
     code = torch.tensor([[1.0, 1, 1], [1, 0, 1], [0, 1, 1]], dtype=DOUBLE, requires_grad=True)
-    shares = normalized(layout, code)
-    assert_close(shares, torch.tensor([[0.5, 0.5, 0.5], [1 / 3, 0, 1 / 3], [0, 1 / 3, 1 / 3]], dtype=DOUBLE))
-    shares.sum().backward()
-    assert_close(code.grad, torch.tensor([[1 / 2] * 3, [1 / 3] * 3, [1 / 3] * 3], dtype=DOUBLE))
-    nothing = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]], dtype=DOUBLE)
-    assert_close(normalized(layout, nothing), nothing)
+    divided(layout, code, "node").sum().backward()
+    # The sum of node 1 is 3 / 2, of which `none` is not in the number below; that of node 2 is 4 / 3.
+    first, second = [1 / 2, 1 / 2 - 3 / 4, 1 / 2 - 3 / 4], [1 / 3, 1 / 3 - 4 / 9, 1 / 3 - 4 / 9]
+    assert_close(code.grad, torch.tensor([first, second, second], dtype=DOUBLE))
+    nothing = torch.tensor([[1.0, 0, 0], [0, 0, 0], [1, 0, 0]], dtype=DOUBLE, requires_grad=True)
+    divided(layout, nothing, "node").sum().backward()
+    assert_close(nothing.grad, torch.ones(3, 3, dtype=DOUBLE))
+
+
+SMALL = Layout(nodes=2, operations=("none", "tanh", "relu", "sigmoid"))
+
+
+def loss_of_a_small_cell(seed):
+    """Shares (..., 3, 4) -> loss (...): two nodes that add what their edges give, without normalisation."""
+    chance = generator(seed)
+    start, *weights = (torch.randn(5, *more, dtype=DOUBLE, generator=chance) for more in ((), (5,), (5,)))
+    target = torch.randn(5, dtype=DOUBLE, generator=chance)
+
+    def loss(shares):
+        states = [start.expand(*shares.shape[:-2], 5)]
+        for node, weight in enumerate(weights, start=1):
+            total = 0.0
+            for predecessor, row in enumerate(SMALL.rows(node)):
+                u = states[predecessor] @ weight / 5**0.5
+                values = torch.stack([u.tanh(), u.relu(), u.sigmoid()], dim=-2)  # (..., 3, 5)
+                total = total + (shares[..., row, 1:, None] * values).sum(dim=-2)
+            states.append(total)
+        return ((states[1] + states[2]) / 2) @ target
+
+    return loss
+
+
+def true_gradient(alpha, samples, loss):
+    """Of the expected loss: the probability of every outcome of every edge, and the loss of every code."""
+    p = alpha.softmax(dim=-1)
+    draws = torch.tensor(list(itertools.product(range(4), repeat=samples)))  # (outcomes, M)
+    codes = torch.nn.functional.one_hot(draws, 4).amax(dim=1).to(DOUBLE)  # (outcomes, K)
+    chances = [p[edge][draws].prod(dim=1) for edge in range(3)]
+    places = torch.cartesian_prod(*[torch.arange(len(draws))] * 3)  # (all, 3)
+    chance = math.prod(chances[edge][places[:, edge]] for edge in range(3))
+    losses = loss(divided(SMALL, codes[places], "node"))
+    return torch.autograd.grad((chance * losses).sum(), alpha)[0]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 5.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_mean_gradient_is_nearly_that_of_the_expected_loss(seed, temperature):
+    """Where a search begins, with probabilities that are nearly equal. A constant number points elsewhere."""
+    loss = loss_of_a_small_cell(seed)
+    alpha = (0.1 * torch.randn(3, 4, dtype=DOUBLE, generator=generator(seed + 10))).requires_grad_()
+    expected = true_gradient(alpha, 3, loss)
+
+    def cosine(shares):
+        (found,) = torch.autograd.grad(loss(shares).mean(), alpha, retain_graph=True)
+        return torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0).item()
+
+    log_p = alpha.log_softmax(dim=-1).expand(50_000, 3, 4)
+    code = ensemble(log_p, 3, temperature, generator(seed + 20))
+    shares = divided(SMALL, code, "node")
+    assert cosine(shares) > 0.98
+    constant = torch.where(code > 0, shares.detach(), divided(SMALL, torch.ones_like(code), "node").detach())
+    assert cosine(code * constant) < 0.96
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
@@ -149,6 +222,44 @@ def test_a_resource_term_makes_codes_sparser():
         p = method.rnn.relaxation.probabilities(CELL).detach()
         active[resource] = egs.expected_active(settings.layout(), p, 3).item()
     assert active[5.0] < active[0.0] - 0.3
+
+
+def test_costs_are_mixed_into_the_probabilities_as_equation_5_says():
+    layout = Layout(nodes=1, operations=("none", "tanh", "relu"))
+    p = torch.tensor([[0.5, 0.3, 0.2]], dtype=DOUBLE)
+    assert_close(mixed(layout, p, 0.5), torch.tensor([[0.25, 0.4, 0.35]], dtype=DOUBLE))
+    assert mixed(layout, p, 0.0) is p
+    settings = egs.EgsSettings(nodes=2, samples=2, resource_mixing=0.5)
+    relaxation = egs.build(settings, periodic_text(layer=layer(6, 6)), generator(1)).rnn.relaxation
+    assert_close(relaxation.probabilities(CELL).sum(-1), torch.ones(3, dtype=DOUBLE))
+    # Almost equal at first, so half of .2 for `none`, and half of .25 more for each of the others.
+    expected = torch.tensor([0.1, 0.225, 0.225, 0.225, 0.225], dtype=DOUBLE)
+    assert_close(relaxation.probabilities(CELL)[0], expected, rtol=0, atol=2e-3)
+
+
+def test_edges_are_divided_in_the_search_alone():
+    settings = egs.EgsSettings(nodes=2, samples=3, divide="edge", architecture_momentum=0.5)
+    method = egs.build(settings, periodic_text(layer=layer(6, 6)), generator(1))
+    assert method.updates.optimizer.defaults["betas"] == (0.5, 0.999)
+    method.rnn.train()
+    rows = method.rnn.relaxation()[CELL][:, 1:].sum(1)
+    assert set(rows.round(decimals=12).tolist()) <= {0.0, 1.0}
+    method.rnn.eval()
+    assert set(method.rnn.relaxation()[CELL].unique().tolist()) == {0.0, 1.0}
+    assert "normalize=False" in write(method.derive(), "egs")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"divide": "both"}, "is 'both'; it must be 'node', 'edge' or 'none'"),
+        ({"resource_mixing": 1.0}, "'resource_mixing' .* is 1.0; it must be below 1"),
+        ({"architecture_momentum": 1.0}, "'architecture_momentum' .* is 1.0; it must be below 1"),
+    ],
+)
+def test_settings_out_of_range_are_named(setting, message):
+    with pytest.raises(CellzooError, match=message):
+        configure(egs.EgsSettings, setting, "egs")
 
 
 def test_evaluation_uses_the_derived_code_and_no_chance():

@@ -42,7 +42,7 @@ def test_official_keeps_the_quirks_of_the_codes_and_paper_does_not():
     batches = [found["idarts"].plain_objective["batch_size"] for found in (official, paper)]
     assert batches == [128, 256]
     assert (official["egs"].plain_method["levels"], paper["egs"].plain_method["levels"]) == ("bilevel", "joint")
-    assert (official["egs"].plain_method["normalize"], paper["egs"].plain_method["normalize"]) == (True, False)
+    assert (official["egs"].plain_method["divide"], paper["egs"].plain_method["divide"]) == ("edge", "none")
 
 
 def test_the_search_of_darts_has_the_settings_of_its_code():
