@@ -1,4 +1,4 @@
-"""What an addition costs: a sampler and a method that trains a supernet, one file each; a problem, none of ours."""
+"""What an addition costs: a sampler and a supernet method, one file each; a problem, none of ours."""
 
 from __future__ import annotations
 
