@@ -37,7 +37,7 @@ def test_measures_of_beliefs():
         ("enas", "enas_lm: 0 1 1 2 0 3", False),
         (
             "idarts",
-            "TopN(recurrent=[[('tanh', 0), ('relu', 0)], [('relu', 0), ('tanh', 0)]], "
+            "IDARTS(recurrent=[[('tanh', 0), ('relu', 0)], [('relu', 0), ('tanh', 0)]], "
             "concat=range(1, 3), combine='mean')",
             True,
         ),
