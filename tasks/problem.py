@@ -265,11 +265,15 @@ class Outline:
         data: Names of the data sets that it needs, such as `("wnut17", "glove-6b-50d")`.
         metrics: As in `Problem`.
         selection: As in `Problem`.
+        dev: What the split `dev` is called where results are shown.
+        test: The same of `test`. GLUE's own test sets have no labels, so there the dev set is what is reported.
     """
 
     data: tuple[str, ...]
     metrics: tuple[Metric, ...]
     selection: str
+    dev: str = "dev"
+    test: str = "test"
 
 
 class Build(Protocol):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TASKS, PROBLEMS, PROBES = "cellzoo.tasks", "cellzoo.problems", "cellzoo.probes"
 KINDS: Mapping[str, Mapping[str, str]] = {
     PROBLEMS: {
+        "classification": "tasks.classification.problem:KIND",
         "language-modeling": "tasks.language_modeling.problem:KIND",
         "tagging": "tasks.tagging.problem:KIND",
     },
@@ -54,11 +55,13 @@ class TaskSource:
         place: The file, or `module:Class`, for messages.
         origin: Who brings it, such as `cellzoo`, `package other 2.5` or `the command`.
         file: Content of the task file; None for a class.
+        name: Name that a class is registered under; empty if it is not.
     """
 
     place: str
     origin: str
     file: TaskFile | None = None
+    name: str = ""
 
 
 def task_names() -> list[str]:
@@ -89,7 +92,7 @@ def find_source(text: str) -> TaskSource:
         raise unknown("task", text[:80], places, f"A task file is a path that ends in {SUFFIX}.")
     place = places[text]
     if isinstance(place.resource, str):
-        return TaskSource(place.resource, place.origin)
+        return TaskSource(place.resource, place.origin, name=text)
     source = str(place.resource)
     file = parse_task_file(place.resource.read_text(encoding="utf-8"), source)
     if file.name != text:
@@ -216,6 +219,8 @@ def _of_class(source: TaskSource) -> Task:
     missing = [name for name in ("name", "title", "revision", "settings") if not hasattr(task, name)]
     if missing:
         raise CellzooError(f"{what}: has no {', '.join(missing)}; tasks.task.Task says what a task has")
+    if source.name not in ("", task.name):
+        raise CellzooError(f"{what}: is registered as {source.name!r} and calls itself {task.name!r}")
     return task
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
-from tasks.settings import configure, join, part
+from tasks.settings import configure, join, part, setting_names
 from tasks.task import Outcome, ParameterCounts, Task
 from tasks.training.settings import TrainingSettings
 
@@ -51,6 +51,7 @@ class TrainedTask(Task):
         self.name, self.title, self.revision = file.name, file.title, file.revision
         self.leaves = "vectors.safetensors" if file.leaves else ""
         owner = f"task {file.name!r}"
+        _check_tables(file, kind, source)
         self.settings: type[Settings] = join(
             owner,
             configure(kind.settings, file.settings, owner, source),
@@ -86,9 +87,9 @@ class TrainedTask(Task):
     def metrics(self, config: Any) -> tuple[Metric, ...]:
         """See `Task`: the problem's first metric on test, what chose the epoch on dev, the other metrics."""
         outline = self.outline(config)
-        first, *others = (_on("test", metric, metric.name) for metric in outline.metrics)
+        first, *others = (_on(outline.test, metric, metric.name) for metric in outline.metrics)
         chosen = next((m for m in outline.metrics if m.name == outline.selection), None) or _loss_metric()
-        return (first, _on("dev", chosen, f"dev_{outline.selection}"), *others)
+        return (first, _on(outline.dev, chosen, f"dev_{outline.selection}"), *others)
 
     def build_problem(
         self,
@@ -156,6 +157,15 @@ class TrainedTask(Task):
             else test.metrics[metric.name]
             for metric in self.metrics(config)
         }
+
+
+def _check_tables(file: TaskFile, kind: ProblemKind, source: str) -> None:
+    """Say where a setting belongs that stands in the wrong one of the two tables."""
+    known = {"settings": setting_names(kind.settings), "training": setting_names(TrainingSettings)}
+    for here, there in (("settings", "training"), ("training", "settings")):
+        for name in getattr(file, here):
+            if name not in known[here] and name in known[there]:
+                raise CellzooError(f"{source}: key '{here}.{name}' belongs below [{there}]")
 
 
 def _data_notes(context: Context) -> list[str]:

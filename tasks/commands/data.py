@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import DataError, DataNotFoundError
+from cellzoo.system.paths import path_option
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 _DESCRIPTION = """\
 Show where each data set is, or check it.
@@ -28,10 +29,17 @@ Exit code 3: a file is damaged or has other counts than published, or a data set
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "action", nargs="?", default="where", choices=("where", "check"), help="what to do; where by default"
+        "words",
+        nargs="*",
+        metavar="[where|check] NAME",
+        help="what to do, where by default, and with which data sets; all when none is named",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets; all when none is named")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with original files (wnut17/, glove/)")
+    parser.add_argument(
+        "--data",
+        type=path_option("--data"),
+        metavar="DIR",
+        help="folder with original files (wnut17/, glove/)",
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -40,13 +48,16 @@ def _execute(options: argparse.Namespace) -> int:
 
     if options.data is not None:
         require_folder(options.data)
+    action, names = "where", options.words
+    if names and names[0] in ("where", "check"):
+        action, *names = names
     code = 0
-    for name in dict.fromkeys(options.names or set_names()):
+    for name in dict.fromkeys(names or set_names()):
         try:
-            lines = _lines(name, options.data, options.action == "check")
+            lines = _lines(name, options.data, action == "check")
         except DataNotFoundError as error:
             lines = [f"{name}: missing", *str(error).splitlines()]
-            code = DataError.exit_code if options.names else code
+            code = DataError.exit_code if names else code
         except DataError as error:
             lines = [f"{name}: wrong", *str(error).splitlines()]
             code = DataError.exit_code

@@ -38,8 +38,15 @@ exit codes:
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    from tasks.registry import task_names
+    from tasks.suites.suite import suite_names
+
+    parser.description = (
+        f"{parser.description}\nsuites: {', '.join(suite_names())}\n"
+        f"tasks: {', '.join(task_names())}; `cellzoo list` says what they are"
+    )
     parser.add_argument(
-        "suite", metavar="SUITE|TASK", help="a suite, a task, or the path of a suite file (.toml)"
+        "suite", metavar="SUITE|TASK", help="a suite, a task, or the path of a file of one (.toml)"
     )
     parser.add_argument(
         "--cells",

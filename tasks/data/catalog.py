@@ -15,24 +15,19 @@ train = ["wnut17/wnut17train.conll"]
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from cellzoo.errors import DataError, DataNotFoundError, unknown
+from cellzoo.errors import CellzooError, DataError, DataNotFoundError, unknown
 from tasks.data.conll import Reading
-from tasks.settings import describe_fault
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tasks.toml_file import TomlModel, parse_toml, read_text
 
 SUFFIX = ".toml"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-_LIMIT = 200_000
 
 
 def _below(path: str) -> str:
@@ -45,11 +40,15 @@ def _below(path: str) -> str:
 Below = Annotated[str, AfterValidator(_below)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+def _as_tuple(value: object) -> object:
+    return tuple([value] if isinstance(value, str) else value) if isinstance(value, str | list) else value
 
 
-class Package(_Strict):
+Paths = Annotated[tuple[Below, ...], BeforeValidator(_as_tuple)]
+Measure: TypeAlias = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
+
+
+class Package(TomlModel):
     """An installed package that ships the files.
 
     Attributes:
@@ -61,7 +60,7 @@ class Package(_Strict):
     extra: str = ""
 
 
-class Columns(_Strict):
+class Columns(TomlModel):
     """Which columns of a column file hold token and tag, and how tags are read; see `Reading`."""
 
     text_column: int | None = None
@@ -69,33 +68,62 @@ class Columns(_Strict):
     tags: Literal["repair", "strict"] = "repair"
 
 
-class DataSet(_Strict):
+class Table(TomlModel):
+    """Columns of tab-separated files with labelled texts; see `tasks.data.examples`.
+
+    Attributes:
+        first: Column of the text, or of the first of two: its name in the header, or its number from 0.
+        second: Column of the other text; None for single texts.
+        label: Column of the label; None where the files have none.
+        labels: All classes, in order; none where labels are scores.
+        header: Whether labelled files have one; files without labels always have.
+        first_unlabelled: Column of the text in files without labels, where it differs.
+        metrics: What results are measured in; the score is their mean.
+    """
+
+    first: str | int
+    second: str | int | None = None
+    label: str | int | None
+    labels: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    header: bool = True
+    first_unlabelled: str | int | None = None
+    metrics: Annotated[tuple[Measure, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+    def without_labels(self) -> Table:
+        """The columns of GLUE's test files: no labels, and always a header."""
+        first = self.first if self.first_unlabelled is None else self.first_unlabelled
+        return self.model_copy(update={"first": first, "label": None, "header": True})
+
+
+class DataSet(TomlModel):
     """A data set.
 
     Attributes:
         name: What tasks and commands call it.
         title: What a reader sees.
         terms: Licence, or who may use it.
-        format: Which reader reads it: `tags`, `lines`, `news`, `pairs` or `vectors`.
+        format: Which reader reads it: `tags`, `lines`, `news`, `pairs`, `vectors` or `examples`.
         files: Role (`train`, `dev`, `test`, `pairs`, `vectors`) -> paths below the data folder.
         obtain: Where the files can be had, as the end of a sentence.
         package: Set where an installed package ships them; paths are then below its folder.
         sha256: Role -> digest of the published content; another content is the user's own variant.
         counts: Role -> what is counted -> number, as published.
         columns: Of a column file.
+        table: Of a file of examples.
         encoding: Of its text.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     terms: str = "not stated"
-    format: Literal["tags", "lines", "news", "pairs", "vectors"]
-    files: dict[str, tuple[Below, ...]] = Field(min_length=1)
+    format: Literal["tags", "lines", "news", "pairs", "vectors", "examples"]
+    files: dict[str, Paths] = Field(min_length=1)
     obtain: str = ""
     package: Package | None = None
-    sha256: dict[str, str] = {}
-    counts: dict[str, dict[str, int]] = {}
+    sha256: dict[str, str] = Field(default={})
+    counts: dict[str, dict[str, int]] = Field(default={})
     columns: Columns = Columns()
+    table: Table | None = None
     encoding: str = "utf-8"
 
     @property
@@ -136,18 +164,14 @@ def read_set(path: Path) -> DataSet:
         DataNotFoundError: There is no such file.
         DataError: It cannot be read or is malformed.
     """
+    if not path.exists():
+        raise DataNotFoundError(f"{path}: no such file")
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LIMIT + 1)
-        if len(content) > _LIMIT:
-            raise DataError(f"{path}: is larger than {_LIMIT:,} bytes; that is not the file of a data set")
-        return parse_set(content.decode("utf-8-sig"), str(path))
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); a data set is a TOML file") from error
+        return parse_set(read_text(path), str(path))
+    except DataError:
+        raise
+    except CellzooError as error:
+        raise DataError(str(error)) from error
 
 
 def parse_set(text: str, source: str) -> DataSet:
@@ -157,26 +181,6 @@ def parse_set(text: str, source: str) -> DataSet:
         DataError: It is not TOML, or a key is missing, unknown or of the wrong type.
     """
     try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{source}: is not TOML: {error}") from error
-    for value in _lists(content):
-        for role, names in value.items():
-            value[role] = (
-                tuple([names] if isinstance(names, str) else names) if isinstance(names, str | list) else names
-            )
-    try:
-        return DataSet.model_validate(content)
-    except ValidationError as error:
-        # A key that is not known explains one that is missing.
-        fault = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        place = ".".join(map(str, fault["loc"]))
-        known = list(DataSet.model_fields)
-        if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
-            raise DataError(f"{source}: {unknown('key', str(fault['loc'][0])[:80], known)}") from error
-        raise DataError(f"{source}: key {place!r} {describe_fault(fault)}") from error
-
-
-def _lists(content: Mapping[str, object]) -> list[dict[str, object]]:
-    table = content.get("files")
-    return [table] if isinstance(table, dict) else []
+        return parse_toml(text, DataSet, source)
+    except CellzooError as error:
+        raise DataError(str(error)) from error

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
-from tasks.data.read import read_pairs, read_tagged, read_texts
+from tasks.data.read import read_examples, read_pairs, read_tagged, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +33,8 @@ def count(found: FoundData) -> dict[str, dict[str, int]]:
         tagged = read_tagged(found)
         spans = tagged.scheme != "tokens"
         return {split: count_sentences(sentences, spans=spans) for split, sentences in tagged.splits.items()}
+    if kind == "examples":
+        return {role: {"examples": len(examples.rows)} for role, examples in read_examples(found).items()}
     if kind == "pairs":
         return {"pairs": {"pairs": len(read_pairs(found))}}
     if kind == "vectors":

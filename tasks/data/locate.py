@@ -32,8 +32,8 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
     published one is the user's own variant: it is taken, and its origin says so.
 
     Args:
-        name: Name of a data set, the path of a data set's file (it ends in `.toml`), or files of the user's
-            own as `tasks.data.own` reads them (`text:FILE`).
+        name: Name of a data set, the path of a data set's file (it ends in `.toml`; from the current folder, or
+            else from `data_dir`), or files of the user's own as `tasks.data.own` reads them (`text:FILE`).
         data_dir: The data folder given by `--data`, if any; it holds `wnut17/` and the like.
 
     Raises:
@@ -45,6 +45,8 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
         require_folder(data_dir)
     if is_own(name):
         return find_own(name, data_dir)
+    if name.endswith(SUFFIX) and data_dir is not None and not Path(name).expanduser().exists():
+        name = str(data_dir / name)
     data_set = find_set(name)
     looked: list[str] = []
     for place in _places(data_set, name, data_dir):

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cellzoo.errors import CellzooError, DataError
 from tasks.data.conll import Reading, TaggedText, read_conll
+from tasks.data.examples import read_examples as read_example_file
 from tasks.data.news import read_news, split_news
 from tasks.data.own import split_items
 from tasks.data.word_pairs import read_pairs as read_pair_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from tasks.data.catalog import Table
     from tasks.data.conll import TaggedSentence
+    from tasks.data.examples import Examples
     from tasks.data.found import FoundData
     from tasks.data.parts import Part
     from tasks.data.splits import Split
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from tasks.data.word_pairs import WordPair
 
 
+UNLABELLED = ("test", "test_mismatched")
+"""Roles of a data set of examples whose files have no labels: GLUE keeps them."""
 _BLOCK = 2**20
 _LONGEST_HEADER = 64
 
@@ -115,24 +120,46 @@ def read_pairs(found: FoundData) -> list[WordPair]:
     return list(_pairs(*_stamp(found.parts["pairs"])))
 
 
+def read_examples(found: FoundData) -> dict[str, Examples]:
+    """Read labelled texts.
+
+    Args:
+        found: A data set of the format `examples`.
+
+    Returns:
+        Role -> examples; those of the roles in `UNLABELLED` have no label.
+
+    Raises:
+        DataError: A file cannot be read or is malformed.
+    """
+    _require_format(found, "examples")
+    tables = {role: _table_of(found, role) for role in found.parts}
+    return {
+        role: _examples(*_stamp(found.parts[role]), table)
+        for role, table in tables.items()
+        if table is not None
+    }
+
+
 def content_digest(found: FoundData) -> dict[str, str]:
     """Digest what a data set holds, role by role: what its reader yields, not how the files are packed.
 
     Raises:
         DataError: A file cannot be read or is malformed.
     """
+    kind, reading = found.data_set.format, found.data_set.reading
     return {
-        role: _digest(*_stamp(part), found.data_set.format, found.data_set.reading)
+        role: _digest(*_stamp(part), kind, reading, _table_of(found, role))
         for role, part in found.parts.items()
     }
 
 
 @lru_cache(maxsize=64)
-def _digest(part: Part, stamp: Any, kind: str, reading: Reading) -> str:
+def _digest(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | None) -> str:
     if kind == "vectors":
         return _vectors_digest(part)
     digest = hashlib.sha256()
-    for item in _items(part, stamp, kind, reading):
+    for item in _items(part, stamp, kind, reading, table):
         digest.update(item.encode())
         digest.update(b"\n")
     return digest.hexdigest()
@@ -150,16 +177,24 @@ def _vectors_digest(part: Part) -> str:
     return digest.hexdigest()
 
 
-def _items(part: Part, stamp: Any, kind: str, reading: Reading) -> Any:
+def _items(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | None) -> Iterator[str]:
     if kind == "tags":
         for sentence in _tagged(part, stamp, reading).sentences:
             yield from ("\t".join(pair) for pair in zip(sentence.tokens, sentence.tags, strict=True))
             yield ""
     elif kind == "pairs":
         yield from (f"{pair.word1}\t{pair.word2}\t{pair.score!r}" for pair in _pairs(part, stamp))
+    elif table is not None:
+        yield from (f"{row.first}\t{row.second}\t{row.label!r}" for row in _examples(part, stamp, table).rows)
     else:
         documents = _news(part, stamp) if kind == "news" else _lines(part, stamp, reading.encoding)
         yield from (" ".join(words) for words in documents)
+
+
+def _table_of(found: FoundData, role: str) -> Table | None:
+    """The columns of a file of examples; None for other files."""
+    table = found.data_set.table
+    return table.without_labels() if table is not None and role in UNLABELLED else table
 
 
 def _stamp(part: Part) -> tuple[Part, Any]:
@@ -177,6 +212,11 @@ def _tagged(part: Part, stamp: Any, reading: Reading) -> TaggedText:
 @lru_cache(maxsize=8)
 def _lines(part: Part, stamp: Any, encoding: str) -> list[list[str]]:
     return [line.split() for line in part.lines(encoding)]
+
+
+@lru_cache(maxsize=32)
+def _examples(part: Part, stamp: Any, table: Table) -> Examples:
+    return read_example_file(part, table)
 
 
 @lru_cache(maxsize=2)

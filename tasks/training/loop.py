@@ -229,7 +229,7 @@ class _Loop:
         """One pass over the training data; returns steps, words and the mean numbers."""
         used = sum(self.standing.seconds.values())
         means, since = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-        every = max(1, self.steps_in_epoch // STEP_EVENTS)
+        every = max(1, self.problem.steps // STEP_EVENTS)  # the same after a stop, so that events are
         report_every = max(1, self.steps_in_epoch // _REPORTS_AN_EPOCH)
         steps = tokens = 0
         for batch in self.problem.train_batches(self.streams.train):

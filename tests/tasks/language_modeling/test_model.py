@@ -3,10 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 from language_models import random_words, small_model
-from tasks.language_modeling.dropout import embed, locked_dropout
+from supernets import DOUBLE, fill_like_the_reference, generator, wave
+from torch.nn import functional as F
 
 import cellzoo
-from tasks.language_modeling.model import CellLanguageModel, detach
+from search.supernets.layout import CELL, Layout
+from search.supernets.network import Supernet
+from search.supernets.relaxation import LocalSoftmax
+from tasks.language_modeling.model import LanguageModel, detach
+from tasks.layers.dropout import embed, locked_dropout
+from tasks.problem import LayerSpec
 
 
 # Sizes of the models in Liu et al. (arXiv 1806.09055): 23M on PTB, 33M on WikiText-2, 300 units in search.
@@ -21,7 +27,7 @@ from tasks.language_modeling.model import CellLanguageModel, detach
 )
 def test_parameters_are_those_of_darts(cell: str, nodes: int, words: int, size: int, expected: int) -> None:
     graph = cellzoo.load(cell)
-    model = CellLanguageModel(graph, words, size, size, device="meta")
+    model = LanguageModel(cellzoo.CellRNN(graph, size, size, device="meta"), words)
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
     counted = graph.num_parameters(input_size=size, hidden_size=size)
     assert counted == (2 * size) ** 2 + nodes * size * 2 * size
@@ -42,10 +48,12 @@ def test_a_tied_model_has_one_tensor_for_embedding_and_decoder() -> None:
 
 
 def test_an_untied_model_may_have_two_widths() -> None:
-    model = CellLanguageModel(cellzoo.load("gru"), 11, 3, 5, tied=False)
+    rnn = cellzoo.rnn("gru", 3, 5)
+    model = LanguageModel(rnn, 11, tied=False)
     assert model(random_words(8, 11).view(4, 2)).logits.shape == (4, 2, 11)
+    assert (model.tied_weights, small_model().tied_weights) == ((), ("embedding",))
     with pytest.raises(ValueError, match="embedding_size == hidden_size, not 3 and 5"):
-        CellLanguageModel(cellzoo.load("gru"), 11, 3, 5)
+        LanguageModel(rnn, 11)
 
 
 def test_initial_weights_follow_the_generator_and_the_ranges() -> None:
@@ -56,6 +64,7 @@ def test_initial_weights_follow_the_generator_and_the_ranges() -> None:
     assert not one.decoder_bias.any()
     largest = max(parameter.abs().max().item() for parameter in one.rnn.parameters())
     assert 0.24 < largest <= 0.25  # 1 / sqrt(16)
+    assert 0.15 < small_model(words=50, embedding_range=0.2).embedding.abs().max().item() <= 0.2
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "darts-v2"])
@@ -80,6 +89,29 @@ def test_no_gradient_passes_a_detached_state(cell: str) -> None:
     states = first.hidden if isinstance(first.hidden, tuple) else (first.hidden,)
     assert all(state.requires_grad for state in states)
     states[0].sum().backward()  # the graph of the first segment was not used up
+
+
+def test_the_golden_values_of_the_search_hold_around_a_supernet() -> None:
+    """Made with rnn/architect.py of quark0/darts: V 11, D = H = 4, 8 nodes, B 4, T 5, float64, no dropout."""
+    layout, sizes = Layout(), LayerSpec(4, 4, dtype=DOUBLE)
+    supernet = Supernet(layout, sizes, LocalSoftmax(layout, sizes, generator()), generator())
+    model = LanguageModel(supernet, 11)
+    fill_like_the_reference(supernet, first=1)
+    with torch.no_grad():
+        model.embedding.copy_(wave((11, 4), 0))
+        model.decoder_bias.copy_(wave((11,), 10))
+        supernet.relaxation.alphas[CELL].copy_(wave((36, 5), scale=0.1, step=0.37))
+
+    def loss(step: int, offset: int) -> torch.Tensor:
+        words = step * torch.arange(20) % 11
+        return F.cross_entropy(model(words.view(5, 4)).logits.flatten(0, 1), (words + offset) % 11)
+
+    trained = loss(3, 1)
+    assert trained.item() == pytest.approx(2.635554080724, rel=1e-8)
+    assert loss(5, 2).item() == pytest.approx(2.816377487658, rel=1e-8)
+    weights = [weight for name, weight in model.named_parameters() if "relaxation" not in name]
+    squares = [gradient.square().sum() for gradient in torch.autograd.grad(trained, weights)]
+    assert torch.stack(squares).sum().sqrt().item() == pytest.approx(0.56739745753, rel=1e-8)
 
 
 def test_locked_dropout_has_one_mask_for_all_steps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -124,12 +125,35 @@ def test_a_folder_is_held_against_this_process_too_and_let_go(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x", "since": 3}'])
+DEEP = "[" * 4000 + "]" * 4000
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x", "since": 3}', DEEP, '{"pid": ' + DEEP + "}"])
 def test_a_damaged_holder_file_does_not_matter(tmp_path, content):
     with locked(tmp_path):
         (tmp_path / HOLDER).write_text(content)
         with pytest.raises(OutputError, match=r"another run is writing to it\. Wait"), locked(tmp_path):
             pass
+
+
+def test_a_holder_file_that_is_a_pipe_does_not_hang(tmp_path):
+    with locked(tmp_path):
+        (tmp_path / HOLDER).unlink()
+        os.mkfifo(tmp_path / HOLDER)
+        with pytest.raises(OutputError, match=r"another run is writing to it\. Wait"), locked(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_called_that(tmp_path, monkeypatch, code):
+    def flock(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    words = r"its file system has no locks .* another file system with --out"
+    with pytest.raises(OutputError, match=words) as caught, locked(tmp_path):
+        pass
+    assert "Make room" not in str(caught.value)
 
 
 def test_a_file_in_place_of_the_folder_is_one_message(tmp_path):

@@ -2,35 +2,32 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from language_models import TINY_NEWS, context_in, python, subject
-from tasks.language_modeling.news import NewsSettings
-from tasks.language_modeling.news_training import training_key
-from tasks.language_modeling.word_vectors import vectors_path
-from tasks.word_similarity.task import WordSimilarity, WordSimilaritySettings
+from language_models import model_of, problem_on, python
 
 from cellzoo.errors import CellzooError, RunError
 from tasks.data.locate import find
 from tasks.data.word_pairs import WordPair
-from tasks.task import Subject
+from tasks.settings import configure
+from tasks.task import ParameterCounts, Subject
+from tasks.vectors import LearnedVectors
 from tasks.word_similarity.correlation import pearson, spearman
 from tasks.word_similarity.pairs import cosines, coverage
+from tasks.word_similarity.probe import KIND
 from tasks.word_similarity.skip_gram import skip_gram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from tasks.task import Outcome
+    from tasks.probe import Probed
 
-SETTINGS = {**TINY_NEWS, "min_count": 8, "epochs": 1, "skip_gram_epochs": 1}
-BASELINE = Subject("skip-gram", None, "baseline")
+SMALL = {"min_count": 8, "hidden_size": 6, "skip_gram_epochs": 1}
 
 
 def mean_ranks(values: Sequence[float]) -> list[float]:
@@ -123,103 +120,89 @@ def test_skip_gram_leaves_rare_words_out_before_it_forms_contexts() -> None:
     assert np.array_equal(skip_gram(known, "abcd", **options), skip_gram(mixed, "abcd", **options))
 
 
+def measured(left: LearnedVectors | None = None, seed: int = 0, **changes: Any) -> Probed:
+    values = configure(KIND.settings, {**SMALL, **changes}, "the test")
+    data = {name: find(name) for name in KIND.data(values)}
+    subject = Subject("skip-gram", None, "baseline")
+    return KIND.measure(left, subject, seed, values, data, lambda fraction, words: None)
+
+
 RUN = """
 import json, sys
-from pathlib import Path
-from language_models import context_in
+from tasks.data.locate import find
+from tasks.settings import configure
 from tasks.task import Subject
-from tasks.word_similarity.task import WordSimilarity, WordSimilaritySettings
-task = WordSimilarity(WordSimilaritySettings(**json.loads(sys.argv[2])))
-judged = Subject("skip-gram", None, "baseline")
-outcome = task.run(judged, int(sys.argv[3]), context_in(Path(sys.argv[1]), *task.data))
-print(json.dumps([outcome.metrics, outcome.items]))
+from tasks.word_similarity.probe import KIND
+settings = configure(KIND.settings, json.loads(sys.argv[1]), "the test")
+data = {name: find(name) for name in KIND.data(settings)}
+found = KIND.measure(None, Subject("skip-gram", None, "baseline"), int(sys.argv[2]), settings, data, print)
+print(json.dumps([dict(found.metrics), list(found.items)]))
 """
 
 
-def test_skip_gram_depends_on_the_seed_and_not_on_the_hash_seed(tmp_path: Path) -> None:
+def test_skip_gram_depends_on_the_seed_and_not_on_the_hash_seed() -> None:
     results = []
     for seed, hash_seed in ((0, "1"), (0, "2"), (1, "1")):
-        done = python(RUN, str(tmp_path), json.dumps(SETTINGS), str(seed), hash_seed=hash_seed)
+        done = python(RUN, json.dumps(SMALL), str(seed), hash_seed=hash_seed)
         assert (done.returncode, done.stderr) == (0, "")
-        results.append(json.loads(done.stdout))
+        results.append(json.loads(done.stdout.splitlines()[-1]))
     assert results[0] == results[1]
     assert results[0][0]["wordsim353_spearman"] != results[2][0]["wordsim353_spearman"]
     assert results[0][0]["wordsim353_coverage"] == results[2][0]["wordsim353_coverage"]
 
 
-def run(folder: Path, judged: Subject, log: list[str] | None = None, seed: int = 0) -> Outcome:
-    lines = [] if log is None else log
-    task = WordSimilarity(WordSimilaritySettings(**SETTINGS))
-    return task.run(
-        judged, seed, context_in(folder, *task.data, report=lambda share, words: lines.append(words))
-    )
-
-
-def test_the_metrics_follow_from_the_items(tmp_path: Path) -> None:
-    outcome = run(tmp_path, BASELINE)
-    assert next(iter(outcome.metrics)) == WordSimilarity.metrics[0].name == "wordsim353_spearman"
-    assert set(outcome.metrics) == {metric.name for metric in WordSimilarity.metrics}
+def test_the_metrics_follow_from_the_items() -> None:
+    found = measured()
+    assert next(iter(found.metrics)) == KIND.metrics[0].name == "wordsim353_spearman"
+    assert set(found.metrics) == {metric.name for metric in KIND.metrics}
     for name, count in (("wordsim353", 353), ("simlex999", 999)):
-        items = [item for item in outcome.items if item["set"] == name]
+        items = [item for item in found.items if item["set"] == name]
         assert [item["index"] for item in items] == list(range(count))
-        scored = [item for item in items if item["score"] is not None]
+        scored: list[Any] = [item for item in items if item["score"] is not None]
         gold, scores = ([item[key] for item in scored] for key in ("gold", "score"))
-        assert 0.02 < outcome.metrics[f"{name}_coverage"] == len(scored) / count < 0.5
-        assert outcome.metrics[f"{name}_pearson"] == pytest.approx(product_moment(gold, scores), abs=1e-12)
+        assert 0.02 < found.metrics[f"{name}_coverage"] == len(scored) / count < 0.5
+        assert found.metrics[f"{name}_pearson"] == pytest.approx(product_moment(gold, scores), abs=1e-12)
         ranked = product_moment(mean_ranks(gold), mean_ranks(scores))
-        assert outcome.metrics[f"{name}_spearman"] == pytest.approx(ranked, abs=1e-12)
-    first = outcome.items[0]
+        assert found.metrics[f"{name}_spearman"] == pytest.approx(ranked, abs=1e-12)
+    first = found.items[0]
     assert (first["word1"], first["word2"], first["gold"]) == ("love", "sex", 6.77)
-    assert outcome.parameters.cell == outcome.flops_per_token == 0
-    assert outcome.parameters.total == 2 * outcome.parameters.total_without_embeddings
+    learned = found.vectors
+    assert learned.parameters.cell == learned.flops_per_token == 0
+    assert learned.parameters.total == 2 * learned.parameters.total_without_embeddings
+    assert learned.vectors.shape == (len(learned.words), 6)
 
 
-def test_the_model_of_news_lm_is_taken_where_it_is(tmp_path: Path) -> None:
-    log: list[str] = []
-    trained = run(tmp_path, subject("gru"), log)
-    assert any("epoch 1/1" in line for line in log)
-    log.clear()
-    taken = run(tmp_path, subject("gru"), log)
-    assert log == ["reading the embeddings of news-lm"]
-    assert (taken.metrics, taken.items) == (trained.metrics, trained.items)
-    assert (taken.tokens, taken.history, taken.parameters) == (
-        trained.tokens,
-        trained.history,
-        trained.parameters,
-    )
-
-    graph = subject("gru").cell
-    assert graph is not None
-    news = NewsSettings(**{name: value for name, value in SETTINGS.items() if name != "skip_gram_epochs"})
-    path = vectors_path(tmp_path / "artifacts", training_key(graph, 0, news, find("news")))
-    damaged = bytearray(path.read_bytes())
-    damaged[-5] ^= 0xFF
-    path.write_bytes(damaged)
-    log.clear()
-    again = run(tmp_path, subject("gru"), log)
-    assert "training anew" in log[1]
-    assert str(path) in log[1]
-    assert (again.metrics, again.items) == (trained.metrics, trained.items)
-    log.clear()
-    run(tmp_path, subject("gru"), log)
-    assert log == ["reading the embeddings of news-lm"]
+def test_vectors_that_a_language_model_has_left_are_measured_as_they_are() -> None:
+    problem = problem_on("news", min_count=8)
+    words, vectors = problem.vectors(model_of(problem))
+    counts = ParameterCounts(cell=1, total_without_embeddings=2, total=3)
+    left = LearnedVectors(tuple(words), vectors, counts, 4, 5, 6.0, ({"epoch": 1},))
+    found = measured(left)
+    assert found.vectors is left
+    rows = {word: row for row, word in enumerate(words)}
+    scored: list[Any] = [item for item in found.items if item["score"] is not None]
+    assert len(scored) > 20
+    for item in scored:
+        one, other = (vectors[rows[item[key].lower()]].double() for key in ("word1", "word2"))
+        assert item["score"] == pytest.approx(torch.cosine_similarity(one, other, dim=0).item(), abs=1e-9)
+    # The baseline has the same words, so that both are measured on the same pairs.
+    assert measured().metrics["simlex999_coverage"] == found.metrics["simlex999_coverage"]
 
 
-def test_a_vocabulary_that_covers_nothing_is_an_error(tmp_path: Path) -> None:
-    settings = WordSimilaritySettings(**{**SETTINGS, "min_count": 500})
-    task = WordSimilarity(settings)
+def test_a_vocabulary_that_covers_nothing_is_an_error() -> None:
     with pytest.raises(RunError, match="WordSim-353: the vocabulary covers 0 of 353 pairs"):
-        task.run(BASELINE, 0, context_in(tmp_path, *task.data))
+        measured(min_count=500)
 
 
-def test_an_unknown_baseline_and_bad_settings_are_refused(tmp_path: Path) -> None:
-    task = WordSimilarity()
-    with pytest.raises(CellzooError, match="no baseline 'glove', only 'skip-gram'"):
-        task.run(Subject("glove", None, "baseline"), 0, context_in(tmp_path, *task.data))
-    with pytest.raises(ValueError, match="skip_gram_window is 0"):
-        WordSimilaritySettings(skip_gram_window=0)
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(CellzooError, match=r"'skip_gram_window'.* is 0; it must be at least 1"):
+        measured(skip_gram_window=0)
 
 
-def test_the_settings_of_both_tasks_agree() -> None:
-    assert WordSimilaritySettings(epochs=2).news_settings() == NewsSettings(epochs=2)
-    assert torch.get_default_dtype() == torch.float32
+def test_the_kind_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, tasks.word_similarity.probe\n"
+        "print(sorted({'torch', 'numpy', 'scipy', 'gensim', 'safetensors'} & set(sys.modules)))"
+    )
+    done = python(script)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

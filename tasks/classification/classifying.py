@@ -1,0 +1,220 @@
+"""The classification problem: a classifier around a given recurrent layer, on examples."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from tasks.classification.measures import measure
+from tasks.classification.model import Examples, TextClassifier, Texts
+from tasks.classification.problem import MISMATCHED, metrics_of
+from tasks.classification.texts import vocabulary
+from tasks.data.vectors import read_vectors
+from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
+from tasks.training.streams import default_generator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from tasks.classification.problem import ClassificationSettings
+    from tasks.classification.texts import Corpus, Item
+    from tasks.data.found import FoundData
+    from tasks.data.splits import Split
+    from tasks.problem import Carry
+    from tasks.settings import Json
+
+_EVALUATION_BATCH = 64
+"""Examples evaluated at once."""
+_UNKNOWN, _FIRST = 1, 2
+"""Rows of the word vectors: 0 is padding, 1 stands for words that are not known."""
+
+
+class Classifying:
+    """Classify or score examples; see `tasks.problem.Problem`. An item is an example.
+
+    The loss is the mean cross entropy of the examples of a batch, in nats; of scores, the mean squared error.
+
+    Args:
+        corpus: The examples.
+        settings: See there.
+        device: Where models run.
+        vectors: Pretrained word vectors, if any.
+    """
+
+    def __init__(
+        self, corpus: Corpus, settings: ClassificationSettings, device: torch.device, vectors: FoundData | None
+    ) -> None:
+        self.name = corpus.name
+        self.corpus = corpus
+        self.settings = settings
+        self.device = device
+        self.metrics = metrics_of(settings.corpus)
+        self.selection = self.metrics[0].name
+        self._classes = len(corpus.table.labels)
+        self._pretrained: Tensor | None = None
+        if vectors is None:
+            self.words = vocabulary(corpus.splits["train"], settings.word_min_count, settings.vocabulary_size)
+            width = settings.word_size
+        else:
+            self.words, self._pretrained = self._read(vectors)
+            width = self._pretrained.size(1)
+        self._index = {word: number for number, word in enumerate(self.words, start=_FIRST)}
+        self.layer = LayerSpec(
+            width,
+            settings.hidden_size,
+            num_layers=settings.layers,
+            bidirectional=settings.bidirectional,
+            dropout=settings.layer_dropout,
+            dropout_x=settings.dropout_x,
+            dropout_h=settings.dropout_h,
+            device=device,
+        )
+        self.steps = -(-len(corpus.splits["train"]) // settings.batch_size)
+        self.facts = {f"{split} examples": len(items) for split, items in corpus.splits.items()}
+        self.facts |= {"classes": self._classes, "vocabulary": len(self.words)}
+
+    def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
+        """Build the classifier; vectors of words that are not pretrained are uniform in ±0.1, padding is 0."""
+        count = len(self.words) + _FIRST
+        table = torch.empty(count, self.layer.input_size).uniform_(-0.1, 0.1, generator=generator)  # (V, E)
+        if self._pretrained is not None:
+            table[_FIRST:] = self._pretrained
+        table[0] = 0.0
+        with default_generator(generator):
+            model = TextClassifier(
+                rnn,
+                table,
+                self.settings,
+                max(1, self._classes),
+                pairs=self.corpus.is_pairs,
+                trainable=self._pretrained is None or self.settings.train_vectors,
+            )
+        return model.to(self.device)
+
+    def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Every training example once, in an order that the generator draws."""
+        yield from self._shuffled("train", self.settings.batch_size, generator)
+
+    def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """The examples that the epoch is chosen on, in one drawn order after the other."""
+        while True:
+            yield from self._shuffled("dev", self.settings.validation_batch_size, generator)
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
+        """Mean loss of a batch."""
+        examples: Examples = batch.content
+        loss = self._losses(model(examples.texts), examples.labels).mean()
+        return BatchLoss(loss, loss)
+
+    def evaluate(
+        self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
+    ) -> Evaluation:
+        """Measure predictions; an item has `gold` and `prediction`, class numbers or scores."""
+        was_training = model.training
+        model.eval()
+        try:
+            items, losses = self._predicted(model, split, report)
+            others = self._predicted(model, "mismatched", report)[0] if self._has_mismatched(split) else []
+        finally:
+            model.train(was_training)
+        names = self.corpus.table.metrics
+        gold, predicted = ([float(item[key]) for item in items] for key in ("gold", "prediction"))  # type: ignore[arg-type]
+        values: dict[str, float] = {name: measure(name, gold, predicted) for name in names}
+        if len(names) > 1:
+            values = {"score": fmean(values.values()), **values}
+        if MISMATCHED in {metric.name for metric in self.metrics}:
+            right = [item["gold"] == item["prediction"] for item in others]
+            values[MISMATCHED] = 100.0 * fmean(right) if right else math.nan
+        return Evaluation({LOSS: fmean(losses), **values}, [*items, *others], self._notes(split, predicted))
+
+    def embedding_parameters(self, model: nn.Module) -> int:
+        """The table of word vectors."""
+        return model.get_parameter("vectors").numel()
+
+    def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor] | None:
+        """The word vectors that were trained; None where pretrained ones stay as they are."""
+        table = model.get_parameter("vectors")
+        return (self.words, table.detach()[_FIRST:].cpu().clone()) if table.requires_grad else None
+
+    def _read(self, found: FoundData) -> tuple[list[str], Tensor]:
+        """Read the vectors of all words that occur in any split: words that train lacks have vectors, too."""
+        limit = self.settings.vocabulary_size
+        if limit:
+            wanted = set(vocabulary(self.corpus.splits["train"], 1, limit))
+        else:
+            wanted = {
+                word
+                for items in self.corpus.splits.values()
+                for item in items
+                for word in (*item.first, *item.second)
+            }
+        read = read_vectors(found.parts["vectors"], wanted)
+        return list(read.words), read.vectors
+
+    def _shuffled(self, split: Split, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        items = self.corpus.splits[split]
+        order = torch.randperm(len(items), generator=generator).tolist()
+        for start in range(0, len(order), size):
+            chosen = [items[place] for place in order[start : start + size]]
+            words = sum(len(item.first) + len(item.second) for item in chosen)
+            yield Batch(self._encode(chosen), tokens=words)
+
+    def _encode(self, items: Sequence[Item]) -> Examples:
+        texts = [item.first for item in items]
+        if self.corpus.is_pairs:
+            texts += [item.second for item in items]
+        lengths = torch.tensor([len(text) for text in texts])  # (B',)
+        words = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)  # (B', T)
+        known = self._index
+        for row, text in zip(words, texts, strict=True):
+            row[: len(text)] = torch.tensor([known.get(word, _UNKNOWN) for word in text])
+        labels = torch.tensor([item.label for item in items])  # (B,)
+        if self._classes:
+            labels = labels.long()
+        return Examples(Texts(words.t().contiguous().to(self.device), lengths), labels.to(self.device))
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each example, (B,)."""
+        if self._classes:
+            return F.cross_entropy(logits, labels, reduction="none")
+        return (logits.squeeze(1) - labels).square()
+
+    def _predicted(
+        self, model: nn.Module, split: str, report: Callable[[float], None]
+    ) -> tuple[list[dict[str, Json]], list[float]]:
+        items = self.corpus.splits[split]
+        order = sorted(range(len(items)), key=lambda place: len(items[place].first) + len(items[place].second))
+        found: dict[int, dict[str, Json]] = {}
+        losses: dict[int, float] = {}
+        shown = "test_mismatched" if split == "mismatched" else split
+        with torch.no_grad():
+            for start in range(0, len(order), _EVALUATION_BATCH):
+                places = order[start : start + _EVALUATION_BATCH]
+                examples = self._encode([items[place] for place in places])
+                logits = model(examples.texts)  # (B, classes)
+                best = logits.argmax(1) if self._classes else logits.squeeze(1)
+                loss = self._losses(logits, examples.labels)
+                for place, value, cost in zip(places, best.tolist(), loss.tolist(), strict=True):
+                    gold = items[place].label
+                    right: Json = int(gold) if self._classes else gold
+                    found[place] = {"split": shown, "index": place, "gold": right, "prediction": value}
+                    losses[place] = cost
+                report(min(1.0, (start + len(places)) / len(order)))
+        return [found[place] for place in range(len(items))], [losses[place] for place in range(len(items))]
+
+    def _has_mismatched(self, split: Split) -> bool:
+        return split == "test" and "mismatched" in self.corpus.splits
+
+    def _notes(self, split: Split, predicted: Sequence[float]) -> tuple[str, ...]:
+        notes = list(self.corpus.notes)
+        if self._classes and len(Counter(predicted)) == 1:
+            label = self.corpus.table.labels[int(predicted[0])]
+            notes.append(f"degenerate on {split}: every prediction is {label!r}")
+        return tuple(notes)

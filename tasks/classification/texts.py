@@ -1,0 +1,130 @@
+"""Labelled texts as words: tokens, splits, and the vocabulary."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import DataError
+from tasks.data.read import read_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tasks.classification.problem import ClassificationSettings
+    from tasks.data.catalog import Table
+    from tasks.data.examples import Example
+    from tasks.data.found import FoundData
+
+_WORD = re.compile(r"\w+?(?=n't\b)|n't\b|'\w+|\w+|[^\w\s]")
+
+
+def words_of(text: str) -> list[str]:
+    """Cut a text into lower-cased words, as GloVe's are; `n't`, `'s` and marks stand alone."""
+    return _WORD.findall(text.lower().replace("\u2019", "'")) or [text.strip().lower() or " "]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An example.
+
+    Attributes:
+        first: Words of the text, or of the first of two.
+        second: Words of the other text; none for a single text.
+        label: Number of its class, or its score.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    label: float
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The examples of each split.
+
+    Attributes:
+        name: Name of the data set.
+        table: Its labels and measures.
+        splits: `train`, `dev` (what the epoch is chosen on), `test` (what is reported: GLUE's dev set, as its
+            test sets have no labels), and `mismatched` where there is one.
+        notes: What a reader must know.
+    """
+
+    name: str
+    table: Table
+    splits: Mapping[str, Sequence[Item]]
+    notes: tuple[str, ...]
+
+    @property
+    def is_pairs(self) -> bool:
+        """Whether an example is a pair of texts."""
+        return self.table.second is not None
+
+    @classmethod
+    def read(cls, found: FoundData, settings: ClassificationSettings) -> Corpus:
+        """Read and split a data set.
+
+        Raises:
+            DataError: A file is malformed, a split is smaller than it must be, or train holds one class only.
+        """
+        files = read_examples(found)
+        table = found.data_set.table
+        if table is None:
+            raise DataError(f"{found.places}: is not a data set of examples")
+        train = _items(files["train"].rows[: settings.train_examples or None], settings)
+        reported = _items(files["dev"].rows, settings)
+        splits = {"train": train, "dev": reported, "test": reported}
+        if settings.choose_on == "inner-dev":
+            splits["train"], splits["dev"] = _cut(train, settings.inner_dev, settings.inner_dev_seed)
+        if "dev_mismatched" in files:
+            splits["mismatched"] = _items(files["dev_mismatched"].rows, settings)
+        if len(splits["train"]) < 2 or not splits["dev"] or len({item.label for item in splits["train"]}) < 2:
+            raise DataError(
+                f"{found.places}: train holds {len(splits['train'])} example(s) with "
+                f"{len({item.label for item in splits['train']})} label(s) and {len(splits['dev'])} to choose "
+                "on; at least "
+                "two labels and one example to choose on are needed"
+            )
+        notes = [note for file in files.values() for note in file.notes]
+        if settings.choose_on == "dev":
+            notes.append("dev selected: the epoch was chosen on the examples that are reported")
+        return cls(found.name, table, splits, tuple(notes))
+
+
+def vocabulary(items: Sequence[Item], min_count: int, size: int) -> list[str]:
+    """List the words that occur often enough, the most frequent first, ties by alphabet.
+
+    Args:
+        items: The training examples.
+        min_count: Rarer words are left out.
+        size: At most so many; 0 for all.
+    """
+    counts = Counter(word for item in items for text in (item.first, item.second) for word in text)
+    kept = sorted(
+        (word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word)
+    )
+    return kept[: size or None]
+
+
+def _items(rows: Sequence[Example], settings: ClassificationSettings) -> list[Item]:
+    limit = settings.max_length
+    return [
+        Item(
+            tuple(words_of(row.first)[:limit]),
+            tuple(words_of(row.second)[:limit]) if row.second else (),
+            0.0 if row.label is None else row.label,
+        )
+        for row in rows
+    ]
+
+
+def _cut(items: list[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """Take a share of the examples out, drawn with a fixed seed; both parts keep the order of the file."""
+    count = max(1, round(share * len(items)))
+    held = set(random.Random(seed).sample(range(len(items)), min(count, len(items))))  # noqa: S311 - a seed
+    kept = [item for index, item in enumerate(items) if index not in held]
+    return kept, [item for index, item in enumerate(items) if index in held]
