@@ -26,6 +26,7 @@ from tasks.tagging.saved_state import TaggerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
     from flair.data import Dictionary
     from flair.embeddings import TokenEmbeddings
     from torch import nn
