@@ -307,6 +307,7 @@ class ProblemKind:
         settings: All settings of the data and of the model around the cell, with defaults.
         outline: Reads an outline off settings.
         build: Makes the problem.
+        baselines: What is trained beside cells, by their names in `tasks.layers.baselines`.
         check_data: Reads the data and checks it as `build` does, where that can be done with less: without
             pretrained vectors and without the packages that the model needs. None: the problem is built.
     """
@@ -317,6 +318,7 @@ class ProblemKind:
     outline: Callable[[Any], Outline]
     build: Build
     check_data: Callable[[Mapping[str, FoundData], Any], None] | None = None
+    baselines: tuple[str, ...] = ()
 
     def check(self, data: Mapping[str, FoundData], settings: Any) -> None:
         """Read the data and check all of it, before anything is trained.

@@ -48,6 +48,7 @@ class TrainedTask(Task):
 
     def __init__(self, file: TaskFile, kind: ProblemKind, source: str) -> None:
         self.kind = kind
+        self.baselines = kind.baselines
         self.name, self.title, self.revision = file.name, file.title, file.revision
         self.leaves = "vectors.safetensors" if file.leaves else ""
         owner = f"task {file.name!r}"
@@ -112,8 +113,9 @@ class TrainedTask(Task):
         from tasks.training.fit import fit
         from tasks.training.loop import Place
 
-        if subject.cell is None:
-            raise CellzooError(f"{self.name}: has no baseline {subject.name!r}; it evaluates cells")
+        if subject.cell is None and subject.name not in self.baselines:
+            known = ", ".join(self.baselines) or "none"
+            raise CellzooError(f"{self.name}: has no baseline {subject.name!r}; it has {known}")
         started = time.perf_counter()
         context.report(0.0, "reading data")
         problem = self.build_problem(config, context.data, torch.device(context.device), context.cache)
@@ -125,7 +127,7 @@ class TrainedTask(Task):
 
         folder = _folder(context, settings.epochs)
         place = Place(folder, context.identity, context.label, report)
-        fitted = fit(problem, subject.cell, settings, seed, place)
+        fitted = fit(problem, subject.cell or subject.name, settings, seed, place)
         began = time.perf_counter()
         context.report(_TRAINING_SHARE, "evaluating")
         dev, test = (problem.evaluate(fitted.model, split) for split in ("dev", "test"))
@@ -134,7 +136,7 @@ class TrainedTask(Task):
             metrics=self._values(config, dev, test),
             items=[*dev.items, *test.items],
             parameters=parameters,
-            flops_per_token=problem.layer.flops(subject.cell),
+            flops_per_token=problem.layer.flops(subject.cell) if subject.cell else 0,
             tokens=fitted.standing.tokens,
             seconds={
                 "prepare": prepared,

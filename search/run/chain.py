@@ -267,8 +267,8 @@ class TaskEvaluator:
 
 def mean_of(metric: str, records: Sequence[RunRecord]) -> float | None:
     """Mean of a metric over the records that have a value of it; None if none has."""
-    having = [record.metrics[metric].value for record in records if metric in record.metrics]
-    values = [value for value in having if value is not None]
+    values = [record.value(metric) for record in records if metric in record.metrics]
+    values = [value for value in values if not math.isnan(value)]
     return statistics.fmean(values) if values else None
 
 

@@ -153,4 +153,5 @@ KIND = ProblemKind(
     outline=outline,
     build=build,
     check_data=check_data,
+    baselines=("constant", "no-recurrence"),
 )

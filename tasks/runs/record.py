@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import stat
 from typing import TYPE_CHECKING, Any, Literal
@@ -138,6 +139,11 @@ class RunRecord(_Strict):
     code: Code
     environment: Environment
     created: str
+
+    def value(self, name: str) -> float:
+        """The value of a metric; NaN where the record does not have it, or the data does not define it."""
+        metric = self.metrics.get(name)
+        return math.nan if metric is None or metric.value is None else metric.value
 
     @property
     def score(self) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from cellzoo.layer import CellRNN
+from tasks.layers.baselines import baseline_layer
 from tasks.layers.stack import CellStack
 from tasks.training.loop import Budget, train
 from tasks.training.memory import memory_errors
@@ -30,23 +31,23 @@ class Fitted:
 
     Attributes:
         model: With the weights that the settings ask for, those of the best epoch on dev by default.
-        rnn: The recurrent layer in it.
+        rnn: The recurrent layer in it, or what stands in its place.
         standing: Epochs, steps, words, seconds and history.
         best_epoch: The epoch (from 1) that was best on dev.
     """
 
     model: nn.Module
-    rnn: CellRNN | CellStack
+    rnn: nn.Module
     standing: Standing
     best_epoch: int
 
 
-def fit(problem: Problem, cell: Cell, settings: TrainingSettings, seed: int, place: Place) -> Fitted:
+def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed: int, place: Place) -> Fitted:
     """Train a model around a cell, or go on with a training that was killed.
 
     Args:
         problem: What is trained on.
-        cell: The recurrent cell.
+        subject: The recurrent cell, or the name of a baseline in its place (`tasks.layers.baselines`).
         settings: How.
         seed: Decides all random numbers.
         place: Where the state is kept.
@@ -59,7 +60,10 @@ def fit(problem: Problem, cell: Cell, settings: TrainingSettings, seed: int, pla
     streams = RandomStreams(seed, problem.layer.device or torch.device("cpu"))
     budget = Budget(settings.epochs, settings.max_steps, settings.max_seconds)
     with streams.in_force(), memory_errors(place.label):
-        rnn = recurrent_layer(cell, problem.layer, streams.model)
+        if isinstance(subject, str):
+            rnn: nn.Module = baseline_layer(subject, problem.layer, streams.model)
+        else:
+            rnn = recurrent_layer(subject, problem.layer, streams.model)
         trainer = Trainer(problem, problem.model(rnn, streams.model), settings)
         standing = train(trainer, problem, budget, streams, place)
         trainer.show_best()
