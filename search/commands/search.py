@@ -115,7 +115,7 @@ def _execute(options: argparse.Namespace) -> int:
     from tasks.runs.progress import show_progress
     from tasks.runs.run import Crew
 
-    out = typed_path(options.out or "found", "--out")
+    out = typed_path("found" if options.out is None else options.out, "--out")
     seeds = _seeds(options.seeds or ("4" if options.then else "1"))
     plan = request_search(
         options.method,

@@ -11,6 +11,7 @@ goes through what is there already to where it was.
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -76,9 +77,9 @@ class Found:
     subject: Subject
     brief: tuple[RunRecord, ...] = ()
 
-    def mean(self, metric: str) -> float:
-        """Mean of a metric over the brief training."""
-        return statistics.fmean(record.value(metric) for record in self.brief)
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric over the brief training; None where it is undefined for every seed."""
+        return mean_of(metric, self.brief)
 
 
 class Chain:
@@ -174,8 +175,7 @@ class Chain:
         if self.retrain is not None:
             found = [one for one in found if one.brief]
             return min(found, key=lambda one: self._cost(one.mean(self.dev)), default=None)
-        having = [one for one in found if self.dev in one.record.metrics] or found
-        return min(having, key=lambda one: self._own_cost(one.record), default=None)
+        return min(found, key=lambda one: self._cost(mean_of(self.dev, [one.record])), default=None)
 
     def full(self) -> list[RunRecord]:
         """The records of the full training of the best cell."""
@@ -223,11 +223,11 @@ class Chain:
     def _subject(self, seed: int, cell: CellNote) -> Subject:
         return trained_subject(self.plan, seed, parse(cell.genotype, cell.notation), cell)
 
-    def _cost(self, value: float) -> float:
+    def _cost(self, value: float | None) -> float:
+        """Better the lower; what is undefined is worse than anything."""
+        if value is None:
+            return math.inf
         return -value if self.metric.higher_is_better else value
-
-    def _own_cost(self, record: RunRecord) -> float:
-        return self._cost(record.value(self.dev)) if self.dev in record.metrics else 0.0
 
 
 class TaskEvaluator:
@@ -256,11 +256,20 @@ class TaskEvaluator:
             target.task, target.source, self.plan.candidate(epochs), subject, self.seed, self.plan.data
         )
 
-    def score(self, record: RunRecord) -> Score:
-        """The value on dev."""
-        value = record.value(f"dev_{self.metric.name}")
+    def score(self, record: RunRecord) -> Score | None:
+        """The value on dev; None where it is undefined."""
+        value = mean_of(f"dev_{self.metric.name}", [record])
+        if value is None:
+            return None
         seconds = sum(record.timing.seconds.values())
         return Score(-value if self.metric.higher_is_better else value, seconds, record.key)
+
+
+def mean_of(metric: str, records: Sequence[RunRecord]) -> float | None:
+    """Mean of a metric over the records that have a value of it; None if none has."""
+    values = [record.value(metric) for record in records if metric in record.metrics]
+    values = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(values) if values else None
 
 
 def trained_subject(plan: SearchPlan, seed: int, cell: Cell, note: CellNote) -> Subject:

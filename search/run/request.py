@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,6 @@ class SearchPlan:
         config: Everything that decides which cell is found, but data and seed.
         subject: The method with its settings, as records name it.
         data: The data sets, found.
-        changes: The user's changes of settings of the task.
     """
 
     target: Target
@@ -54,8 +54,7 @@ class SearchPlan:
     preset_name: str
     config: SearchSettings
     subject: Subject
-    data: Mapping[str, FoundData]
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, FoundData] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -117,6 +116,22 @@ def request_search(
 ) -> SearchPlan:
     """Work out what a search would be, and find its data; writes nothing.
 
+    Arguments and errors as `configure_search`, and `DataError` where data is not there or not as it should be.
+    """
+    plan = configure_search(method, on, preset=preset, data=data, changes=changes)
+    return replace(plan, data=find_data(SearchTask().data(plan.config), plan.target.folder))
+
+
+def configure_search(
+    method: str,
+    on: str,
+    *,
+    preset: str = PROVISIONAL,
+    data: str | Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> SearchPlan:
+    """Work out what a search would be, without looking for its data sets.
+
     Args:
         method: Name of the method or sampler.
         on: A task, a task file, a text file, or `conll:FILES`, as `find_target` takes it.
@@ -167,14 +182,11 @@ def request_search(
         problem_settings=plain(target.task.problem_settings(configured)),
         training_settings=training,
     )
-    found = find_data(SearchTask().data(config), target.folder)
-    return SearchPlan(target, chosen, preset, config, _subject(config, preset), found, asked["task"])
+    return SearchPlan(target, chosen, preset, config, _subject(config, preset))
 
 
 def _subject(config: SearchSettings, preset: str) -> Subject:
     """Name a method with all its settings: method, preset, and the first digits of what stands for them."""
-    import re
-
     stem = re.sub(r"[^a-z0-9]+", "-", Path(preset).name.removesuffix(SUFFIX).lower()).strip("-")[:20]
     if not stem:
         raise CellzooError(f"preset {preset!r}: its name has no letter or digit")

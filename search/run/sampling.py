@@ -65,8 +65,8 @@ class Evaluator(Protocol):
         """The run that would tell; None where only looking up is possible, so that the candidate fails."""
         ...
 
-    def score(self, record: RunRecord) -> Score:
-        """Read a score off the record of such a run."""
+    def score(self, record: RunRecord) -> Score | None:
+        """Read a score off the record of such a run; None where it is undefined."""
         ...
 
 
@@ -192,7 +192,8 @@ class Sampling:
                 return []
             self._settle(graph, None, result.message)
         else:
-            self._settle(graph, self.evaluator.score(result))
+            score = self.evaluator.score(result)
+            self._settle(graph, score, "" if score else "the metric on dev is undefined")
         return self._ask()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.system.duration import duration
 from cellzoo.system.text import printable
+from search.run.chain import mean_of
 from search.run.task import SECONDS, build_problem, method_settings
 from tasks.settings import plain
 
@@ -63,11 +64,12 @@ def report_lines(report: SearchReport) -> Iterator[str]:
 def _report_lines(report: SearchReport) -> Iterator[str]:
     dev, test = f"dev_{report.metric.name}", report.metric.name
     for one in report.found:
-        seconds = duration(one.record.value(SECONDS))
-        reached = one.record.metrics.get(dev)
-        own = f", {dev} {one.record.value(dev):.2f}" if reached is not None else ""
+        seconds = duration(mean_of(SECONDS, [one.record]) or 0.0)
+        own = f", {dev} {_shown([mean_of(dev, [one.record])])}"
         brief = (
-            f"; trained briefly: {dev} {one.mean(dev):.2f}, {test} {one.mean(test):.2f}" if one.brief else ""
+            f"; trained briefly: {dev} {_shown([one.mean(dev)])}, {test} {_shown([one.mean(test)])}"
+            if one.brief
+            else ""
         )
         yield f"seed {one.seed}: {one.subject.name} in {seconds}{own}{brief}"
         if one.cell.warning:
@@ -76,19 +78,23 @@ def _report_lines(report: SearchReport) -> Iterator[str]:
         yield f"failed: {failure.job.label}: {failure.message}"
     values = [one.mean(test) for one in report.found if one.brief]
     if values:
-        spread = f" ± {statistics.stdev(values):.2f} (std)" if len(values) > 1 else ""
-        yield f"mean over {len(values)} searches (brief): {test} {statistics.fmean(values):.2f}{spread}"
+        yield f"mean over {len(values)} searches (brief): {test} {_shown(values)}"
     if report.full:
-        full = [record.value(test) for record in report.full]
-        spread = f" ± {statistics.stdev(full):.2f} (std)" if len(full) > 1 else ""
-        yield (
-            f"best of {report.searches} by {dev} (full, {len(full)} seeds): "
-            f"{test} {statistics.fmean(full):.2f}{spread}"
-        )
+        full = [mean_of(test, [record]) for record in report.full]
+        yield f"best of {report.searches} by {dev} (full, {len(full)} seeds): {test} {_shown(full)}"
     yield f"{report.best.cell.notation}: {' '.join(report.best.cell.genotype.split())}"
     yield f"cell file: {report.path}"
     if report.full:
         yield f"leaderboard: cellzoo board {report.out} --out {report.out / 'board'}"
+
+
+def _shown(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation of the values that are defined."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "undefined"
+    spread = f" ± {statistics.stdev(known):.2f} (std)" if len(known) > 1 else ""
+    return f"{statistics.fmean(known):.2f}{spread}"
 
 
 def _settings(settings: Mapping[str, Json]) -> str:

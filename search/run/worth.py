@@ -7,11 +7,10 @@ that found it has it, as the mean over its seeds.
 
 from __future__ import annotations
 
-import math
-import statistics
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from search.run.chain import mean_of
 from search.run.task import SECONDS
 from tasks.runs.record import (
     CellReference,
@@ -105,18 +104,14 @@ def _metrics(chain: Chain, one: Found, full: Sequence[RunRecord]) -> dict[str, M
     """Metrics of a record, the one that ranks first."""
     values = {}
     for name in (chain.dev, chain.metric.name):
-        having = [record for record in one.brief if not math.isnan(record.value(name))]
-        if having:
-            mean = statistics.fmean(record.value(name) for record in having)
-            metric = having[0].metrics[name]
-            title = f"{metric.title}, a search's cell, brief"
-            values[name] = metric.model_copy(update={"value": mean, "title": title})
-    tested = [record for record in full if not math.isnan(record.value(chain.metric.name))]
+        shown = one.brief[0].metrics[name]
+        title = f"{shown.title}, a search's cell, brief"
+        values[name] = shown.model_copy(update={"value": one.mean(name), "title": title})
+    tested = [record.metrics[chain.metric.name] for record in full]
     if tested:
-        mean = statistics.fmean(record.value(chain.metric.name) for record in tested)
-        metric = tested[0].metrics[chain.metric.name]
-        title = f"{metric.title}, best of {len(chain.searches)} by dev, full, mean of {len(tested)} seeds"
-        values[f"best_{chain.metric.name}"] = metric.model_copy(update={"value": mean, "title": title})
+        mean = mean_of(chain.metric.name, full)
+        title = f"{tested[0].title}, best of {len(chain.searches)} by dev, full, mean of {len(tested)} seeds"
+        values[f"best_{chain.metric.name}"] = tested[0].model_copy(update={"value": mean, "title": title})
     values[SECONDS] = one.record.metrics[SECONDS]
     return values
 
@@ -140,7 +135,7 @@ def _items(chain: Chain, one: Found) -> list[dict[str, Any]]:
 
 
 def _timing(one: Found) -> Timing:
-    search = one.record.value(SECONDS)
+    search = mean_of(SECONDS, [one.record]) or 0.0
     training = sum(record.timing.seconds.get("train", 0.0) for record in one.brief)
     return Timing(
         seconds={"search": search, "brief": training}, total_seconds=search + training, tokens_per_second=0.0

@@ -1,4 +1,4 @@
-"""Flair keeps its device in a global; here it is set for a while and put back."""
+"""Flair keeps its device and its log in globals; here they are set for a while and put back."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def flair_on(device: torch.device) -> Iterator[None]:
-    """Let Flair put what it makes on a device, and log errors only."""
-    logger = logging.getLogger("flair")
-    level, before = logger.level, flair.device
-    logger.setLevel(logging.ERROR)
+    """Let Flair put what it makes on a device."""
+    before = flair.device
     flair.device = device
     try:
         yield
     finally:
-        logger.setLevel(level)
         flair.device = before
+
+
+@contextmanager
+def quiet_flair() -> Iterator[None]:
+    """Let Flair log errors only; it tells of every model and embedding that is made."""
+    logger = logging.getLogger("flair")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # clears the caches of all loggers, so it is not done for each step
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

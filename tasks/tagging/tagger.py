@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import torch
@@ -25,7 +26,6 @@ from tasks.tagging.saved_state import TaggerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from flair.data import Dictionary
     from flair.embeddings import TokenEmbeddings
@@ -226,7 +226,7 @@ class CellTagger(SequenceTagger):
             if changes == trained:
                 yield part
 
-    def save_safely(self, path: Path) -> None:
+    def save_safely(self, path: Path | str) -> None:
         """Write the tagger into one file of weights and JSON, which cannot run code when it is loaded.
 
         Args:
@@ -236,16 +236,16 @@ class CellTagger(SequenceTagger):
             CellzooError: Its embeddings are not among those that can be written so (`tasks.tagging.safe_file`).
             OutputError: The file cannot be written.
         """
-        safe_file.write(path, self)
+        safe_file.write(Path(path), self)
 
     @classmethod
-    def load_safely(cls, path: Path) -> CellTagger:
+    def load_safely(cls, path: Path | str) -> CellTagger:
         """Read what `save_safely` wrote; the tagger is in evaluation mode, on Flair's device.
 
         Raises:
             DataError: The file is damaged, or not one of `save_safely`.
         """
-        return safe_file.read(path, cls)
+        return safe_file.read(Path(path), cls)
 
     def _get_state_dict(self) -> TaggerState:
         return TaggerState(

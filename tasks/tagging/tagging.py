@@ -18,7 +18,7 @@ from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.tagging.corpus import LABEL, flair_sentences, gold_spans, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words, word_embeddings
 from tasks.tagging.evaluation import evaluate_batch
-from tasks.tagging.flair_device import flair_on
+from tasks.tagging.flair_device import flair_on, quiet_flair
 from tasks.tagging.problem import METRICS, SELECTION
 from tasks.tagging.reading import looked_up, read_corpus
 from tasks.tagging.scores import count_sentence, micro
@@ -119,7 +119,7 @@ class Tagging:
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
         """Build the tagger."""
         settings, training = self.settings, self._training
-        with flair_on(self.device), default_generator(generator):
+        with flair_on(self.device), quiet_flair(), default_generator(generator):
             features: list[TokenEmbeddings] = [
                 trained_words(training, settings.word_size, settings.word_min_count)
                 if self._frozen is None

@@ -1,49 +1,44 @@
-"""A method of search that only looks like one, and small corpora, for tests of what drives methods.
+"""A method that only looks like one, tasks to search on, and searches in this process, for tests of searches.
 
-Its beliefs are a random walk whose steps are scaled by the losses it sees, so that they depend on every batch,
-mask and draw before; its weights are trained in earnest.
+The method's beliefs are a random walk whose steps are scaled by the losses it sees, so that they depend on
+every batch, mask and draw before; its weights are trained in earnest.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
-from search.objectives import language_modeling, tagging
-from search.run.configuration import Configuration, Surroundings
-from search.run.directory import RunDirectory
-from search.run.events import read_events, without_times
-from search.run.listener import Silent
-from search.run.loop import Plan, run_search
-from torch import nn
 
 import cellzoo
 from cellzoo.errors import DataError, RunError
 from search.methods.kind import MethodKind
-from search.methods.method import MethodState
-from tasks.data.locate import find
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from search.methods.method import Method
+from search.run.request import request_search
+from search.run.run import run_search
+from tasks.runs.run import Crew
+from tasks.settings import Settings
+from tasks.training.events import read_events, without_times
+from tasks.training.state import LearnerState
 
 OPS = ("tanh", "relu", "sigmoid", "identity")
+FAKE = "fake_search:METHOD"
 
 
-@dataclass(frozen=True)
-class FakeSettings:
+class FakeSettings(Settings):
     nodes: int = 3
-    learning_rate: float = 0.5
-    spread: float = 0.3
+    learning_rate: float = 0.05
+    walk: float = 0.3
     diverge_at: int = 0
 
 
-class FakeMethod:
-    def __init__(self, settings, objective, generator):
-        self.settings, self.objective, self.generator = settings, objective, generator
-        layer = objective.layer
-        self.rnn = cellzoo.CellRNN(
+class FakeMethod(Method):
+    notation = "darts"
+
+    def __init__(self, settings, problem, generator):
+        self.settings, self.problem, self.generator = settings, problem, generator
+        layer = problem.layer
+        self.own = cellzoo.CellRNN(
             cellzoo.load("gru"),
             layer.input_size,
             layer.hidden_size,
@@ -51,36 +46,48 @@ class FakeMethod:
             dropout_x=0.2,
             runtime="reference",
         )
-        self.rnn.reset_parameters(generator)
-        self.model: nn.Module = objective.model(self.rnn, generator)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=settings.learning_rate)
+        self.own.reset_parameters(generator)
+        self.built = problem.model(self.own, generator)
+        weights = [weight for weight in self.built.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.SGD(weights, lr=settings.learning_rate)
         self.logits = torch.zeros(settings.nodes, len(OPS))
-        self.carry: Any = None
+        self.carry = None
         self.steps = 0
+
+    @property
+    def model(self):
+        return self.built
+
+    @property
+    def rnn(self):
+        return self.own
 
     def start_epoch(self, epoch, epochs):
         return {"learning_rate": self.settings.learning_rate, "temperature": 5.0 - 4.0 * epoch / epochs}
 
     def step(self, batch, validation):
         self.steps += 1
-        out = self.objective.loss(self.model, batch, None if batch.starts else self.carry)
+        stop(self.steps)
+        out = self.problem.loss(self.built, batch, None if batch.starts else self.carry)
         self.carry = out.carry
-        held_out = self.objective.loss(self.model, next(validation), None)
+        held_out = self.problem.loss(self.built, next(validation), None)
         if self.steps == self.settings.diverge_at:
             raise RunError("the training loss is nan")
         self.optimizer.zero_grad()
         out.penalised.backward()
         self.optimizer.step()
         noise = torch.randn(self.logits.shape, generator=self.generator)
-        self.logits += self.settings.spread * noise * held_out.loss.item()
+        self.logits += self.settings.walk * noise * held_out.loss.item()
         return {"train_loss": out.loss.item(), "validation_loss": held_out.loss.item()}
 
     def end_epoch(self, validation):
         self.carry = None
         return {"reward": self.logits.sum().item()}
 
-    def give_up(self):
-        return False
+    def evaluated(self, evaluation):
+        if not evaluation.metrics["loss"] < float("inf"):
+            raise RunError("the loss on dev is not finite")
+        return {}
 
     def distribution(self):
         return {"cell": list(self.logits.softmax(1))}
@@ -89,33 +96,106 @@ class FakeMethod:
         edges = [(OPS[int(best)], node) for node, best in enumerate(self.logits.argmax(1))]
         return cellzoo.parse(f"Genotype(recurrent={edges}, concat=range(1, {len(edges) + 1}))", "darts")
 
-    def conclude(self, validation, judged):
-        self.objective.loss(self.model, next(validation), None)
+    def conclude(self, validation, progress):
+        self.problem.loss(self.built, next(validation), None)
+        progress(1, 1)
+        stop("end")
         return self.derive()
 
     def state(self):
-        tensors = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
+        tensors = {f"model.{name}": value.clone() for name, value in self.built.state_dict().items()}
         tensors |= {"logits": self.logits.clone(), "generator": self.generator.get_state()}
-        return MethodState(tensors, {"steps": self.steps})
+        return LearnerState(tensors, {"steps": self.steps})
 
     def restore(self, state):
-        if "logits" not in state.tensors:
+        if "logits" not in state.tensors or not isinstance(state.content.get("steps"), int):
             raise DataError("the state is not one of this method")
-        self.model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in state.tensors.items() if k.startswith("model.")}
-        )
+        try:
+            self.built.load_state_dict(
+                {k.removeprefix("model."): v for k, v in state.tensors.items() if k.startswith("model.")}
+            )
+            self.generator.set_state(state.tensors["generator"])
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise DataError(f"the state is not one of this method: {error!s:.80}") from error
         self.logits = state.tensors["logits"].clone()
-        self.generator.set_state(state.tensors["generator"])
         self.steps = state.content["steps"]
 
 
 METHOD = MethodKind("fake", "for tests", FakeSettings, FakeMethod)
 
-TEXT = {"hidden_size": 8, "batch_size": 4, "validation_batch_size": 2, "bptt": 8, "evaluation_streams": 2}
-TAGS = {"hidden_size": 6, "word_size": 5, "batch_size": 8, "validation_batch_size": 4}
+STOPS: list = []
+"""Steps (or `end`) at which the next search in this process is interrupted, each once."""
 
 
-def write_text(path: Path, lines: int = 120) -> Path:
+def stop(step):
+    if step in STOPS:
+        STOPS.remove(step)
+        raise KeyboardInterrupt
+
+
+TOY_TASK = """\
+name = "sums"
+title = "Sums of sequences"
+revision = 1
+problem = "sequence_sums:KIND"
+[training]
+epochs = 2
+optimizer = "adam"
+learning_rate = 0.02
+"""
+TOY_PRESET = """\
+epochs = 3
+[methods.darts]
+nodes = 3
+learning_rate = 1.0
+[methods.random]
+nodes = 3
+trials = 3
+epochs = 2
+[methods.evolution]
+nodes = 3
+trials = 10
+population = 4
+sample = 2
+epochs = 2
+[then.sequence-sums.brief]
+epochs = 2
+[then.sequence-sums.full]
+epochs = 3
+[then.language-modeling.brief]
+epochs = 1
+"""
+SERIAL = Crew(executor="serial", device="cpu")
+
+
+def toy(folder, method=FAKE, on=None, **changes):
+    """A search on the sums of sequences, or on something else; changes are settings of method or task."""
+    for name, text in (("sums.toml", TOY_TASK), ("tiny.toml", TOY_PRESET)):
+        if not (folder / name).exists():
+            (folder / name).write_text(text)
+    preset = str(folder / "tiny.toml")
+    return request_search(method, str(on or folder / "sums.toml"), preset=preset, changes=changes)
+
+
+def search(plan, out, seeds=(0,), stop_at=None, crew=SERIAL, **options):
+    """Search in this process, to the end or to an interruption."""
+    STOPS[:] = [] if stop_at is None else [stop_at]
+    try:
+        return run_search(plan, seeds, out, crew=crew, **options)
+    finally:
+        STOPS.clear()
+
+
+def folder_of(out, number=0):
+    """The folder of a search below an output folder."""
+    return sorted((out / "searches").iterdir())[number]
+
+
+def events_of(out, number=0):
+    return without_times(read_events(folder_of(out, number) / "events.jsonl"))
+
+
+def write_text(path, lines=120):
     """A text whose words follow each other by a rule, with some noise."""
     source = random.Random(3)
     words = [f"w{n}" for n in range(12)]
@@ -128,52 +208,3 @@ def write_text(path: Path, lines: int = 120) -> Path:
                 sentence.append(words[at])
             stream.write(" ".join(sentence) + "\n")
     return path
-
-
-def text_plan(folder: Path, seed: int = 0, epochs: int = 3, name: str = "words.txt", **changes) -> Plan:
-    """A fake search on a small text; `changes` are settings of the method."""
-    if not (folder / name).exists():
-        write_text(folder / name)
-    return _plan(language_modeling.KIND, f"text:{name}", folder, TEXT, seed, epochs, changes)
-
-
-def tag_plan(seed: int = 0, epochs: int = 2, **settings) -> Plan:
-    """A fake search on the small NER corpus."""
-    return _plan(tagging.KIND, "small-ner", None, {**TAGS, "train_sentences": 64, **settings}, seed, epochs, {})
-
-
-def _plan(kind, data, folder, settings, seed, epochs, changes) -> Plan:
-    found = find(data, folder)
-    method = FakeSettings(**changes)
-    configuration = Configuration(
-        method="fake",
-        preset="none",
-        method_settings=vars(method),
-        objective=kind.name,
-        objective_settings=settings,
-        data=data,
-        sha256=found.sha256,
-        epochs=epochs,
-        seed=seed,
-        device="cpu",
-        threads=1,
-        version="test",
-    )
-    device = torch.device("cpu")
-    prepared = kind.build(found, kind.settings(**settings), device)
-
-    def build(objective, generator):
-        return FakeMethod(method, objective, generator)
-
-    code = {"version": "test", "revision": "a" * 40, "dirty": True}
-    return Plan(configuration, Surroundings(None, "cpu", code, {}), prepared, build, device)
-
-
-def search(plan, folder, listener=None):
-    directory = RunDirectory(folder)
-    run_search(plan, directory, listener or Silent())
-    return directory
-
-
-def events_of(directory):
-    return without_times(read_events(directory.events))

@@ -1,4 +1,4 @@
-"""The command `search` by itself, for tests that need it in a process of its own, and a preset for seconds."""
+"""The command `search` by itself, for tests that need it in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,68 +13,6 @@ from cellzoo.errors import CellzooError
 from search.commands.search import COMMAND
 
 HERE = Path(__file__).parent
-
-PRESET = """\
-title = "Seconds, for tests"
-epochs = 3
-
-[methods.darts]
-nodes = 3
-learning_rate = 1.0
-architecture_learning_rate = 0.05
-
-[methods.random]
-nodes = 3
-epochs_each = 1
-optimizer = "adam"
-learning_rate = 0.01
-
-[methods.random-ws]
-nodes = 3
-learning_rate = 1.0
-candidates = 4
-candidates_an_epoch = 2
-judging_batches = 2
-
-[methods.random-ws.on.tagging]
-learning_rate = 0.25
-
-[objectives.language-modeling]
-hidden_size = 8
-batch_size = 4
-validation_batch_size = 2
-bptt = 8
-evaluation_streams = 2
-dropout = 0.1
-dropout_x = 0.1
-dropout_i = 0.1
-
-[objectives.language-modeling.for.random-ws]
-bptt = 6
-
-[objectives.tagging]
-hidden_size = 8
-word_size = 6
-batch_size = 8
-validation_batch_size = 8
-train_sentences = 64
-
-[then.language-modeling.brief]
-hidden_size = 8
-batch_size = 4
-bptt = 8
-epochs = 1
-optimizer = "adam"
-learning_rate = 0.02
-
-[then.language-modeling.full]
-hidden_size = 8
-batch_size = 4
-bptt = 8
-epochs = 2
-optimizer = "adam"
-learning_rate = 0.02
-"""
 
 
 def main(arguments=None) -> int:

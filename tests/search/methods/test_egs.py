@@ -252,9 +252,9 @@ def test_edges_are_divided_in_the_search_alone():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"divide": "both"}, "setting 'divide' of egs is 'both'; it must be 'node', 'edge' or 'none'"),
-        ({"resource_mixing": 1.0}, "setting 'resource_mixing' of egs is 1.0; it must be below 1"),
-        ({"architecture_momentum": 1.0}, "setting 'architecture_momentum' of egs is 1.0; it must be below 1"),
+        ({"divide": "both"}, "is 'both'; it must be 'node', 'edge' or 'none'"),
+        ({"resource_mixing": 1.0}, "'resource_mixing' .* is 1.0; it must be below 1"),
+        ({"architecture_momentum": 1.0}, "'architecture_momentum' .* is 1.0; it must be below 1"),
     ],
 )
 def test_settings_out_of_range_are_named(setting, message):

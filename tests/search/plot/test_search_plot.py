@@ -6,11 +6,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-from fake_search import text_plan
-from search.run.directory import RunDirectory
-from search.run.events import read_events
-from search.run.listener import Silent
-from search.run.loop import run_search
+from fake_search import folder_of, search, toy
 
 import cellzoo
 from cellzoo.draw import svg
@@ -18,7 +14,8 @@ from cellzoo.errors import DataError
 from search.plot.chart import LEFT, RIGHT, draw_course
 from search.plot.course import Course, Curve, DerivedCell, read_course
 from search.plot.page import render_page
-from search.plot.write import write_plot
+from search.plot.write import search_folders, write_plot
+from tasks.training.events import read_events
 
 
 def chart(course):
@@ -31,8 +28,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("search")
-    run_search(text_plan(place, epochs=6, spread=0.05), RunDirectory(place / "out"), Silent())
-    return place / "out"
+    search(toy(place, epochs=6, walk=0.05), place / "out")
+    return folder_of(place / "out")
 
 
 def parsed(text):
@@ -48,7 +45,7 @@ B = "Genotype(recurrent=[('sigmoid', 0), ('relu', 0)], concat=range(1, 3))"
 
 
 def course(cells, found=None, curves=None, epochs=4):
-    curves = curves or (Curve("validation perplexity", (400.0, None, 100.0, 50.0), in_ratios=True),)
+    curves = curves or (Curve("dev perplexity", (400.0, None, 100.0, 50.0), in_ratios=True),)
     return Course("darts <on> ptb, seed 0", epochs, curves, tuple(cells), found, 61.0)
 
 
@@ -56,9 +53,11 @@ def test_the_course_is_what_the_events_say(folder):
     read = read_course(folder)
     events = [event for event in read_events(folder / "events.jsonl") if event["event"] == "epoch"]
     curves = {curve.title: curve.values for curve in read.curves}
-    assert curves["validation perplexity"] == tuple(event["validation"]["perplexity"] for event in events)
+    assert curves["dev error"] == tuple(event["dev"]["error"] for event in events)
     assert curves["mean absolute deviation from uniform"] == tuple(event["deviation"] for event in events)
-    assert "validation loss (nats)" not in curves
+    assert curves["reward"] == tuple(event["reward"] for event in events)
+    assert read.seconds == pytest.approx(sum(event["seconds"] + event["seconds_dev"] for event in events))
+    assert read.title == read_events(folder / "events.jsonl")[0]["label"]
     named = [cell.hash for cell in read.cells for _ in range(cell.first, cell.last + 1)]
     assert named == [event["cell"]["hash"] for event in events]
     assert all(one.hash != other.hash for one, other in zip(read.cells, read.cells[1:], strict=False))
@@ -67,23 +66,23 @@ def test_the_course_is_what_the_events_say(folder):
 
 
 def test_a_search_that_still_runs_can_be_drawn(folder, tmp_path):
-    for name in ("configuration.json", "events.jsonl"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
     lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
     third = next(n for n, line in enumerate(lines) if '"event": "epoch", "epoch": 3' in line)
     (tmp_path / "events.jsonl").write_text("".join(lines[: third + 1]) + lines[third + 1][:20])
     read = read_course(tmp_path)
-    assert (len(read.curves[0].values), read.epochs, read.found) == (3, 6, None)
+    assert (len(read.curves[0].values), read.epochs, read.found) == (3, 3, None)
     assert all(path.exists() for path in write_plot(tmp_path))
     (tmp_path / "events.jsonl").write_text("".join(lines[:3]))
     with pytest.raises(DataError, match="no epoch is over yet"):
         write_plot(tmp_path)
     (tmp_path / "events.jsonl").write_text("".join(lines[:2]) + "nonsense\n")
-    with pytest.raises(DataError, match=r"events\.jsonl:3: is no JSON"):
+    with pytest.raises(DataError, match=r"events\.jsonl:3: is not JSON"):
         write_plot(tmp_path)
     broken = json.loads(lines[third])
     del broken["cell"]
-    for odd in (broken, json.loads(lines[third]) | {"validation": [1.0]}):
+    whole = json.loads(lines[third])
+    odds = [{"dev": [1.0]}, {"epoch": 0}, {"seconds": -1.0}, {"cell": whole["cell"] | {"hash": "x"}}]
+    for odd in (broken, *(whole | odd for odd in odds)):
         (tmp_path / "events.jsonl").write_text(json.dumps(odd) + "\n")
         with pytest.raises(DataError, match="an event lacks what a search writes"):
             write_plot(tmp_path)
@@ -138,3 +137,24 @@ def test_the_page_draws_each_cell_once_and_escapes():
 def test_one_epoch_and_level_curves_can_be_drawn():
     single = course([cell_of(A, 1, 1)], curves=(Curve("deviation", (0.0,)), Curve("loss", (5.0,))), epochs=1)
     parsed(chart(single))
+
+
+def test_a_sampler_is_drawn_by_trials(tmp_path):
+    search(toy(tmp_path, "random"), tmp_path / "out")
+    read = read_course(folder_of(tmp_path / "out"))
+    assert (read.unit, read.epochs, len(read.curves)) == ("trial", 3, 2)
+    scores, best = (curve.values for curve in read.curves)
+    assert best == (scores[0], min(scores[:2]), min(scores))
+    assert read.cells[-1].hash == cellzoo.load(tmp_path / "out" / "found.toml").hash
+    page = write_plot(folder_of(tmp_path / "out"))[0].read_text()
+    assert "3 trials" in page
+    assert "trial 1" in page
+
+
+def test_the_folders_of_searches(tmp_path):
+    search(toy(tmp_path), tmp_path / "out", seeds=(0, 1))
+    found = search_folders(tmp_path / "out")
+    assert len(found) == 2
+    assert search_folders(found[0]) == [found[0]]
+    with pytest.raises(DataError, match="holds no search"):
+        search_folders(tmp_path)

@@ -1,110 +1,30 @@
-"""A search in its directory: events, checkpoints, kill and resume, and the cell file in the end."""
+"""A search as a run: events, checkpoint, record, cell file; stopped, killed and gone on exactly."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
+import random
+import shutil
 import signal
-import subprocess
-import sys
-import textwrap
+import time
 import tomllib
-from pathlib import Path
 
 import pytest
 import torch
-from fake_search import events_of, search, tag_plan, text_plan, write_text
-from search.run.configuration import Configuration, read_configuration
-from search.run.directory import RunDirectory
-from search.run.events import read_events
-from search.run.listener import Silent
-from search.run.measures import beliefs, deviation, entropy, peak_memory, start_peak_memory
+from fake_search import FakeMethod, events_of, folder_of, search, toy
+from run_search import start
 
 import cellzoo
-from cellzoo.errors import DataError, OutputError
+from cellzoo.errors import CellzooError, OutputError, RunError
 from cellzoo.system.tensor_file import read_tensors, write_tensors
-
-HERE = Path(__file__).parents[2] / "helpers"
-
-
-def stop_after(count):
-    """A listener that stops the search within the step of that number, over all epochs."""
-
-    class Stop(Silent):
-        def __init__(self):
-            self.steps = 0
-
-        def step(self, step, numbers):
-            self.steps += 1
-            if self.steps == count:
-                raise KeyboardInterrupt
-
-    return Stop()
+from search.run.request import request_search
+from tasks.runs.record import read_record
+from tasks.training.events import read_events
 
 
-def test_a_search_leaves_configuration_events_checkpoint_and_cell(tmp_path):
-    plan = text_plan(tmp_path)
-    directory = search(plan, tmp_path / "out")
-    assert read_configuration(directory.configuration)[0] == plan.configuration
-    events = read_events(directory.events)
-    assert [event["event"] for event in events if event["event"] != "step"] == ["start", *["epoch"] * 3, "end"]
-    epochs = [event for event in events if event["event"] == "epoch"]
-    wanted = {"epoch", "step", "train_loss", "validation_loss", "validation", "entropy", "deviation", "cell"}
-    wanted |= {"temperature", "learning_rate", "seconds", "peak_memory"}
-    for event in epochs:
-        assert wanted <= set(event)
-        assert math.isclose(math.exp(event["validation"]["loss"]), event["validation"]["perplexity"])
-    assert [event["temperature"] for event in epochs] == [5.0, 5.0 - 4 / 3, 5.0 - 8 / 3]
-    steps = [event["step"] for event in events if event["event"] == "step"]
-    assert steps == sorted(set(steps))
-    assert epochs[-1]["step"] >= steps[-1]
-    assert epochs[0]["validation"]["loss"] > epochs[-1]["validation"]["loss"]
-    assert all(event["peak_memory"] > 1_000_000 for event in epochs)
-    assert sorted(event["seconds"] for event in events) == [event["seconds"] for event in events]
-
-
-def test_the_cell_file_says_where_the_cell_comes_from(tmp_path):
-    plan = text_plan(tmp_path, seed=5)
-    directory = search(plan, tmp_path / "out")
-    end = read_events(directory.events)[-1]
-    entry = cellzoo.entry(directory.found)
-    assert cellzoo.load(directory.found).hash == end["cell"]["hash"] == entry.cell.hash
-    assert entry.notation == "darts"
-    provenance = json.loads(entry.notes)
-    assert provenance["sha256"] == dict(plan.configuration.sha256)
-    assert provenance["search"] == plan.configuration.identity
-    assert (provenance["seed"], provenance["method"]) == (5, "fake")
-    assert "seed 5" in entry.source
-    assert "aaaaaaaaaaaa, changed" in entry.source
-    assert tomllib.loads(directory.found.read_text())["searched_on"].startswith("text:words.txt")
-
-
-def test_a_search_on_tags_writes_the_same_kinds_of_events(tmp_path):
-    directory = search(tag_plan(character_size=4, bidirectional=True), tmp_path)
-    epochs = [event for event in read_events(directory.events) if event["event"] == "epoch"]
-    assert [set(event["validation"]) for event in epochs] == [{"loss", "accuracy", "f1"}] * 2
-    assert directory.found.exists()
-
-
-@pytest.mark.parametrize("stop", [1, 20, 21, 45, 60])
-def test_a_stopped_search_goes_on_exactly(tmp_path, stop):
-    whole = search(text_plan(tmp_path), tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        search(text_plan(tmp_path), tmp_path / "part", stop_after(stop))
-    assert not (tmp_path / "part" / "found.toml").exists()
-    torch.manual_seed(stop)
-    part = search(text_plan(tmp_path), tmp_path / "part")
-    assert events_of(part) == events_of(whole)
-    assert without_seconds(part.found) == without_seconds(whole.found)
-
-
-def test_a_search_on_tags_goes_on_exactly(tmp_path):
-    whole = search(tag_plan(), tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        search(tag_plan(), tmp_path / "part", stop_after(11))
-    part = search(tag_plan(), tmp_path / "part")
-    assert events_of(part) == events_of(whole)
+def records(out):
+    return [read_record(path) for path in sorted((out / "records").glob("*.json"))]
 
 
 def without_seconds(found):
@@ -114,162 +34,239 @@ def without_seconds(found):
     return content, notes
 
 
+def test_a_search_leaves_events_a_cell_and_a_record(tmp_path):
+    plan = toy(tmp_path)
+    report = search(plan, tmp_path / "out", seeds=(5,))
+    events = read_events(folder_of(tmp_path / "out") / "events.jsonl")
+    assert [event["event"] for event in events if event["event"] != "step"] == ["start", *["epoch"] * 3, "end"]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    wanted = {"epoch", "step", "train_loss", "validation_loss", "dev", "entropy", "deviation", "cell"}
+    wanted |= {"temperature", "learning_rate", "reward", "seconds", "seconds_dev", "peak_memory"}
+    for event in epochs:
+        assert wanted <= set(event)
+    assert [event["temperature"] for event in epochs] == [5.0, 5.0 - 4 / 3, 5.0 - 8 / 3]
+    assert epochs[0]["dev"]["loss"] > epochs[-1]["dev"]["loss"]
+    (record,) = records(tmp_path / "out")
+    assert record.key == plan.job(5).key
+    assert record.configuration["method_settings"]["walk"] == 0.3
+    assert record.configuration["problem_settings"]["hidden_size"] == 8
+    assert record.metrics["dev_error"].value == epochs[-1]["dev"]["error"]
+    assert record.metrics["dev_loss"].value == epochs[-1]["dev"]["loss"]
+    assert record.metrics["seconds_search"].value == pytest.approx(sum(record.timing.seconds.values()))
+    assert record.facts["search steps"] == 12
+    end = events[-1]["cell"]
+    assert any(end["genotype"] in note and end["hash"][:12] in note for note in record.notes)
+    items = (tmp_path / "out" / "records" / record.items.file).read_text()
+    assert json.loads(items) == {"split": "dev", **end}
+    assert report.best.cell.hash == end["hash"]
+
+
+def test_the_cell_file_says_where_the_cell_comes_from(tmp_path):
+    plan = toy(tmp_path)
+    report = search(plan, tmp_path / "out", seeds=(5,))
+    entry = cellzoo.entry(report.path)
+    assert cellzoo.load(report.path).hash == events_of(tmp_path / "out")[-1]["cell"]["hash"] == entry.cell.hash
+    assert entry.notation == "darts"
+    provenance = json.loads(entry.notes)
+    assert provenance["search"] == plan.job(5).key
+    assert (provenance["seed"], provenance["task"], provenance["epochs"]) == (5, "sums", 3)
+    assert provenance["method_settings"] == plan.config.method_settings
+    assert "fake-tiny-" in entry.source
+    assert "seed 5" in entry.source
+    assert entry.searched_on.startswith("sums (")
+    own = folder_of(tmp_path / "out") / "found.toml"
+    assert own.read_bytes() == report.path.read_bytes()
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 11, "end"])
+def test_a_stopped_search_goes_on_exactly(tmp_path, stop_at):
+    whole = search(toy(tmp_path), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        search(toy(tmp_path), tmp_path / "part", stop_at=stop_at)
+    assert not (tmp_path / "part" / "found.toml").exists()
+    assert not records(tmp_path / "part")
+    torch.manual_seed(7)
+    part = search(toy(tmp_path), tmp_path / "part")
+    assert events_of(tmp_path / "part") == events_of(tmp_path / "whole")
+    assert without_seconds(part.path) == without_seconds(whole.path)
+    assert records(tmp_path / "part")[0].key == records(tmp_path / "whole")[0].key
+
+
 def test_a_finished_search_is_left_as_it_is(tmp_path):
-    directory = search(text_plan(tmp_path), tmp_path / "out")
-    before = {path.name: path.read_bytes() for path in directory.path.iterdir()}
-    search(text_plan(tmp_path), tmp_path / "out")
-    assert {path.name: path.read_bytes() for path in directory.path.iterdir()} == before
+    search(toy(tmp_path), tmp_path / "out")
+
+    def content():
+        return {
+            p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file() and "lock" not in p.name
+        }
+
+    before = content()
+    search(toy(tmp_path), tmp_path / "out", stop_at=1)
+    assert content() == before
 
 
 def test_another_seed_gives_another_course_and_the_global_generator_is_left_alone(tmp_path):
     torch.manual_seed(9)
     before = torch.get_rng_state()
-    first = search(text_plan(tmp_path, seed=1), tmp_path / "first")
+    search(toy(tmp_path), tmp_path / "first", seeds=(1,))
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    again = search(text_plan(tmp_path, seed=1), tmp_path / "again")
-    other = search(text_plan(tmp_path, seed=2), tmp_path / "other")
-    assert events_of(first) == events_of(again)
-    assert events_of(first)[1:] != events_of(other)[1:]
+    search(toy(tmp_path), tmp_path / "again", seeds=(1,))
+    search(toy(tmp_path), tmp_path / "other", seeds=(2,))
+    first, again, other = (events_of(tmp_path / name) for name in ("first", "again", "other"))
+    assert first == again
+    assert first[1:] != other[1:]
 
 
-SCRIPT = """\
-import os, signal, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from fake_search import text_plan
-from search.run.directory import RunDirectory
-from search.run.listener import Silent
-from search.run.loop import run_search
-
-class Killer(Silent):
-    steps = 0
-    def step(self, step, numbers):
-        self.steps += 1
-        if self.steps == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-folder = Path(sys.argv[1])
-run_search(text_plan(folder), RunDirectory(folder / sys.argv[3]), Killer())
-"""
+def test_several_searches_share_a_folder_and_the_best_on_dev_is_named(tmp_path):
+    report = search(toy(tmp_path), tmp_path / "out", seeds=(0, 1, 2))
+    values = {one.seed: one.record.metrics["dev_error"].value for one in report.found}
+    assert report.best.seed == min(values, key=values.get)
+    assert "best-of-3" in cellzoo.entry(report.path).name
+    search(toy(tmp_path, walk=0.4), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "searches").iterdir())) == 4
 
 
 def test_killed_in_the_midst_of_an_epoch_and_gone_on_in_another_process(tmp_path):
-    write_text(tmp_path / "words.txt")
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
+    plan = toy(tmp_path, sequences=2048)
+    search(plan, tmp_path / "whole")
+    task = ("--on", tmp_path / "sums.toml", "--preset", tmp_path / "tiny.toml", "--set", "sequences=2048")
+    process = start("fake_search:METHOD", *task, "--device", "cpu", "--out", tmp_path / "killed")
+    for _ in range(10_000):
+        logs = list((tmp_path / "killed").glob("searches/*/events.jsonl"))
+        if logs and '"event": "step", "epoch": 2' in logs[0].read_text():
+            break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert not (tmp_path / "killed" / "found.toml").exists()
+    wait_for_workers(tmp_path / "killed")
+    search(plan, tmp_path / "killed")
+    assert events_of(tmp_path / "killed") == events_of(tmp_path / "whole")
+    found = [without_seconds(tmp_path / name / "found.toml") for name in ("killed", "whole")]
+    assert found[0] == found[1]
 
-    def start(kill_at, name):
-        command = [sys.executable, str(script), str(tmp_path), str(kill_at), name]
-        return subprocess.run(command, env=environment, timeout=120, check=False).returncode
 
-    assert start(0, "whole") == 0
-    assert start(30, "killed") == -signal.SIGKILL
-    killed = RunDirectory(tmp_path / "killed")
-    assert killed.checkpoint.exists()
-    assert not killed.found.exists()
-    assert start(0, "killed") == 0
-    whole = RunDirectory(tmp_path / "whole")
-    assert events_of(killed) == events_of(whole)
-    assert without_seconds(killed.found) == without_seconds(whole.found)
+def wait_for_workers(out):
+    """A worker ends when it sees that its parent is gone; until then it may still write."""
+    before = None
+    while before != (now := [path.stat().st_size for path in out.rglob("*.jsonl")]):
+        before = now
+        time.sleep(0.5)
 
 
-def test_two_commands_in_one_directory(tmp_path):
-    class Second(Silent):
-        def begin(self, *arguments):
-            search(text_plan(tmp_path), tmp_path / "out")
+def test_two_commands_in_one_folder(tmp_path):
+    class Second:
+        def __getattr__(self, name):
+            return lambda *arguments: None
+
+        def started(self, job):
+            search(toy(tmp_path), tmp_path / "out")
 
     with pytest.raises(OutputError, match="another run is writing to it"):
-        search(text_plan(tmp_path), tmp_path / "out", Second())
+        search(toy(tmp_path), tmp_path / "out", listener=Second())
 
 
-def test_a_directory_of_another_search(tmp_path):
-    search(text_plan(tmp_path), tmp_path / "out")
-    with pytest.raises(DataError, match=r"another configuration \(seed: 0 there, 1 here\)"):
-        search(text_plan(tmp_path, seed=1), tmp_path / "out")
-    with pytest.raises(DataError, match=r"method_settings\.spread: 0\.3 there, 0\.4 here"):
-        search(text_plan(tmp_path, spread=0.4), tmp_path / "out")
+def stopped(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        search(toy(tmp_path), tmp_path / "out", stop_at=6)
+    return folder_of(tmp_path / "out") / "checkpoint.safetensors"
 
 
 def test_a_checkpoint_of_another_search_or_version(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        search(text_plan(tmp_path, seed=1), tmp_path / "one", stop_after(30))
-    with pytest.raises(KeyboardInterrupt):
-        search(text_plan(tmp_path, seed=2), tmp_path / "two", stop_after(30))
-    one, two = (tmp_path / name / "checkpoint.safetensors" for name in ("one", "two"))
-    kept = one.read_bytes()
-    one.write_bytes(two.read_bytes())
-    with pytest.raises(DataError, match="belongs to a search of another configuration"):
-        search(text_plan(tmp_path, seed=1), tmp_path / "one")
-    one.write_bytes(kept)
-    tensors, content = read_tensors(one)
-    write_tensors(one, tensors, {**content, "format": 99})
-    with pytest.raises(DataError, match=r"another version of cellzoo \(format 99; this version has 1\)"):
-        search(text_plan(tmp_path, seed=1), tmp_path / "one")
-    write_tensors(one, tensors, {**content, "standing": {**content["standing"], "epoch": "3"}})
-    with pytest.raises(DataError, match=r"lacks parts of a checkpoint \(epoch is '3'\)"):
-        search(text_plan(tmp_path, seed=1), tmp_path / "one")
-    one.write_bytes(kept[: len(kept) // 2])
-    with pytest.raises(DataError, match="is no complete safetensors file"):
-        search(text_plan(tmp_path, seed=1), tmp_path / "one")
-    one.write_bytes(kept)
-    settings = tmp_path / "one" / "configuration.json"
-    settings.write_text(settings.read_text().replace('"format": 1', '"format": 7'))
-    with pytest.raises(DataError, match="format 7"):
-        search(text_plan(tmp_path, seed=1), tmp_path / "one")
+    path = stopped(tmp_path)
+    kept, (tensors, content) = path.read_bytes(), read_tensors(path)
+    for change, message in (
+        ({"identity": "b" * 64}, "belongs to another run"),
+        ({"format": 99}, "another version of cellzoo"),
+        ({"standing": {**content["standing"], "epoch": "3"}}, r"standing\.epoch is malformed"),
+        ({"learner": {"steps": "many"}}, "not one of this method"),
+    ):
+        write_tensors(path, tensors, {**content, **change})
+        with pytest.raises(RunError, match=message):
+            search(toy(tmp_path), tmp_path / "out")
+    path.write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(RunError, match="is no complete safetensors file"):
+        search(toy(tmp_path), tmp_path / "out")
+    path.write_bytes(kept)
+    search(toy(tmp_path), tmp_path / "out")
+
+
+SMALL = {
+    "darts": {"nodes": 2},
+    "random-ws": {"nodes": 2, "candidates": 2, "candidates_an_epoch": 1},
+    "enas": {"nodes": 2, "candidates": 2, "controller_steps": 1, "controller_samples": 1},
+}
+ODD = [None, 10**30, -1, "x", [], {}, [[1]], 0.5, {"a": {"b": 1}}]
+
+
+@pytest.mark.parametrize("method", SMALL)
+def test_changed_states_are_one_message(tmp_path, method):
+    """Whatever stands where a state should: a failure that names it, or a search that goes on; no traceback."""
+    toy(tmp_path)
+    (tmp_path / "own.toml").write_text(f"epochs = 1\n[methods.{method}]\n")
+    plan = request_search(
+        method, str(tmp_path / "sums.toml"), preset=str(tmp_path / "own.toml"), changes=SMALL[method]
+    )
+    search(plan, tmp_path / "out")
+    path = folder_of(tmp_path / "out") / "checkpoint.safetensors"
+    tensors, content = read_tensors(path)
+    source, messages = random.Random(1), []
+    for _ in range(25):
+        shutil.rmtree(tmp_path / "out" / "records")
+        changed = json.loads(json.dumps(content))
+        place = changed[source.choice(["learner", "standing"])]
+        for _ in range(source.randrange(4)):
+            inner = [value for value in place.values() if isinstance(value, dict) and value]
+            place = source.choice(inner) if inner else place
+        place[source.choice(list(place))] = source.choice(ODD)
+        write_tensors(path, tensors, changed)
+        try:
+            search(plan, tmp_path / "out")
+        except RunError as error:
+            messages.append(str(error))
+    assert len(messages) > 5
+    for message in messages:
+        assert "checkpoint.safetensors: " in message
+        assert "details" not in message
 
 
 def test_events_that_someone_cut(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        search(text_plan(tmp_path), tmp_path / "out", stop_after(30))
-    events = tmp_path / "out" / "events.jsonl"
+    stopped(tmp_path)
+    events = folder_of(tmp_path / "out") / "events.jsonl"
     events.write_bytes(events.read_bytes()[:100])
-    with pytest.raises(DataError, match="has 100 bytes"):
-        search(text_plan(tmp_path), tmp_path / "out")
+    with pytest.raises(RunError, match="has 100 bytes"):
+        search(toy(tmp_path), tmp_path / "out")
 
 
-def test_peak_memory_is_that_of_the_search_alone():
-    device = torch.device("cpu")
-    start_peak_memory(device)
-    before = peak_memory(device)
-    torch.ones(60_000_000).sum()
-    assert peak_memory(device) > before + 200_000_000
-    if sys.platform == "linux":
-        start_peak_memory(device)
-        assert peak_memory(device) < before + 100_000_000
+def test_a_record_without_its_cell_is_refused(tmp_path):
+    search(toy(tmp_path), tmp_path / "out")
+    items = next((tmp_path / "out" / "records").glob("*.items.jsonl"))
+    items.write_text("[" * 10_000)
+    with pytest.raises(CellzooError, match=r"items\.jsonl: sha256 is"):
+        search(toy(tmp_path), tmp_path / "out")
 
 
-def test_measures_of_beliefs():
-    uniform, sure = torch.full((5,), 0.2), torch.tensor([1.0, 0, 0, 0, 0])
-    assert math.isclose(entropy([uniform]), math.log(5), rel_tol=1e-6)
-    assert entropy([sure]) == 0.0
-    assert deviation([uniform]) == pytest.approx(0.0, abs=1e-7)
-    assert deviation([sure]) == pytest.approx((0.8 + 4 * 0.2) / 5)
-    both = beliefs({"cell": [uniform], "past": [sure, torch.tensor([0.5, 0.5])]})
-    assert both["deviation"] == pytest.approx((0.0 + 1.6 + 0.0) / 12)
-    assert both["entropy_by_group"] == {
-        "cell": pytest.approx(math.log(5)),
-        "past": pytest.approx(math.log(2) / 2),
-    }
-    assert beliefs({}) == {}
+def test_a_cell_that_ignores_its_nodes_is_noted(tmp_path, monkeypatch):
+    flat = cellzoo.parse("Genotype(recurrent=[('tanh', 0), ('relu', 0)], concat=range(1, 3))", "darts")
+    monkeypatch.setattr(FakeMethod, "derive", lambda self: flat)
+    report = search(toy(tmp_path), tmp_path / "out")
+    assert "no node reads another" in json.loads(cellzoo.entry(report.path).notes)["warning"]
+    assert all("warning" in e["cell"] for e in events_of(tmp_path / "out") if e["event"] in ("epoch", "end"))
+    assert any("no node reads another" in note for note in records(tmp_path / "out")[0].notes)
 
 
-def test_the_identity_depends_on_everything(tmp_path):
-    base = text_plan(tmp_path).configuration
-    content = vars(base)
-    changes = {
-        "method": "x",
-        "method_settings": {},
-        "objective_settings": {},
-        "data": "y",
-        "sha256": {},
-        "epochs": 9,
-        "seed": 3,
-        "device": "cuda",
-        "threads": 2,
-        "version": "9",
-    }
-    identities = {Configuration(**{**content, name: value}).identity for name, value in changes.items()}
-    assert len(identities | {base.identity}) == len(changes) + 1
+def test_the_key_depends_on_everything(tmp_path):
+    base = toy(tmp_path)
+    keys = {base.job(0).key, base.job(1).key}
+    for change in ({"walk": 0.4}, {"hidden_size": 9}, {"epochs": 9}, {"data_seed": 6}):
+        keys.add(toy(tmp_path, **change).job(0).key)
+    assert len(keys) == 6
+
+
+def test_seeds_that_cannot_be(tmp_path):
+    with pytest.raises(CellzooError, match="no seed was given"):
+        search(toy(tmp_path), tmp_path / "out", seeds=())
+    with pytest.raises(CellzooError, match="seed 4294967296"):
+        search(toy(tmp_path), tmp_path / "out", seeds=(2**32,))
+    assert not (tmp_path / "out").exists()

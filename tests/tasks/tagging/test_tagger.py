@@ -374,7 +374,7 @@ def test_a_tagger_in_a_safe_file_predicts_what_it_did(tmp_path, rnn_type, crf):
     read, content = read_tensors(tmp_path / "tagger.safetensors")
     assert set(read) == set(model.state_dict())
     assert content["rnn_type"] == rnn_type
-    loaded = CellTagger.load_safely(tmp_path / "tagger.safetensors")
+    loaded = CellTagger.load_safely(str(tmp_path / "tagger.safetensors"))
     assert not loaded.training
     assert predictions(loaded) == expected
     assert (loaded.use_word_dropout, loaded.use_dropout) == (0.25, 0.125)
