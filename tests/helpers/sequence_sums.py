@@ -28,7 +28,8 @@ class SumModel(nn.Module):
         super().__init__()
         self.rnn = rnn
         drawn = torch.rand(width, generator=generator, dtype=torch.float64)
-        self.output = nn.Parameter(((2 * drawn - 1) / width**0.5).to(next(rnn.parameters(), torch.zeros(())).dtype))
+        dtype = next(rnn.parameters(), torch.zeros(())).dtype
+        self.output = nn.Parameter(((2 * drawn - 1) / width**0.5).to(dtype))
 
     def forward(self, numbers, carry=None):
         outputs, _ = self.rnn(numbers.unsqueeze(2), carry)  # (T, B, H)
