@@ -21,7 +21,7 @@ TITLE = "Demo: five cells on three small tasks"
 
 _DESCRIPTION = f"""\
 Train and evaluate the cells {", ".join(CELLS)} on three small
-tasks, {SEEDS} seeds each, and make a leaderboard of the results. It takes about five minutes on two cores and
+tasks, {SEEDS} seeds each, and make a leaderboard of the results. It takes a few minutes on two cores and
 downloads nothing. What is there already is not run again, so a second time takes seconds.
 
 The tasks are small enough to be quick. Their numbers show how everything works, not which cell is best."""
