@@ -20,7 +20,7 @@ SEEDS = 2
 TITLE = "Demo: five cells on three small tasks"
 
 _DESCRIPTION = f"""\
-Train and judge the cells {", ".join(CELLS)} on three small
+Train and evaluate the cells {", ".join(CELLS)} on three small
 tasks, {SEEDS} seeds each, and make a leaderboard of the results. It takes a few minutes on two cores and
 downloads nothing. What is there already is not run again, so a second time takes seconds.
 

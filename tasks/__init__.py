@@ -1,1 +1,1 @@
-"""What a cell is judged on: tasks, their data, and the runner that makes run records."""
+"""What a cell is evaluated on: tasks, their data, and the runs that make records."""

@@ -193,9 +193,9 @@ def derive(layout: Layout, space: EgsSpace, probabilities: Tensor) -> Code:
 
 
 def as_cell(layout: Layout, space: EgsSpace, nodes: Sequence[Sequence[Edge]], probabilities: Tensor) -> Code:
-    """Write active edges as a code; if that is no cell, nodes without an edge get their most probable one.
+    """Write active edges as a code; if that is not a cell, nodes without an edge get their most probable one.
 
-    A code in which `none` cut the output off from the input is no cell.
+    A code in which `none` cut the output off from the input is not a cell.
     """
     code = space.genotype(tuple(map(tuple, nodes)))
     try:

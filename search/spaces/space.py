@@ -16,7 +16,7 @@ Genotype = TypeVar("Genotype")
 class Space(Protocol[Genotype]):
     """A set of cells that can be drawn from and walked in.
 
-    All chance comes from the generator that is passed, so a seed means the same in every process.
+    All random numbers come from the generator that is passed, so a seed means the same in every process.
     """
 
     def sample(self, generator: random.Random) -> Genotype:

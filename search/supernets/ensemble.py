@@ -38,7 +38,7 @@ class EnsembleGumbel(Alphas):
         samples: M.
         divide: As in `divided`.
         resource_mixing: As in `mixed`.
-        choose: Reads a code off the probabilities, as shares; evaluation uses no chance.
+        choose: Reads a code off the probabilities, as shares; evaluation draws nothing.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class Relaxation(nn.Module):
 
     @abstractmethod
     def forward(self) -> dict[str, Tensor]:
-        """Group -> shares, as in `Layout.mixture_shapes`; a new draw where chance is in it."""
+        """Group -> shares, as in `Layout.mixture_shapes`; a new draw where they are drawn."""
 
     @abstractmethod
     def distribution(self) -> Distributions:

@@ -1,7 +1,7 @@
 """The run record: the one schema of a result.
 
-One JSON file for one (task, configuration, data, cell, seed), and beside it one JSON object a line for
-every judged item. The record names the items file and its digest; the items file is written first, so a
+One JSON file for one (task, configuration, data, cell, seed), and beside it one JSON object a line for every
+item that was evaluated. The record names the items file and its digest; the items file is written first, so a
 record that exists is complete.
 """
 

@@ -89,7 +89,7 @@ class Report:
         records: The records of the plan, made now or there before, in plan order.
         made: How many of them were made now.
         failures: The runs that did not finish.
-        notes: What the user should know, such as files in the record folder that are no records.
+        notes: What the user should know, such as files in the record folder that are not records.
         seconds: Wall time.
     """
 

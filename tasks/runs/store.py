@@ -50,7 +50,7 @@ class Survey:
 
     Attributes:
         records: Key -> record, of the records asked for that are there and whole.
-        strangers: One message for each file that is no whole record and was not asked for.
+        strangers: One message for each file that is not a whole record and was not asked for.
     """
 
     records: Mapping[str, RunRecord]
@@ -159,7 +159,7 @@ class RecordStore:
         """Write the per-item statistics of a run; they come before its record.
 
         Raises:
-            CellzooError: An item has a value that is no plain finite JSON.
+            CellzooError: An item has a value that is not plain finite JSON.
             OutputError: No space, no permission, or not a folder.
         """
         lines: list[str] = []

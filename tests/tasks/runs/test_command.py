@@ -91,7 +91,7 @@ def test_a_failure_is_listed_and_the_exit_code_is_1(command):
     [
         (["demos", "--cells", "lstm"], 2, "unknown suite or task 'demos'. Did you mean 'demo'?"),
         (["no.toml", "--cells", "lstm"], 2, "no.toml: cannot be read: No such file or directory"),
-        (["fake_task:Fake", "--cells", "lstmm"], 2, "unknown cell 'lstmm'. Did you mean 'lstm'?"),
+        (["fake_task:Fake", "--cells", "lstmm"], 2, "unknown cell 'lstmm'. Did you mean 'lstm'"),
         (["fake_task:Fake", "--cells", "lstm,,gru"], 2, "--cells 'lstm,,gru': an empty name"),
         (["fake_task:Fake", "--cells", "lstm", "--seeds", "a"], 2, "--seeds 'a': expected how many, such as 5"),
         (["fake_task:Fake", "--cells", "lstm", "--seeds", "0"], 2, "0 seeds: expected at least 1"),
