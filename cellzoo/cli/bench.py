@@ -100,7 +100,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _whole(largest: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdecimal() or not 1 <= int(text[:12]) <= largest:
-            raise ArgumentTypeError(f"{text!r:.40} is no whole number from 1 to {largest}")
+            raise ArgumentTypeError(f"{text!r:.40} is not a whole number from 1 to {largest}")
         return int(text)
 
     return read
@@ -112,7 +112,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < 1e7:
-        raise ArgumentTypeError(f"{text!r:.40} is no number of seconds above 0")
+        raise ArgumentTypeError(f"{text!r:.40} is not a number of seconds above 0")
     return value
 
 

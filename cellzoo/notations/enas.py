@@ -79,7 +79,7 @@ def parse(source: str | Mapping[str, Any], name: str = "") -> Cell:
     """Read an arc as a Cell with one state, h.
 
     Raises:
-        NotationError: The source is no arc; the message names the number and what would be right.
+        NotationError: The source is not an arc; the message names the number and what would be right.
     """
     content = _split(source) if isinstance(source, str) else FORM.read(source)
     return to_cell(_steps(*_checked(content["table"], content["arc"])), name)

@@ -85,7 +85,7 @@ class Form:
             raise self.fault(f"{len(text)} characters; at most {MAX_TEXT} are read")
         try:
             with warnings.catch_warnings():
-                # Such as those about odd escapes, which are no business of this text.
+                # Such as those about odd escapes, which have nothing to do with this text.
                 warnings.simplefilter("ignore")
                 tree = ast.parse(text.strip(), mode="eval").body
             return self._value(tree)
@@ -120,7 +120,7 @@ class Form:
                 keys = [keyword.arg or "**" for keyword in node.keywords]
                 return _once(keys, [self._value(keyword.value) for keyword in node.keywords])
         text = ast.unparse(node)[:80]
-        raise ValueError(f"{text!r} at column {node.col_offset + 1} is no part of a genotype")
+        raise ValueError(f"{text!r} at column {node.col_offset + 1} is not part of a genotype")
 
     @staticmethod
     def _range(bounds: list[Any]) -> list[int]:

@@ -56,8 +56,8 @@ def parse(source: str | Mapping[str, Any], name: str = "") -> Cell:
     """Read a recipe, as JSON text or as data, as a Cell with the states h_prev_0, h_prev_1, ...
 
     Raises:
-        NotationError: The text or data is no recipe; the message names the node and what would be right.
-        CellError: The recipe reads as a graph that is no valid cell.
+        NotationError: The text or data is not a recipe; the message names the node and what would be right.
+        CellError: The recipe reads as a graph that is not a valid cell.
     """
     recipe = _read_json(source) if isinstance(source, str) else source
     if not isinstance(recipe, Mapping) or not recipe:

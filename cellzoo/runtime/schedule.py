@@ -1,4 +1,4 @@
-"""Which values are computed together, in which order, and which are kept for the backward walk."""
+"""Which values are computed together, in which order, and which are kept for the backward pass."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Schedule:
         graph: The graph.
         values: Name -> value.
         groups: In the order of execution, those of the input phase first.
-        group_of: Name of a value that is no leaf, of a state, or x -> index of its group.
+        group_of: Name of a value that is not a leaf, of a state, or x -> index of its group.
         readers: Name -> linear values that read it.
     """
 
@@ -149,7 +149,7 @@ class Schedule:
         return found
 
     def kept(self, *, input_gradient: bool) -> set[str]:
-        """Names of the values that must be kept at every row for the backward walk, and no more.
+        """Names of the values that must be kept at every row for the backward pass, and no more.
 
         These are the factors of weight gradients, what early values hand to the steps, and what derivatives
         read; but what is cheap to compute from others that are there anyway is computed again.

@@ -311,7 +311,7 @@ def test_the_data_folder(monkeypatch, tmp_path):
     found = folders.check_data()
     assert (found.state, ", 1 folder;" in found.message) == (State.OK, True)
     monkeypatch.setenv("CELLZOO_DATA", str(tmp_path / "file"))
-    assert "is no folder" in folders.check_data().message
+    assert "is not a folder" in folders.check_data().message
 
 
 def test_the_cache_is_made_where_it_can_be(monkeypatch, tmp_path):

@@ -280,9 +280,15 @@ def test_cells_of_other_notations_are_said(equations, text):
         ("h' = tanh(linear(x, h; bias=no))", "products without bias other than one projection of x"),
         ("h' = linear(x; bias=no) * linear(x; bias=no)", "products without bias other than one projection"),
         ("h' = linear(x: A, h: A2) * linear(x: A)", "some of its weights are shared"),
-        ("z = sigmoid(linear(x, h))\nh' = blend(z, h, tanh(linear(x, h)))", "a blend that is no skip function"),
-        ("z = sigmoid(linear(x, h))\nh' = blend(z, tanh(linear(x, h)), h)", "a blend that is no skip function"),
-        ("z = linear(x, h)\nh' = blend(z, tanh(z), z)", "a blend that is no skip function"),
+        (
+            "z = sigmoid(linear(x, h))\nh' = blend(z, h, tanh(linear(x, h)))",
+            "a blend that is not a skip function",
+        ),
+        (
+            "z = sigmoid(linear(x, h))\nh' = blend(z, tanh(linear(x, h)), h)",
+            "a blend that is not a skip function",
+        ),
+        ("z = linear(x, h)\nh' = blend(z, tanh(z), z)", "a blend that is not a skip function"),
         ("h' = linear(linear(x; width=3), h)", "a product of the width 3"),
         ("h' = linear(linear(x) * 0)", "the operation 'zero' where"),
         ("h' = linear(tanh(x))", "x enters a function without weights as it is"),
@@ -305,7 +311,7 @@ def test_what_no_node_list_can_say_is_refused(equations, why):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no node; expected n1 = "),
+        ("", "no nodes; expected n1 = "),
         ("A_sig(x, h)", r"statement 1: 'A_sig\(x, h\)'; expected n1 = "),
         ("n2 = A_sig(x, h)", "statement 1: found 'n2', expected 'n1'"),
         ("n1 = A_sig(x, h); n1 = n1 + h", "statement 2: found 'n1', expected 'n2'"),
