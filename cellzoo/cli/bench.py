@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.case import DTYPES, CellCase
+from cellzoo.bench.case import DTYPES
 from cellzoo.bench.shapes import SHAPES, find_shapes
 from cellzoo.catalog import entry
 from cellzoo.cli.command import Command
 from cellzoo.errors import RunError, unknown
 from cellzoo.selection import expand_cells, split_cells
+from cellzoo.system.paths import path_option
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from pathlib import Path
 
     from cellzoo.bench.case import Case
     from cellzoo.bench.compare import Settings
@@ -93,7 +94,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure the peak extra memory of a pass, each in a process of its own; not in the budget",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything to a JSON file")
+    parser.add_argument(
+        "--out", type=path_option("--out"), metavar="FILE", help="write everything to a JSON file"
+    )
     parser.add_argument("--dry-run", action="store_true", help="list what would be timed, and time nothing")
 
 
@@ -130,6 +133,8 @@ def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
         from cellzoo.bench.races import race_cases
 
         return race_cases(options.race, shapes, options.dtype)
+    from cellzoo.bench.entrants import CellCase
+
     cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
     return [
         CellCase(cell, shape, training, options.dtype)
@@ -153,6 +158,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _list(cases: list[Case], settings: Settings) -> int:
+    from cellzoo.bench.entrants import CellCase
     from cellzoo.bench.loop import darts_genotype
 
     for case in cases:
@@ -170,14 +176,13 @@ def _list(cases: list[Case], settings: Settings) -> int:
 
 
 def _compare(cases: list[Case], settings: Settings, out: Path | None, *, must_run: bool) -> int:
-    from rich.console import Console
-
     from cellzoo.bench.compare import compare
     from cellzoo.bench.progress import show_progress
     from cellzoo.bench.report import Report
     from cellzoo.bench.table import MEMORY_NOTE, NOTE, show
+    from cellzoo.system.streams import console as open_console
 
-    console = Console()
+    console = open_console()
     report = Report(out, settings, len(cases))
     # Now rather than after minutes of work, should the file be impossible.
     report.write([])

@@ -13,7 +13,7 @@ from one_command import invoke
 
 import cellzoo
 from cellzoo.bench import compare as compare_module
-from cellzoo.bench.case import CellCase
+from cellzoo.bench.entrants import CellCase
 from cellzoo.runtime import RUNTIMES
 
 TINY = "2x3x4x5"

@@ -14,10 +14,9 @@ from rich.console import Console
 
 import cellzoo
 from cellzoo.bench.agreement import disagreement
-from cellzoo.bench.case import CellCase
 from cellzoo.bench.compare import Settings, compare, torch_threads
 from cellzoo.bench.contestant import Contestant
-from cellzoo.bench.entrants import BASELINES, LOOP, build_entrant, entrant_names
+from cellzoo.bench.entrants import BASELINES, LOOP, CellCase, build_entrant, entrant_names
 from cellzoo.bench.memory import peak_extra_bytes
 from cellzoo.bench.progress import Progress
 from cellzoo.bench.report import Report

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellzoo
-from cellzoo.bench.case import CellCase
 from cellzoo.bench.compare import Result
 from cellzoo.bench.contestant import Contestant
+from cellzoo.bench.entrants import CellCase
 from cellzoo.bench.figures import lines
 from cellzoo.bench.race import MIN_ROUNDS, MIN_SAMPLE, Times, race
 from cellzoo.bench.ratios import Spread, paired_ratios, spread
