@@ -84,7 +84,8 @@ def _tabular(table: TaskTable) -> str:
     seeds = [place for place, column in enumerate(grid.columns) if column.title == "Seeds"]
     shown = [0, 1, primary, *intervals, *seeds][:_LATEX_COLUMNS]
     heads = [
-        _latex(f"{grid.columns[place].title}, {grid.columns[place].detail}".removesuffix(", ")) for place in shown
+        _latex(f"{grid.columns[place].title}, {grid.columns[place].detail}".removesuffix(", "))
+        for place in shown
     ]
     lines = [
         f"% {_one_line(table_title(table))}",

@@ -51,4 +51,5 @@ def _section(table: TaskTable, number: int) -> dict[str, Any]:
         "absent": notes.absent(table) if table.absent else "",
         "settings": table.settings,
         "reported": table.reported,
+        "superseded": table.superseded_by is not None,
     }
