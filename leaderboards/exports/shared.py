@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leaderboards.board import Board, MetricColumn, Row, TaskTable
     from leaderboards.stats.seeds import Summary
 
-EVERY_EVAL_EVER = "0.2.1"
+EVERY_EVAL_EVER = "0.3.0"
 """Version of the schema eval.schema.json of github.com/evaleval/every_eval_ever."""
 _RANGES = {"f1": 100.0, "precision": 100.0, "recall": 100.0}
 
@@ -99,10 +99,6 @@ def _document(table: TaskTable, row: Row) -> dict[str, Any]:
     return {
         "schema_version": EVERY_EVAL_EVER,
         "evaluation_id": f"{table.task}/cellzoo/{row.runs[0].cell.name}/{made}/{_digest(line)}",
-        "dedupe_identity": {
-            "run_fingerprint": hashlib.sha256(line.encode()).hexdigest(),
-            "hash_algorithm": "sha256",
-        },
         "retrieved_timestamp": made,
         "source_metadata": {
             "source_name": "cellzoo",
@@ -115,9 +111,11 @@ def _document(table: TaskTable, row: Row) -> dict[str, Any]:
             "name": name,
             "id": f"cellzoo/{row.runs[0].cell.name}",
             "additional_details": {
+                "deployment_type": "self_deployed",
+                "model_availability": "unknown",
                 "hash": row.subject.hash or "",
                 "origin": row.subject.origin,
-                "parameters": f"{row.cost.parameters_total or 0:.0f}",
+                "parameters": str(round(row.cost.parameters_total or 0)),
                 "signature": line,
                 "command": command(table, row),
             },

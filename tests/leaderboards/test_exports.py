@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import calendar
 import csv
 import io
 import json
@@ -10,6 +11,7 @@ from board_records import record
 from leaderboards.board import build_board
 from leaderboards.collect import Collection
 from leaderboards.exports.plain import board_data, render_json
+from leaderboards.exports.shared import every_eval_ever, render_model_index, render_signatures
 from leaderboards.exports.tables import parquet_bytes, render_csv, render_latex
 from leaderboards.published import published_tables
 from tasks.runs.record import RunRecord
@@ -72,6 +74,48 @@ def test_parquet_reads_back():
     assert table.column("mean").to_pylist()[0] == pytest.approx(
         board_data(wnut())["tables"][0]["rows"][0]["metrics"]["f1"]["mean"]
     )
+
+
+def test_documents_for_every_eval_ever_hold_what_its_schema_requires():
+    documents = list(every_eval_ever(wnut()))
+    assert len(documents) == 3
+    for document in documents:
+        assert set(document) == {
+            *("schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata"),
+            *("model_info", "eval_library", "evaluation_results"),
+        }
+        assert document["retrieved_timestamp"] == str(calendar.timegm((2026, 1, 2, 3, 4, 5)))
+        assert all(isinstance(v, str) for v in document["model_info"]["additional_details"].values())
+        f1, _ = document["evaluation_results"]
+        assert f1["metric_config"]["lower_is_better"] is False
+    (lstm,) = [d for d in documents if d["model_info"]["name"] == "lstm"]
+    score = lstm["evaluation_results"][0]["score_details"]
+    assert score["score"] == pytest.approx(123.5 / 3)
+    assert score["uncertainty"]["num_samples"] == 3
+
+
+def test_a_signature_changes_with_what_decides_the_number():
+    def signatures(**options):
+        return render_signatures(board_of(record("lstm", 0, **options))).strip()
+
+    first = signatures()
+    assert first == signatures(package="2.14.0")
+    assert "small-ner:r1|cell:lstm@" in first
+    others = [
+        signatures(revision=2),
+        signatures(hash_of="gru"),
+        signatures(configuration={"epochs": 9}),
+        signatures(data={"test": "e" * 64}),
+    ]
+    assert len({first, *others}) == 5
+
+
+def test_a_model_index_is_yaml():
+    yaml = pytest.importorskip("yaml")
+    documents = list(yaml.safe_load_all(render_model_index(wnut())))
+    names = [document["model-index"][0]["name"] for document in documents]
+    assert sorted(names) == ["enas", "gru", "lstm"]
+    assert documents[0]["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
 
 
 def test_published_tables_are_sound_and_odd_numbers_are_marked():
