@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cellzoo.draw.figure import Box, Edge
 
-LABEL, CAPTION, SIGN = 13, 10, 17
+LABEL, CAPTION = 13, 10
 LABEL_LIMIT, CAPTION_LIMIT = 16, 24
 PADDING = 10
 FRAME = 3

@@ -45,7 +45,6 @@ class Schedule:
         graph: The graph.
         values: Name -> value.
         groups: In the order of execution, those of the input phase first.
-        group_of: Name of a value that is not a leaf, of a state, or x -> index of its group.
         readers: Name -> linear values that read it.
     """
 
@@ -58,11 +57,6 @@ class Schedule:
                 for source in dict.fromkeys(value.inputs):
                     self.readers.setdefault(source, []).append(value)
         self.groups = self._group(self._levels())
-        self.group_of = {
-            name: index
-            for index, group in enumerate(self.groups)
-            for name in (*group.sources, *(value.name for value in group.values))
-        }
 
     def is_early(self, name: str) -> bool:
         """Whether a value belongs to the input phase."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -205,14 +204,12 @@ def test_mutated_text_gives_a_cell_or_one_clear_error(notation, data):
             ["(", ")", "[", "'", "h'", "=", "-1", "9" * 30, "\n", ", ", "relu", "x", "\0", "é"]
         )
         text = text[:start] + data.draw(pieces | st.text(max_size=3)) + text[stop:]
-    began = time.perf_counter()
     try:
         answer = cellzoo.parse(text, notation).hash
     except CellzooError as error:
         answer = str(error)
     assert answer
     assert "\n" not in answer
-    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize("notation", NOTATIONS)
