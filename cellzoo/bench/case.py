@@ -1,4 +1,4 @@
-"""What a race is about."""
+"""What is compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cellzoo.bench.contestant import Contestant
+    from cellzoo.bench.candidate import Candidate
 
 DTYPES = ("float32", "float64")
 
@@ -24,12 +24,12 @@ class Case(Protocol):
         """Floating-point operations of a pass."""
         ...
 
-    def entrants(self, engines: Sequence[str]) -> list[str]:
-        """Name what races, the loop first, which the engines' results are held against."""
+    def candidates(self, engines: Sequence[str]) -> list[str]:
+        """Name the candidates, the loop first, which the engines' results are held against."""
         ...
 
-    def build(self, name: str, clock: Callable[[], float]) -> Contestant:
-        """Build a contestant; `clock` is what it may choose its methods by."""
+    def build(self, name: str, clock: Callable[[], float]) -> Candidate:
+        """Build a candidate; `clock` is what it may choose its methods by."""
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is seen while races are going on: which one, how far, and the time left."""
+"""What is seen while cases are timed: which one, how far, and the time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What races at one cell and shape: loop, engines, torch's own layers, and bare products."""
+"""What is compared at one cell and shape: loop, engines, torch's own layers, and bare products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from cellzoo.bench.contestant import Contestant
+from cellzoo.bench.candidate import Candidate
 from cellzoo.bench.loop import DartsLoop, build_loop, darts_genotype
 from cellzoo.bench.products import METHODS, TORCH, Products
 from cellzoo.bench.shapes import Shape
@@ -64,13 +64,13 @@ class CellCase:
         kind = "training step" if self.training else "inference"
         return f"{self.cell.name or 'cell'}, shape {self.shape}, {kind}, {self.dtype}"
 
-    def entrants(self, engines: Sequence[str]) -> list[str]:
-        """Name what is compared; see `entrant_names`."""
-        return entrant_names(self, engines)
+    def candidates(self, engines: Sequence[str]) -> list[str]:
+        """Name what is compared; see `candidate_names`."""
+        return candidate_names(self, engines)
 
-    def build(self, name: str, clock: Callable[[], float]) -> Contestant:
-        """Build a contestant; see `build_entrant`."""
-        return build_entrant(self, name, clock)
+    def build(self, name: str, clock: Callable[[], float]) -> Candidate:
+        """Build a candidate; see `build_candidate`."""
+        return build_candidate(self, name, clock)
 
     def describe(self) -> dict[str, Any]:
         """Say what it is."""
@@ -90,7 +90,7 @@ class CellCase:
             "training": self.training,
             "dtype": self.dtype,
         }
-        return "cellzoo.bench.entrants:rebuild_cell_case", arguments
+        return "cellzoo.bench.cell_case:rebuild_cell_case", arguments
 
     def tiny(self) -> CellCase:
         """The same at sizes that every cell can be built with, because they are equal."""
@@ -102,14 +102,14 @@ def rebuild_cell_case(cell: str, shape: dict[str, Any], *, training: bool, dtype
     return CellCase(Cell.from_json(cell), Shape(**shape), training, dtype)
 
 
-def entrant_names(case: CellCase, engines: Sequence[str]) -> list[str]:
-    """Name what races: the loop, the engines, and the other baselines that the cell has a use for."""
+def candidate_names(case: CellCase, engines: Sequence[str]) -> list[str]:
+    """Name the candidates: the loop, the engines, and the other baselines that the cell has a use for."""
     has_products = bool(product_groups(case.cell, case.shape))
     return [LOOP, *engines, *(name for name in BASELINES[1:] if has_products or name not in PRODUCTS)]
 
 
-def build_entrant(case: CellCase, name: str, clock: Callable[[], float] = time.perf_counter) -> Contestant:
-    """Build a contestant: one layer in one direction, weights and inputs the same for all.
+def build_candidate(case: CellCase, name: str, clock: Callable[[], float] = time.perf_counter) -> Candidate:
+    """Build a candidate: one layer in one direction, weights and inputs the same for all.
 
     Gradients of weights and of x are taken, as in a layer that has another below it. Initial states are zero.
 
@@ -173,7 +173,7 @@ def _sequence(
     weights: Sequence[Tensor],
     flops: int,
     details: dict[str, Any] | None = None,
-) -> Contestant:
+) -> Candidate:
     """Wrap what maps x (T, B, E) to outputs (T, B, H)."""
     shape, dtype = case.shape, _dtype(case)
     generator = torch.Generator().manual_seed(1)
@@ -184,7 +184,7 @@ def _sequence(
             with torch.no_grad():
                 return [layer(x)]
 
-        return Contestant(name, flops, infer, details or {})
+        return Candidate(name, flops, infer, details or {})
     gradient = torch.randn(shape.steps, shape.batch, shape.hidden_size, dtype=dtype, generator=generator)
     x.requires_grad_()
 
@@ -196,10 +196,10 @@ def _sequence(
         assert x.grad is not None  # noqa: S101 - every cell depends on x
         return [output.detach(), x.grad]
 
-    return Contestant(name, flops, train, details or {})
+    return Candidate(name, flops, train, details or {})
 
 
-def _products(case: CellCase, name: str, clock: Callable[[], float]) -> Contestant:
+def _products(case: CellCase, name: str, clock: Callable[[], float]) -> Candidate:
     groups = product_groups(case.cell, case.shape)
     methods = (TORCH,) if name == TORCH_PRODUCTS else METHODS
     products = Products(groups, training=case.training, dtype=_dtype(case), methods=methods, clock=clock)
@@ -209,4 +209,4 @@ def _products(case: CellCase, name: str, clock: Callable[[], float]) -> Contesta
         return []
 
     flops = products_flops(groups, training=case.training)
-    return Contestant(name, flops, run, {"methods": products.chosen})
+    return Candidate(name, flops, run, {"methods": products.chosen})
