@@ -18,7 +18,7 @@ from cellzoo.bench.candidate import Candidate
 from cellzoo.bench.cell_case import BASELINES, LOOP, CellCase, build_candidate, candidate_names
 from cellzoo.bench.compare import Settings, compare, torch_threads
 from cellzoo.bench.memory import peak_extra_bytes
-from cellzoo.bench.progress import Progress
+from cellzoo.bench.progress import BenchProgress
 from cellzoo.bench.report import Report
 from cellzoo.bench.shapes import Shape
 from cellzoo.bench.table import show
@@ -255,7 +255,7 @@ def test_time_left_follows_the_work():
     now = [100.0]
     output = io.StringIO()
     cases = [case()] * 3
-    progress = Progress(cases, Console(file=output, width=200), lambda: now[0])
+    progress = BenchProgress(cases, Console(file=output, width=200), lambda: now[0])
     assert progress.seconds_left(0.0) is None
     progress.begin(cases[0], ["a", "b"])
     progress.end()
