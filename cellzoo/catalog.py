@@ -158,7 +158,7 @@ def read_cell_file(path: Path, origin: str) -> CellEntry:
 
     Raises:
         UnknownNameError: No such file.
-        CellError: The file is no cell file; the message names the field, the value and what would be right.
+        CellError: The file is not a cell file; the message names the field, the value and what would be right.
     """
     content = _read_table(path)
     for key in ("aliases", "published"):
@@ -174,7 +174,7 @@ def _read_table(path: Path) -> dict[str, Any]:
         with path.open("rb") as stream:
             text = stream.read(MAX_FILE_BYTES + 1)
         if len(text) > MAX_FILE_BYTES:
-            raise CellError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is no cell file")
+            raise CellError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is not a cell file")
         # Some editors begin a file with a byte order mark and end its lines with CR LF.
         content = tomllib.loads(text.decode("utf-8-sig"))
     except FileNotFoundError as error:
@@ -182,8 +182,8 @@ def _read_table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CellError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        # Not only TOMLDecodeError: bytes that are no text, or an integer of thousands of digits.
-        raise CellError(f"{path}: is no TOML: {error}") from error
+        # Not only TOMLDecodeError: bytes that are not text, or an integer of thousands of digits.
+        raise CellError(f"{path}: is not TOML: {error}") from error
     for key in content:
         if key not in _FIELDS:
             raise CellError(f"{path}: {unknown('field', key, _FIELDS)}")
@@ -228,7 +228,7 @@ def _files() -> dict[str, tuple[Path, str]]:
 
 
 def _aliases() -> dict[str, str]:
-    """Alias -> name, over all cell files; a file that is no cell file says so when it is loaded."""
+    """Alias -> name, over all cell files; a file that is not a cell file says so when it is loaded."""
     files = _files()
     aliases: dict[str, str] = {}
     for name, (path, _) in sorted(files.items()):

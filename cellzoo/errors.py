@@ -20,7 +20,7 @@ class CellzooError(Exception):
 
 
 class CellError(CellzooError):
-    """A graph that is no valid cell."""
+    """A graph that is not a valid cell."""
 
 
 class NotationError(CellzooError):

@@ -37,7 +37,7 @@ class Family:
         return f"{self.prefix}<seed>"
 
     def seed(self, name: str) -> int | None:
-        """Return the seed in a member's name; None if `name` is no member."""
+        """Return the seed in a member's name; None if `name` is not a member."""
         match = re.fullmatch(re.escape(self.prefix) + r"(0|[1-9][0-9]{0,9})", name)
         return int(match.group(1)) if match and int(match.group(1)) <= MAX_SEED else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +144,7 @@ class TaskTable:
         absent: Subjects of the board that were not run with these settings.
         standing: What the comparisons of the primary metric say.
         reported: Published results of the task, best first.
+        superseded_by: The latest revision of the task on the board, if it is not this one.
     """
 
     task: str
@@ -157,6 +158,7 @@ class TaskTable:
     absent: tuple[Subject, ...]
     standing: Standing
     reported: tuple[Published, ...] = ()
+    superseded_by: int | None = None
 
     @property
     def primary(self) -> MetricColumn:
@@ -213,7 +215,9 @@ def build_board(collection: Collection, title: str) -> Board:
         of_task = [group for group in groups if group[0].task.name == name]
         for index, (group, unlike) in enumerate(zip(of_task, differences(of_task), strict=True)):
             variant = _letter(index) if len(of_task) > 1 else ""
-            tables.append(_table(collection, group, subjects, titles[name], variant, unlike))
+            table = _table(collection, group, subjects, titles[name], variant, unlike)
+            latest = max(members[0].task.revision for members in of_task)
+            tables.append(replace(table, superseded_by=latest) if table.revision < latest else table)
     return Board(
         title=title,
         tables=tuple(tables),

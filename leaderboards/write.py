@@ -6,16 +6,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.system.atomic import output_errors, write_atomically
+from leaderboards.exports.plain import render_json
+from leaderboards.exports.shared import render_every_eval_ever, render_model_index, render_signatures
+from leaderboards.exports.tables import parquet_bytes, render_csv, render_latex
 from leaderboards.render.html import render_html
 from leaderboards.render.markdown import render_markdown
 from leaderboards.render.picture import all_pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from leaderboards.board import Board
 
 MARKDOWN, PAGE, PICTURE = "board.md", "board.html", "board.svg"
+
+
+_FORMS: Mapping[str, Callable[[Board], str | bytes]] = {
+    "json": render_json,
+    "csv": render_csv,
+    "latex": render_latex,
+    "parquet": parquet_bytes,
+    "model-index": render_model_index,
+    "every-eval-ever": render_every_eval_ever,
+    "signatures": render_signatures,
+}
 
 
 @dataclass(frozen=True)
@@ -27,21 +42,27 @@ class Written:
     picture: Path
 
 
-def write_board(board: Board, out: Path) -> Written:
+def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None) -> Written:
     """Write the Markdown file, the HTML page and the picture file into `out`, each whole or not at all.
 
-    All three are rendered before the first is written, and earlier ones are replaced.
+    All are rendered before the first is written, and earlier ones are replaced.
+
+    Args:
+        board: What is written.
+        out: The folder; it need not exist.
+        forms: Further forms, by the names of `leaderboards.command.FORMATS`: name -> file name.
 
     Raises:
         OutputError: The folder cannot be made or written.
     """
-    contents = {
+    contents: dict[Path, str | bytes] = {
         out / PICTURE: all_pictures(board.tables),
         out / MARKDOWN: render_markdown(board, PICTURE),
         out / PAGE: render_html(board),
+        **{out / name: _FORMS[form](board) for form, name in (forms or {}).items()},
     }
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     for path, content in contents.items():
-        write_atomically(path, content.encode())
+        write_atomically(path, content.encode() if isinstance(content, str) else content)
     return Written(out / MARKDOWN, out / PAGE, out / PICTURE)

@@ -31,7 +31,7 @@ def test_python_blocks_run_one_after_the_other(tmp_path):
     assert found.stdout.startswith("['darts-v1', 'darts-v2'")
 
 
-def test_judging_and_comparing_run_one_after_the_other(tmp_path):
+def test_evaluating_and_comparing_run_one_after_the_other(tmp_path):
     (tmp_path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
     commands = [text for text in blocks("sh") if text.startswith("cellzoo") and "--data DIR" not in text]
     assert len(commands) == 2

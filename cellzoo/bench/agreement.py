@@ -1,4 +1,4 @@
-"""Whether contestants that run one cell compute the same."""
+"""Whether candidates that run one cell compute the same."""
 
 from __future__ import annotations
 

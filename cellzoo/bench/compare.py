@@ -1,4 +1,4 @@
-"""Runs the races of all cases."""
+"""Compares the candidates of all cases."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from cellzoo.bench.agreement import disagreement
-from cellzoo.bench.entrants import ENGINES, LOOP, PRODUCTS
+from cellzoo.bench.cell_case import ENGINES, LOOP, PRODUCTS
 from cellzoo.bench.memory import peak_extra_bytes
-from cellzoo.bench.race import race
+from cellzoo.bench.turns import take_turns
 from cellzoo.errors import CellzooError, RunError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from cellzoo.bench.candidate import Candidate
     from cellzoo.bench.case import Case
-    from cellzoo.bench.contestant import Contestant
-    from cellzoo.bench.race import Times
+    from cellzoo.bench.turns import Times
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Settings:
         engines: Names of engines.
         threads: For torch. With one, times are the process's CPU time, which other processes hardly
             change; with more, they are wall-clock time.
-        rounds: Of each race, at most.
-        budget: Seconds for all races together. Each has at least `race.MIN_ROUNDS` rounds, so a small budget
+        rounds: Of each case, at most.
+        budget: Seconds for all cases together. Each has at least `turns.MIN_ROUNDS` rounds, so a small budget
             is exceeded; memory is measured on top.
         memory: Whether to measure peak memory, too.
     """
@@ -63,7 +63,7 @@ class Result:
 
     Attributes:
         case: The case.
-        contestants: Those that finished, by name, in order.
+        candidates: Those that finished, by name, in order.
         times: Of each.
         peaks: Peak extra bytes of those it was measured for.
         left_out: Name -> why there is no time, or no memory.
@@ -71,7 +71,7 @@ class Result:
     """
 
     case: Case
-    contestants: Mapping[str, Contestant]
+    candidates: Mapping[str, Candidate]
     times: Mapping[str, Times]
     peaks: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -95,9 +95,9 @@ class Watcher(Protocol):
 
 
 def compare(cases: Sequence[Case], settings: Settings, watcher: Watcher) -> Iterator[Result]:
-    """Run the race of each case, one after the other, and give each result when it is there.
+    """Compare the candidates of each case, one after the other, and give each result when it is there.
 
-    A contestant that cannot run, or that computes something else than the loop, is left out with the reason.
+    A candidate that cannot run, or that computes something else than the loop, is left out with the reason.
     """
     seconds_left = settings.budget
     with torch_threads(settings.threads):
@@ -105,7 +105,7 @@ def compare(cases: Sequence[Case], settings: Settings, watcher: Watcher) -> Iter
             begin = time.monotonic()
             share = case.flops / sum(later.flops for later in cases[index:])
             allowed = max(1.0, seconds_left * share)
-            watcher.begin(case, case.entrants(settings.engines))
+            watcher.begin(case, case.candidates(settings.engines))
             result = _compare_case(case, settings, watcher, begin, allowed)
             seconds_left -= time.monotonic() - begin
             if settings.memory:
@@ -126,15 +126,15 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def _compare_case(case: Case, settings: Settings, watcher: Watcher, begin: float, allowed: float) -> Result:
-    names = case.entrants(settings.engines)
-    contestants: dict[str, Contestant] = {}
+    names = case.candidates(settings.engines)
+    candidates: dict[str, Candidate] = {}
     left_out: dict[str, str] = {}
     expected: Sequence[Tensor] = ()
     for name in names:
         watcher.advance(0.0, f"preparing {name}")
         try:
-            contestant = case.build(name, settings.clock)
-            found = contestant.run()
+            candidate = case.build(name, settings.clock)
+            found = candidate.run()
             if name == LOOP:
                 expected = found
             elif name in settings.engines and (fault := disagreement(found, expected)):
@@ -143,29 +143,29 @@ def _compare_case(case: Case, settings: Settings, watcher: Watcher, begin: float
             kind = "" if isinstance(error, CellzooError) else f"{type(error).__name__}: "
             left_out[name] = kind + (str(error).splitlines() or [""])[0]
             continue
-        contestants[name] = contestant
+        candidates[name] = candidate
 
     def watch(done: int) -> None:
-        # Whichever ends the race: its rounds, or its share of the budget.
+        # Whichever ends the case: its rounds, or its share of the budget.
         fraction = max(done / settings.rounds, (time.monotonic() - begin) / allowed)
         watcher.advance(min(1.0, fraction), f"round {done} of {settings.rounds}")
 
-    times = race(
-        list(contestants.values()),
+    times = take_turns(
+        list(candidates.values()),
         rounds=settings.rounds,
         clock=settings.clock,
         is_over=lambda: time.monotonic() > begin + allowed,
         watch=watch,
     )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Result(case, contestants, times, left_out=left_out, load_average=load)
+    return Result(case, candidates, times, left_out=left_out, load_average=load)
 
 
 def _with_memory(result: Result, settings: Settings, watcher: Watcher) -> Result:
     """Measure what has memory of its own to speak of: all but the bare products."""
     peaks: dict[str, int] = {}
     left_out = dict(result.left_out)
-    for name in result.contestants:
+    for name in result.candidates:
         if name in PRODUCTS:
             continue
         watcher.advance(1.0, f"memory of {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.entrants import BEST_PRODUCTS, LOOP, TORCH_LSTM, TORCH_PRODUCTS
+from cellzoo.bench.cell_case import BEST_PRODUCTS, LOOP, TORCH_LSTM, TORCH_PRODUCTS
 from cellzoo.bench.ratios import Spread, paired_ratios, spread
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ PER_FLOP_BASE = TORCH_LSTM
 
 @dataclass(frozen=True)
 class Line:
-    """The figures of one contestant.
+    """The figures of one candidate.
 
     Attributes:
-        name: The contestant.
+        name: The candidate.
         seconds: Of one run.
         flops_per_second: By the median time.
         ratios: Base -> median and quartiles of the time over the base's, round by round.
@@ -41,18 +41,18 @@ class Line:
 
 def lines(result: Result) -> list[Line]:
     """Compute the figures of one case."""
-    return [_line(result, name) for name in result.contestants]
+    return [_line(result, name) for name in result.candidates]
 
 
 def _line(result: Result, name: str) -> Line:
     seconds = result.times[name].seconds
-    flops = result.contestants[name].flops
+    flops = result.candidates[name].flops
     ratios = {
         base: paired_ratios(seconds, result.times[base].seconds) for base in BASES if base in result.times
     }
     per_flop = None
     if PER_FLOP_BASE in ratios:
-        per_flop = ratios[PER_FLOP_BASE].scaled(result.contestants[PER_FLOP_BASE].flops / flops)
+        per_flop = ratios[PER_FLOP_BASE].scaled(result.candidates[PER_FLOP_BASE].flops / flops)
     taken = spread(seconds)
     peak, loop_peak = result.peaks.get(name), result.peaks.get(LOOP)
     return Line(

@@ -1,6 +1,6 @@
 """The peak extra memory of a run, measured in a process of its own.
 
-The process loads everything with a run at tiny sizes, builds the contestant, notes its resident memory, and
+The process loads everything with a run at tiny sizes, builds the candidate, notes its resident memory, and
 runs it a few times. The extra memory is how far the high-water mark of the resident memory rises above that
 note: what is kept for the backward pass, workspaces and gradients, but not weights, inputs and libraries.
 
@@ -30,11 +30,11 @@ _TIMEOUT = 1200
 
 
 def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
-    """Measure the peak extra memory of one contestant's run.
+    """Measure the peak extra memory of one candidate's run.
 
     Args:
         case: What is run.
-        name: One of its entrants.
+        name: One of its candidates.
         threads: For torch.
 
     Raises:

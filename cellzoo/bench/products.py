@@ -87,7 +87,7 @@ class OneDnnProduct:
     name = "oneDNN packed"
 
     def applies(self, dtype: torch.dtype, inner: int) -> bool:
-        """Float32, where torch was built with oneDNN and has the operators, which are no public interface."""
+        """Float32, where torch was built with oneDNN and has the operators, which are not public."""
         return (
             dtype == torch.float32
             and torch.backends.mkldnn.is_available()

@@ -1,4 +1,4 @@
-"""What is seen while races are going on: which one, how far, and the time left."""
+"""What is seen while cases are timed: which one, how far, and the time left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _QUIET = 30.0
 
 
-class Progress:
+class BenchProgress:
     """A line for each case, and one when nothing was written for a while.
 
     Args:
@@ -76,7 +76,7 @@ class Progress:
             self._say(line)
 
 
-class LiveProgress(Progress):
+class LiveBenchProgress(BenchProgress):
     """One line that changes, at the foot of a terminal."""
 
     def __init__(self, cases: Sequence[Case], console: Console) -> None:
@@ -105,8 +105,8 @@ class LiveProgress(Progress):
         self._live.update(Text(line, style="dim", overflow="ellipsis", no_wrap=True), refresh=True)
 
 
-def show_progress(cases: Sequence[Case]) -> Progress:
+def show_progress(cases: Sequence[Case]) -> BenchProgress:
     """A line that changes if standard error is a terminal, otherwise lines."""
     console = Console(stderr=True)
     plain = not console.is_terminal or os.environ.get("TERM") == "dumb"
-    return Progress(cases, console) if plain else LiveProgress(cases, console)
+    return BenchProgress(cases, console) if plain else LiveBenchProgress(cases, console)

@@ -1,6 +1,6 @@
 """Statistics of times that were taken in turns.
 
-Two contestants that run one after the other in the same round meet the same state of the machine, so the
+Two candidates that run one after the other in the same round meet the same state of the machine, so the
 ratio of their times in one round is far steadier than either time. The median of these ratios is the figure,
 their quartiles are its spread.
 """
@@ -40,7 +40,7 @@ def paired_ratios(times: Sequence[float], base: Sequence[float]) -> Spread:
     """Median and quartiles of the ratios round by round.
 
     Args:
-        times: Seconds of one contestant, one number a round.
+        times: Seconds of one candidate, one number a round.
         base: Seconds of the other in the same rounds.
 
     Raises:

@@ -81,16 +81,16 @@ def _case(result: Result) -> dict[str, Any]:
         **case.describe(),
         "flops": case.flops,
         "load_average": result.load_average,
-        "contestants": [_contestant(result, line) for line in lines(result)],
+        "candidates": [_candidate(result, line) for line in lines(result)],
         "left_out": dict(result.left_out),
     }
 
 
-def _contestant(result: Result, line: Line) -> dict[str, Any]:
-    contestant, times = result.contestants[line.name], result.times[line.name]
+def _candidate(result: Result, line: Line) -> dict[str, Any]:
+    candidate, times = result.candidates[line.name], result.times[line.name]
     return {
         "name": line.name,
-        "flops": contestant.flops,
+        "flops": candidate.flops,
         "seconds": list(times.seconds),
         "runs_a_time": times.runs,
         "median": asdict(line.seconds),
@@ -98,5 +98,5 @@ def _contestant(result: Result, line: Line) -> dict[str, Any]:
         "per_flop": None if line.per_flop is None else asdict(line.per_flop),
         "peak_bytes": line.peak,
         "peak_ratio": line.peak_ratio,
-        **contestant.details,
+        **candidate.details,
     }

@@ -54,7 +54,7 @@ class Cell(CellGraph):
         """Read what `to_json` wrote.
 
         Raises:
-            CellError: The text is no JSON of a cell, or the cell is invalid.
+            CellError: The text is not a cell in JSON, or the cell is invalid.
         """
         if not isinstance(text, str) or len(text) > MAX_JSON:
             found = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__

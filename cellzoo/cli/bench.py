@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.case import DTYPES, CellCase
+from cellzoo.bench.case import DTYPES
 from cellzoo.bench.shapes import SHAPES, find_shapes
 from cellzoo.catalog import entry
 from cellzoo.cli.command import Command
 from cellzoo.errors import RunError, unknown
 from cellzoo.selection import expand_cells, split_cells
+from cellzoo.system.paths import path_option
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from pathlib import Path
 
     from cellzoo.bench.case import Case
     from cellzoo.bench.compare import Settings
@@ -45,7 +46,7 @@ _EXAMPLES = """\
   cellzoo bench --cells darts-v2 --shape a --pass training
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
-  cellzoo bench --race supernet --shape d --memory     a search step of DARTS
+  cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
   cellzoo bench --dry-run                              what would be timed
 
 exit codes:
@@ -61,7 +62,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help=f"cells by name, pattern ('darts-*') or path of a cell file; default {CELLS}",
     )
     parser.add_argument(
-        "--race",
+        "--benchmark",
         metavar="NAME",
         help="time something else than cells: `supernet`, the two kinds of a search step of DARTS",
     )
@@ -79,28 +80,30 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"default {DTYPES[0]}")
     parser.add_argument("--threads", type=_whole(_MOST_THREADS), default=1, metavar="N", help="default 1")
     parser.add_argument(
-        "--rounds", type=_whole(_MOST_ROUNDS), default=11, metavar="N", help="of each race, at most; default 11"
+        "--rounds", type=_whole(_MOST_ROUNDS), default=11, metavar="N", help="of each case, at most; default 11"
     )
     parser.add_argument(
         "--budget",
         type=_seconds,
         default=300.0,
         metavar="SECONDS",
-        help="for all races together; each has 3 rounds all the same; default 300",
+        help="for all cases together; each has 3 rounds all the same; default 300",
     )
     parser.add_argument(
         "--memory",
         action="store_true",
         help="also measure the peak extra memory of a pass, each in a process of its own; not in the budget",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything to a JSON file")
+    parser.add_argument(
+        "--out", type=path_option("--out"), metavar="FILE", help="write everything to a JSON file"
+    )
     parser.add_argument("--dry-run", action="store_true", help="list what would be timed, and time nothing")
 
 
 def _whole(largest: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdecimal() or not 1 <= int(text[:12]) <= largest:
-            raise ArgumentTypeError(f"{text!r:.40} is no whole number from 1 to {largest}")
+            raise ArgumentTypeError(f"{text!r:.40} is not a whole number from 1 to {largest}")
         return int(text)
 
     return read
@@ -112,7 +115,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < 1e7:
-        raise ArgumentTypeError(f"{text!r:.40} is no number of seconds above 0")
+        raise ArgumentTypeError(f"{text!r:.40} is not a number of seconds above 0")
     return value
 
 
@@ -126,10 +129,12 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
-    if options.race is not None:
-        from cellzoo.bench.races import race_cases
+    if options.benchmark is not None:
+        from cellzoo.bench.benchmarks import benchmark_cases
 
-        return race_cases(options.race, shapes, options.dtype)
+        return benchmark_cases(options.benchmark, shapes, options.dtype)
+    from cellzoo.bench.cell_case import CellCase
+
     cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
     return [
         CellCase(cell, shape, training, options.dtype)
@@ -140,8 +145,8 @@ def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    from cellzoo.bench.cell_case import ENGINES
     from cellzoo.bench.compare import Settings
-    from cellzoo.bench.entrants import ENGINES
 
     engines = ENGINES
     if options.engines is not None:
@@ -153,31 +158,31 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _list(cases: list[Case], settings: Settings) -> int:
+    from cellzoo.bench.cell_case import CellCase
     from cellzoo.bench.loop import darts_genotype
 
     for case in cases:
         by_node = isinstance(case, CellCase) and darts_genotype(case.cell) is None
         loop = "node by node" if by_node else "as in the DARTS code"
-        names = ", ".join(case.entrants(settings.engines))
+        names = ", ".join(case.candidates(settings.engines))
         sys.stdout.write(f"{case}: {case.flops / 1e9:.3g} GFLOP; loop {loop}\n    {names}\n")
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     memory = "; then peak memory" if settings.memory else ""
     sys.stdout.write(
-        f"{len(cases)} races of at most {settings.rounds} rounds, {settings.budget:g} s together, "
+        f"{len(cases)} cases of at most {settings.rounds} rounds, {settings.budget:g} s together, "
         f"{settings.clock_name}, {threads}{memory}; nothing was timed\n"
     )
     return 0
 
 
 def _compare(cases: list[Case], settings: Settings, out: Path | None, *, must_run: bool) -> int:
-    from rich.console import Console
-
     from cellzoo.bench.compare import compare
     from cellzoo.bench.progress import show_progress
     from cellzoo.bench.report import Report
     from cellzoo.bench.table import MEMORY_NOTE, NOTE, show
+    from cellzoo.system.streams import console as open_console
 
-    console = Console()
+    console = open_console()
     report = Report(out, settings, len(cases))
     # Now rather than after minutes of work, should the file be impossible.
     report.write([])

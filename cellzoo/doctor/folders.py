@@ -23,7 +23,7 @@ def check_data() -> Finding:
         return Finding("data", State.ABSENT, message, where)
     folder = Path(value).expanduser()
     if not folder.is_dir():
-        return Finding("data", State.FAULT, f"{DATA_VARIABLE} is {value}, which is no folder", where)
+        return Finding("data", State.FAULT, f"{DATA_VARIABLE} is {value}, which is not a folder", where)
     if not os.access(folder, os.R_OK | os.X_OK):
         return Finding("data", State.FAULT, f"{folder} cannot be read", "give yourself read access")
     count = sum(path.is_dir() for path in folder.iterdir())

@@ -33,7 +33,7 @@ def check_threads() -> Finding:
     wrong = [f"{name}={value}" for name, value in given.items() if not _is_count(value)]
     if wrong:
         advice = f"set a whole number, or unset it: unset {wrong[0].partition('=')[0]}"
-        return Finding("threads", State.FAULT, f"{', '.join(wrong)} is no number of threads", advice)
+        return Finding("threads", State.FAULT, f"{', '.join(wrong)} is not a number of threads", advice)
     usable = f"{cores} usable core" + ("" if cores == 1 else "s")
     return Finding("threads", State.OK, f"{usable}{f'; {wording}' if wording else ''}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -11,17 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.doctor.finding import Finding, State
-from cellzoo.doctor.requirements import Requirement, read_requirements, satisfies
 from cellzoo.system.machine import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from packaging.requirements import Requirement
 
 SOURCES = Path(__file__).parents[2]
 EXTRAS = {
     "nlp": "tasks on text: Flair taggers, word similarity",
     "hub": "cells in transformers",
     "export": "cells as ONNX",
+    "board": "leaderboards as Parquet files",
 }
 
 
@@ -38,7 +41,7 @@ def check_python() -> Finding:
     version = platform.python_version()
     bounds = _declared().python
     message = f"{version} ({platform.python_implementation()})"
-    if satisfies(version, bounds):
+    if _satisfies(version, bounds):
         return Finding("Python", State.OK, message)
     return Finding("Python", State.FAULT, f"{message}, not {bounds}", f"use a Python that is {bounds}")
 
@@ -54,30 +57,71 @@ def check_cellzoo() -> Finding:
 
 def check_packages() -> Finding:
     """The packages that cellzoo cannot do without."""
-    needed = [requirement for requirement in _declared().requirements if not requirement.extra]
-    problems = [problem for requirement in needed if (problem := requirement.problem())]
+    needed = _needed_by("")
+    problems = _problems(needed)
     if problems:
         return Finding("packages", State.FAULT, "; ".join(problems), install_command())
-    found = (f"{requirement.package} {installed(requirement.package)}" for requirement in needed)
+    found = (f"{requirement.name} {installed(requirement.name)}" for requirement in needed)
     return Finding("packages", State.OK, ", ".join(found))
 
 
 def check_extras() -> Iterator[Finding]:
     """What the extras bring."""
-    requirements = _declared().requirements
     for extra, purpose in EXTRAS.items():
-        needed = [requirement for requirement in requirements if requirement.extra == extra]
-        problems = [problem for requirement in needed if (problem := requirement.problem())]
+        needed = _needed_by(extra)
+        problems = _problems(needed)
         topic = f"extra {extra}"
         if problems:
             message = f"{'; '.join(problems)} ({purpose})"
             yield Finding(topic, State.ABSENT, message, install_command(extra))
         elif needed:
-            found = ", ".join(f"{one.package} {installed(one.package)}" for one in needed)
+            found = ", ".join(f"{one.name} {installed(one.name)}" for one in needed)
             yield Finding(topic, State.OK, f"{found} ({purpose})")
         else:
             message = f"the installed package does not know it ({purpose})"
             yield Finding(topic, State.ABSENT, message, install_command(extra))
+
+
+def _needed_by(extra: str) -> list[Requirement]:
+    """The requirements of an extra, or of cellzoo itself where it is empty."""
+    return [
+        requirement
+        for requirement in map(_requirement, _declared().requirements)
+        if requirement is not None and _extra(requirement) == extra
+    ]
+
+
+def _requirement(line: str) -> Requirement | None:
+    """Read a requirement; a line of another form is passed over."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+def _extra(requirement: Requirement) -> str:
+    found = re.search(r'extra == "([^"]+)"', str(requirement.marker or ""))
+    return found.group(1) if found else ""
+
+
+def _problems(needed: Iterable[Requirement]) -> list[str]:
+    """What is wrong with what is installed."""
+    problems = []
+    for requirement in needed:
+        found = installed(requirement.name)
+        if found is None:
+            problems.append(f"{requirement.name} is not installed")
+        elif not _satisfies(found, str(requirement.specifier)):
+            problems.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+    return problems
+
+
+def _satisfies(version: str, bounds: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(bounds).contains(version, prereleases=True)
 
 
 @dataclass(frozen=True)
@@ -85,7 +129,7 @@ class _Declared:
     """What the package says that it needs: bounds of Python, and requirements."""
 
     python: str
-    requirements: tuple[Requirement, ...]
+    requirements: tuple[str, ...]
 
 
 @cache
@@ -99,9 +143,9 @@ def _declared() -> _Declared:
         lines = [*project.get("dependencies", ())]
         for extra, needed in project.get("optional-dependencies", {}).items():
             lines += [f"{line}; extra == '{extra}'" for line in needed]
-        return _Declared(project.get("requires-python", ""), tuple(read_requirements(lines)))
+        return _Declared(project.get("requires-python", ""), tuple(lines))
     try:
         python = metadata("cellzoo").json.get("requires_python", "")
-        return _Declared(str(python), tuple(read_requirements(requires("cellzoo") or ())))
+        return _Declared(str(python), tuple(requires("cellzoo") or ()))
     except PackageNotFoundError:
         return _Declared("", ())

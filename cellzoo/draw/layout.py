@@ -34,7 +34,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Placement:
     """Where everything is. The top left corner is (0, 0).
 
     Attributes:
@@ -48,7 +48,7 @@ class Layout:
     size: tuple[float, float]
 
 
-def layout(graph: BoxGraph, loops: Sequence[tuple[int, int]] = ()) -> Layout:
+def layout(graph: BoxGraph, loops: Sequence[tuple[int, int]] = ()) -> Placement:
     """Place boxes and route edges.
 
     Args:
@@ -105,7 +105,7 @@ class _Ports:
         return self.steps.get((start, end), 0.0)
 
 
-def _drawn(graph: BoxGraph, columns: Columns, y: Sequence[float], ports: _Ports) -> Layout:
+def _drawn(graph: BoxGraph, columns: Columns, y: Sequence[float], ports: _Ports) -> Placement:
     lefts, widths = _across(graph, columns, y, ports.offset)
     top = min(y[box] - height / 2 for box, (_, height) in enumerate(graph.sizes))
     bottom = max(y[box] + height / 2 for box, (_, height) in enumerate(graph.sizes))
@@ -131,7 +131,7 @@ def _drawn(graph: BoxGraph, columns: Columns, y: Sequence[float], ports: _Ports)
         points += [(lefts[end] - LEAD, port), (target[0], port)]
         routes.append(Route(tuple((_rounded(across), _rounded(down)) for across, down in points)))
     size = (_rounded(lefts[-1] + widths[-1]), _rounded(bottom - top))
-    return Layout(tuple(boxes), tuple(routes), size)
+    return Placement(tuple(boxes), tuple(routes), size)
 
 
 def _across(

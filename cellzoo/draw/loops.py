@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellzoo.draw.figure import Box
-    from cellzoo.draw.layout import Layout
+    from cellzoo.draw.layout import Placement
 
 LANE = 13.0
 _FIRST, _ARROW, _CORNER = 6.0, 7.0, 9.0
@@ -38,7 +38,7 @@ class Loop:
     lane: int
 
 
-def loops_around(layout: Layout, ends: Sequence[tuple[int, int]], boxes: Sequence[Box]) -> list[Loop]:
+def loops_around(layout: Placement, ends: Sequence[tuple[int, int]], boxes: Sequence[Box]) -> list[Loop]:
     """Choose a side and a lane for each way back: the nearer side, and the nearest innermost.
 
     Args:
@@ -85,7 +85,7 @@ def draw_loop(parent: Element, loop: Loop, size: tuple[float, float]) -> None:
     arrow(group, *loop.end, _ARROW)
 
 
-def _middle(layout: Layout, box: int) -> float:
+def _middle(layout: Placement, box: int) -> float:
     _, top, _, height = layout.boxes[box]
     return top + height / 2
 

@@ -15,7 +15,7 @@ from cellzoo.draw.legend import NOTE, draw_legend, legend_width
 from cellzoo.draw.loops import LANE, draw_loop, loops_around, room
 from cellzoo.draw.measure import text_width
 from cellzoo.draw.palette import STATES
-from cellzoo.draw.shapes import BIAS, FRAME, LABEL, PADDING, Shape, mark, shape_of
+from cellzoo.draw.shapes import BIAS, FRAME, LABEL, PADDING, BoxShape, mark, shape_of
 from cellzoo.draw.style import ROOT, style
 from cellzoo.draw.svg_elements import arrow, number, path, text
 from cellzoo.system.text import printable, shortened
@@ -150,7 +150,7 @@ class _Picture:
         self,
         graph: Element,
         box: Box,
-        shape: Shape,
+        shape: BoxShape,
         place: tuple[float, float, float, float],
         equations: dict[str, str],
     ) -> None:

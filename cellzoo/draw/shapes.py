@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cellzoo.draw.figure import Box, Edge
 
-LABEL, CAPTION, SIGN = 13, 10, 17
+LABEL, CAPTION = 13, 10
 LABEL_LIMIT, CAPTION_LIMIT = 16, 24
 PADDING = 10
 FRAME = 3
@@ -25,7 +25,7 @@ _SIGNS = ("add", "multiply")
 
 
 @dataclass(frozen=True)
-class Shape:
+class BoxShape:
     """The look of a box.
 
     Attributes:
@@ -43,7 +43,7 @@ class Shape:
     marks: float
 
 
-def shape_of(box: Box, entering: Sequence[Edge]) -> Shape:
+def shape_of(box: Box, entering: Sequence[Edge]) -> BoxShape:
     """Choose the look of a box with the edges that enter it."""
     marks = max((text_width(mark(edge), CAPTION) for edge in entering), default=0.0)
     marks += 4 if marks else 0
@@ -52,14 +52,14 @@ def shape_of(box: Box, entering: Sequence[Edge]) -> Shape:
     ports = len(entering) * PORT_ROOM + 8
     if box.op in _SIGNS and not marks:
         if ports <= CIRCLE + 10:
-            return Shape((CIRCLE, CIRCLE), "circle", label, "", 0.0)
-        return Shape((CIRCLE, ports), "pill", label, "", 0.0)
+            return BoxShape((CIRCLE, CIRCLE), "circle", label, "", 0.0)
+        return BoxShape((CIRCLE, ports), "pill", label, "", 0.0)
     small = text_width(f"{caption} {BIAS}" if box.bias else caption, CAPTION)
     width = max(text_width(label, LABEL), small) + 2 * PADDING + marks
     width += 2 * FRAME if box.is_highway else 0
     height = max(40.0 if caption or box.bias else 28.0, ports)
     form = "rectangle" if box.kind == OPERATION else "pill"
-    return Shape((float(round(max(width, 44))), float(round(height))), form, label, caption, marks)
+    return BoxShape((float(round(max(width, 44))), float(round(height))), form, label, caption, marks)
 
 
 def mark(edge: Edge) -> str:

@@ -61,7 +61,7 @@ def onnx_error(rnn: CellRNN, path: Path | str, *, steps: int | None, batch: int 
 
     Returns:
         The largest difference between the file's and the layer's outputs and states, absolute where values
-        are below 1 and relative above; infinite where only one of them is no number.
+        are below 1 and relative above; infinite where only one of them is not a number.
 
     Raises:
         MissingDependencyError: The package onnxruntime is not installed.

@@ -27,7 +27,7 @@ def to_torch_export(rnn: CellRNN, *, steps: int | None = None) -> ExportedProgra
             that torch.export does not write; `to_onnx` has one.
 
     Raises:
-        ValueError: The layer is bidirectional, so there is no single step; or `steps` is no length.
+        ValueError: The layer is bidirectional, so there is no single step; or `steps` is not a length.
     """
     if steps is None and rnn.bidirectional:
         raise ValueError("a bidirectional layer has no single step; give the number of steps")

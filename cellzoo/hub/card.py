@@ -13,6 +13,7 @@ from cellzoo.catalog import NAME, entry
 from cellzoo.errors import CellzooError, RecordError, UnknownNameError
 from cellzoo.hub.config import CellConfig
 from cellzoo.system.atomic import write_atomically
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,7 @@ _ARCHITECTURES = {
     "CellForSequenceClassification": ("text-classification", "AutoModelForSequenceClassification"),
     "CellForTokenClassification": ("token-classification", "AutoModelForTokenClassification"),
 }
+_INTEGERS = 2**63
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
@@ -90,14 +92,14 @@ def model_card(
         RecordError: The record lacks a field, or is of another cell than the model's.
     """
     cell = config.to_cell()
-    run = None if record is None else _Run(record)
+    run = None if record is None else _Run(_printable(record))
     if run is not None and run.cell_hash != cell.hash:
         raise RecordError(
             f"the record is of the cell {run.cell_name!r:.80} ({run.cell_hash:.12}…); "
             f"the model's cell is {cell.name!r:.80} ({cell.hash[:12]}…)"
         )
     name = cell.name or "a cell"
-    heading = title or (name if run is None else f"{name}: {run.task_title}")
+    heading = printable(title or (name if run is None else f"{name}: {run.task_title}"))
     pipeline, auto = _ARCHITECTURES.get((config.architectures or [""])[0], ("", "AutoModel"))
     sections = [
         _front_matter(heading, pipeline, licence, run),
@@ -113,7 +115,7 @@ def model_card(
         *_model_section(config, cell),
         *(run.sections() if run is not None else []),
     ]
-    return "\n".join(sections)
+    return printable("\n".join(sections))
 
 
 class _Metric(NamedTuple):
@@ -271,7 +273,18 @@ def _field(record: Mapping[str, Any], kind: type[Any], *names: str) -> Any:
         found = found[name]
     if isinstance(found, bool) or not isinstance(found, (int, float) if kind is float else kind):
         raise RecordError(f"the record: {'.'.join(names):.80} is {found!r:.40}; expected {_KINDS[kind]}")
+    if isinstance(found, int) and abs(found) >= _INTEGERS:
+        raise RecordError(f"the record: {'.'.join(names):.80} is beyond 64 bits; expected {_KINDS[kind]}")
     return found
+
+
+def _printable(value: Any) -> Any:
+    """The same data with characters alone that a file can hold and a reader sees."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 _KINDS: dict[type[Any], str] = {str: "text", int: "a whole number", float: "a number", Mapping: "a table"}

@@ -38,7 +38,7 @@ def parse(source: Any, notation: str, name: str = "") -> Cell:
     Raises:
         UnknownNameError: No such notation.
         NotationError: The source is not in that notation; the message names the token.
-        CellError: The source reads as a graph that is no valid cell.
+        CellError: The source reads as a graph that is not a valid cell.
     """
     module = _module(notation)
     try:

@@ -82,7 +82,7 @@ def parse(source: str | Mapping[str, Any] | Genotype, name: str = "") -> Cell:
     """Read a genotype as a Cell with one state, h.
 
     Raises:
-        NotationError: The text or data is no genotype; the message names the edge and what would be right.
+        NotationError: The text or data is not a genotype; the message names the edge and what would be right.
     """
     return to_cell(read_genotype(source).steps, name)
 

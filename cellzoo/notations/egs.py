@@ -11,7 +11,7 @@ is any set of at most M operations. With s_0 and the output as in a DARTS genoty
     s_i = sum over the active (f, p) of  s_p + sigmoid(c_ip) * (f(u_ip) - s_p),   [c_ip, u_ip] = W_i s_p
 
 divided by the number of active (f, p) of the node. W_i belongs to the node: its edges share it. `none` may be
-active, as in a sampled code; it adds nothing and is not counted. An edge with nothing else active is no edge,
+active, as in a sampled code; it adds nothing and is not counted. An edge with nothing else active is not there,
 and a node without edges is 0.
 
 `normalize=False` leaves out the division, as the paper's equations do; the authors' code for convolutional
@@ -86,7 +86,7 @@ def parse(source: str | Mapping[str, Any] | Code, name: str = "") -> Cell:
     """Read a code as a Cell with one state, h.
 
     Raises:
-        NotationError: The text or data is no code; the message names the edge and what would be right.
+        NotationError: The text or data is not a code; the message names the edge and what would be right.
         CellError: The graph has too many nodes, or its output is 0.
     """
     return to_cell((source if isinstance(source, Code) else read_code(source)).steps, name)
@@ -145,11 +145,11 @@ def read_code(source: str | Mapping[str, Any]) -> Code:
 def _checked_node(step: int, edges: Any) -> tuple[Edge, ...]:
     where = f"node {step}"
     if not is_list(edges):
-        raise FORM.fault(f"{where}: {edges!r:.80} is no list of (operations, predecessor)")
+        raise FORM.fault(f"{where}: {edges!r:.80} is not a list of (operations, predecessor)")
     active: dict[int, list[str]] = {}
     for edge in edges:
         if not is_list(edge) or len(edge) != 2 or not is_list(edge[0]):
-            raise FORM.fault(f"{where}: {edge!r:.80} is no (operations, predecessor)")
+            raise FORM.fault(f"{where}: {edge!r:.80} is not a pair (operations, predecessor)")
         predecessor = checked_predecessor(FORM, step, edge[1])
         if predecessor in active:
             raise FORM.fault(f"{where}: predecessor {predecessor} is there twice")

@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import unknown
+from cellzoo.notations.expressions import read_expression
+from cellzoo.notations.finding import UNREADABLE
 from cellzoo.notations.literals import MAX_TEXT, Form
+from cellzoo.notations.plain import plain
 from cellzoo.notations.steps.checks import MAX_STEPS, is_list
 from cellzoo.notations.steps.graph import Edge, Steps, to_cell
 from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
@@ -75,13 +78,24 @@ TABLES = {
 }
 
 
+_KNOWN = f"TABLE one of {', '.join(TABLES)}"
+# A table in a line of text, and what comes after it.
+_SAID = re.compile(rf"""(?<![\w-])({"|".join(sorted(TABLES, key=len, reverse=True))})['"]?\s*[:=,]([^\n]*)""")
+_AROUND = re.compile(
+    r"""\b(?:\w+\.)*(?:array|tensor|list|tuple|int64)\s*(?=\()    # of a printed array
+    | \b(?:\w+_)?arc['"]?\s*[=:]                                  # an assignment
+    | [\[\](){}'";]""",
+    re.VERBOSE,
+)
+
+
 def parse(source: str | Mapping[str, Any], name: str = "") -> Cell:
     """Read an arc as a Cell with one state, h.
 
     Raises:
-        NotationError: The source is no arc; the message names the number and what would be right.
+        NotationError: The source is not an arc; the message names the number and what would be right.
     """
-    content = _split(source) if isinstance(source, str) else FORM.read(source)
+    content = _content(plain(source))
     return to_cell(_steps(*_checked(content["table"], content["arc"])), name)
 
 
@@ -124,18 +138,66 @@ def sample(generator: random.Random, steps: int = SPACE_STEPS, table: str = "ena
     return f"{table}: {' '.join(map(str, arc))}"
 
 
+def _content(source: Any) -> dict[str, Any]:
+    """The table and the arc: of a text, of parts, or of a pair."""
+    if isinstance(source, str) and source.lstrip().startswith(("[", "(")):
+        try:
+            source = read_expression(source)
+        except UNREADABLE as error:
+            raise FORM.fault(f"not readable ({error}); expected {FORM.example}") from error
+    if isinstance(source, str) and not source.lstrip().startswith(("{", "dict", "OrderedDict")):
+        content = _split(source)
+    elif isinstance(source, list) and len(source) == 2 and isinstance(source[0], str):
+        content = {"table": source[0], "arc": source[1]}
+    elif isinstance(source, list) and source and not isinstance(source[0], str):
+        raise FORM.fault(f"found an arc alone; say its table, too: {{'table': ..., 'arc': [...]}}, {_KNOWN}")
+    else:
+        content = FORM.read(source)
+    arc = content["arc"]
+    content["arc"] = _numbers(arc) if isinstance(arc, str) else _flat(arc)
+    return content
+
+
+def _flat(arc: Any) -> Any:
+    """Pairs (predecessor, operation) as one row."""
+    if not isinstance(arc, list):
+        return arc
+    rows = [item if isinstance(item, list) else [item] for item in arc]
+    return [number for row in rows for number in row]
+
+
 def _split(text: str) -> dict[str, Any]:
     if len(text) > MAX_TEXT:
         raise FORM.fault(f"{len(text)} characters; at most {MAX_TEXT} are read")
-    table, colon, row = text.partition(":")
+    table, colon, row = text.removeprefix("\ufeff").partition(":")
+    if table.strip() in TABLES:
+        return {"table": table.strip(), "arc": row}
+    found = []
+    for name, rest in _SAID.findall(text):
+        arc = _row(rest)
+        if all(isinstance(number, int) for number in arc) and (name, arc) not in found:
+            found.append((name, arc))
+    if len(found) > 1:
+        raise FORM.fault(f"found {len(found)} that differ; give one of them alone: {FORM.example}")
+    if found:
+        return {"table": found[0][0], "arc": found[0][1]}
     if not colon:
-        raise FORM.fault(f"found {text!r:.80}; expected {FORM.example}, and TABLE one of {', '.join(TABLES)}")
-    arc: list[Any] = []
-    for position, token in enumerate(re.split(r"[\s,]+", row.strip()), start=1):
-        if not re.fullmatch(r"[0-9]{1,4}", token, re.ASCII):
-            raise FORM.fault(f"number {position} is {token!r:.80}; expected a number such as 0")
-        arc.append(int(token))
-    return {"table": table.strip(), "arc": arc}
+        raise FORM.fault(f"found {text!r:.80}; expected {FORM.example}, and {_KNOWN}")
+    return {"table": table.strip(), "arc": row}
+
+
+def _row(text: str) -> list[Any]:
+    """The numbers of a row without the brackets, quotes and names around them; words that are none stay."""
+    tokens = re.split(r"[\s,]+", _AROUND.sub(" ", text).strip())
+    return [int(token) if re.fullmatch(r"[0-9]{1,4}", token, re.ASCII) else token for token in tokens]
+
+
+def _numbers(row: str) -> list[int]:
+    arc = _row(row)
+    for position, number in enumerate(arc, start=1):
+        if not isinstance(number, int):
+            raise FORM.fault(f"number {position} is {number!r:.80}; expected a number such as 0")
+    return arc
 
 
 def _checked(table: Any, arc: Any) -> tuple[Table, str, list[Edge]]:

@@ -27,6 +27,7 @@ from cellzoo.cells.graph import INPUT, Node, State
 from cellzoo.errors import NotationError
 from cellzoo.notations.equations_reader import WIDTHS, Expression, Token, read_expression, read_tokens
 from cellzoo.notations.equations_writer import write_lines
+from cellzoo.notations.plain import plain_text
 from cellzoo.notations.widths import state_widths
 
 MAX_TEXT = 20_000
@@ -38,6 +39,7 @@ def parse(source: str, name: str = "") -> Cell:
     Raises:
         NotationError: The message names the line, the token and what would be right.
     """
+    source = plain_text(source)
     if not isinstance(source, str):
         raise NotationError(f"equations: expected text, found {type(source).__name__}")
     if len(source) > MAX_TEXT:

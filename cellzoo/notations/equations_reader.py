@@ -62,7 +62,7 @@ def read_tokens(number: int, text: str) -> list[Token]:
     """Split a line into tokens.
 
     Raises:
-        NotationError: A character is no part of an equation; the message names the line and the column.
+        NotationError: A character is not part of an equation; the message names the line and the column.
     """
     tokens, position = [], 0
     while position < len(text):
@@ -70,7 +70,7 @@ def read_tokens(number: int, text: str) -> list[Token]:
         if match is None:
             column = position + len(text[position:]) - len(text[position:].lstrip()) + 1
             raise NotationError(
-                f"equations: line {number}: column {column}: {text[column - 1]!r} is no part of an equation"
+                f"equations: line {number}: column {column}: {text[column - 1]!r} is not part of an equation"
             )
         group = match.lastindex or 0
         tokens.append(Token(match.group(group), match.start(group) + 1))

@@ -106,7 +106,7 @@ def parse(source: str | Mapping[str, Any] | Extended, name: str = "") -> Cell:
     exist, past1, past2, ... for the gate on h and past1_x, past2_x, ... for the gate on x.
 
     Raises:
-        NotationError: The text or data is no genotype; the message names the edge and what would be right.
+        NotationError: The text or data is not a genotype; the message names the edge and what would be right.
     """
     return to_cell(read_genotype(source), name)
 
@@ -304,7 +304,7 @@ class _GatesReader:
                 if delay:
                     found[delay] = self.steps.activation(value)
         if not found:
-            raise cannot_say(FORM, f"{gate.name!r} divides what is no sum over steps back")
+            raise cannot_say(FORM, f"{gate.name!r} divides what is not a sum over steps back")
         kinds = self._kinds([product for _, product in found.values()])
         self.kinds = kinds if self.kinds is None else self.kinds & kinds
         return tuple(found.get(delay, (DROP, ""))[0] for delay in range(1, max(found) + 1))

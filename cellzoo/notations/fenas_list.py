@@ -9,6 +9,7 @@ from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import INPUT, Node, State
 from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import NotationError
+from cellzoo.notations.plain import plain_text
 
 MAX_TEXT = 20_000
 MAX_NODES = 100
@@ -58,6 +59,7 @@ def read_architecture(source: str) -> Architecture:
     Raises:
         NotationError: The text is not a node list; the message names the node and what would be right.
     """
+    source = plain_text(source)
     if not isinstance(source, str):
         raise NotationError(f"FENAS: expected text such as {_FORM}, found {type(source).__name__}")
     if len(source) > MAX_TEXT:

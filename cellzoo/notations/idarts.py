@@ -79,7 +79,7 @@ def parse(source: str | Mapping[str, Any] | TopN, name: str = "") -> Cell:
     """Read a genotype as a Cell with one state, h.
 
     Raises:
-        NotationError: The text or data is no genotype; the message names the edge and what would be right.
+        NotationError: The text or data is not a genotype; the message names the edge and what would be right.
         CellError: The graph has too many nodes.
     """
     return to_cell(read_genotype(source).steps, name)
@@ -133,7 +133,7 @@ def read_genotype(source: str | Mapping[str, Any] | TopN) -> TopN:
 
 def _checked_node(step: int, edges: Any) -> tuple[Edge, ...]:
     if not is_list(edges) or not edges:
-        raise FORM.fault(f"node {step}: {edges!r:.80} is no list of at least one (op, predecessor)")
+        raise FORM.fault(f"node {step}: {edges!r:.80} is not a list of at least one (op, predecessor)")
     found: list[Edge] = []
     for edge in edges:
         if is_list(edge) and edge and edge[0] == NONE:

@@ -5,17 +5,18 @@ The same content may come as a dict literal, as JSON, or as data. Nothing is eva
 
 from __future__ import annotations
 
-import ast
-import warnings
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cellzoo.errors import NotationError, unknown
+from cellzoo.notations.expressions import read_expression
+from cellzoo.notations.finding import MAX_JSON, UNREADABLE, Finder, read_json
+from cellzoo.notations.plain import plain
 
 MAX_TEXT = 20_000
-MAX_INDEX = 1000
-_JSON_WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,21 @@ class Form:
         Raises:
             NotationError: The source is too long, malformed, lacks a part, or has an unknown one.
         """
-        content = self._parsed(source) if isinstance(source, str) else source
+        content = self._content(plain(source))
         if not isinstance(content, Mapping):
             raise self.fault(f"expected {self.example}, found {content!r:.80}")
         for key in self.required:
             if key not in content:
                 raise self.fault(f"lacks {key!r}; expected {self.example}")
-        known = (*self.required, *self.optional)
         for key in content:
-            if key not in known:
-                raise self.fault(f"has an unknown part: {unknown('part', str(key)[:80], known)}")
+            if key not in self.parts:
+                raise self.fault(f"has an unknown part: {unknown('part', str(key)[:80], self.parts)}")
         return {**self.optional, **content}
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """All parts that there may be."""
+        return (*self.required, *self.optional)
 
     def fault(self, message: str) -> NotationError:
         """Build the error that says `message` of this notation."""
@@ -80,66 +85,61 @@ class Form:
             raise self.fault(f"{part} is {value!r:.80}; expected True or False")
         return value
 
+    def _content(self, source: Any) -> Any:
+        """The parts that are in the source, alone or in what stands around them."""
+        content, error = source, None
+        if isinstance(source, str):
+            try:
+                content = self._parsed(source)
+            except NotationError as caught:
+                error = caught
+        if isinstance(content, Mapping) and any(part in content for part in self.parts):
+            return content
+        finder = Finder(self._is_meant, self._expression, self._starts)
+        found = finder.find(content)
+        if len(found) > 1:
+            raise self.fault(f"found {len(found)} that differ; give one of them alone: {self.example}")
+        if found:
+            return found[0]
+        if error is not None and finder.errors:
+            raise self._unreadable(finder.errors[0])
+        if error is not None:
+            raise error
+        return content
+
+    def _is_meant(self, content: Mapping[str, Any]) -> bool:
+        return any(part in content for part in self.required)
+
+    @property
+    def _calls(self) -> tuple[str, ...]:
+        return (self.call,) if self.call else ()
+
+    @cached_property
+    def _starts(self) -> re.Pattern[str]:
+        names = "|".join((*self._calls, "OrderedDict", "dict"))
+        return re.compile(rf"(?<!\w)(?:[A-Za-z_]\w*\.)*(?:{names})\s*\(|\{{")
+
+    def _expression(self, text: str) -> Any:
+        return read_expression(text, self._calls, self.parts)
+
     def _parsed(self, text: str) -> Any:
         if len(text) > MAX_TEXT:
-            raise self.fault(f"{len(text)} characters; at most {MAX_TEXT} are read")
+            try:
+                return read_json(text[:MAX_JSON])
+            except (ValueError, RecursionError):
+                raise self.fault(f"{len(text)} characters; at most {MAX_TEXT} are read") from None
         try:
-            with warnings.catch_warnings():
-                # Such as those about odd escapes, which are no business of this text.
-                warnings.simplefilter("ignore")
-                tree = ast.parse(text.strip(), mode="eval").body
-            return self._value(tree)
-        except SyntaxError as error:
-            place = f"line {error.lineno}, column {error.offset}"
-            raise self.fault(f"{place}: {error.msg}; expected {self.example}") from error
-        except (RecursionError, MemoryError, ValueError) as error:
-            raise self.fault(f"not readable ({error}); expected {self.example}") from error
+            return self._expression(text.removeprefix("\ufeff"))
+        except UNREADABLE as error:
+            raise self._unreadable(error) from error
 
-    def _value(self, node: ast.expr) -> Any:
-        if isinstance(node, ast.Constant):
-            return _constant(node)
-        if isinstance(node, ast.Name) and node.id in _JSON_WORDS:
-            return _JSON_WORDS[node.id]
-        if (
-            isinstance(node, ast.UnaryOp)
-            and isinstance(node.op, ast.USub)
-            and isinstance(node.operand, ast.Constant)
-        ):
-            return f"-{_constant(node.operand)!r}"
-        if isinstance(node, ast.List | ast.Tuple):
-            return [self._value(item) for item in node.elts]
-        if isinstance(node, ast.Dict):
-            keys = [None if key is None else self._value(key) for key in node.keys]
-            if not all(isinstance(key, str) for key in keys):
-                raise ValueError("a key is not text")
-            return _once(keys, [self._value(item) for item in node.values])
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id == "range" and not node.keywords and 1 <= len(node.args) <= 2:
-                return self._range([self._value(item) for item in node.args])
-            if node.func.id == self.call and not node.args:
-                keys = [keyword.arg or "**" for keyword in node.keywords]
-                return _once(keys, [self._value(keyword.value) for keyword in node.keywords])
-        text = ast.unparse(node)[:80]
-        raise ValueError(f"{text!r} at column {node.col_offset + 1} is no part of a genotype")
-
-    @staticmethod
-    def _range(bounds: list[Any]) -> list[int]:
-        if all(type(bound) is int and 0 <= bound <= MAX_INDEX for bound in bounds):
-            return list(range(*bounds))
-        raise ValueError(f"range({', '.join(map(str, bounds))}) is out of 0 to {MAX_INDEX}")
-
-
-def _once(keys: list[Any], values: list[Any]) -> dict[str, Any]:
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice!r:.80} is there twice")
-    return dict(zip(keys, values, strict=True))
-
-
-def _constant(node: ast.Constant) -> Any:
-    if isinstance(node.value, int) and node.value > MAX_INDEX:
-        raise ValueError(f"the number at column {node.col_offset + 1} is out of 0 to {MAX_INDEX}")
-    return node.value
+    def _unreadable(self, error: BaseException) -> NotationError:
+        if isinstance(error, SyntaxError):
+            return self.fault(
+                f"line {error.lineno}, column {error.offset}: {error.msg}; expected {self.example}, alone or "
+                "with text around it"
+            )
+        return self.fault(f"not readable ({error}); expected {self.example}")
 
 
 def write_states(states: tuple[int, ...]) -> str:

@@ -1,6 +1,7 @@
 """Recipes of NAS-Bench-NLP (Klyuchnikov et al. 2020, arXiv 2006.07116).
 
-A recipe is a mapping node -> {op, input}, as JSON text or as data, with the keys in any order:
+A recipe is a mapping node -> {op, input}, as JSON text, as a Python literal or as data, with the keys in any
+order. It may stand in a record or a log, such as the released ones under the key `recepie`.
 
     {"f": {"op": "linear", "input": ["x", "h_prev_0"]}, "h_new_0": {"op": "activation_tanh", "input": ["f"]}}
 
@@ -29,6 +30,9 @@ from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, Node, State
 from cellzoo.cells.ops import LINEAR
 from cellzoo.cells.validation import MAX_STATES
 from cellzoo.errors import NotationError, unknown
+from cellzoo.notations.expressions import read_expression
+from cellzoo.notations.finding import MAX_JSON, UNREADABLE, Finder, read_json
+from cellzoo.notations.plain import plain
 
 if TYPE_CHECKING:
     import random
@@ -48,6 +52,7 @@ OPERATIONS = {
 ACTIVATIONS = tuple(name for name in OPERATIONS if name.startswith("activation"))
 _SAID = {primitive: name for name, (primitive, _) in OPERATIONS.items()}
 _FORM = '{"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}}'
+_STARTS = re.compile(r"\{")
 _NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _STATE_NAME = re.compile(r"h_(prev|new)_(\d+)", re.ASCII)
 
@@ -56,10 +61,10 @@ def parse(source: str | Mapping[str, Any], name: str = "") -> Cell:
     """Read a recipe, as JSON text or as data, as a Cell with the states h_prev_0, h_prev_1, ...
 
     Raises:
-        NotationError: The text or data is no recipe; the message names the node and what would be right.
-        CellError: The recipe reads as a graph that is no valid cell.
+        NotationError: The text or data is not a recipe; the message names the node and what would be right.
+        CellError: The recipe reads as a graph that is not a valid cell.
     """
-    recipe = _read_json(source) if isinstance(source, str) else source
+    recipe = _recipe(plain(source))
     if not isinstance(recipe, Mapping) or not recipe:
         raise NotationError(f"recipe: expected a mapping such as {_FORM}, found {recipe!r:.80}")
     if len(recipe) > MAX_NODES:
@@ -119,25 +124,60 @@ def sample(generator: random.Random, *, hidden_states: int = 2, intermediate_nod
             return json.dumps(recipe)
 
 
-def _read_json(text: str) -> Any:
-    if len(text) > MAX_TEXT:
+def _recipe(content: Any) -> Any:
+    """The recipe that is in the source: itself, or in a record, a log or a text in such."""
+    error = None
+    if isinstance(content, str):
+        try:
+            content = _read_text(content)
+        except NotationError as caught:
+            error = caught
+    if isinstance(content, Mapping) and (_is_meant(content) or "h_new_0" in content):
+        return content
+    finder = Finder(_is_meant, _read_part, _STARTS)
+    found = finder.find(content)
+    if len(found) > 1:
+        raise NotationError(f"recipe: found {len(found)} that differ; give one of them alone: {_FORM}")
+    if found:
+        return found[0]
+    if error is not None:
+        raise error
+    return content
+
+
+def _is_meant(content: Mapping[str, Any]) -> bool:
+    """Whether a mapping looks like a recipe: most of its values like nodes."""
+    nodes = [
+        value for value in content.values() if isinstance(value, Mapping) and {"op", "input"} <= set(value)
+    ]
+    return 2 * len(nodes) > len(content)
+
+
+def _read_part(text: str) -> Any:
+    """Read JSON or a Python literal; raises what `UNREADABLE` lists."""
+    try:
+        return read_json(text)
+    except json.JSONDecodeError:
+        if len(text) > MAX_TEXT:
+            raise
+        return read_expression(text)
+
+
+def _read_text(text: str) -> Any:
+    if len(text) > MAX_JSON:
         raise NotationError(f"recipe: {len(text)} characters; at most {MAX_TEXT} are read")
     try:
-        return json.loads(text, object_pairs_hook=_without_repetition)
+        return read_json(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise NotationError(f"recipe: {place}: {error.msg}; expected JSON such as {_FORM}") from error
+        if len(text) > MAX_TEXT:
+            raise NotationError(f"recipe: {len(text)} characters; at most {MAX_TEXT} are read") from error
+        try:
+            return read_expression(text)
+        except UNREADABLE:
+            place = f"line {error.lineno}, column {error.colno}"
+            raise NotationError(f"recipe: {place}: {error.msg}; expected JSON such as {_FORM}") from error
     except (RecursionError, ValueError) as error:
         raise NotationError(f"recipe: not readable ({error}); expected JSON such as {_FORM}") from error
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise NotationError(f"recipe: the key {key!r:.80} stands twice in one object")
-        found[key] = value
-    return found
 
 
 def _count_states(recipe: Mapping[str, Any]) -> int:

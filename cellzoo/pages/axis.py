@@ -52,7 +52,7 @@ def linear_axis(low: float, high: float, *, ticks: int = 5, to_ticks: bool = Tru
         ticks: How many are wanted, about.
         to_ticks: Whether the axis begins and ends at a tick; otherwise at `low` and `high`.
     """
-    low, high = (min(max(value, -_FAR), _FAR) for value in (low, high))
+    low, high = (min(max(end, -_FAR), _FAR) for end in (low, high))
     if high - low < 1e-9 * max(abs(high), abs(low), 1e-300):
         room = max(abs(low), abs(high), 1.0) / 20
         low, high = low - room, high + room

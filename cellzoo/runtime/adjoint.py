@@ -1,4 +1,4 @@
-"""The backward walk of a plan, derived in reverse mode from the groups of the forward one.
+"""The backward pass of a plan, derived in reverse mode from the groups of the forward one.
 
 The gradient of a value is the sum of what its readers give: products of the deltas of linear values that
 read it, gradients from its own kernel, and what other kernels left in memory. A delta, the gradient of a
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Backward:
-    """Writes the kernels of the backward walk and the weight gradients."""
+    """Writes the kernels of the backward pass and the weight gradients."""
 
     def __init__(
         self, schedule: Schedule, memory: Memory, constants: list[float], *, input_gradient: bool
@@ -40,14 +40,14 @@ class Backward:
         self._is_first = False
 
     def step_kernels(self) -> tuple[Kernel, ...]:
-        """The kernels of one step of the backward walk."""
+        """The kernels of one step of the backward pass."""
         self._is_first = True
         groups = [group for group in reversed(self.schedule.groups) if not group.early]
         kernels = [kernel for group in groups for kernel in self._kernels(group)]
         return tuple(kernels)
 
     def input_kernels(self) -> tuple[Kernel, ...]:
-        """The kernels over all rows that follow the backward walk."""
+        """The kernels over all rows that follow the backward pass."""
         groups = [group for group in reversed(self.schedule.groups) if group.early]
         return tuple(kernel for group in groups for kernel in self._kernels(group))
 

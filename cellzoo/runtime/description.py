@@ -21,8 +21,8 @@ class PlanCost:
 
     Attributes:
         forward_flops: Floating-point operations: 2 m n for a product, 1 for an elementwise instruction.
-        backward_flops: The same of the backward walk, weight gradients included.
-        kept: Numbers kept for the backward walk; times the bytes of the dtype it is the memory.
+        backward_flops: The same of the backward pass, weight gradients included.
+        kept: Numbers kept for the backward pass; times the bytes of the dtype it is the memory.
         weights: Numbers in all weights, which every step reads.
         levels: Products, or norms, that a step must do one after another.
     """
@@ -81,7 +81,7 @@ def describe(plan: Plan, sizes: Mapping[str, int]) -> str:
 def _lines(plan: Plan, sizes: Mapping[str, int]) -> Iterator[str]:
     total = cost(plan, sizes)
     yield f"a token: {total.forward_flops:,} FLOPs forward, {total.backward_flops:,} backward; " + (
-        f"{total.kept:,} numbers kept for the backward walk" if plan.backward_step else "nothing kept"
+        f"{total.kept:,} numbers kept for the backward pass" if plan.backward_step else "nothing kept"
     )
     yield f"a step: {total.levels} products one after another, {total.weights:,} weights read"
     for title, kernels in _phases(plan):

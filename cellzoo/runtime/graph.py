@@ -138,7 +138,7 @@ class GraphBuilder:
         return self._product(name, width, late, None if early else bias, start)
 
     def finish(self, output: str, nexts: Sequence[str], num_parameters: int = 0) -> Graph:
-        """Close the graph; nexts and output that are no computed value of their phase are copied."""
+        """Close the graph; nexts and output that are not computed values of their phase are copied."""
         nexts = [
             self._copy(f"{state}.next", source, early=False)
             if self._is_no_result(source) or self._is_early(source)

@@ -39,7 +39,7 @@ class Runtime(Protocol):
             batch_sizes: Rows at each step, never growing.
             states: Initial states, each (B, H), delayed inputs (B, E), with B = batch_sizes[0].
             weights: Name -> tensor, as in `Cell.parameter_shapes`. A bias that is absent counts as none.
-            reverse: Walk from the last step to the first.
+            reverse: Go from the last step to the first.
             mask_x: (B, E) factor on x, and on any other value of its width, where a matrix multiplies it.
             mask_h: (B, H) factor on every value of the hidden width where a matrix multiplies it. Values
                 with a number of units of their own are not masked.
@@ -80,7 +80,7 @@ class PlanRuntime(Protocol):
             batch_sizes: Rows at each step.
             states: As the plans have them.
             weights: By the plans' names.
-            reverse: Walk from the last step to the first.
+            reverse: Go from the last step to the first.
             mask_x: Factor on values of x's width where a matrix multiplies them.
             mask_h: The same for values of the hidden width.
             parameters: Of mixtures (P,), where the plans have some.

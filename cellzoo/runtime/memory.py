@@ -60,7 +60,7 @@ class Memory:
         return home
 
     def is_kept(self, name: str) -> bool:
-        """Whether a value is there at every row in the backward walk."""
+        """Whether a value is there at every row in the backward pass."""
         return name in self._kept
 
     def state_out(self, index: int) -> int:

@@ -52,10 +52,10 @@ def build_plan(
 
     Args:
         cell: The cell.
-        training: Whether the plan keeps what the backward walk needs, and has one.
+        training: Whether the plan keeps what the backward pass needs, and has one.
         masked_x: Whether there is a mask on values of x's width where a matrix multiplies them.
         masked_h: The same for values of the hidden width.
-        input_gradient: Whether the backward walk gives the gradient of x.
+        input_gradient: Whether the backward pass gives the gradient of x.
     """
     graph = cell_graph(cell, masked_x=masked_x, masked_h=masked_h)
     return plan_graph(graph, training=training, input_gradient=input_gradient)
@@ -86,10 +86,10 @@ def plan_graph(graph: Graph, *, training: bool = True, input_gradient: bool = Tr
     early = tuple(kernel for group in schedule.groups if group.early for kernel in forward.kernels(group))
     forward.start_of_steps()
     steps = tuple(kernel for group in schedule.groups if not group.early for kernel in forward.kernels(group))
-    walk = Backward(schedule, memory, constants, input_gradient=input_gradient) if training else None
-    backward_steps = walk.step_kernels() if walk else ()
-    backward_input = walk.input_kernels() if walk else ()
-    weight_gradients = walk.weight_gradients() if walk else ()
+    backward = Backward(schedule, memory, constants, input_gradient=input_gradient) if training else None
+    backward_steps = backward.step_kernels() if backward else ()
+    backward_input = backward.input_kernels() if backward else ()
+    weight_gradients = backward.weight_gradients() if backward else ()
     plan = Plan(
         states=tuple(graph.states.values()),
         output_width=schedule.values[graph.output].width,
@@ -115,7 +115,7 @@ def plan_sizes(plan: Plan, *, input_size: int, hidden_size: int) -> dict[str, in
 
 
 class Forward:
-    """Writes the kernels of the forward walk."""
+    """Writes the kernels of the forward pass."""
 
     def __init__(self, schedule: Schedule, memory: Memory, constants: list[float]) -> None:
         self._schedule = schedule

@@ -200,8 +200,8 @@ class Plan:
         constants: Numbers that FILL and SCALE name.
         forward_input: Kernels over all rows, before the steps.
         forward_step: Kernels of a time step.
-        backward_step: Kernels of a time step of the backward walk.
-        backward_input: Kernels over all rows, after the backward walk.
+        backward_step: Kernels of a time step of the backward pass.
+        backward_input: Kernels over all rows, after the backward pass.
         weight_gradients: Products over all rows, at the end.
     """
 

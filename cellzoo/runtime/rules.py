@@ -1,7 +1,7 @@
 """How each elementwise operation is computed, and how its gradient is: the rules that plans are made from.
 
 One table for both directions, in reverse mode: a rule names what it must still know of the operation's
-inputs and result, so that no more than that is kept for the backward walk.
+inputs and result, so that no more than that is kept for the backward pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which values are computed together, in which order, and which are kept for the backward walk."""
+"""Which values are computed together, in which order, and which are kept for the backward pass."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ class Schedule:
         graph: The graph.
         values: Name -> value.
         groups: In the order of execution, those of the input phase first.
-        group_of: Name of a value that is no leaf, of a state, or x -> index of its group.
         readers: Name -> linear values that read it.
     """
 
@@ -58,11 +57,6 @@ class Schedule:
                 for source in dict.fromkeys(value.inputs):
                     self.readers.setdefault(source, []).append(value)
         self.groups = self._group(self._levels())
-        self.group_of = {
-            name: index
-            for index, group in enumerate(self.groups)
-            for name in (*group.sources, *(value.name for value in group.values))
-        }
 
     def is_early(self, name: str) -> bool:
         """Whether a value belongs to the input phase."""
@@ -149,7 +143,7 @@ class Schedule:
         return found
 
     def kept(self, *, input_gradient: bool) -> set[str]:
-        """Names of the values that must be kept at every row for the backward walk, and no more.
+        """Names of the values that must be kept at every row for the backward pass, and no more.
 
         These are the factors of weight gradients, what early values hand to the steps, and what derivatives
         read; but what is cheap to compute from others that are there anyway is computed again.

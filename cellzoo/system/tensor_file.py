@@ -60,7 +60,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
-        raise DataError(f"{path}: is no complete safetensors file ({error}); delete it") from error
+        raise DataError(f"{path}: is not a complete safetensors file ({error}); delete it") from error
     except (KeyError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: its header lacks the JSON that cellzoo puts there; delete it") from error
     if metadata.get(DIGEST) != _digest(tensors, metadata[CONTENT]):

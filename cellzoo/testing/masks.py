@@ -9,7 +9,7 @@ import torch
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR
 from cellzoo.testing.subject import (
-    Layout,
+    LayerSizes,
     assert_all_close,
     assert_close,
     build,
@@ -70,7 +70,7 @@ def _without_products(rnn: CellRNN, cell: Cell, width: str) -> CellRNN:
     return rnn
 
 
-def _draws_differ(cell: Cell, rnn: CellRNN, where: Layout) -> bool:
+def _draws_differ(cell: Cell, rnn: CellRNN, where: LayerSizes) -> bool:
     """Whether equal sequences get masks of their own.
 
     And one draw must serve all steps: going step by step with the same draw gives the same.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.cell import Cell
     from cellzoo.testing import Layer
-    from cellzoo.testing.subject import Layout
+    from cellzoo.testing.subject import LayerSizes
 
 NATIVE, REFERENCE = "native", "reference"
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -60,7 +60,7 @@ def check_runtimes(cell: Cell, layer: Layer) -> None:
                 )
 
 
-def _results(cell: Cell, layer: Layer, where: Layout, dtype: torch.dtype) -> dict[str, list[Tensor]]:
+def _results(cell: Cell, layer: Layer, where: LayerSizes, dtype: torch.dtype) -> dict[str, list[Tensor]]:
     """Outputs, final states and gradients on a packed batch, masked with the same draw for every engine."""
     rnn = build(cell, layer, where, dropout_x=0.3, dropout_h=0.4).to(dtype)
     parts = [random(length, where.input_size, seed=index).to(dtype) for index, length in enumerate(LENGTHS)]

@@ -18,7 +18,7 @@ from cellzoo.testing.disguise import disguised
 from cellzoo.testing.subject import (
     HIDDEN_SIZE,
     LENGTHS,
-    Layout,
+    LayerSizes,
     assert_all_close,
     assert_close,
     build,
@@ -69,7 +69,7 @@ def check_shapes(cell: Cell, layer: Layer) -> None:
 
 def _expect(
     cell: Cell,
-    where: Layout,
+    where: LayerSizes,
     output: Tensor,
     lead: tuple[int, ...],
     final: Tensor | tuple[Tensor, ...],
@@ -111,7 +111,7 @@ def check_counts(cell: Cell, layer: Layer) -> None:
                 )
 
 
-def _count(cell: Cell, where: Layout, bias: bool) -> int:
+def _count(cell: Cell, where: LayerSizes, bias: bool) -> int:
     """Count from the graph over all layers, and check that FLOPs cover each matrix."""
     ways = 2 if where.bidirectional else 1
     total = 0

@@ -23,7 +23,7 @@ LENGTHS = (2, 5, 1, 5, 3)
 TOLERANCE = 1e-12
 
 
-class Layout(NamedTuple):
+class LayerSizes(NamedTuple):
     """Sizes and layers that a cell can be built with."""
 
     input_size: int
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 
 def layout(
     cell: Cell, num_layers: int = 1, *, bidirectional: bool = False, hidden_size: int = HIDDEN_SIZE
-) -> Layout | None:
+) -> LayerSizes | None:
     """Find sizes that the cell can be built with; None if there are none.
 
     A cell that reads x as a hidden value needs E = H, and one that carries its input from step to step needs
@@ -47,7 +47,7 @@ def layout(
     """
     sizes = (INPUT_SIZE, hidden_size, 2 * hidden_size)
     for input_size in sizes if hidden_size != INPUT_SIZE else sizes[1:]:
-        found = Layout(input_size, hidden_size, num_layers, bidirectional)
+        found = LayerSizes(input_size, hidden_size, num_layers, bidirectional)
         try:
             CellRNN(cell, *found[:3], bidirectional=bidirectional, device="meta")
         except (CellError, ValueError):
@@ -56,7 +56,7 @@ def layout(
     return None
 
 
-def needed_layout(cell: Cell, hidden_size: int = HIDDEN_SIZE) -> Layout:
+def needed_layout(cell: Cell, hidden_size: int = HIDDEN_SIZE) -> LayerSizes:
     """Sizes for one layer in one direction; AssertionError if there are none."""
     found = layout(cell, hidden_size=hidden_size)
     if found is None:
@@ -64,7 +64,7 @@ def needed_layout(cell: Cell, hidden_size: int = HIDDEN_SIZE) -> Layout:
     return found
 
 
-def largest_layout(cell: Cell) -> Layout:
+def largest_layout(cell: Cell) -> LayerSizes:
     """Two layers in both directions where that can be built, else the most that can."""
     for num_layers, bidirectional in ((2, True), (1, True), (2, False)):
         found = layout(cell, num_layers, bidirectional=bidirectional)
@@ -78,7 +78,7 @@ def label(cell: Cell) -> str:
     return f"cell {cell.name!r}" if cell.name else "the cell"
 
 
-def build(cell: Cell, layer: Layer, where: Layout, seed: int = 7, **options: Any) -> CellRNN:
+def build(cell: Cell, layer: Layer, where: LayerSizes, seed: int = 7, **options: Any) -> CellRNN:
     """Build a layer with weights that depend on the seed alone, in float64 unless `dtype` is given."""
     settings = {"dtype": torch.float64, **options}
     rnn = layer(
@@ -98,7 +98,7 @@ def random(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def random_states(cell: Cell, where: Layout, *batch: int, seed: int = 3) -> tuple[Tensor, ...]:
+def random_states(cell: Cell, where: LayerSizes, *batch: int, seed: int = 3) -> tuple[Tensor, ...]:
     """Draw initial states, each (runs, *batch, width)."""
     return tuple(
         random(

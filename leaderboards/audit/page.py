@@ -42,11 +42,12 @@ Result = dict[str, Any]
 
 def render(results: Sequence[Result]) -> str:
     """Write the page."""
-    worlds = results[0]["worlds"]
-    error = 100 * math.sqrt(0.05 * 0.95 / worlds)
+    fewest, most = (pick(result["worlds"] for result in results) for pick in (min, max))
+    boards = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    error = 100 * math.sqrt(0.05 * 0.95 / fewest)
     parts = [
         _INTRODUCTION,
-        f"{len(results)} settings of {worlds:,} boards each; a share near 5 % or 95 % of one setting has a "
+        f"{len(results)} settings of {boards} boards each; a share near 5 % or 95 % of one setting has a "
         "standard "
         f"error of {error:.1f} points by chance.\n",
         "## What a board uses\n",

@@ -51,11 +51,16 @@ def cards(board: Board) -> list[Card]:
 def command(table: TaskTable, row: Row) -> str:
     """The command that makes the runs of a row again."""
     name = row.runs[0].cell.name
-    parts = ["cellzoo", "run", table.task, "--cells", name, "--seeds", ",".join(map(str, row.seeds))]
+    parts = ["cellzoo", "run", table.task, "--cells", name, "--seeds", _seeds(row.seeds)]
     for setting, value in sorted(row.runs[0].configuration.items()):
         if isinstance(value, (str, int, float)):
             parts += ["--set", f"{setting}={str(value).lower() if isinstance(value, bool) else value}"]
     return shlex.join([*parts, "--out", "results"])
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    """As the command line takes them: a lone number would be how many."""
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 @lru_cache(maxsize=512)

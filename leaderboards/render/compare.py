@@ -9,12 +9,10 @@ from leaderboards.render import notes
 from leaderboards.render.grid import table_title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from leaderboards.board import Board, Row, TaskTable
     from tasks.runs.record import RunRecord
 
-ITEMS_BUDGET, CURVES_BUDGET = 250_000, 60_000
+ITEMS_BUDGET, CURVES_BUDGET = 150_000, 30_000
 """Numbers on one page: of items, of learning curves. What goes beyond is left out, whole tables and runs at a
 time."""
 CURVE_POINTS = 40
@@ -43,10 +41,12 @@ def compare_data(board: Board) -> dict[str, Any]:
                     curves_left -= size
                 runs.append([record.seed, record.key[:12], record.metrics[table.primary.name].value, curve])
             rows.append({"subject": places[row.subject], **_standing(table, row), "runs": runs})
-        scale = max((abs(value) for row in table.rows for value in _centred(row)), default=0.0)
+        known = [sum(row.by_item) / len(row.by_item) for row in table.rows if row.by_item]
+        middle = sum(known) / len(known) if known else 0.0
+        scale = max((abs(value - middle) for row in table.rows for value in row.by_item), default=0.0)
         if with_items and scale > 0:
             for shown, row in zip(rows, table.rows, strict=True):
-                shown["items"] = [round(value / scale * STEPS) for value in _centred(row)]
+                shown["items"] = [round((value - middle) / scale * STEPS) for value in row.by_item]
         tables.append(
             {
                 "title": table_title(table),
@@ -75,13 +75,6 @@ def _standing(table: TaskTable, row: Row) -> dict[str, Any]:
         "error": table.standing.errors.get(row.identity),
         "seeds": len(row.seeds),
     }
-
-
-def _centred(row: Row) -> Sequence[float]:
-    if not row.by_item:
-        return ()
-    mean = sum(row.by_item) / len(row.by_item)
-    return [value - mean for value in row.by_item]
 
 
 def _curve(record: RunRecord) -> dict[str, list[list[float]]]:

@@ -56,6 +56,13 @@ class GridCell:
     strong: bool = False
     views: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def sorts_as(self) -> str:
+        """What a page sorts by; numbers with as many digits as sorting needs."""
+        if not isinstance(self.value, float):
+            return str(self.value)
+        return f"{self.value:.7g}"
+
 
 @dataclass(frozen=True)
 class GridRow:

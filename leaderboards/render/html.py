@@ -12,6 +12,7 @@ from leaderboards.render.cards import cards
 from leaderboards.render.compare import compare_data, embedded
 from leaderboards.render.grid import overview_grid, table_title, task_grid
 from leaderboards.render.picture import task_picture
+from leaderboards.render.scatter import scatter_pictures
 
 if TYPE_CHECKING:
     from leaderboards.board import Board, TaskTable
@@ -47,8 +48,10 @@ def _section(table: TaskTable, number: int) -> dict[str, Any]:
         "detectable": notes.detectable(table),
         "remarks": notes.remarks(table),
         "picture": picture(task_picture(table, f"picture-{number}")),
+        "scatter": [picture(svg) for svg in scatter_pictures(table, f"scatter-{number}")],
         "grid": task_grid(table),
         "absent": notes.absent(table) if table.absent else "",
         "settings": table.settings,
         "reported": table.reported,
+        "superseded": table.superseded_by is not None,
     }

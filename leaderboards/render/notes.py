@@ -53,6 +53,8 @@ def detectable(table: TaskTable) -> str:
 def remarks(table: TaskTable) -> list[str]:
     """What to know before reading the table."""
     standing, found = table.standing, []
+    if table.superseded_by is not None:
+        found.append(f"Superseded: the task is at revision {table.superseded_by}. Kept, struck out.")
     unranked = len(table.rows) - standing.ranked
     if unranked:
         found.append(

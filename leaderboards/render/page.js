@@ -68,7 +68,7 @@
     for (const section of document.querySelectorAll("section[data-kind=task]")) {
       section.hidden = task !== "" && section.getAttribute("aria-labelledby") !== task;
     }
-    byId("matches").textContent = shown === total ? "" : `${shown} of ${total} rows`;
+    byId("rows-shown").textContent = shown === total ? "" : `${shown} of ${total} rows`;
   }
 
   function view() {
@@ -144,9 +144,7 @@
       const texts = [first.mean.toFixed(table.digits), second.mean.toFixed(table.digits)];
       texts.push(...difference(table, first, second), items(table, first, second));
       for (const text of texts) row.append(make("td", text));
-      row.lastChild.style.whiteSpace = "normal";
-      row.lastChild.style.minWidth = "18rem";
-      row.lastChild.style.textAlign = "left";
+      row.lastChild.className = "wide";
     }
     const out = byId("comparison");
     if (body.rows.length) {
@@ -213,7 +211,7 @@
           if (points.length > 1) curves.set(name, [...(curves.get(name) || []), points]);
         }
       }
-      const scroll = make("div", undefined, { class: "scroll" });
+      const scroll = make("div", undefined, { class: "scroll", tabindex: "0", role: "region", "aria-label": `Runs: ${card.id} ${table.title}` });
       scroll.append(list);
       box.append(scroll);
       for (const [name, runs] of curves) box.append(curve(name, runs));

@@ -141,6 +141,9 @@ def against(runs: Samples, control: int, spread: Spread | None = None) -> dict[i
     variances = errors[others] + errors[control]
     # The differences share the control: correlation λ_i λ_j with λ_i² its part of the variance.
     parts = np.divide(errors[control], variances, out=np.full(len(others), 0.5), where=variances > 0)
+    if not spread.pooled:
+        # Rounded down, for speed: less common to all means a larger critical value.
+        parts = np.floor(parts * 10) / 10
     shape = tuple(sorted(round(float(part), 9) for part in parts))
     compared = {}
     for cell, variance in zip(others, variances, strict=True):
@@ -245,8 +248,8 @@ def _freedom(spread: Spread, errors: np.ndarray, i: int, j: int) -> float:
         return spread.freedoms[i] + spread.freedoms[j]
     a, b = errors[i] / scale, errors[j] / scale
     freedom = (a + b) ** 2 / (a * a / spread.freedoms[i] + b * b / spread.freedoms[j])
-    # Rounded down to tenths, so that quantiles are found again: the interval is a hair wider.
-    return max(1.0, math.floor(10 * freedom) / 10)
+    # Rounded down to fifths, so that quantiles are found again: the interval is a hair wider.
+    return max(1.0, math.floor(5 * freedom) / 5)
 
 
 def _comparison(difference: float, error: float, critical: float, tail: Callable[[float], float]) -> Comparison:
@@ -322,14 +325,13 @@ def _normal_nodes() -> tuple[np.ndarray, np.ndarray]:
 def _chi_nodes(freedom: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of χ_ν / √ν, by Gauss and Legendre over the range that holds all but 1e-12."""
     from scipy.special import chdtri
-    from scipy.stats import chi
 
     low = math.sqrt(chdtri(freedom, 1 - 1e-12) / freedom)
     high = math.sqrt(chdtri(freedom, 1e-12) / freedom)
     nodes, weights = np.polynomial.legendre.leggauss(64)
     s = low + (high - low) * (nodes + 1) / 2
-    density = chi.pdf(s * math.sqrt(freedom), freedom) * math.sqrt(freedom)
-    mass = weights * density
+    density = (freedom - 1) * np.log(s) - freedom * s * s / 2  # log, up to a constant
+    mass = weights * np.exp(density - density.max())
     return s, mass / mass.sum()
 
 
@@ -342,7 +344,7 @@ def _largest_draws(joint: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _normal_draws(dimensions: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((DRAWS, dimensions))
+    return np.random.default_rng(0).standard_normal((DRAWS if dimensions <= 32 else DRAWS // 2, dimensions))
 
 
 def _drawn_tail(largest: np.ndarray, t: float, freedom: float) -> float:

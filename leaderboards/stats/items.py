@@ -133,9 +133,8 @@ def _numbers(values: Sequence[Any]) -> np.ndarray:
 
 def _mid_ranks(x: np.ndarray) -> np.ndarray:
     """Share of the items below plus half of those equal (with itself): its mean is 1/2."""
-    from scipy.stats import rankdata
-
-    return (rankdata(x) - 0.5) / len(x)
+    ordered = np.sort(x)
+    return (np.searchsorted(ordered, x, "left") + np.searchsorted(ordered, x, "right")) / (2 * len(x))
 
 
 def _mean_above(x: np.ndarray, v: np.ndarray) -> np.ndarray:

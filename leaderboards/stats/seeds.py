@@ -165,6 +165,21 @@ def new_items_error(contributions: np.ndarray) -> tuple[float, float]:
     return math.sqrt(total / (n * m)), freedom
 
 
+def prediction_interval(values: Sequence[float], scale: Scale = "plain") -> tuple[float, float] | None:
+    """Where one more run of the same cell on the same test set falls in 95 % of cases; None for one value.
+
+    mean ± t(n - 1) · s · √(1 + 1 / n) (Hahn and Meeker 1991, 4.7): a new run varies like the others and about
+    a mean that is itself uncertain.
+    """
+    if len(values) < 2:
+        return None
+    if scale == "log" and min(values) <= 0:
+        scale = "plain"
+    scaled = [forth(value, scale) for value in values]
+    spread = deviation(scaled) or 0.0
+    return _interval(_mean(scaled), spread * math.sqrt(1 + 1 / len(values)), len(values) - 1, scale)
+
+
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, freedom: float) -> float:
     """Quantile of Student's t."""

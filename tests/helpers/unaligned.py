@@ -1,4 +1,4 @@
-"""Tensors whose first number lies at an address that is no multiple of its size."""
+"""Tensors whose first number lies at an address that is not a multiple of its size."""
 
 from __future__ import annotations
 

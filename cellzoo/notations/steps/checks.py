@@ -43,11 +43,11 @@ def checked_edge(form: Form, step: int, edge: Any, *, none: bool = False) -> Edg
         none: Whether `none` is an operation.
 
     Raises:
-        NotationError: It is no edge.
+        NotationError: It is not an edge.
     """
     where = f"node {step}"
     if not is_list(edge) or len(edge) != 2:
-        raise form.fault(f"{where}: {edge!r:.80} is no (op, predecessor)")
+        raise form.fault(f"{where}: {edge!r:.80} is not a pair (op, predecessor)")
     op = checked_operation(form, where, edge[0], none=none)
     return op, checked_predecessor(form, step, edge[1])
 
@@ -80,7 +80,7 @@ def checked_concat(form: Form, concat: Any, steps: int) -> tuple[int, ...]:
     """Check the states whose mean is the output.
 
     Raises:
-        NotationError: One is no state, or is named twice.
+        NotationError: One is not a state, or is named twice.
     """
     if not is_list(concat) or not concat:
         raise form.fault(f"concat is {concat!r:.80}; expected at least one state")

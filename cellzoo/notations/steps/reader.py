@@ -101,7 +101,7 @@ class StepsReader:
         """
         final = self.nodes.get(self.resolve(self.cell.output))
         if final is None or final.op != "mean":
-            raise cannot_say(self.form, "its output is no mean of states")
+            raise cannot_say(self.form, "its output is not a mean of states")
         if self.resolve(self.cell.states[0].next) != final.name:
             raise cannot_say(self.form, "its next state is not its output")
         highway = any(node.op == "blend" and node.inputs[2] == h for node in self.nodes.values())
@@ -133,7 +133,7 @@ class StepsReader:
             raise cannot_say(self.form, "it has no step")
         for source in final.inputs:
             if source not in index:
-                raise cannot_say(self.form, f"its output reads {source!r}, which is no step")
+                raise cannot_say(self.form, f"its output reads {source!r}, which is not a step")
         concat = tuple(index[source] for source in final.inputs)
         return Steps(tuple(edges), concat, start, combine, highway)
 

@@ -13,7 +13,7 @@ from one_command import invoke
 
 import cellzoo
 from cellzoo.bench import compare as compare_module
-from cellzoo.bench.case import CellCase
+from cellzoo.bench.cell_case import CellCase
 from cellzoo.runtime import RUNTIMES
 
 TINY = "2x3x4x5"
@@ -43,7 +43,7 @@ def test_a_dry_run_lists_the_default_races(bench):
     code, output, _ = bench("--dry-run")
     assert code == 0
     lines = output.splitlines()
-    assert lines[-1].startswith("24 races of at most 11 rounds, 300 s together, CPU time, 1 thread")
+    assert lines[-1].startswith("24 cases of at most 11 rounds, 300 s together, CPU time, 1 thread")
     assert lines[0] == (
         "lstm, shape a (32x30x256x256), training step, float32: "
         f"{3 * 960 * cellzoo.load('lstm').flops(input_size=256, hidden_size=256) / 1e9:.3g} GFLOP; "
@@ -68,7 +68,7 @@ def test_a_dry_run_says_what_was_asked_for(bench):
 
 def test_two_names_of_one_graph_race_once(bench):
     _, output, _ = bench("--cells", "darts-v2,darts", "--shape", TINY, "--pass", "training", "--dry-run")
-    assert output.splitlines()[-1].startswith("1 races")
+    assert output.splitlines()[-1].startswith("1 cases")
 
 
 def test_a_run_prints_a_table_and_writes_all_times(bench, tmp_path):
@@ -88,10 +88,10 @@ def test_a_run_prints_a_table_and_writes_all_times(bench, tmp_path):
     assert content["machine"]["processor"]
     (case,) = content["cases"]
     assert (case["cell"], case["pass"], case["shape"]["hidden_size"]) == ("lstm", "training", 5)
-    seconds = {found["name"]: found["seconds"] for found in case["contestants"]}
-    flops = {found["name"]: found["flops"] for found in case["contestants"]}
+    seconds = {found["name"]: found["seconds"] for found in case["candidates"]}
+    flops = {found["name"]: found["flops"] for found in case["candidates"]}
     assert list(seconds) == names
-    for found in case["contestants"]:
+    for found in case["candidates"]:
         assert len(found["seconds"]) == 4
         for base, ratio in found["ratios"].items():
             ratios = np.array(found["seconds"]) / np.array(seconds[base])
@@ -100,7 +100,7 @@ def test_a_run_prints_a_table_and_writes_all_times(bench, tmp_path):
         per_flop = np.median(np.array(found["seconds"]) / np.array(seconds["nn.LSTM"]))
         per_flop *= flops["nn.LSTM"] / flops[found["name"]]
         assert found["per_flop"]["median"] == pytest.approx(per_flop)
-    assert set(case["contestants"][-1]["methods"]) == {"x", "h"}
+    assert set(case["candidates"][-1]["methods"]) == {"x", "h"}
 
 
 def test_memory_gets_columns_of_its_own(bench, tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_memory_gets_columns_of_its_own(bench, tmp_path, monkeypatch):
     assert code == 0
     assert "Peak: the highest resident memory" in output
     (case,) = json.loads(path.read_text(encoding="utf-8"))["cases"]
-    peaks = {found["name"]: (found["peak_bytes"], found["peak_ratio"]) for found in case["contestants"]}
+    peaks = {found["name"]: (found["peak_bytes"], found["peak_ratio"]) for found in case["candidates"]}
     assert peaks["loop"] == (4000, 1.0)
     assert peaks["reference"] == (9000, 2.25)
     assert peaks["best products"] == (None, None)
@@ -172,11 +172,11 @@ def test_what_was_done_before_an_interruption_is_kept(bench, tmp_path, monkeypat
         (["--engines", "nativ"], "unknown engine 'nativ'. Did you mean 'native'"),
         (["--engines", "auto"], "unknown engine 'auto'"),
         (["--engines", ""], "unknown engine ''"),
-        (["--threads", "0"], "'0' is no whole number from 1 to 1024"),
-        (["--threads", "9" * 5000], "is no whole number"),
-        (["--rounds", "-3"], "'-3' is no whole number from 1 to 10000"),
-        (["--budget", "nan"], "'nan' is no number of seconds above 0"),
-        (["--budget", "0"], "'0' is no number of seconds above 0"),
+        (["--threads", "0"], "'0' is not a whole number from 1 to 1024"),
+        (["--threads", "9" * 5000], "is not a whole number"),
+        (["--rounds", "-3"], "'-3' is not a whole number from 1 to 10000"),
+        (["--budget", "nan"], "'nan' is not a number of seconds above 0"),
+        (["--budget", "0"], "'0' is not a number of seconds above 0"),
         (["--dtype", "float16"], "invalid choice: 'float16'"),
         (["--pass", "backward"], "invalid choice: 'backward'"),
     ],

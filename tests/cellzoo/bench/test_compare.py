@@ -1,4 +1,4 @@
-"""What races, what is left out, peak memory, and the time left."""
+"""What is compared, what is left out, peak memory, and the time left."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from rich.console import Console
 
 import cellzoo
 from cellzoo.bench.agreement import disagreement
-from cellzoo.bench.case import CellCase
+from cellzoo.bench.candidate import Candidate
+from cellzoo.bench.cell_case import BASELINES, LOOP, CellCase, build_candidate, candidate_names
 from cellzoo.bench.compare import Settings, compare, torch_threads
-from cellzoo.bench.contestant import Contestant
-from cellzoo.bench.entrants import BASELINES, LOOP, build_entrant, entrant_names
 from cellzoo.bench.memory import peak_extra_bytes
-from cellzoo.bench.progress import Progress
+from cellzoo.bench.progress import BenchProgress
 from cellzoo.bench.report import Report
 from cellzoo.bench.shapes import Shape
 from cellzoo.bench.table import show
@@ -49,7 +48,7 @@ def case(name="darts-v2", *, training=True, dtype="float64", shape=SHAPE):
 
 @pytest.mark.parametrize("name", ["darts-v2", "lstm", "nbnlp-8045"])
 def test_reference_and_loop_agree_in_outputs_and_gradients(name):
-    found, expected = (build_entrant(case(name), who).run() for who in ("reference", LOOP))
+    found, expected = (build_candidate(case(name), who).run() for who in ("reference", LOOP))
     assert [tensor.shape for tensor in found] == [(4, 3, 6), (4, 3, 5)]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
@@ -58,34 +57,34 @@ def test_reference_and_loop_agree_in_outputs_and_gradients(name):
 def test_a_cell_with_other_names_races_against_the_same_loop():
     """Canonical names are not those of the DARTS notation, by which the loop finds its weights."""
     renamed = CellCase(canonical_form(cellzoo.load("darts-v2")), SHAPE, True, "float64")
-    found, expected = (build_entrant(renamed, who).run() for who in ("reference", LOOP))
+    found, expected = (build_candidate(renamed, who).run() for who in ("reference", LOOP))
     assert disagreement(found, expected) == ""
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_every_contestant_runs(training):
+def test_every_candidate_runs(training):
     chosen = case(training=training, dtype="float32")
     for name in (*BASELINES, "reference"):
-        contestant = build_entrant(chosen, name)
-        tensors = contestant.run()
+        candidate = build_candidate(chosen, name)
+        tensors = candidate.run()
         assert all(not tensor.requires_grad for tensor in tensors)
-        assert contestant.flops > 0
+        assert candidate.flops > 0
         assert len(tensors) == (0 if "products" in name else 1 + training)
 
 
-def test_flops_of_the_contestants_are_their_own():
+def test_flops_of_the_candidates_are_their_own():
     chosen = case()
     lstm = pass_flops(cellzoo.load("lstm"), SHAPE, training=True)
-    assert build_entrant(chosen, "nn.LSTM").flops == lstm
-    assert build_entrant(chosen, LOOP).flops == build_entrant(chosen, "reference").flops == chosen.flops
+    assert build_candidate(chosen, "nn.LSTM").flops == lstm
+    assert build_candidate(chosen, LOOP).flops == build_candidate(chosen, "reference").flops == chosen.flops
     products = 3 * 2 * 12 * (2 * 6 * 5 + 18 * 6 * 6)
-    assert build_entrant(chosen, "torch.mm products").flops == products
+    assert build_candidate(chosen, "torch.mm products").flops == products
 
 
 def test_gradients_are_taken_anew_in_each_run():
-    contestant = build_entrant(case(), "nn.GRU")
-    first = [tensor.clone() for tensor in contestant.run()]
-    for one, other in zip(contestant.run(), first, strict=True):
+    candidate = build_candidate(case(), "nn.GRU")
+    first = [tensor.clone() for tensor in candidate.run()]
+    for one, other in zip(candidate.run(), first, strict=True):
         assert torch.equal(one, other)
 
 
@@ -93,9 +92,9 @@ def test_a_cell_without_products_does_not_race_against_products():
     nodes = (Node("r", "recast", ("x",)), Node("h_next", "add", ("r", "h")))
     cell = Cell((State("h", "h_next"),), nodes, "h_next")
     chosen = CellCase(cell, Shape("s", 2, 3, 4, 4), training=True)
-    assert entrant_names(chosen, ["reference"]) == [LOOP, "reference", "nn.LSTM", "nn.GRU"]
+    assert candidate_names(chosen, ["reference"]) == [LOOP, "reference", "nn.LSTM", "nn.GRU"]
     wide = Cell((State("h", "h_next"),), (linear("h_next", "x", "h"),), "h_next")
-    assert entrant_names(CellCase(wide, SHAPE, True), [])[-2:] == ["torch.mm products", "best products"]
+    assert candidate_names(CellCase(wide, SHAPE, True), [])[-2:] == ["torch.mm products", "best products"]
 
 
 def test_disagreement_is_found_and_rounding_is_not():
@@ -121,11 +120,11 @@ def test_threads_are_put_back():
     assert torch.get_num_threads() == before
 
 
-def test_results_have_all_contestants():
+def test_results_have_all_candidates():
     cases = [case(dtype="float32"), case("lstm", training=False, dtype="float32")]
     found = list(compare(cases, Settings(("reference",), rounds=3), Silent()))
     for result, chosen in zip(found, cases, strict=True):
-        assert list(result.contestants) == entrant_names(chosen, ["reference"])
+        assert list(result.candidates) == candidate_names(chosen, ["reference"])
         assert all(len(times.seconds) == 3 and min(times.seconds) > 0 for times in result.times.values())
         assert result.left_out == {}
 
@@ -134,8 +133,8 @@ def broken(monkeypatch, replacement):
     original = CellCase.build
 
     def build(chosen, name, clock):
-        contestant = original(chosen, name, clock)
-        return replacement(contestant) if name == "reference" else contestant
+        candidate = original(chosen, name, clock)
+        return replacement(candidate) if name == "reference" else candidate
 
     monkeypatch.setattr(CellCase, "build", build)
     (result,) = compare([case()], Settings(("reference",), rounds=3), Silent())
@@ -145,18 +144,18 @@ def broken(monkeypatch, replacement):
 
 
 def test_an_engine_with_wrong_results_is_left_out(monkeypatch):
-    def wrong(contestant):
-        return Contestant(contestant.name, contestant.flops, lambda: [2 * out for out in contestant.run()])
+    def wrong(candidate):
+        return Candidate(candidate.name, candidate.flops, lambda: [2 * out for out in candidate.run()])
 
     assert "its outputs differ from the loop's by 1.0e+00 of their norm" in broken(monkeypatch, wrong)
 
 
 def test_an_engine_that_fails_is_left_out(monkeypatch):
-    def failing(contestant):
+    def failing(candidate):
         def run():
             raise RuntimeError("no\nway")
 
-        return Contestant(contestant.name, contestant.flops, run)
+        return Candidate(candidate.name, candidate.flops, run)
 
     assert broken(monkeypatch, failing) == "RuntimeError: no"
 
@@ -175,12 +174,12 @@ class Sum:
     def __str__(self):
         return "a sum"
 
-    def entrants(self, engines):
+    def candidates(self, engines):
         return [LOOP, *engines]
 
     def build(self, name, clock):
         count = {"loop": 30, "fast": 10, "wrong": 20}[name]
-        return Contestant(name, count, lambda: [torch.zeros(10 * count).sum() + (name == "wrong")])
+        return Candidate(name, count, lambda: [torch.zeros(10 * count).sum() + (name == "wrong")])
 
     def describe(self):
         return {"what": "sum"}
@@ -201,7 +200,7 @@ def test_another_kind_of_case_races_alike(tmp_path):
     report.write([result])
     (row,) = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["cases"]
     assert (row["what"], row["flops"]) == ("sum", 1000)
-    assert [set(found["ratios"]) for found in row["contestants"]] == [{"loop"}, {"loop"}]
+    assert [set(found["ratios"]) for found in row["candidates"]] == [{"loop"}, {"loop"}]
     output = io.StringIO()
     show(result, settings, Console(file=output, width=120))
     assert output.getvalue().startswith("a sum: CPU time, 1 thread, 3 rounds")
@@ -217,7 +216,7 @@ def test_times_are_cpu_time_with_one_thread_and_wall_clock_with_more():
 
 MEASURE = """
 import sys, torch
-from cellzoo.bench.contestant import Contestant
+from cellzoo.bench.candidate import Candidate
 from cellzoo.bench.memory import extra_bytes
 torch.ones(10)
 ballast = torch.ones({ballast} * 250_000) if {ballast} else None
@@ -236,7 +235,7 @@ def test_peak_memory_of_a_known_allocation(ballast):
     assert int(answer.stdout) / 1e6 == pytest.approx(80, abs=6)
 
 
-def test_peak_memory_of_a_contestant():
+def test_peak_memory_of_a_candidate():
     """The loop keeps a sigmoid's and a tanh's result for each of nine nodes at every step, at the least."""
     shape = Shape("s", 64, 40, 64, 128)
     tokens = shape.batch * shape.steps
@@ -256,7 +255,7 @@ def test_time_left_follows_the_work():
     now = [100.0]
     output = io.StringIO()
     cases = [case()] * 3
-    progress = Progress(cases, Console(file=output, width=200), lambda: now[0])
+    progress = BenchProgress(cases, Console(file=output, width=200), lambda: now[0])
     assert progress.seconds_left(0.0) is None
     progress.begin(cases[0], ["a", "b"])
     progress.end()

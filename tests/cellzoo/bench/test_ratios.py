@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellzoo
-from cellzoo.bench.case import CellCase
+from cellzoo.bench.candidate import Candidate
+from cellzoo.bench.cell_case import CellCase
 from cellzoo.bench.compare import Result
-from cellzoo.bench.contestant import Contestant
 from cellzoo.bench.figures import lines
-from cellzoo.bench.race import MIN_ROUNDS, MIN_SAMPLE, Times, race
 from cellzoo.bench.ratios import Spread, paired_ratios, spread
 from cellzoo.bench.shapes import Shape
+from cellzoo.bench.turns import MIN_ROUNDS, MIN_SAMPLE, Times, take_turns
 
 POSITIVE = st.floats(1e-6, 1e6)
 
@@ -29,16 +29,16 @@ class Machine:
         self.pace = pace
         self.runs = []
 
-    def contestant(self, name, seconds, flops=1):
+    def candidate(self, name, seconds, flops=1):
         def run():
             self.runs.append(name)
             self.now += seconds * self.pace(len(self.runs))
             return []
 
-        return Contestant(name, flops, run)
+        return Candidate(name, flops, run)
 
-    def race(self, contestants, rounds=5, is_over=lambda: False, watch=lambda done: None):
-        return race(contestants, rounds=rounds, clock=lambda: self.now, is_over=is_over, watch=watch)
+    def take_turns(self, candidates, rounds=5, is_over=lambda: False, watch=lambda done: None):
+        return take_turns(candidates, rounds=rounds, clock=lambda: self.now, is_over=is_over, watch=watch)
 
 
 @given(st.lists(POSITIVE, min_size=1, max_size=30))
@@ -73,9 +73,9 @@ def test_what_cannot_be_paired_is_refused(ours, base):
         paired_ratios(ours, base)
 
 
-def test_contestants_take_turns():
+def test_candidates_take_turns():
     machine = Machine()
-    times = machine.race([machine.contestant("a", 1.0), machine.contestant("b", 2.0)], rounds=4)
+    times = machine.take_turns([machine.candidate("a", 1.0), machine.candidate("b", 2.0)], rounds=4)
     assert machine.runs[2:] == ["a", "b"] * 4  # after one run each, to see how quick they are
     assert times["a"].seconds == pytest.approx([1.0] * 4)
     assert times["b"].seconds == pytest.approx([2.0] * 4)
@@ -84,15 +84,15 @@ def test_contestants_take_turns():
 
 def test_a_machine_that_gets_slower_does_not_change_the_ratio():
     machine = Machine(pace=lambda sample: 1.0 if sample < 20 else 50.0)
-    contestants = [machine.contestant("a", 1.0), machine.contestant("b", 3.0)]
-    times = machine.race(contestants, rounds=11)
+    candidates = [machine.candidate("a", 1.0), machine.candidate("b", 3.0)]
+    times = machine.take_turns(candidates, rounds=11)
     found = paired_ratios(times["b"].seconds, times["a"].seconds)
     assert found.median == found.low == found.high == pytest.approx(3.0)
 
 
 def test_what_is_quick_runs_several_times_a_sample():
     machine = Machine()
-    times = machine.race([machine.contestant("a", MIN_SAMPLE / 4), machine.contestant("b", 1.0)], rounds=3)
+    times = machine.take_turns([machine.candidate("a", MIN_SAMPLE / 4), machine.candidate("b", 1.0)], rounds=3)
     assert times["a"].runs == 4
     assert times["a"].seconds == pytest.approx([MIN_SAMPLE / 4] * 3)
     assert machine.runs.count("a") == 1 + 3 * 4
@@ -101,16 +101,16 @@ def test_what_is_quick_runs_several_times_a_sample():
 
 def test_a_race_ends_early_but_has_some_rounds():
     machine, seen = Machine(), []
-    times = machine.race([machine.contestant("a", 1.0)], 100, is_over=lambda: True, watch=seen.append)
+    times = machine.take_turns([machine.candidate("a", 1.0)], 100, is_over=lambda: True, watch=seen.append)
     assert seen == list(range(1, MIN_ROUNDS + 1))
     assert len(times["a"].seconds) == MIN_ROUNDS
 
 
 def test_garbage_is_not_collected_within_a_race():
     states = []
-    contestant = Contestant("a", 1, lambda: states.append(gc.isenabled()) or [])
+    candidate = Candidate("a", 1, lambda: states.append(gc.isenabled()) or [])
     ticks = iter(range(10_000))
-    race([contestant], rounds=3, clock=lambda: next(ticks), is_over=lambda: False, watch=lambda done: None)
+    take_turns([candidate], rounds=3, clock=lambda: next(ticks), is_over=lambda: False, watch=lambda done: None)
     assert not any(states)
     assert gc.isenabled()
 
@@ -126,10 +126,10 @@ def test_figures_of_known_times():
     }
     names = list(known)
     case = CellCase(cellzoo.load("lstm"), Shape("s", 2, 3, 4, 5), training=True)
-    contestants = {name: Contestant(name, flops, list) for name, (_, flops) in known.items()}
+    candidates = {name: Candidate(name, flops, list) for name, (_, flops) in known.items()}
     rounds = [number**0.5 for number in range(1, 6)]
     times = {name: Times(tuple(known[name][0] * pace for pace in rounds), 1) for name in names}
-    found = {line.name: line for line in lines(Result(case, contestants, times, {"loop": 400, "native": 100}))}
+    found = {line.name: line for line in lines(Result(case, candidates, times, {"loop": 400, "native": 100}))}
     native = found["native"]
     assert {base: ratio.median for base, ratio in native.ratios.items()} == pytest.approx(
         {"loop": 0.25, "nn.LSTM": 1.5, "torch.mm products": 1.5, "best products": 2.0}
@@ -144,7 +144,7 @@ def test_figures_of_known_times():
 
 def test_figures_do_without_a_base_that_was_left_out():
     case = CellCase(cellzoo.load("lstm"), Shape("s", 2, 3, 4, 5), training=True)
-    result = Result(case, {"native": Contestant("native", 9, list)}, {"native": Times((3.0,), 1)})
+    result = Result(case, {"native": Candidate("native", 9, list)}, {"native": Times((3.0,), 1)})
     (line,) = lines(result)
     assert line.ratios == {}
     assert line.per_flop is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cellzoo
-from cellzoo.bench.case import CellCase
+from cellzoo.bench.cell_case import CellCase
 from cellzoo.bench.products import METHODS, Products
 from cellzoo.bench.shapes import SHAPES, Shape, find_shapes
 from cellzoo.bench.work import ProductGroup, pass_flops, product_groups, products_flops

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 import cellzoo
 from cellzoo.errors import CellzooError, OutputError, RecordError
-from cellzoo.hub import CellForTokenClassification, model_card, save_model_card
+from cellzoo.hub import CellConfig, CellForTokenClassification, model_card, save_model_card
 from tasks.runs.record import RunRecord
 
 NASTY = "a|b `c` <script>alert(1)</script> [x](y) ``` # *d*\n- e: $f$ &lt; \\ 'g' \"h\" é\u2028i"
@@ -162,3 +162,22 @@ def test_a_card_that_cannot_be_written(saved):
     (saved / "README.md").mkdir()
     with pytest.raises(OutputError, match=r"README\.md: cannot be written"):
         save_model_card(saved)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**5000)], ids=["400 digits", "5000 digits"])
+@pytest.mark.parametrize("field", ["value", "digits"])
+def test_a_number_beyond_any_machine_is_refused(saved, value, field):
+    content = record_of(CellConfig.from_pretrained(saved).to_cell())
+    name = next(iter(content["metrics"]))
+    content["metrics"][name][field] = value
+    with pytest.raises(RecordError, match=f"metrics.{name}.{field} is beyond 64 bits"):
+        save_model_card(saved, content, title="t")
+
+
+def test_lone_surrogates_and_escape_sequences_do_not_reach_the_file(saved):
+    content = record_of(CellConfig.from_pretrained(saved).to_cell())
+    content["task"]["title"] = "a\ud800b\x1b[31m"
+    text = save_model_card(saved, content, title="t\udfff").read_text(encoding="utf-8")
+    assert "\x1b" not in text
+    assert "a\ufffdb\ufffd" in text
+    assert "# t\ufffd" in text

@@ -81,7 +81,7 @@ def test_without_gates_a_node_has_one_matrix():
         (MIXED.replace("('relu', 1)", f"('relu', {'9' * 5000})"), "Exceeds the limit|out of 0 to 1000"),
         (MIXED.replace("('relu', 1)", f"('relu', 0x{'f' * 9000})"), "out of 0 to 1000"),
         (MIXED.replace("('relu', 1)", f"('relu', -0x{'f' * 9000})"), "out of 0 to 1000"),
-        (MIXED.replace("('relu', 1)", "(relu, 1)"), "'relu' at column .* is no part"),
+        (MIXED.replace("('relu', 1)", "(relu, 1)"), "'relu' at column .* is not part"),
         (MIXED.replace("('relu', 1)", "(b'relu', 1)"), "node 2: unknown operation"),
         (MIXED.replace("('relu', 1)", "('relu', 1.0)"), "node 2: predecessor 1.0 does not exist"),
         (MIXED.replace("('relu', 1)", "('re\udc80lu', 1)"), "not readable|unknown operation"),
@@ -145,8 +145,8 @@ def test_nodes_without_effect_are_written_where_they_are_steps():
     ("name", "why"),
     [
         ("lstm", r"it has 2 states \(h, c\)"),
-        ("gru", "its output is no mean of states"),
-        ("rnn", "its output is no mean of states"),
+        ("gru", "its output is not a mean of states"),
+        ("rnn", "its output is not a mean of states"),
     ],
 )
 def test_other_cells_cannot_be_said(name, why):
@@ -165,7 +165,7 @@ S0 = "s0 = blend(sigmoid(linear(x, h; bias=no)), tanh(linear(x, h; bias=no)), h)
         (
             S0
             + "s = blend(sigmoid(linear(s0; bias=no)), relu(linear(s0; bias=no)), s0)\nh' = mean(s, tanh(s))",
-            "output reads .*no step",
+            "output reads .*not a step",
         ),
         (
             S0 + "h' = mean(blend(sigmoid(linear(s0)), relu(linear(s0; bias=no)), s0))",
@@ -180,7 +180,7 @@ S0 = "s0 = blend(sigmoid(linear(x, h; bias=no)), tanh(linear(x, h; bias=no)), h)
             + "h' = mean(blend(sigmoid(linear(s0; bias=no)), linear(s0; bias=no), s0))",
             "state 0 applies 'relu'; expected 'tanh'",
         ),
-        ("h' = mean(tanh(linear(x, h; bias=no)))\noutput = tanh(h')", "no mean"),
+        ("h' = mean(tanh(linear(x, h; bias=no)))\noutput = tanh(h')", "not a mean"),
         ("h' = tanh(linear(x, h; bias=no))\noutput = mean(h')", "its next state is not its output"),
         ("h' = mean(tanh(linear(x)), linear(h))", "no node makes state 0"),
     ],

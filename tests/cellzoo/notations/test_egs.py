@@ -151,7 +151,7 @@ def test_text_json_and_data_are_one():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("(['identity'], 0)", "('identity', 0)", r"node 2: .* is no \(operations, predecessor\)"),
+        ("(['identity'], 0)", "('identity', 0)", r"node 2: .* is not a pair \(operations, predecessor\)"),
         ("(['identity'], 0)", "(['identity'], 2)", "node 2: predecessor 2 does not exist yet; 0 to 1 exist"),
         ("(['identity'], 0)", "(['identity'], 1)", "node 2: predecessor 1 is there twice"),
         (
@@ -161,10 +161,10 @@ def test_text_json_and_data_are_one():
         ),
         ("['tanh', 'relu']", "['tanh', 'tanh']", "node 1: predecessor 0: operation 'tanh' is there twice"),
         ("['tanh', 'relu']", "'01100'", "node 1: .* is no"),
-        ("[(['tanh', 'relu'], 0)]", "3", "node 1: 3 is no list"),
+        ("[(['tanh', 'relu'], 0)]", "3", "node 1: 3 is not a list"),
         ("range(1, 5)", "range(1, 5), normalize=1", "normalize is 1; expected True or False"),
         ("range(1, 5)", "[9]", "concat names state 9"),
-        ("EGS", "IDARTS", "no part of a genotype"),
+        ("EGS", "IDARTS", "not part of a genotype"),
     ],
 )
 def test_faults_are_named(old, new, message):

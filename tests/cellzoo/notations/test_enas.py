@@ -132,7 +132,7 @@ def test_published_arcs_are_written(text):
         ("nao: " + "0 1 " * 6000, "24005 characters; at most 20000"),
         ({"table": "nao"}, "lacks 'arc'"),
         ({"table": ["nao"], "arc": [0, 1]}, "unknown table"),
-        ({"table": "nao", "arc": "0 1"}, "arc is '0 1'; expected a list"),
+        ({"table": "nao", "arc": "0 x"}, "number 2 is 'x'; expected a number"),
         ({"table": "nao", "arc": [0, True]}, "number 2: operation True"),
     ],
 )

@@ -318,10 +318,10 @@ def test_faults_are_named(old, new, message):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("c' = tanh(linear(x, h))\nh' = tanh(c')", "its output is no mean"),
+        ("c' = tanh(linear(x, h))\nh' = tanh(c')", "its output is not a mean"),
         (
             "s = h * (linear(x) / linear(h))\nh' = mean(blend(sigmoid(linear(x, s)), tanh(linear(x, s)), s))",
-            "divides what is no sum over steps back",
+            "divides what is not a sum over steps back",
         ),
     ],
 )

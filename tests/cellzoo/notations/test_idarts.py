@@ -129,9 +129,9 @@ def test_text_json_and_data_are_one():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[('relu', 2)]", "[]", r"node 3: \[\] is no list of at least one \(op, predecessor\)"),
-        ("[('relu', 2)]", "'relu'", "node 3: 'relu' is no list"),
-        ("[('relu', 2)]", "('relu', 2)", r"node 3: 'relu' is no \(op, predecessor\)"),
+        ("[('relu', 2)]", "[]", r"node 3: \[\] is not a list of at least one \(op, predecessor\)"),
+        ("[('relu', 2)]", "'relu'", "node 3: 'relu' is not a list"),
+        ("[('relu', 2)]", "('relu', 2)", r"node 3: 'relu' is not a pair \(op, predecessor\)"),
         ("[('relu', 2)]", "[('relu', 2, 1)]", "node 3: .* is no"),
         ("[('relu', 2)]", "[('relu', 3)]", "node 3: predecessor 3 does not exist yet; 0 to 2 exist"),
         ("[('relu', 2)]", "[('relu', 2), ('relu', 2)]", r"node 3: the edge \('relu', 2\) is there twice"),
@@ -141,7 +141,7 @@ def test_text_json_and_data_are_one():
         ("'mean'", "'max'", "combine is 'max'; expected 'mean' or 'sum'"),
         ("'mean'", "['mean']", "combine is .* expected 'mean' or 'sum'"),
         ("range(1, 5)", "range(1, 6)", "concat names state 5; the states are 0 to 4"),
-        ("IDARTS", "Genotype", "no part of a genotype"),
+        ("IDARTS", "Genotype", "not part of a genotype"),
         ("concat", "combine", "'combine' is there twice"),
         (", concat=range(1, 5)", "", "lacks 'concat'"),
     ],

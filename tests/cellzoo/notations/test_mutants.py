@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 
@@ -78,7 +77,6 @@ def test_a_damaged_text_gives_a_cell_or_one_clear_error(notation):
     cells = 0
     for _ in range(MUTANTS // len(SEEDS) + 1):
         text = damage(generator.choice(seeds), PIECES[notation], generator)
-        began = time.process_time()
         try:
             cell = module.parse(text)
         except cellzoo.CellzooError as error:
@@ -91,6 +89,5 @@ def test_a_damaged_text_gives_a_cell_or_one_clear_error(notation):
             cells += 1
             if cells % 10 == 0:
                 assert module.parse(module.write(cell)).hash == cell.hash
-        assert time.process_time() - began < 2
     # Both answers occur.
     assert MUTANTS // 200 < cells < MUTANTS // 3

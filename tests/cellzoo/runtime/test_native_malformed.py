@@ -1,4 +1,4 @@
-"""Plans that are no plans: the library refuses them, and never crashes."""
+"""Plans that are not plans: the library refuses them, and never crashes."""
 
 from __future__ import annotations
 

@@ -98,10 +98,10 @@ def test_a_cell_file_by_path(tmp_path):
         (FILE + "published = 3", CellError, "expected an array"),
         (FILE + 'aliases = "other"', CellError, "aliases is 'other'; expected an array of text"),
         (FILE + 'aliases = ["Other"]', CellError, "alias 'Other': expected a-z"),
-        ("not toml", CellError, "is no TOML"),
-        (FILE + "published = " + "9" * 5000, CellError, "is no TOML: Exceeds the limit"),
+        ("not toml", CellError, "is not TOML"),
+        (FILE + "published = " + "9" * 5000, CellError, "is not TOML: Exceeds the limit"),
         (FILE + "# " + "long" * 50_000, CellError, "larger than 200000 bytes"),
-        ("\xff\xfe", CellError, "is no TOML|lacks"),
+        ("\xff\xfe", CellError, "is not TOML|lacks"),
     ],
 )
 def test_faults_of_a_cell_file_name_the_file(tmp_path, text, error, message):

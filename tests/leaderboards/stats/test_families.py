@@ -77,7 +77,7 @@ def test_a_cell_that_diverges_keeps_its_spread_to_itself():
     assert compared[0, 1].apart
     assert not compared[0, 3].apart
     games_howell = stats.tukey_hsd(calm[0], calm[1], calm[2], wild, equal_var=False)
-    # Ours rounds the degrees of freedom down to tenths.
+    # Ours rounds the degrees of freedom down to fifths.
     assert compared[0, 1].p == pytest.approx(games_howell.pvalue[0, 1], rel=0.1)
 
 

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from leaderboards.stats.families import samples
-from leaderboards.stats.seeds import mean_squares, new_items_error, summarize, variance_components
+from leaderboards.stats.seeds import (
+    mean_squares,
+    new_items_error,
+    prediction_interval,
+    summarize,
+    variance_components,
+)
 from leaderboards.stats.winner import shrink_best, smallest_detectable
 
 VALUES = st.floats(-1e6, 1e6)
@@ -112,3 +118,16 @@ def test_the_smallest_detectable_difference_of_two_cells_is_that_of_power_tables
     found = smallest_detectable(samples(values), one_against_all=True)
     assert found / deviation == pytest.approx(1.325, abs=0.005)
     assert smallest_detectable(samples([[1.0] * 3, [2.0] * 3]), one_against_all=True) is None
+
+
+def test_a_new_run_falls_into_the_prediction_interval_as_often_as_it_says():
+    generator = np.random.default_rng(6)
+    inside = 0
+    for _ in range(2000):
+        *runs, new = generator.normal(50, 2, 4)
+        low, high = prediction_interval(runs)
+        inside += low <= new <= high
+    assert abs(inside / 2000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)
+    assert prediction_interval([1.0]) is None
+    low, high = prediction_interval([50.0, 60.0, 72.0], "log")
+    assert low * high == pytest.approx(60.0**2)

@@ -1,4 +1,4 @@
-"""What a race times."""
+"""What a benchmark times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """Something that is timed.
 
     Attributes:

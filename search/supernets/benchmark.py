@@ -1,4 +1,4 @@
-"""The race `supernet` of `cellzoo bench`: search steps of DARTS, by the loop of its code and by our engines."""
+"""The benchmark `supernet` of `cellzoo bench`: search steps of DARTS, by its code's loop and by our engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cellzoo.bench.contestant import Contestant
+from cellzoo.bench.candidate import Candidate
 from cellzoo.bench.shapes import Shape
 from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.steps.graph import NONE
@@ -52,12 +52,12 @@ class SupernetCase:
         kind = "architecture step" if self.shares_alone else "all gradients"
         return f"supernet of DARTS, shape {self.shape}, {kind}, {self.dtype}"
 
-    def entrants(self, engines: Sequence[str]) -> list[str]:
+    def candidates(self, engines: Sequence[str]) -> list[str]:
         """The loop, and those of the engines that supernets have."""
         return [LOOP, *(name for name in engines if name in RUNTIMES)]
 
-    def build(self, name: str, clock: Callable[[], float]) -> Contestant:
-        """Build a contestant; all have the same weights, inputs and masks."""
+    def build(self, name: str, clock: Callable[[], float]) -> Candidate:
+        """Build a candidate; all have the same weights, inputs and masks."""
         generator = torch.Generator().manual_seed(0)
         shape, dtype = self.shape, getattr(torch, self.dtype)
 
@@ -94,7 +94,7 @@ class SupernetCase:
             gradients = torch.autograd.grad(output, sources, gradient)
             return [output.detach(), gradients[0]]
 
-        return Contestant(name, self.flops, run)
+        return Candidate(name, self.flops, run)
 
     def describe(self) -> dict[str, Any]:
         """Say what it is."""
@@ -107,7 +107,7 @@ class SupernetCase:
 
     def recipe(self) -> tuple[str, dict[str, Any]]:
         """What builds it again."""
-        return "search.supernets.race:rebuild_case", asdict(self)
+        return "search.supernets.benchmark:rebuild_case", asdict(self)
 
     def tiny(self) -> SupernetCase:
         """The same at tiny sizes."""

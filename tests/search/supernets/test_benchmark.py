@@ -1,19 +1,19 @@
-"""What `cellzoo bench --race supernet` times."""
+"""What `cellzoo bench --benchmark supernet` times."""
 
 import time
 
 import torch
 
-from cellzoo.bench.races import race_cases
+from cellzoo.bench.benchmarks import benchmark_cases
 from cellzoo.bench.shapes import Shape
-from search.supernets.race import LOOP, cases, rebuild_case
+from search.supernets.benchmark import LOOP, cases, rebuild_case
 
 SHAPE = Shape("small", 5, 4, 7, 7)
 
 
 def test_engines_compute_what_the_loop_of_the_code_computes():
     for case in cases(SHAPE, "float64"):
-        names = case.entrants(("reference", "torch", "native"))
+        names = case.candidates(("reference", "torch", "native"))
         assert names == [LOOP, "reference", "torch", "native"]
         expected = case.build(LOOP, time.process_time).run()
         for name in names[1:]:
@@ -29,7 +29,7 @@ def test_counts_the_products():
 
 
 def test_is_found_and_built_again():
-    found = race_cases("supernet", [SHAPE], "float32")
+    found = benchmark_cases("supernet", [SHAPE], "float32")
     assert found == cases(SHAPE, "float32")
     _, arguments = found[0].recipe()
     assert rebuild_case(**arguments) == found[0]

@@ -1,4 +1,4 @@
-"""Takes the times of several contestants in turns: A B A B, one run of each a round."""
+"""Takes the times of several candidates in turns: A B A B, one run of each a round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cellzoo.bench.contestant import Contestant
+    from cellzoo.bench.candidate import Candidate
 
 # Of one sample; what is quicker is run several times for it.
 MIN_SAMPLE = 0.01
@@ -20,7 +20,7 @@ MIN_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Times:
-    """What one contestant took.
+    """What one candidate took.
 
     Attributes:
         seconds: Of one run, a number for each round.
@@ -31,18 +31,18 @@ class Times:
     runs: int
 
 
-def race(
-    contestants: Sequence[Contestant],
+def take_turns(
+    candidates: Sequence[Candidate],
     *,
     rounds: int,
     clock: Callable[[], float],
     is_over: Callable[[], bool],
     watch: Callable[[int], None],
 ) -> dict[str, Times]:
-    """Time contestants that have been run once before.
+    """Time candidates that have been run once before.
 
     Args:
-        contestants: In the order of each round.
+        candidates: In the order of each round.
         rounds: How many, unless `is_over` ends it before.
         clock: Seconds.
         is_over: Asked after each round, once there are `MIN_ROUNDS`.
@@ -51,23 +51,23 @@ def race(
     Returns:
         By name, the times of each; round by round they belong together.
     """
-    seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    seconds: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
     with _without_garbage_collection():
-        runs = {contestant.name: _runs(_sample(contestant, 1, clock)) for contestant in contestants}
+        runs = {candidate.name: _runs(_sample(candidate, 1, clock)) for candidate in candidates}
         for done in range(1, rounds + 1):
-            for contestant in contestants:
-                name = contestant.name
-                seconds[name].append(_sample(contestant, runs[name], clock) / runs[name])
+            for candidate in candidates:
+                name = candidate.name
+                seconds[name].append(_sample(candidate, runs[name], clock) / runs[name])
             watch(done)
             if done >= MIN_ROUNDS and is_over():
                 break
     return {name: Times(tuple(found), runs[name]) for name, found in seconds.items()}
 
 
-def _sample(contestant: Contestant, runs: int, clock: Callable[[], float]) -> float:
+def _sample(candidate: Candidate, runs: int, clock: Callable[[], float]) -> float:
     begin = clock()
     for _ in range(runs):
-        contestant.run()
+        candidate.run()
     return clock() - begin
 
 
@@ -78,7 +78,7 @@ def _runs(seconds: float) -> int:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Keep Python's collector from falling into one contestant's time for what another left behind."""
+    """Keep Python's collector from falling into one candidate's time for what another left behind."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()

@@ -1,0 +1,126 @@
+"""Finds the data that is meant in what stands around it: assignments, logs, records, text within text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_TOKEN = re.compile(r"""[\[\](){}]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+_CLOSES = {"(": ")", "[": "]", "{": "}"}
+_MOST_PLACES = 100
+# JSON is quick to read; a log may be long.
+MAX_JSON = 2_000_000
+_DEEPEST = 8
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+class Finder:
+    """Looks for mappings of one kind.
+
+    Args:
+        is_meant: Whether a mapping is of the kind.
+        read: Reads a text that is one expression; raises what `UNREADABLE` lists.
+        starts: What such a mapping begins with in a text, its opening bracket included.
+
+    Attributes:
+        errors: What went wrong where a text began like one, in the order of the text.
+    """
+
+    def __init__(
+        self, is_meant: Callable[[Mapping[str, Any]], bool], read: Callable[[str], Any], starts: re.Pattern[str]
+    ) -> None:
+        self._is_meant = is_meant
+        self._read = read
+        self._starts = starts
+        self.errors: list[BaseException] = []
+
+    def find(self, content: Any) -> list[Mapping[str, Any]]:
+        """All that is in plain data, in texts in it, and in data in those; equal ones once."""
+        found: list[Mapping[str, Any]] = []
+        for mapping in self._mappings(content, 0):
+            if mapping not in found:
+                found.append(mapping)
+        return found
+
+    def _mappings(self, content: Any, depth: int) -> Iterator[Mapping[str, Any]]:
+        if depth > _DEEPEST:
+            return
+        if isinstance(content, Mapping):
+            if self._is_meant(content):
+                yield content
+                return
+            content = list(content.values())
+        if isinstance(content, list):
+            for item in content:
+                if isinstance(item, Mapping | list | str):
+                    yield from self._mappings(item, depth + 1)
+        if isinstance(content, str):
+            yield from self._in_text(content, depth)
+
+    def _in_text(self, text: str, depth: int) -> Iterator[Mapping[str, Any]]:
+        if not self._starts.search(text):
+            return
+        try:
+            value = self._read(text)
+        except UNREADABLE:
+            yield from self._in_parts(text, depth)
+            return
+        if value != text:
+            yield from self._mappings(value, depth + 1)
+
+    def _in_parts(self, text: str, depth: int) -> Iterator[Mapping[str, Any]]:
+        place = 0
+        for _ in range(_MOST_PLACES):
+            start = self._starts.search(text, place)
+            if start is None:
+                return
+            place = start.end()
+            end = _closing(text, start.end() - 1)
+            if end is None:
+                continue
+            part = text[start.start() : end]
+            try:
+                found = list(self._mappings(self._read(part), depth + 1))
+            except UNREADABLE as error:
+                self.errors.append(error)
+                continue
+            if found:
+                yield from found
+                place = end
+
+
+def read_json(text: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: It is not JSON, or a key is there twice.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
+            raise ValueError(f"the key {twice!r:.80} stands twice")
+        return content
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _closing(text: str, place: int) -> int | None:
+    """Where the bracket at `place` is closed, one past it; None where it is not."""
+    waiting: list[str] = []
+    for token in _TOKEN.finditer(text, place):
+        bracket = token.group()
+        if bracket in _CLOSES:
+            waiting.append(_CLOSES[bracket])
+        elif bracket in (")", "]", "}"):
+            if waiting.pop() != bracket:
+                return None
+            if not waiting:
+                return token.end()
+    return None

@@ -1,0 +1,134 @@
+"""What is new, better and worse between two states of a store, as Markdown for a pull request."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leaderboards.render import numbers
+from leaderboards.render.grid import table_title
+from leaderboards.render.markdown import plain
+from leaderboards.render.notes import label
+from leaderboards.stats.families import holm
+from leaderboards.stats.seeds import FEWEST_SEEDS, forth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from leaderboards.board import Board, Row, TaskTable
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry in both states.
+
+    Attributes:
+        table: Its table in the second state.
+        before: Its row in the first.
+        after: Its row in the second.
+        p: Of Welch's test, adjusted by Holm over all changes; None with too few seeds.
+    """
+
+    table: TaskTable
+    before: Row
+    after: Row
+    p: float | None
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, `within noise`, or why it cannot be said."""
+        if self.p is None:
+            return f"fewer than {FEWEST_SEEDS} seeds"
+        if self.p >= 0.05:
+            return "within noise"
+        name = self.table.primary.name
+        up = self.after.metrics[name].mean > self.before.metrics[name].mean
+        return "better" if up == self.table.primary.higher_is_better else "worse"
+
+
+def compare_boards(before: Board, after: Board) -> str:
+    """Write the changes as Markdown."""
+    shared, new, gone = _matched(before, after)
+    changes = _tested([entry for entry in shared if _results(*entry[:2]) != _results(entry[0], entry[2])])
+    same = len(shared) - len(changes)
+    parts = [f"# {plain(after.title)}: changes"]
+    for title, verdict in (("Better", "better"), ("Worse", "worse")):
+        parts += [f"## {title}", *_listed([c for c in changes if c.verdict == verdict])]
+    parts += [
+        "## Changed, not told apart",
+        *_listed([c for c in changes if c.verdict not in ("better", "worse")]),
+    ]
+    parts += ["## New", *_names(new), "## Gone", *_names(gone)]
+    parts.append(
+        f"{same} entries are unchanged. Better and worse: Welch's test at 5 %, adjusted by Holm over all "
+        "changes."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _matched(
+    before: Board, after: Board
+) -> tuple[list[tuple[TaskTable, Row, Row]], list[tuple[TaskTable, Row]], list[tuple[TaskTable, Row]]]:
+    old, now = dict(_entries(before)), dict(_entries(after))
+    shared = [(now[place][0], old[place][1], now[place][1]) for place in now if place in old]
+    new = [now[place] for place in now if place not in old]
+    return shared, new, [old[place] for place in old if place not in now]
+
+
+def _entries(board: Board) -> Iterator[tuple[tuple[object, ...], tuple[TaskTable, Row]]]:
+    for table in board.tables:
+        task = (table.task, table.revision)
+        for row in table.rows:
+            cell = row.subject.hash or row.subject.name
+            # A table of a revision is named by the task alone, so that changed settings show as a change.
+            variant = tuple(sorted(table.settings.items())) if table.variant else ()
+            yield (*task, variant, cell), (table, row)
+
+
+def _results(table: TaskTable, row: Row) -> set[tuple[str, float | None]]:
+    return {(record.key, record.metrics[table.primary.name].value) for record in row.runs}
+
+
+def _tested(pairs: Sequence[tuple[TaskTable, Row, Row]]) -> list[Change]:
+    from scipy.stats import ttest_ind
+
+    raw: dict[str, float] = {}
+    for place, (table, before, after) in enumerate(pairs):
+        values = [_values(table, row) for row in (before, after)]
+        if min(map(len, values)) >= FEWEST_SEEDS:
+            p = float(ttest_ind(*values, equal_var=False).pvalue) if len({*values[0], *values[1]}) > 1 else 1.0
+            raw[str(place)] = p if math.isfinite(p) else 0.0
+    adjusted: Mapping[str, float] = holm(raw)
+    return [Change(*pair, adjusted.get(str(place))) for place, pair in enumerate(pairs)]
+
+
+def _values(table: TaskTable, row: Row) -> list[float]:
+    return [forth(value, table.standing.scale) for value in row.metrics[table.primary.name].values]
+
+
+def _listed(changes: Sequence[Change]) -> list[str]:
+    if not changes:
+        return ["None."]
+    lines = ["| Task | Cell | Before | After | |", "|:---|:---|---:|---:|:---|"]
+    for change in changes:
+        primary = change.table.primary
+        fields = [table_title(change.table), label(change.after.subject)]
+        for row in (change.before, change.after):
+            summary = row.metrics[primary.name]
+            fields.append(f"{numbers.mean_and_std(summary, primary.digits)} ({numbers.seeds(summary.n)})")
+        fields.append(change.verdict)
+        lines.append("| " + " | ".join(map(plain, fields)) + " |")
+    return ["\n".join(lines)]
+
+
+def _names(entries: Sequence[tuple[TaskTable, Row]]) -> list[str]:
+    if not entries:
+        return ["None."]
+    lines = []
+    for table, row in entries:
+        summary = row.metrics[table.primary.name]
+        value = numbers.mean_and_std(summary, table.primary.digits)
+        seeds = numbers.seeds(summary.n)
+        lines.append(f"- {plain(f'{label(row.subject)} on {table_title(table)}: {value} ({seeds})')}")
+    return ["\n".join(lines)]

@@ -1,0 +1,148 @@
+"""A board as plain data, the source of all other forms, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from leaderboards.render import notes
+from leaderboards.render.cards import command
+
+if TYPE_CHECKING:
+    from leaderboards.board import Board, Row, TaskTable
+    from leaderboards.stats.families import Comparison
+
+FORMAT = 1
+
+
+def board_data(board: Board) -> dict[str, Any]:
+    """Everything that a board shows; absent numbers are None."""
+    return {
+        "format": FORMAT,
+        "title": board.title,
+        "records": board.provenance.records,
+        "first": board.provenance.first,
+        "last": board.provenance.last,
+        "provenance": {fact.title: list(fact.values) for fact in board.provenance.facts},
+        "left_out": [fault.message for fault in board.left_out],
+        "tables": [_table(table) for table in board.tables],
+    }
+
+
+def render_json(board: Board) -> str:
+    """The data as JSON text; the same records give the same bytes."""
+    return json.dumps(board_data(board), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def flat_rows(board: Board) -> list[dict[str, Any]]:
+    """One flat line for each entry, metric and table, published ones too: for CSV and Parquet."""
+    lines = []
+    for table in board_data(board)["tables"]:
+        about = {name: table[name] for name in ("task", "revision", "variant", "title")}
+        for row in table["rows"]:
+            for metric, found in row["metrics"].items():
+                first = metric == table["primary"]
+                lines.append(
+                    {
+                        **about,
+                        "kind": row["kind"],
+                        "cell": row["cell"],
+                        "hash": row["hash"],
+                        "metric": metric,
+                        "seeds": len(found["values"]),
+                        **{name: found[name] for name in ("mean", "std", "low", "high", "new_low", "new_high")},
+                        "rank_first": row["rank"][0] if first and row["rank"] else None,
+                        "rank_last": row["rank"][1] if first and row["rank"] else None,
+                        **{name: row["cost"][name] for name in sorted(row["cost"])},
+                        "source": None,
+                    }
+                )
+        for result in table["reported"]:
+            empty = dict.fromkeys(lines[0])
+            lines.append(
+                {
+                    **empty,
+                    **about,
+                    "kind": "reported",
+                    "cell": result["name"],
+                    "metric": table["primary"],
+                    "mean": result["value"],
+                    "source": result["source"],
+                }
+            )
+    return lines
+
+
+def _table(table: TaskTable) -> dict[str, Any]:
+    standing = table.standing
+    control = next((row.subject.name for row in table.rows if row.is_control), None)
+    return {
+        "task": table.task,
+        "revision": table.revision,
+        "variant": table.variant,
+        "title": table.title,
+        "primary": table.primary.name,
+        "higher_is_better": table.primary.higher_is_better,
+        "scale": standing.scale,
+        "control": control,
+        "smallest_detectable_difference": standing.detectable,
+        "pooled_variance": standing.pooled,
+        "settings": dict(table.settings),
+        "rows": [_row(table, row) for row in table.rows],
+        "reported": [
+            {"name": r.name, "value": r.value, "parameters": r.parameters, "source": r.said_of}
+            for r in table.reported
+        ],
+    }
+
+
+def _row(table: TaskTable, row: Row) -> dict[str, Any]:
+    return {
+        "cell": row.subject.name,
+        "kind": "baseline" if row.subject.is_baseline else "cell",
+        "hash": row.subject.hash,
+        "origin": row.subject.origin,
+        "label": notes.label(row.subject),
+        "seeds": list(row.seeds),
+        "records": [record.key for record in row.runs],
+        "rank": [row.rank.first, row.rank.last] if row.rank else None,
+        "metrics": {
+            name: {
+                "values": list(summary.values),
+                "mean": _finite(summary.mean),
+                "std": summary.std,
+                "low": _finite(summary.interval[0]) if summary.interval else None,
+                "high": _finite(summary.interval[1]) if summary.interval else None,
+                "new_low": _finite(summary.new_items[0]) if summary.new_items else None,
+                "new_high": _finite(summary.new_items[1]) if summary.new_items else None,
+            }
+            for name, summary in row.metrics.items()
+        },
+        "against": _comparison(row.against),
+        "against_new_test_sets": _comparison(row.against_new),
+        "cost": {
+            "parameters_cell": row.cost.parameters_cell,
+            "parameters_without_embeddings": row.cost.parameters_without_embeddings,
+            "parameters_total": row.cost.parameters_total,
+            "flops_per_token": row.cost.flops_per_token,
+            "train_seconds": row.cost.train_seconds,
+            "tokens_per_second": row.cost.tokens_per_second,
+        },
+        "command": command(table, row),
+    }
+
+
+def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    return {
+        "difference": comparison.difference,
+        "low": _finite(comparison.low),
+        "high": _finite(comparison.high),
+        "apart": comparison.apart,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

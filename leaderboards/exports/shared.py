@@ -1,0 +1,167 @@
+"""A board in the forms in which results travel: model cards, Every Eval Ever, one-line signatures."""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from leaderboards.render.cards import command
+from leaderboards.render.notes import label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from leaderboards.board import Board, MetricColumn, Row, TaskTable
+    from leaderboards.stats.seeds import Summary
+
+EVERY_EVAL_EVER = "0.3.0"
+"""Version of the schema eval.schema.json of github.com/evaleval/every_eval_ever."""
+_RANGES = {"f1": 100.0, "precision": 100.0, "recall": 100.0}
+
+
+def signature(table: TaskTable, row: Row) -> str:
+    """Everything that decides a row's numbers on one line, to be quoted beside them.
+
+    `wnut17:r2|cell:darts-v2@1b0c3a5e|seeds:0,1,2|settings:9f2c41d0|data:77ab03cc|cellzoo:0.1.0`; settings and
+    data are the first digits of the digest of all of them.
+    """
+    record = row.runs[0]
+    data = {name: reference.sha256 for name, reference in sorted(record.data.items())}
+    versions = sorted({run.code.version for run in row.runs})
+    cell = f"{record.cell.name}@{record.cell.hash[:8]}" if record.cell.hash else f"{record.cell.name}@baseline"
+    parts = [
+        f"{table.task}:r{table.revision}",
+        f"cell:{cell}",
+        f"seeds:{','.join(map(str, row.seeds))}",
+        f"settings:{_digest(record.configuration)}",
+        f"data:{_digest(data)}",
+        f"cellzoo:{'+'.join(versions)}",
+    ]
+    return "|".join(parts)
+
+
+def render_signatures(board: Board) -> str:
+    """One line for each row: the primary metric with its spread, then the signature."""
+    lines = []
+    for table in board.tables:
+        for row in table.rows:
+            summary = row.metrics[table.primary.name]
+            spread = "" if summary.std is None else f" ± {summary.std:.{table.primary.digits}f}"
+            value = f"{table.primary.name} = {summary.mean:.{table.primary.digits}f}{spread}"
+            lines.append(f"{value} (n = {summary.n}) {signature(table, row)}")
+    return "\n".join(lines) + "\n"
+
+
+def render_model_index(board: Board) -> str:
+    """`model-index` of model cards for each entry, as YAML (JSON is YAML): one document an entry."""
+    documents = []
+    for subject in board.subjects:
+        results = [
+            {
+                "task": {"type": "other", "name": table.title},
+                "dataset": {"type": table.task, "name": table.title, "split": "test"},
+                "metrics": [
+                    {"type": column.name, "name": column.title, "value": row.metrics[column.name].mean}
+                    for column in table.columns
+                    if column.name in row.metrics
+                ],
+            }
+            for table in board.tables
+            if (row := table.row(subject)) is not None
+        ]
+        index = {"model-index": [{"name": label(subject), "results": results}]}
+        documents.append("---\n" + json.dumps(index, ensure_ascii=False, indent=1, allow_nan=False))
+    return "\n".join(documents) + "\n"
+
+
+def render_every_eval_ever(board: Board) -> str:
+    """One JSON object a line, each a document by the schema of Every Eval Ever: an entry on a task."""
+    lines = [json.dumps(d, ensure_ascii=False, allow_nan=False) for d in every_eval_ever(board)]
+    return "\n".join(lines) + "\n"
+
+
+def every_eval_ever(board: Board) -> Iterator[dict[str, Any]]:
+    """The documents."""
+    for table in board.tables:
+        for row in table.rows:
+            yield _document(table, row)
+
+
+def _document(table: TaskTable, row: Row) -> dict[str, Any]:
+    # The time of the last run, so that the same records give the same bytes.
+    made = _seconds(max(record.created for record in row.runs))
+    name = label(row.subject)
+    line = signature(table, row)
+    return {
+        "schema_version": EVERY_EVAL_EVER,
+        "evaluation_id": f"{table.task}/cellzoo/{row.runs[0].cell.name}/{made}/{_digest(line)}",
+        "retrieved_timestamp": made,
+        "source_metadata": {
+            "source_name": "cellzoo",
+            "source_type": "evaluation_run",
+            "source_organization_name": "unknown",
+            "evaluator_relationship": "other",
+        },
+        "eval_library": {"name": "cellzoo", "version": row.runs[0].code.version},
+        "model_info": {
+            "name": name,
+            "id": f"cellzoo/{row.runs[0].cell.name}",
+            "additional_details": {
+                "deployment_type": "self_deployed",
+                "model_availability": "unknown",
+                "hash": row.subject.hash or "",
+                "origin": row.subject.origin,
+                "parameters": str(round(row.cost.parameters_total or 0)),
+                "signature": line,
+                "command": command(table, row),
+            },
+        },
+        "evaluation_results": [
+            _result(table, column, row.metrics[column.name])
+            for column in table.columns
+            if column.name in row.metrics
+        ],
+    }
+
+
+def _result(table: TaskTable, column: MetricColumn, summary: Summary) -> dict[str, Any]:
+    metric: dict[str, Any] = {
+        "evaluation_description": column.title,
+        "lower_is_better": not column.higher_is_better,
+    }
+    if column.name in _RANGES:
+        metric |= {"score_type": "continuous", "min_score": 0.0, "max_score": _RANGES[column.name]}
+    score: dict[str, Any] = {"score": summary.mean}
+    if summary.interval and all(map(math.isfinite, summary.interval)):
+        low, high = summary.interval
+        score["uncertainty"] = {
+            "confidence_interval": {
+                "lower": low,
+                "upper": high,
+                "confidence_level": 0.95,
+                "method": "Student's t over trainings on this test set",
+            },
+            "num_samples": summary.n,
+        }
+    return {
+        "evaluation_name": f"{table.task}: {column.name}",
+        "source_data": {"dataset_name": table.title or table.task, "source_type": "other"},
+        "metric_config": metric,
+        "score_details": score,
+    }
+
+
+def _seconds(created: str) -> str:
+    """Seconds since 1970 of an ISO time; 0 where it is none."""
+    try:
+        return str(calendar.timegm(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return "0"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
