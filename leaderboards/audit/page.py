@@ -62,7 +62,9 @@ def render(results: Sequence[Result]) -> str:
         _table(results, _OTHERS, "seeds"),
         _table(results, _OTHERS, "cells"),
         "## One cell that varies four times as much from seed to seed\n",
-        "Bartlett's test decides whether the variance is pooled. The settings with 8 and 20 cells:\n",
+        "Bartlett's test at 1 % decides whether the variance is pooled. With few seeds it often misses that "
+        "one cell varies more, and then too many boards show a difference that is not there. The settings with "
+        "8 and 20 cells:\n",
         _table(results, [(f"uneven {name}", title, target) for name, title, target in _OWN[2:5]], "seeds"),
         "## Power\n",
         "One cell is better; how often Dunnett's intervals show it, beside the difference that such a board "
