@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.errors import NotationError, unknown
+from cellzoo.errors import CellzooError, NotationError, unknown
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -61,6 +61,12 @@ def write(cell: Cell, notation: str) -> str:
         NotationError: The notation cannot say this cell; the message says why.
     """
     text: str = _module(notation).write(cell)
+    try:
+        is_same = parse(text, notation).hash == cell.hash
+    except CellzooError as error:
+        raise NotationError(f"{notation}: the cell cannot be said in this notation: {error}") from error
+    if not is_same:
+        raise NotationError(f"{notation}: the cell cannot be said in this notation: its text is another cell")
     return text
 
 

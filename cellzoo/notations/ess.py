@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node, State
 from cellzoo.cells.ops import LINEAR, RECAST, VECTOR
-from cellzoo.errors import unknown
+from cellzoo.errors import NotationError, unknown
 from cellzoo.notations import darts
 from cellzoo.notations.literals import Form, write_states
 from cellzoo.notations.steps.checks import is_list
@@ -118,8 +118,13 @@ def write(cell: Cell) -> str:
         NotationError: The cell is none of this form.
     """
     genotype = _GatesReader(cell).genotype()
-    confirm(cell, to_cell(genotype), FORM)
-    return str(genotype)
+    text = str(genotype)
+    try:
+        rebuilt = parse(text)
+    except NotationError as error:
+        raise cannot_say(FORM, str(error)) from error
+    confirm(cell, rebuilt, FORM)
+    return text
 
 
 def sample(
