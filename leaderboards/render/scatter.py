@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from leaderboards.board import Cost, Row, TaskTable
 
 WIDTH, HEIGHT = 760, 320
-LEFT, RIGHT, TOP, BOTTOM = 70, 740, 40, 262
+LEFT, RIGHT, TOP, BOTTOM = 70, 715, 40, 262
 NAMED = 12
 COSTS: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
     ("parameters of the cell", lambda cost: cost.parameters_cell),
@@ -65,7 +65,7 @@ def _picture(table: TaskTable, points: Sequence[tuple[float, Row]], words: str, 
         across = LEFT + x_axis.share(costs[index]) * (RIGHT - LEFT)
         return across, BOTTOM - y_axis.share(scores[index]) * (BOTTOM - TOP)
 
-    chart.curve([place(index) for index in front], "change")
+    chart.curve([place(index) for index in front], "curve")
     named = set(front[:NAMED])
     for index, (cost, row) in enumerate(points):
         x, y = place(index)
