@@ -17,7 +17,7 @@ BELOW = {
     "search": ("cellzoo", "tasks"),
     "leaderboards": ("cellzoo", "tasks"),
 }
-WITHOUT_CIRCLES = ("cellzoo", "leaderboards")
+WITHOUT_CIRCLES = PACKAGES
 
 
 @cache

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.cells.cell import Cell
-    from search.methods.method import Distributions, Progress
+    from search.methods.method import Progress
     from search.spaces.enas import Arc
+    from search.supernets.relaxation import Distributions
     from tasks.problem import Batch, Problem
     from tasks.training.learner import Numbers
     from tasks.training.state import LearnerState

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cellzoo.cells.cell import Cell
-    from search.methods.method import Distributions, Progress
+    from search.methods.method import Progress
     from search.methods.settings import ArchitectureSettings, BilevelSettings
     from search.methods.shared_weights import SharedWeights
-    from search.supernets.relaxation import Alphas
+    from search.supernets.relaxation import Alphas, Distributions
     from tasks.problem import Batch
     from tasks.training.learner import Numbers
     from tasks.training.state import LearnerState

@@ -23,17 +23,14 @@ from tasks.training.weights import check_finite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from cellzoo.cells.cell import Cell
     from search.methods.shared_weights import SharedWeights
+    from search.supernets.relaxation import Distributions
     from tasks.problem import Batch, Evaluation
     from tasks.training.learner import Numbers
     from tasks.training.state import LearnerState
-
-Distributions = dict[str, list["Tensor"]]
-"""What a method believes: group -> categorical distributions, each (K,), detached. A group is a part of the
-architecture that a reader wants to see by itself: `cell`, or `cell`, `past_inputs` and `past_states`."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Takes how many candidates are evaluated, and of how many."""

@@ -22,7 +22,8 @@ from cellzoo.notations import parse
 from search.methods.derived import describe_cell
 from search.run.found import found_name
 from search.run.sampling import Sampling, Score
-from search.run.task import cell_of, selection_of
+from search.run.settings import selection_of
+from search.run.task import cell_of
 from tasks.runs.events import Failure
 from tasks.runs.job import make_job
 from tasks.runs.subjects import resolve_cells

@@ -12,8 +12,9 @@ from cellzoo.system.paths import typed_path
 from search.registry import find_method, is_own
 from search.run.found import found_name
 from search.run.presets import SUFFIX, distribute, read_preset
+from search.run.settings import SearchSettings
 from search.run.target import find_target
-from search.run.task import SOURCE, SearchSettings, SearchTask
+from search.run.task import SOURCE, SearchTask
 from tasks.runs.job import make_job
 from tasks.runs.plan import find_data
 from tasks.runs.record import content_digest

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from cellzoo.errors import CellzooError, DataError, RunError
 from search.methods.derived import CellNote, describe_cell
 from search.registry import find_method
-from search.run.task import SECONDS, cell_notes, method_settings
+from search.run.settings import SECONDS, cell_notes, method_settings, selection_of
 from tasks.runs.events import Failure
 from tasks.training.events import EventLog
 from tasks.training.loop import EVENTS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cellzoo.cells.cell import Cell
-    from search.run.task import SearchSettings
+    from search.run.settings import SearchSettings
     from search.samplers.sampler import Proposal, Sampler
     from search.spaces.space import Space
     from tasks.runs.job import Job
@@ -323,7 +323,6 @@ def conclude(config: SearchSettings, folder: Path) -> tuple[Outcome, CellNote]:
         RunError: No candidate has a score.
         DataError: The history is not there, or is malformed.
     """
-    from search.run.task import selection_of
     from tasks.task import Outcome, ParameterCounts
 
     began = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.system.duration import duration
 from cellzoo.system.text import printable
 from search.run.chain import mean_of
-from search.run.task import SECONDS, build_problem, method_settings
+from search.run.settings import SECONDS, build_problem, method_settings
 from tasks.settings import plain
 
 if TYPE_CHECKING:

@@ -12,16 +12,25 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, JsonValue
-
 from cellzoo.errors import DataError
 from search.registry import find_method
 from search.run.found import FOUND, found_name, write_found
+from search.run.sampling import conclude
+from search.run.settings import (
+    DEV_LOSS,
+    SECONDS,
+    SearchSettings,
+    build_problem,
+    cell_notes,
+    method_settings,
+    outline_of,
+    problem_settings,
+    selection_metric,
+)
 from tasks.metric import Metric
 from tasks.problem import LOSS
 from tasks.registry import TaskSource, find_problem
 from tasks.runs.store import FOLDER
-from tasks.settings import Count, Settings, configure
 from tasks.task import Outcome, ParameterCounts, Task
 
 if TYPE_CHECKING:
@@ -32,40 +41,13 @@ if TYPE_CHECKING:
     from search.methods.derived import CellNote
     from search.methods.kind import MethodKind
     from tasks.data.found import FoundData
-    from tasks.problem import Batch, Outline, Problem, ProblemKind
+    from tasks.problem import Batch
     from tasks.runs.record import RunRecord
     from tasks.settings import Json
     from tasks.task import Context, Subject
 
 SOURCE = TaskSource("search.run.task:SearchTask", "cellzoo")
-SECONDS = "seconds_search"
 _LONGEST_ITEM = 1_000_000
-
-
-_LOSS = Metric(LOSS, "loss (nats)", higher_is_better=False, digits=3)
-
-
-class SearchSettings(Settings):
-    """Everything that decides which cell is found, but the data and the seed.
-
-    Attributes:
-        method: Name of the method or sampler.
-        task: Name of the task that is searched on.
-        problem: Its kind of problem.
-        epochs: Of a search with a supernet; 0 for a sampler, whose own settings say how long candidates are
-            trained.
-        method_settings: All settings of the method.
-        problem_settings: All settings of the problem.
-        training_settings: How candidates of a sampler are trained; empty for a supernet.
-    """
-
-    method: str
-    task: str
-    problem: str
-    epochs: Count = 0
-    method_settings: dict[str, JsonValue]
-    problem_settings: dict[str, JsonValue]
-    training_settings: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class SearchTask(Task):
@@ -79,13 +61,13 @@ class SearchTask(Task):
 
     def data(self, config: SearchSettings) -> tuple[str, ...]:
         """See `Task`."""
-        return _outline(config).data
+        return outline_of(config).data
 
     def metrics(self, config: SearchSettings) -> tuple[Metric, ...]:
         """See `Task`: seconds, and what the search itself reached on dev."""
-        outline = _outline(config)
+        outline = outline_of(config)
         chosen = selection_metric(outline)
-        names = {metric.name: metric for metric in (chosen, _LOSS)}
+        names = {metric.name: metric for metric in (chosen, DEV_LOSS)}
         measured = [chosen] if config.training_settings else list(names.values())
         reached = "the best candidate" if config.training_settings else "shared weights"
         return (
@@ -99,43 +81,17 @@ class SearchTask(Task):
     def check(self, config: SearchSettings, data: Mapping[str, FoundData]) -> None:
         """See `Task`."""
         kind = find_problem(config.problem)
-        kind.check(data, _problem_settings(kind, config))
+        kind.check(data, problem_settings(kind, config))
 
     def run(self, config: SearchSettings, subject: Subject, seed: int, context: Context) -> Outcome:
         """See `Task`; leaves `found.toml` in the work folder and as the artifact."""
         if config.training_settings:
-            from search.run.sampling import conclude
-
             outcome, cell = conclude(config, context.work)
         else:
             outcome, cell = _search(config, seed, context)
         for path in (context.work / FOUND, *([context.artifact] if context.artifact else [])):
             _write_found(path, cell, config, subject, seed, context, outcome)
         return outcome
-
-
-def selection_metric(outline: Outline) -> Metric:
-    """The metric whose value on dev chooses."""
-    return next((metric for metric in outline.metrics if metric.name == outline.selection), _LOSS)
-
-
-def selection_of(config: SearchSettings) -> Metric:
-    """The metric whose value on dev chooses between the candidates of a search."""
-    return selection_metric(_outline(config))
-
-
-def build_problem(
-    config: SearchSettings, data: Mapping[str, FoundData], device: Any, cache: Any = None
-) -> Problem:
-    """Read the data and make the problem; errors as `tasks.problem.Build`."""
-    kind = find_problem(config.problem)
-    return kind.build(data, _problem_settings(kind, config), device, cache)
-
-
-def method_settings(config: SearchSettings) -> Any:
-    """The settings of the method, as an object of its class."""
-    kind = find_method(config.method)
-    return configure(kind.settings, config.method_settings, f"method {config.method!r}")
 
 
 def cell_of(record: RunRecord, out: Path) -> CellNote:
@@ -163,15 +119,6 @@ def cell_of(record: RunRecord, out: Path) -> CellNote:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValidationError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: does not hold the cell that the search found") from error
-
-
-def _problem_settings(kind: ProblemKind, config: SearchSettings) -> Any:
-    return configure(kind.settings, config.problem_settings, f"task {config.task!r}")
-
-
-def _outline(config: SearchSettings) -> Outline:
-    kind = find_problem(config.problem)
-    return kind.outline(_problem_settings(kind, config))
 
 
 def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcome, CellNote]:
@@ -206,7 +153,7 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
         concluded = time.perf_counter() - chosen - sum(standing.seconds.values())
     cell, last = found[-1], standing.history[-1]
     seconds = {**standing.seconds, "prepare": prepared, "conclude": max(0.0, concluded)}
-    outline = _outline(config)
+    outline = outline_of(config)
     dev: Any = last["dev"]
     reached = {
         f"dev_{name}": dev.get(name) if dev.get(name) is not None else float("nan")
@@ -228,12 +175,6 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
     return outcome, cell
 
 
-def cell_notes(cell: CellNote) -> tuple[str, ...]:
-    """What a reader of a record must know of a found cell."""
-    found = f"found {cell.hash[:12]} ({cell.notation}): {' '.join(cell.genotype.split())}"
-    return (found, cell.warning) if cell.warning else (found,)
-
-
 def _item(cell: CellNote) -> dict[str, Json]:
     return {"split": "dev", **cell.model_dump(mode="json", exclude_none=True)}
 
@@ -247,7 +188,7 @@ def _write_found(
     context: Context,
     outcome: Outcome,
 ) -> None:
-    corpus = ", ".join(_outline(config).data)
+    corpus = ", ".join(outline_of(config).data)
     notes: dict[str, Json] = {
         "search": context.key,
         **config.model_dump(mode="json"),

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search.run.chain import mean_of
-from search.run.task import SECONDS
+from search.run.settings import SECONDS
 from tasks.runs.record import (
     CellReference,
     MetricValue,

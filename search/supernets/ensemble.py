@@ -21,8 +21,8 @@ from search.supernets.relaxation import Alphas
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from search.methods.method import Distributions
     from search.supernets.layout import Layout
+    from search.supernets.relaxation import Distributions
     from tasks.problem import LayerSpec
 
 Division: TypeAlias = Literal["node", "edge", "none"]

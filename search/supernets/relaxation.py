@@ -6,7 +6,7 @@ A relaxation is the only part of a supernet that knows the method.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,14 @@ from search.supernets.layout import CELL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from search.methods.method import Distributions
     from search.supernets.layout import Layout
     from tasks.problem import LayerSpec
 
 INITIAL_SCALE = 1e-3
+
+Distributions: TypeAlias = dict[str, list[Tensor]]
+"""What a method believes: group -> categorical distributions, each (K,), detached. A group is a part of the
+architecture that a reader wants to see by itself: `cell`, or `cell`, `past_inputs` and `past_states`."""
 
 
 class Relaxation(nn.Module):
@@ -32,7 +35,7 @@ class Relaxation(nn.Module):
 
     @abstractmethod
     def distribution(self) -> Distributions:
-        """What the parameters say, as `search.methods.method.Distributions`."""
+        """What the parameters say, as `Distributions`."""
 
 
 class Alphas(Relaxation):

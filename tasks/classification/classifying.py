@@ -12,18 +12,18 @@ import torch.nn.functional as F
 
 from tasks.classification.measures import measure
 from tasks.classification.model import Examples, TextClassifier, Texts
-from tasks.classification.problem import MISMATCHED, metrics_of
+from tasks.classification.settings import MISMATCHED, metrics_of
 from tasks.classification.texts import vocabulary
 from tasks.data.vectors import read_vectors
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.training.streams import default_generator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
-    from tasks.classification.problem import ClassificationSettings
+    from tasks.classification.settings import ClassificationSettings
     from tasks.classification.texts import Corpus, Item
     from tasks.data.found import FoundData
     from tasks.data.splits import Split
@@ -77,8 +77,11 @@ class Classifying:
             device=device,
         )
         self.steps = -(-len(corpus.splits["train"]) // settings.batch_size)
-        self.facts = {f"{split} examples": len(items) for split, items in corpus.splits.items()}
-        self.facts |= {"classes": self._classes, "vocabulary": len(self.words)}
+        self.facts: Mapping[str, int] = {
+            **{f"{split} examples": len(items) for split, items in corpus.splits.items()},
+            "classes": self._classes,
+            "vocabulary": len(self.words),
+        }
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
         """Build the classifier; vectors of words that are not pretrained are uniform in ±0.1, padding is 0."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 if TYPE_CHECKING:
-    from tasks.classification.problem import ClassificationSettings
+    from tasks.classification.settings import ClassificationSettings
 
 _LOWEST = -1e9
 """Score of a word that is padding: exp of it is 0 in every dtype."""

@@ -14,7 +14,7 @@ from tasks.data.read import read_examples
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tasks.classification.problem import ClassificationSettings
+    from tasks.classification.settings import ClassificationSettings
     from tasks.data.catalog import Table
     from tasks.data.examples import Example
     from tasks.data.found import FoundData

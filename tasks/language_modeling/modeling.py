@@ -12,18 +12,19 @@ from cellzoo.errors import DataError
 from tasks.data.vocabulary import END, UNKNOWN
 from tasks.language_modeling.evaluate import perplexity, word_losses
 from tasks.language_modeling.model import LanguageModel, LanguageModelOutput, detach
-from tasks.language_modeling.problem import PERPLEXITY
+from tasks.language_modeling.settings import PERPLEXITY
 from tasks.language_modeling.streams import Streams, mean_steps, segments, training_streams
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
     from tasks.data.splits import Split
     from tasks.language_modeling.settings import LanguageModelingSettings
     from tasks.language_modeling.text import Text
+    from tasks.metric import Metric
     from tasks.problem import Carry
 
 
@@ -43,7 +44,7 @@ class LanguageModeling:
         DataError: A text is too short for one batch.
     """
 
-    metrics = (PERPLEXITY,)
+    metrics: tuple[Metric, ...] = (PERPLEXITY,)
     selection = PERPLEXITY.name
 
     def __init__(self, text: Text, settings: LanguageModelingSettings, device: torch.device) -> None:
@@ -51,7 +52,7 @@ class LanguageModeling:
         self.text = text
         self.settings = settings
         self.layer = layer_spec(settings, device)
-        self.facts = text.facts
+        self.facts: Mapping[str, int] = text.facts
         dev = text.words["dev"].numel()
         most = max(1, min(settings.batch_size, dev // settings.bptt))
         self._train = self._streams("train", settings.batch_size, "batch_size", device)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.language_modeling.settings import LanguageModelingSettings
-from tasks.metric import Metric
+from tasks.language_modeling.settings import PERPLEXITY, LanguageModelingSettings
 from tasks.problem import Outline, ProblemKind
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from tasks.data.found import FoundData
     from tasks.language_modeling.modeling import LanguageModeling
-
-PERPLEXITY = Metric("perplexity", "perplexity", higher_is_better=False)
 
 
 def outline(settings: LanguageModelingSettings) -> Outline:

@@ -1,4 +1,4 @@
-"""What can be set about a text and the language model around a recurrent layer."""
+"""What can be set about a text and the language model around a recurrent layer, and what it is measured in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from tasks.metric import Metric
 from tasks.settings import Count, NotNegative, Positive, Probability, Settings, Size
+
+PERPLEXITY = Metric("perplexity", "perplexity", higher_is_better=False)
 
 
 class LanguageModelingSettings(Settings):

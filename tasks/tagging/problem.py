@@ -1,12 +1,11 @@
-"""Tagging spans in sentences (entities, chunks) with Flair: its settings, and how the problem is built."""
+"""Tagging spans in sentences (entities, chunks) with Flair: how the problem is built."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from tasks.metric import Metric
 from tasks.problem import Outline, ProblemKind
-from tasks.settings import Count, Probability, Settings, Size
+from tasks.tagging.settings import METRICS, SELECTION, TaggingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,77 +15,6 @@ if TYPE_CHECKING:
 
     from tasks.data.found import FoundData
     from tasks.tagging.tagging import Tagging
-
-TagFormat: TypeAlias = Literal["BIOES", "BIO"]
-
-METRICS = (
-    Metric("f1", "span F1 (%)", higher_is_better=True),
-    Metric("precision", "span precision (%)", higher_is_better=True),
-    Metric("recall", "span recall (%)", higher_is_better=True),
-)
-SELECTION = "f1"
-
-
-class TaggingSettings(Settings):
-    """The data, and the tagger around the cell; the defaults of the tagger are Flair's for a BiRNN-CRF.
-
-    Attributes:
-        corpus: A tagged corpus: the name of a data set, or `conll:FILES`.
-        text_column: Column of the token in its files, from 0; None as its data set says. The three settings
-            below likewise.
-        tag_column: Column of the tag, negative from the end.
-        tags: `repair` reads tags that their scheme does not allow as conlleval does, `strict` refuses them.
-        encoding: Of the text.
-        vectors: Word vectors by name, such as `glove-6b-50d`, which stay as they are; empty for word vectors
-            that are trained from scratch.
-        word_size: Size of a word's vector, where they are trained.
-        word_min_count: Words that are rarer in the training data share one vector, where they are trained.
-        character_size: Size of a character's vector.
-        character_hidden: Size of the character LSTM, for each direction; 0 leaves characters out.
-        train_sentences: Take only so many sentences from the start of the training data; 0 takes all.
-        dev_sentences: The same of dev.
-        hidden_size: H of the recurrent layer, for each direction.
-        layers: Recurrent layers.
-        bidirectional: Whether the recurrent layer runs in both directions.
-        crf: Conditional random field if true, else a softmax for each token.
-        tag_format: How spans become tags within the tagger.
-        reproject: A linear layer of size E x E between features and recurrent layer.
-        dropout: Dropout on features and on the recurrent layer's output.
-        word_dropout: Share of words whose features are dropped as a whole.
-        locked_dropout: Dropout with one mask a sequence, on features and on the recurrent layer's output.
-        layer_dropout: Dropout between recurrent layers.
-        dropout_x: Variational dropout on the cell's input.
-        dropout_h: Variational dropout on the cell's states.
-        batch_size: Sentences of a training step.
-        validation_batch_size: Sentences of a step that architectures learn from.
-    """
-
-    corpus: str = ""
-    text_column: int | None = None
-    tag_column: int | None = None
-    tags: Literal["repair", "strict"] | None = None
-    encoding: str | None = None
-    vectors: str = ""
-    word_size: Size = 100
-    word_min_count: Size = 2
-    character_size: Size = 25
-    character_hidden: Count = 25
-    train_sentences: Count = 0
-    dev_sentences: Count = 0
-    hidden_size: Size = 256
-    layers: Size = 1
-    bidirectional: bool = True
-    crf: bool = True
-    tag_format: TagFormat = "BIOES"
-    reproject: bool = True
-    dropout: Probability = 0.0
-    word_dropout: Probability = 0.05
-    locked_dropout: Probability = 0.5
-    layer_dropout: Probability = 0.5
-    dropout_x: Probability = 0.0
-    dropout_h: Probability = 0.0
-    batch_size: Size = 32
-    validation_batch_size: Size = 32
 
 
 def outline(settings: TaggingSettings) -> Outline:

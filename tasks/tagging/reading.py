@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tasks.data.found import FoundData
     from tasks.data.read import TaggedData
-    from tasks.tagging.problem import TaggingSettings
+    from tasks.tagging.settings import TaggingSettings
 
 
 def read_corpus(data: Mapping[str, FoundData], settings: TaggingSettings) -> TaggedData:

@@ -6,7 +6,7 @@ transformers) bring objects of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import flair
 from flair.data import Dictionary
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flair.embeddings import TokenEmbeddings
+    from flair.models import SequenceTagger
 
-    from tasks.tagging.tagger import CellTagger
+Tagger = TypeVar("Tagger", bound="SequenceTagger")
 
 _FORMAT = "cellzoo tagger 1"
 _PLAIN = (
@@ -46,7 +47,7 @@ _PLAIN = (
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError)
 
 
-def write(path: Path, tagger: CellTagger) -> None:
+def write(path: Path, tagger: SequenceTagger) -> None:
     """See `CellTagger.save_safely`."""
     embeddings = _describe(tagger.embeddings)
     state = dict(tagger._get_state_dict())
@@ -59,7 +60,7 @@ def write(path: Path, tagger: CellTagger) -> None:
     write_tensors(path, tagger.state_dict(), content)
 
 
-def read(path: Path, kind: type[CellTagger]) -> CellTagger:
+def read(path: Path, kind: type[Tagger]) -> Tagger:
     """See `CellTagger.load_safely`."""
     tensors, content = read_tensors(path)
     if content.get("format") != _FORMAT:

@@ -19,9 +19,9 @@ from tasks.tagging.corpus import LABEL, flair_sentences, gold_spans, type_dictio
 from tasks.tagging.embeddings import characters, trained_words, word_embeddings
 from tasks.tagging.evaluation import evaluate_batch
 from tasks.tagging.flair_device import flair_on, quiet_flair
-from tasks.tagging.problem import METRICS, SELECTION
 from tasks.tagging.reading import looked_up, read_corpus
 from tasks.tagging.scores import count_sentence, micro
+from tasks.tagging.settings import METRICS, SELECTION
 from tasks.tagging.tagger import CellTagger
 from tasks.training.streams import default_generator
 
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from tasks.data.read import TaggedData
     from tasks.data.splits import Split
     from tasks.data.tags import Span
+    from tasks.metric import Metric
     from tasks.problem import Carry
-    from tasks.tagging.problem import TaggingSettings
     from tasks.tagging.scores import SpanScore
+    from tasks.tagging.settings import TaggingSettings
 
 _EVALUATION_BATCH = 64
 """Sentences evaluated at once."""
@@ -64,7 +65,7 @@ class Tagging:
         DataError: Flair would change a token.
     """
 
-    metrics = METRICS
+    metrics: tuple[Metric, ...] = METRICS
     selection = SELECTION
 
     def __init__(
@@ -107,7 +108,7 @@ class Tagging:
             device=device,
         )
         self.steps = -(-len(splits["train"]) // settings.batch_size)
-        self.facts = {
+        self.facts: Mapping[str, int] = {
             "train sentences": len(splits["train"]),
             "train tokens": sum(len(one.tokens) for one in splits["train"]),
             "train entities": sum(map(len, self._gold["train"])),

@@ -17,7 +17,7 @@ from tasks.data.read import TaggedData
 from tasks.data.tags import write_iob2
 from tasks.tagging.corpus import flair_sentences, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words
-from tasks.tagging.problem import TaggingSettings
+from tasks.tagging.settings import TaggingSettings
 from tasks.tagging.tagger import CellTagger
 from tasks.tagging.tagging import Tagging
 from tasks.training.fit import fit

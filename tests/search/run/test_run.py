@@ -186,7 +186,7 @@ def test_a_checkpoint_of_another_search_or_version(tmp_path):
         with pytest.raises(RunError, match=message):
             search(toy(tmp_path), tmp_path / "out")
     path.write_bytes(kept[: len(kept) // 2])
-    with pytest.raises(RunError, match="is no complete safetensors file"):
+    with pytest.raises(RunError, match="is not a complete safetensors file"):
         search(toy(tmp_path), tmp_path / "out")
     path.write_bytes(kept)
     search(toy(tmp_path), tmp_path / "out")

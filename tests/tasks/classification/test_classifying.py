@@ -15,7 +15,8 @@ import cellzoo
 from cellzoo.errors import CellzooError, DataError
 from tasks.classification.measures import measure
 from tasks.classification.model import TextClassifier, Texts
-from tasks.classification.problem import KIND, ClassificationSettings, metrics_of
+from tasks.classification.problem import KIND
+from tasks.classification.settings import ClassificationSettings, metrics_of
 from tasks.classification.texts import Corpus, words_of
 from tasks.data.locate import find
 from tasks.training.fit import fit, recurrent_layer

@@ -149,7 +149,7 @@ def test_word_vectors_that_are_given_are_not_in_checkpoints(tmp_path):
     from tagging_samples import CPU, DATA, TINY
 
     from cellzoo.system.tensor_file import read_tensors
-    from tasks.tagging.problem import TaggingSettings
+    from tasks.tagging.settings import TaggingSettings
     from tasks.tagging.tagging import Tagging
 
     words = WordEmbeddings(None, vocab={"saw": 0}, embedding_length=3, name="words")

@@ -28,8 +28,9 @@ from tasks.settings import configure
 from tasks.tagging import tagging as tagging_module
 from tasks.tagging.corpus import flair_sentences
 from tasks.tagging.embeddings import pretrained_words
-from tasks.tagging.problem import KIND, TaggingSettings
+from tasks.tagging.problem import KIND
 from tasks.tagging.scores import micro
+from tasks.tagging.settings import TaggingSettings
 from tasks.tagging.tagger import CellTagger
 from tasks.tagging.tagging import Tagging
 from tasks.training.fit import fit, recurrent_layer
