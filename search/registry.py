@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeAlias
 
 from cellzoo.errors import CellzooError, unknown
+from cellzoo.system.plugins import leave_out, registered
 
 if TYPE_CHECKING:
     from search.methods.kind import MethodKind
@@ -32,8 +32,7 @@ _FOLDERS = {"search.methods": "METHOD", "search.samplers": "SAMPLER"}
 def method_targets() -> dict[str, str]:
     """All methods and samplers: name -> `module:attribute`, sorted; imports none of them.
 
-    Raises:
-        CellzooError: Two have one name.
+    One of another package whose name is there already is named on standard error and left out.
     """
     targets: dict[str, str] = {}
     for package, attribute in _FOLDERS.items():
@@ -41,12 +40,10 @@ def method_targets() -> dict[str, str]:
             if file.name.endswith(".py") and re.search(rf"^{attribute} = ", file.read_text("utf-8"), re.M):
                 module = file.name.removesuffix(".py")
                 targets[module.replace("_", "-")] = f"{package}.{module}:{attribute}"
-    for point in entry_points(group=GROUP):
-        if targets.setdefault(point.name, point.value) != point.value:
-            raise CellzooError(
-                f"two methods are called {point.name!r}: {targets[point.name]} and {point.value}; "
-                "uninstall one of the packages"
-            )
+    for plugin in registered(GROUP):
+        first = targets.setdefault(plugin.name, plugin.target)
+        if first != plugin.target:
+            leave_out(GROUP, plugin.name, plugin.package, f"there is a method of that name: {first}")
     return dict(sorted(targets.items()))
 
 
@@ -79,8 +76,10 @@ def find_method(name: str) -> Kind:
     module, _, attribute = target.partition(":")
     try:
         kind = getattr(import_module(module), attribute)
-    except Exception as error:
-        raise CellzooError(f"method {name!r}: {target} fails at import: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise CellzooError(
+            f"method {name!r}: {target} fails at import: {type(error).__name__}: {error!s:.300}"
+        ) from error
     if not isinstance(kind, MethodKind | SamplerKind) or (name in targets and kind.name != name):
         raise CellzooError(f"method {name!r}: {target} is not a MethodKind or SamplerKind of that name")
     return kind

@@ -6,7 +6,8 @@ An outside package adds
   (`tasks.task_file`) become tasks, `name = "module:Class"` one class that derives from `tasks.task.Task`;
 - kinds of problems by `cellzoo.problems`, kinds of probes by `cellzoo.probes`: `name = "module:KIND"`.
 
-What fails at import, or takes a name that is there already, is named on standard error and left out.
+What takes a name that is there already, and a folder that fails at import, is named on standard error and left
+out. A class or a kind is imported when it is asked for; if that fails, it is one message about this one alone.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ import importlib
 import re
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, MissingDependencyError, unknown
 from cellzoo.system.paths import typed_path
-from cellzoo.system.plugins import leave_out
+from cellzoo.system.plugins import leave_out, registered
 from tasks.task_file import SUFFIX, TaskFile, parse_task_file, read_task_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from importlib.metadata import EntryPoint
     from importlib.resources.abc import Traversable
 
+    from cellzoo.system.plugins import Plugin
     from tasks.probe import ProbeKind
     from tasks.problem import ProblemKind
     from tasks.task import Task
@@ -133,7 +133,12 @@ def find_probe(name: str, source: str = "") -> ProbeKind:
 
 
 def load_target(target: str, what: str) -> Any:
-    """Import `module:Name`."""
+    """Import `module:Name`.
+
+    Raises:
+        MissingDependencyError: A package that the module needs is not installed.
+        CellzooError: There is no such module or name, or the module fails at import.
+    """
     module_name, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
@@ -146,6 +151,10 @@ def load_target(target: str, what: str) -> Any:
         ) from error
     except AttributeError as error:
         raise CellzooError(f"{what}: module {module_name!r} has no {attribute!r}") from error
+    except (Exception, SystemExit) as error:
+        raise CellzooError(
+            f"{what}: {module_name!r} fails at import: {type(error).__name__}: {error!s:.300}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -161,40 +170,39 @@ def _own_places() -> dict[str, _Place]:
     return {name: _Place(resource, _OWN) for name, resource in _task_files(files("tasks") / "zoo")}
 
 
-def _places() -> dict[str, _Place]:
+def _places() -> Mapping[str, _Place]:
+    return _all_places(tuple(registered(TASKS)))
+
+
+@cache
+def _all_places(added: tuple[Plugin, ...]) -> Mapping[str, _Place]:
+    """Ours and those of other packages; what is left out is said once for a list of packages."""
     places = dict(_own_places())
-    for point in sorted(entry_points(group=TASKS), key=lambda point: point.name):
-        for name, place in _places_of(point):
+    for plugin in added:
+        for name, place in _places_of(plugin):
             first = places.setdefault(name, place)
             if first.resource != place.resource and str(first.resource) != str(place.resource):
-                leave_out(TASKS, name, _package(point), f"there is a task of that name from {first.origin}")
+                leave_out(TASKS, name, plugin.package, f"there is a task of that name from {first.origin}")
     return places
 
 
-def _places_of(point: EntryPoint) -> Iterator[tuple[str, _Place]]:
-    origin = f"package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
-    target = point.value.replace(" ", "")
-    if ":" in target:
-        yield point.name, _Place(target, origin)
+def _places_of(plugin: Plugin) -> Iterator[tuple[str, _Place]]:
+    if ":" in plugin.target:
+        yield plugin.name, _Place(plugin.target, plugin.origin)
         return
     try:
-        folder = files(target)
-        found = list(_task_files(folder))
+        found = list(_task_files(files(plugin.target)))
     except (Exception, SystemExit) as error:
-        leave_out(TASKS, point.name, _package(point), f"{type(error).__name__}: {error}")
+        leave_out(TASKS, plugin.name, plugin.package, f"{type(error).__name__}: {error}")
         return
     for name, resource in found:
-        yield name, _Place(resource, origin)
+        yield name, _Place(resource, plugin.origin)
 
 
 def _task_files(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
     for resource in folder.iterdir():
         if resource.name.endswith(SUFFIX):
             yield resource.name.removesuffix(SUFFIX), resource
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
 
 
 def _beside(source: TaskSource, folder: Path) -> TaskSource:
@@ -226,10 +234,10 @@ def _of_class(source: TaskSource) -> Task:
 
 def _kind(group: str, what: str, name: str, wanted: type, source: str) -> Any:
     targets = {name: name} if _TARGET.fullmatch(name) else dict(KINDS[group])
-    for point in entry_points(group=group):
-        first = targets.setdefault(point.name, point.value)
-        if first != point.value:
-            leave_out(group, point.name, _package(point), f"there is a {what} of that name: {first}")
+    for plugin in registered(group):
+        first = targets.setdefault(plugin.name, plugin.target)
+        if first != plugin.target:
+            leave_out(group, plugin.name, plugin.package, f"there is a {what} of that name: {first}")
     if name not in targets:
         error = unknown(what, name[:80], targets)
         raise type(error)(f"{source}: {error}" if source else str(error))

@@ -158,6 +158,20 @@ def test_a_plug_in_that_fails_at_import_is_named_and_left_out(package, fault, gr
     assert len(found.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("fault", ["raise SystemExit(3)", "import absent_module"])
+@pytest.mark.parametrize(("kind", "own"), [("tasks", "wnut17"), ("methods", "darts")])
+def test_a_task_or_method_that_fails_at_import_is_left_out_of_its_list(package, fault, kind, own):
+    package(fault, f"[cellzoo.{kind}]\nbad = outside:THING\n{own} = outside:THING\n")
+    found = cellzoo("list", kind)
+    assert found.returncode == 0
+    assert f"\n{own} " in found.stdout
+    assert "\nbad" not in found.stdout
+    taken, broken = found.stderr.splitlines()
+    assert f"{own!r} of the package 'outside' is left out: there is a {kind[:-1]} of that name" in taken
+    assert broken.startswith("cellzoo: warning: bad is left out: ")
+    assert "outside" in broken
+
+
 @pytest.mark.parametrize("group", ["cellzoo.commands", "cellzoo.cells", "cellzoo.lists"])
 def test_a_plug_in_of_the_wrong_type_is_named_and_left_out(package, group):
     package("THING = 7", f"[{group}]\nbad = outside:THING\n")
