@@ -22,6 +22,12 @@ def test_the_demo_suite_comes_with_the_package():
     assert [task.name for task in suite.tasks] == ["small-ner", "news-lm", "word-similarity"]
 
 
+def test_the_suite_of_glue_has_the_nine_tasks_of_its_paper():
+    # Wang et al. 2019, "GLUE", table 1.
+    names = ["cola", "sst-2", "mrpc", "sts-b", "rte", "wnli", "qqp", "mnli", "qnli"]
+    assert [task.name for task in find_suite("glue").tasks] == names
+
+
 @pytest.mark.parametrize("name", suite_names())
 def test_every_suite_that_comes_along_can_be_built(name):
     suite = find_suite(name)
