@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.errors import CellzooError, MissingDependencyError, unknown
 from cellzoo.system.paths import typed_path
 from cellzoo.system.plugins import leave_out, registered
-from tasks.task_file import SUFFIX, TaskFile, parse_task_file, read_task_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
     from tasks.probe import ProbeKind
     from tasks.problem import ProblemKind
     from tasks.task import Task
+    from tasks.task_file import TaskFile
 
+SUFFIX = ".toml"
 TASKS, PROBLEMS, PROBES = "cellzoo.tasks", "cellzoo.problems", "cellzoo.probes"
 KINDS: Mapping[str, Mapping[str, str]] = {
     PROBLEMS: {
@@ -84,6 +85,8 @@ def find_source(text: str) -> TaskSource:
     """As `find_task`, without importing a class or a kind of problem."""
     if text.endswith(SUFFIX):
         path = typed_path(text, "task")
+        from tasks.task_file import read_task_file
+
         return _beside(TaskSource(str(path), "the command", read_task_file(path)), path.parent)
     if _TARGET.fullmatch(text):
         return TaskSource(text, "the command")
@@ -94,6 +97,8 @@ def find_source(text: str) -> TaskSource:
     if isinstance(place.resource, str):
         return TaskSource(place.resource, place.origin, name=text)
     source = str(place.resource)
+    from tasks.task_file import parse_task_file
+
     file = parse_task_file(place.resource.read_text(encoding="utf-8"), source)
     if file.name != text:
         raise CellzooError(f"{source}: key 'name' is {file.name!r}; it must be {text!r}, as the file is called")

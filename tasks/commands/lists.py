@@ -45,7 +45,7 @@ def _data(name: str) -> tuple[str, ...]:
 
 
 def _suite_names() -> list[str]:
-    from tasks.suites.suite import suite_names
+    from tasks.suites import suite_names
 
     return suite_names()
 

@@ -39,7 +39,7 @@ exit codes:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     from tasks.registry import task_names
-    from tasks.suites.suite import suite_names
+    from tasks.suites import suite_names
 
     parser.description = (
         f"{parser.description}\nsuites: {', '.join(suite_names())}\n"

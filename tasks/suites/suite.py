@@ -21,6 +21,7 @@ from pydantic import Field, JsonValue
 from cellzoo.errors import CellzooError, unknown
 from cellzoo.system.paths import typed_path
 from tasks.registry import find_source, task_names
+from tasks.suites import SUFFIX, suite_names
 from tasks.task_file import is_task_file
 from tasks.toml_file import TomlModel, parse_toml, read_text
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tasks.registry import TaskSource
-
-_SUFFIX = ".toml"
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,6 @@ class _File(TomlModel):
     task: list[_Item] = Field(min_length=1)
 
 
-def suite_names() -> list[str]:
-    """Names of the suites that come with the package, sorted."""
-    found = (resource.name for resource in files("tasks.suites").iterdir())
-    return sorted(name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
-
-
 def find_suite(text: str) -> Suite:
     """Find what a user names: a suite, a suite or task file (it ends in `.toml`), a task, or `module:Class`.
 
@@ -90,7 +83,7 @@ def find_suite(text: str) -> Suite:
         UnknownNameError: Neither a suite nor a task.
         CellzooError: A file that cannot be read or is invalid; file and key are in the message.
     """
-    if text.endswith(_SUFFIX):
+    if text.endswith(SUFFIX):
         return _read_file(typed_path(text, "SUITE"))
     if ":" in text:
         return _single(text)
@@ -98,7 +91,7 @@ def find_suite(text: str) -> Suite:
     if text in suites:
         if text in tasks:
             raise CellzooError(f"{text!r} is a suite and also a task of another package; rename the task")
-        content = files("tasks.suites").joinpath(text + _SUFFIX).read_text(encoding="utf-8")
+        content = files("tasks.suites").joinpath(text + SUFFIX).read_text(encoding="utf-8")
         return parse_suite(content, name=text, source=f"suite {text!r}")
     if text in tasks:
         return _single(text)
@@ -106,7 +99,7 @@ def find_suite(text: str) -> Suite:
         "suite or task",
         text[:80],
         [*suites, *tasks],
-        f"A suite file or a task file is a path that ends in {_SUFFIX}.",
+        f"A suite file or a task file is a path that ends in {SUFFIX}.",
     )
 
 
@@ -142,7 +135,7 @@ def parse_suite(text: str, *, name: str, source: str, folder: Path | None = None
     names: list[str] = []
     for number, item in enumerate(content.task, 1):
         wanted = item.name
-        if wanted.endswith(_SUFFIX) and folder is not None:
+        if wanted.endswith(SUFFIX) and folder is not None:
             wanted = str(folder / Path(wanted).expanduser())
         place = f"key 'task[{number}].name'"
         try:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cellzoo.errors import CellzooError, UnknownNameError
 from tasks.registry import build_task
 from tasks.settings import configure
-from tasks.suites.suite import find_suite, parse_suite, suite_names
+from tasks.suites import suite_names
+from tasks.suites.suite import find_suite, parse_suite
 
 TASK = 'name = "mine"\ntitle = "Mine"\nrevision = 1\nproblem = "tagging"\nsettings.corpus = "small-ner"\n'
 
