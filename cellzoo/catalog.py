@@ -170,6 +170,8 @@ def read_cell_file(path: Path, origin: str) -> CellEntry:
 
 def _read_table(path: Path) -> dict[str, Any]:
     """Read a cell file and check its fields, but for what the genotype says."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise CellError(f"{path}: is not a regular file")
     try:
         with path.open("rb") as stream:
             text = stream.read(MAX_FILE_BYTES + 1)

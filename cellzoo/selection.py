@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.catalog import list_cells
 from cellzoo.errors import CellzooError, unknown
 from cellzoo.families import FAMILIES
+from cellzoo.system.paths import typed_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _GLOB = "*?["
 
@@ -42,6 +43,6 @@ def expand_cells(cells: Iterable[str | Path]) -> Iterator[str | Path]:
                 raise unknown("cell pattern", wanted[:80], list_cells(), hint)
             yield from names
         elif isinstance(wanted, str) and (wanted.endswith(".toml") or "/" in wanted):
-            yield Path(wanted).expanduser()
+            yield typed_path(wanted, "cell")
         else:
             yield wanted

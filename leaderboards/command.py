@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RecordError
+from cellzoo.system.paths import path_option
 
 if TYPE_CHECKING:
     import argparse
@@ -40,11 +40,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results",
         nargs="+",
-        type=Path,
+        type=path_option("RESULTS"),
         metavar="RESULTS",
         help="folders that `cellzoo run` wrote to, folders of such folders, or record files",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write the board")
+    parser.add_argument("--out", type=path_option("--out"), metavar="DIR", help="where to write the board")
     parser.add_argument("--title", default=TITLE, help=f"heading of the page (default: {TITLE})")
     parser.add_argument(
         "--also", default="", metavar="A,B,...", help=f"further forms of the numbers: {', '.join(FORMATS)}"
@@ -55,7 +55,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="check the records, and write no board")
     parser.add_argument(
         "--snapshot",
-        type=Path,
+        type=path_option("--snapshot"),
         metavar="FILE",
         help="with --check: what must still be there; written if it is not there yet",
     )

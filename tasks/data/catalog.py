@@ -23,6 +23,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from cellzoo.errors import CellzooError, DataError, DataNotFoundError, unknown
+from cellzoo.system.paths import typed_path
 from tasks.data.conll import Reading
 from tasks.toml_file import TomlModel, parse_toml, read_text
 
@@ -146,7 +147,7 @@ def find_set(text: str) -> DataSet:
         DataError: The file cannot be read or is malformed; file and key are in the message.
     """
     if text.endswith(SUFFIX):
-        return read_set(Path(text).expanduser())
+        return read_set(typed_path(text, "data set"))
     if text not in set_names():
         raise unknown("data set", text[:80], set_names(), f"One of your own is a path that ends in {SUFFIX}.")
     return _known(text)

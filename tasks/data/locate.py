@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError, DataNotFoundError
+from cellzoo.system.paths import typed_path
 from tasks.data.catalog import SUFFIX, find_set
 from tasks.data.found import FoundData
 from tasks.data.own import find_own, is_own
@@ -45,7 +46,7 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
         require_folder(data_dir)
     if is_own(name):
         return find_own(name, data_dir)
-    if name.endswith(SUFFIX) and data_dir is not None and not Path(name).expanduser().exists():
+    if name.endswith(SUFFIX) and data_dir is not None and not typed_path(name, "data set").exists():
         name = str(data_dir / name)
     data_set = find_set(name)
     looked: list[str] = []
@@ -98,7 +99,7 @@ def _places(data_set: DataSet, name: str, data_dir: Path | None) -> Iterator[_Pl
         yield _package_place(data_set.package)
         return
     if name.endswith(SUFFIX):
-        yield _Place("beside its file", Path(name).expanduser().parent)
+        yield _Place("beside its file", typed_path(name, "data set").parent)
     yield _Place("--data", data_dir, "not given")
     value = os.environ.get(VARIABLE, "")
     yield _Place(VARIABLE, Path(value).expanduser() if value else None, "not set")

@@ -1,0 +1,42 @@
+"""Paths that cannot be meant: one message, and nothing is opened or written."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cellzoo
+from cellzoo.cli.main import main
+from cellzoo.errors import CellError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["board", "results", "--out", ""],
+        ["board", "results", "--out", "~no-such-user/board"],
+        ["board", "~no-such-user", "--out", "board"],
+        ["run", "small-ner", "--cells", "~no-such-user/mine.toml", "--dry-run"],
+        ["data", "check", "~no-such-user/mine.toml"],
+    ],
+)
+def test_empty_paths_and_unknown_homes_are_refused(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    assert main(arguments) in (2, 3)
+    captured = capsys.readouterr()
+    assert "is empty" in captured.out + captured.err or "home folder" in captured.out + captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_a_pipe_is_not_a_cell_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(CellError, match="is not a regular file"):
+        cellzoo.load(tmp_path / "pipe.toml")
