@@ -272,19 +272,21 @@ class _Columns:
 
 def _refuse_counting(sentences: Sequence[_Raw], name: str) -> None:
     """Refuse a first column that counts the tokens of each sentence: there is no word in it."""
-    for first in (0, 1):
-        counts = all(
-            token == str(position)
-            for sentence in sentences
-            for position, token in enumerate(sentence.tokens, start=first)
+    if any(len(sentence.tokens) > 1 for sentence in sentences) and all(map(_counts, sentences)):
+        first = int(sentences[0].tokens[0])
+        raise DataError(
+            f"{name}:{sentences[0].numbers[0]}: the first column counts the tokens of each sentence "
+            f"({first}, {first + 1}, ...), so it does not hold the words. Name the column that does, from 0: "
+            "--set text_column=1"
         )
-        if counts and any(len(sentence.tokens) > 1 for sentence in sentences):
-            raise DataError(
-                f"{name}:{sentences[0].numbers[0]}: the first column counts the tokens of each sentence "
-                f"({first}, "
-                f"{first + 1}, ...), so it does not hold the words. Name the column that does, from 0: "
-                "--set text_column=1"
-            )
+
+
+def _counts(sentence: _Raw) -> bool:
+    """Whether the tokens are consecutive numbers; they may start anywhere, as a column may count on."""
+    if not re.fullmatch(r"[0-9]{1,9}", sentence.tokens[0]):
+        return False
+    first = int(sentence.tokens[0])
+    return all(token == str(first + position) for position, token in enumerate(sentence.tokens))
 
 
 def _require_token_tags(sentences: Sequence[_Raw], name: str, reading: Reading) -> None:

@@ -137,6 +137,11 @@ def test_a_first_column_that_counts_is_refused_until_the_words_are_named(tmp_pat
     assert sentences(write(tmp_path, content), Reading(text_column=1))[0].tokens == ("Ann0", "ran")
 
 
+def test_a_first_column_that_counts_through_the_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"corpus\.conll:1: the first column counts .* --set text_column=1"):
+        read_conll(write(tmp_path, b"7 Ann B-PER\n8 runs O\n\n9 Oslo B-LOC\n10 sleeps O\n"))
+
+
 def test_numbers_as_words_are_words(tmp_path):
     assert sentences(write(tmp_path, b"1 O\n2 O\n\n7 O\nup B-x\n"))[0].tokens == ("1", "2")
 
