@@ -2,9 +2,9 @@
 
 One token a line, columns separated by one tab or by spaces, sentences separated by lines that are empty or
 hold only tabs and spaces (the WNUT-17 training file uses both). Recognised and left out: `-DOCSTART-` lines,
-and comment lines (`#` at the start of a sentence, without the columns of a token line). CoNLL-U is recognised
-by its ten columns: words in the second, universal parts of speech in the fourth, ranges (`1-2`) and empty
-nodes (`1.1`) left out.
+and comment lines (`#` at the start of a sentence, without the columns of a token line, or with a last column
+that is the tag of no other line). CoNLL-U is recognised by its ten columns: words in the second, universal
+parts of speech in the fourth, ranges (`1-2`) and empty nodes (`1.1`) left out.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _BLANK = " \t"
 _SPACES = re.compile(" +")
 _CONLLU_COLUMNS, _CONLLU_TEXT, _CONLLU_TAG = 10, 1, 3
 _OF_SPANS = re.compile(r"[BIESLUMW]-.+", re.DOTALL)
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _SAMPLE = 5_000
 """Lines by which columns are recognised."""
 _MOSTLY = 0.5
@@ -166,6 +167,7 @@ def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[
     sentences: list[_Raw] = []
     current = _Raw([], [], [])
     comments = 0
+    tags = _LazyTags(lines, tag_column)
     shared: dict[str, str] = {}  # one object for all equal tokens and tags
     for number, line in enumerate(lines, start=1):
         fields = _fields(line)
@@ -174,7 +176,7 @@ def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[
                 sentences.append(current)
                 current = _Raw([], [], [])
             continue
-        if line.startswith("#") and not current.tokens and len(fields) != count:
+        if line.startswith("#") and not current.tokens and _is_comment(fields, count, tags):
             comments += 1
             continue
         if is_conllu and _CONLLU_LEFT_OUT.fullmatch(fields[0]):
@@ -190,6 +192,33 @@ def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[
     if reading.text_column is None and not is_conllu:
         _refuse_counting(sentences, name)
     return sentences, notes
+
+
+class _LazyTags:
+    """The tags of all lines that cannot be comments; collected when first asked for: few files have them."""
+
+    def __init__(self, lines: Sequence[str], tag_column: int | None) -> None:
+        self._lines = lines
+        self._column = -1 if tag_column is None else tag_column
+        self._tags: set[str] | None = None
+
+    def __contains__(self, tag: str) -> bool:
+        if self._tags is None:
+            rows = (_fields(line) for line in self._lines if not line.startswith("#"))
+            self._tags = {row[self._column] for row in rows if -len(row) <= self._column < len(row)}
+        return tag in self._tags
+
+    def of(self, fields: list[str]) -> str | None:
+        """The tag in the columns of a line, if it has that column."""
+        return fields[self._column] if -len(fields) <= self._column < len(fields) else None
+
+
+def _is_comment(fields: list[str], count: int, tags: _LazyTags) -> bool:
+    """Whether a line that starts a sentence with `#` is a comment: `# doc` has the two columns of `# O`."""
+    if len(fields) != count:
+        return True
+    tag = tags.of(fields)
+    return tag not in (None, OUTSIDE) and not _OF_SPANS.fullmatch(tag) and tag not in tags
 
 
 def _fields(line: str) -> list[str]:
@@ -271,22 +300,33 @@ class _Columns:
 
 
 def _refuse_counting(sentences: Sequence[_Raw], name: str) -> None:
-    """Refuse a first column that counts the tokens of each sentence: there is no word in it."""
-    if any(len(sentence.tokens) > 1 for sentence in sentences) and all(map(_counts, sentences)):
+    """Refuse a first column that numbers tokens or sentences: there is no word in it."""
+    longer = [sentence for sentence in sentences if len(sentence.tokens) > 1]
+    if longer and all(map(_counts, sentences)):
         first = int(sentences[0].tokens[0])
-        raise DataError(
-            f"{name}:{sentences[0].numbers[0]}: the first column counts the tokens of each sentence "
-            f"({first}, {first + 1}, ...), so it does not hold the words. Name the column that does, from 0: "
-            "--set text_column=1"
-        )
+        what = f"counts the tokens of each sentence ({first}, {first + 1}, ...)"
+    elif len(longer) > 1 and all(map(_is_one_number, sentences)):
+        number = longer[0].tokens[0]
+        what = f"is the same number on every line of a sentence ({number}, {number}, ...)"
+    else:
+        return
+    raise DataError(
+        f"{name}:{sentences[0].numbers[0]}: the first column {what}, so it does not hold the words. Name the "
+        "column that does, from 0: --set text_column=1; the last column is read as the tag unless another is "
+        "named: --set tag_column=2"
+    )
 
 
 def _counts(sentence: _Raw) -> bool:
     """Whether the tokens are consecutive numbers; they may start anywhere, as a column may count on."""
-    if not re.fullmatch(r"[0-9]{1,9}", sentence.tokens[0]):
+    if not _NUMBER.fullmatch(sentence.tokens[0]):
         return False
     first = int(sentence.tokens[0])
     return all(token == str(first + position) for position, token in enumerate(sentence.tokens))
+
+
+def _is_one_number(sentence: _Raw) -> bool:
+    return len(set(sentence.tokens)) == 1 and _NUMBER.fullmatch(sentence.tokens[0]) is not None
 
 
 def _require_token_tags(sentences: Sequence[_Raw], name: str, reading: Reading) -> None:

@@ -67,6 +67,12 @@ def test_tokens_that_look_like_comments_stay(tmp_path, token):
     assert sentence.tokens == (token, "b")
 
 
+def test_a_comment_with_as_many_columns_as_a_token_line_is_left_out(tmp_path):
+    read = read_conll(write(tmp_path, b"# doc\nAnn\tB-person\n\n# doc\n# O\nran\tO\n"))
+    assert [sentence.tokens for sentence in read.sentences] == [("Ann",), ("#", "ran")]
+    assert any("2 comment line(s) left out" in note for note in read.notes)
+
+
 def test_chooses_columns(tmp_path):
     part = write(tmp_path, b"Rome NNP B-NP B-LOC\nfell  VBD B-VP O\n")
     (chunks,) = sentences(part, Reading(tag_column=2))
@@ -140,6 +146,13 @@ def test_a_first_column_that_counts_is_refused_until_the_words_are_named(tmp_pat
 def test_a_first_column_that_counts_through_the_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"corpus\.conll:1: the first column counts .* --set text_column=1"):
         read_conll(write(tmp_path, b"7 Ann B-PER\n8 runs O\n\n9 Oslo B-LOC\n10 sleeps O\n"))
+
+
+def test_a_first_column_of_sentence_numbers_is_refused(tmp_path):
+    content = b"7 Ann B-PER\n7 runs O\n\n8 Oslo B-LOC\n8 sleeps O\n"
+    with pytest.raises(DataError, match=r"corpus\.conll:1: the first column is the same number .* --set text"):
+        read_conll(write(tmp_path, content))
+    assert sentences(write(tmp_path, content), Reading(text_column=1))[1].tokens == ("Oslo", "sleeps")
 
 
 def test_numbers_as_words_are_words(tmp_path):
