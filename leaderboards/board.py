@@ -18,7 +18,7 @@ from leaderboards.collect import Fault, listed
 from leaderboards.provenance import Provenance, trace
 from leaderboards.published import published_for
 from leaderboards.settings import differences, flat_settings, group_by_settings
-from leaderboards.standing import Standing, stand
+from leaderboards.standing import TableStanding, stand
 from leaderboards.stats.seeds import Summary, scale_of, summarize
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SHORT_HASH = 8
 
 
 @dataclass(frozen=True)
-class Subject:
+class BoardSubject:
     """A row's cell or baseline.
 
     Attributes:
@@ -114,7 +114,7 @@ class Row:
         identity: Of the subject in the table's standing.
     """
 
-    subject: Subject
+    subject: BoardSubject
     seeds: tuple[int, ...]
     metrics: Mapping[str, Summary]
     metric_seeds: Mapping[str, tuple[int, ...]]
@@ -155,8 +155,8 @@ class TaskTable:
     settings: Mapping[str, str]
     columns: tuple[MetricColumn, ...]
     rows: tuple[Row, ...]
-    absent: tuple[Subject, ...]
-    standing: Standing
+    absent: tuple[BoardSubject, ...]
+    standing: TableStanding
     reported: tuple[Published, ...] = ()
     superseded_by: int | None = None
 
@@ -166,13 +166,13 @@ class TaskTable:
         return self.columns[0]
 
     @property
-    def leaders(self) -> frozenset[Subject]:
+    def leaders(self) -> frozenset[BoardSubject]:
         """Subjects that may be the best; empty where no entry is told apart."""
         ranked = [row for row in self.rows if row.rank]
         first = frozenset(row.subject for row in ranked if row.rank and row.rank.first == 1)
         return first if len(first) < len(ranked) else frozenset()
 
-    def row(self, subject: Subject) -> Row | None:
+    def row(self, subject: BoardSubject) -> Row | None:
         """The row of `subject`, if it was run."""
         return next((row for row in self.rows if row.subject == subject), None)
 
@@ -191,7 +191,7 @@ class Board:
 
     title: str
     tables: tuple[TaskTable, ...]
-    subjects: tuple[Subject, ...]
+    subjects: tuple[BoardSubject, ...]
     provenance: Provenance
     left_out: tuple[Fault, ...]
 
@@ -242,7 +242,7 @@ def _identity(record: RunRecord) -> str:
     return record.cell.hash or f"baseline:{record.cell.name}"
 
 
-def _subjects(records: Sequence[RunRecord]) -> dict[str, Subject]:
+def _subjects(records: Sequence[RunRecord]) -> dict[str, BoardSubject]:
     """Identity -> subject, in the order of the records."""
     members: dict[str, list[RunRecord]] = {}
     for record in records:
@@ -253,7 +253,7 @@ def _subjects(records: Sequence[RunRecord]) -> dict[str, Subject]:
     }
     uses = Counter(names.values())
     return {
-        identity: Subject(
+        identity: BoardSubject(
             name=names[identity],
             hash=of_identity[0].cell.hash,
             tag=(of_identity[0].cell.hash or "")[:SHORT_HASH] if uses[names[identity]] > 1 else "",
@@ -285,7 +285,7 @@ def _titles(records: Sequence[RunRecord]) -> dict[str, str]:
 def _table(
     collection: Collection,
     records: Sequence[RunRecord],
-    subjects: Mapping[str, Subject],
+    subjects: Mapping[str, BoardSubject],
     title: str,
     variant: str,
     unlike: Mapping[str, str],
@@ -346,10 +346,10 @@ def _columns(records: Sequence[RunRecord]) -> tuple[MetricColumn, ...]:
 
 
 def _row(
-    subject: Subject,
+    subject: BoardSubject,
     records: Sequence[RunRecord],
     columns: Sequence[MetricColumn],
-    standing: Standing,
+    standing: TableStanding,
     identity: str,
 ) -> Row:
     metrics: dict[str, Summary] = {}
@@ -379,7 +379,7 @@ def _row(
     )
 
 
-def _cost(records: Sequence[RunRecord], subject: Subject) -> Cost:
+def _cost(records: Sequence[RunRecord], subject: BoardSubject) -> Cost:
     of_cell = not subject.is_baseline
     return Cost(
         parameters_cell=_mean(r.parameters.cell for r in records) if of_cell else None,
@@ -401,7 +401,7 @@ def _mean(values: Iterable[float]) -> float | None:
     return statistics.mean(present) if present else None
 
 
-def _overview_order(tables: Sequence[TaskTable]) -> tuple[Subject, ...]:
+def _overview_order(tables: Sequence[TaskTable]) -> tuple[BoardSubject, ...]:
     """All subjects, cells first, in the order of the first table, then of the second, and so on."""
     places = [{row.subject: place for place, row in enumerate(table.rows)} for table in tables]
     subjects = dict.fromkeys(row.subject for table in tables for row in table.rows)

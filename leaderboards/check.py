@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What a check found.
 
     Attributes:
@@ -41,7 +41,7 @@ class Report:
     superseded: frozenset[str]
 
 
-def check(collection: Collection, snapshot: Mapping[str, str] | None = None) -> Report:
+def check(collection: Collection, snapshot: Mapping[str, str] | None = None) -> CheckReport:
     """Check records that were collected with faults allowed.
 
     Args:
@@ -54,7 +54,9 @@ def check(collection: Collection, snapshot: Mapping[str, str] | None = None) -> 
     if snapshot is not None:
         faults += _vanished(collection, snapshot)
     superseded = superseded_keys(collection)
-    return Report(len(collection.records), tuple(faults), tuple(_mixed(collection, superseded)), superseded)
+    return CheckReport(
+        len(collection.records), tuple(faults), tuple(_mixed(collection, superseded)), superseded
+    )
 
 
 def snapshot_of(collection: Collection) -> str:
@@ -87,7 +89,7 @@ def superseded_keys(collection: Collection) -> frozenset[str]:
     return frozenset(r.key for r in collection.records if r.task.revision < latest[r.task.name])
 
 
-def render_report(report: Report) -> str:
+def render_report(report: CheckReport) -> str:
     """The report as text, one finding a line."""
     lines = [f"{report.records:,} sound records"]
     lines += [f"fault: {fault}" for fault in report.faults]

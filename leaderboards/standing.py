@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standing:
+class TableStanding:
     """What the comparisons of a table say.
 
     Attributes:
@@ -72,7 +72,7 @@ def stand(
     metric: str,
     *,
     higher_is_better: bool,
-) -> Standing:
+) -> TableStanding:
     """Compare the subjects of a table.
 
     Args:
@@ -123,7 +123,7 @@ def stand(
         if len(ranked) > 1:
             detectable = smallest_detectable(runs, one_against_all=control is not None)
             best, expected = _best(runs, ranked, scale, higher_is_better=higher_is_better)
-    return Standing(
+    return TableStanding(
         entries={
             identity: Entry(
                 summaries[identity],

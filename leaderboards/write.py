@@ -34,7 +34,7 @@ _FORMS: Mapping[str, Callable[[Board], str | bytes]] = {
 
 
 @dataclass(frozen=True)
-class Written:
+class BoardFiles:
     """Where the files of a board lie."""
 
     markdown: Path
@@ -42,7 +42,7 @@ class Written:
     picture: Path
 
 
-def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None) -> Written:
+def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None) -> BoardFiles:
     """Write the Markdown file, the HTML page and the picture file into `out`, each whole or not at all.
 
     All are rendered before the first is written, and earlier ones are replaced.
@@ -65,4 +65,4 @@ def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None)
         out.mkdir(parents=True, exist_ok=True)
     for path, content in contents.items():
         write_atomically(path, content.encode() if isinstance(content, str) else content)
-    return Written(out / MARKDOWN, out / PAGE, out / PICTURE)
+    return BoardFiles(out / MARKDOWN, out / PAGE, out / PICTURE)

@@ -276,7 +276,7 @@ class Outline:
     test: str = "test"
 
 
-class Build(Protocol):
+class BuildProblem(Protocol):
     """Makes a problem from its data and settings."""
 
     def __call__(
@@ -316,7 +316,7 @@ class ProblemKind:
     summary: str
     settings: type[Settings]
     outline: Callable[[Any], Outline]
-    build: Build
+    build: BuildProblem
     check_data: Callable[[Mapping[str, FoundData], Any], None] | None = None
     baselines: tuple[str, ...] = ()
 
@@ -324,7 +324,7 @@ class ProblemKind:
         """Read the data and check all of it, before anything is trained.
 
         Raises:
-            DataError: As `Build`.
+            DataError: As `BuildProblem`.
         """
         if self.check_data is not None:
             self.check_data(data, settings)

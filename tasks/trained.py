@@ -99,7 +99,7 @@ class TrainedTask(Task):
         device: torch.device,
         cache: Path | None = None,
     ) -> Problem:
-        """Read the data and make the problem; errors as `tasks.problem.Build`."""
+        """Read the data and make the problem; errors as `tasks.problem.BuildProblem`."""
         return self.kind.build(data, self.problem_settings(config), device, cache)
 
     def check(self, config: Any, data: Mapping[str, FoundData]) -> None:

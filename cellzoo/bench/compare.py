@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TimingSettings:
     """How to compare.
 
     Attributes:
@@ -94,7 +94,7 @@ class Watcher(Protocol):
         ...
 
 
-def compare(cases: Sequence[Case], settings: Settings, watcher: Watcher) -> Iterator[Result]:
+def compare(cases: Sequence[Case], settings: TimingSettings, watcher: Watcher) -> Iterator[Result]:
     """Compare the candidates of each case, one after the other, and give each result when it is there.
 
     A candidate that cannot run, or that computes something else than the loop, is left out with the reason.
@@ -125,7 +125,9 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _compare_case(case: Case, settings: Settings, watcher: Watcher, begin: float, allowed: float) -> Result:
+def _compare_case(
+    case: Case, settings: TimingSettings, watcher: Watcher, begin: float, allowed: float
+) -> Result:
     names = case.candidates(settings.engines)
     candidates: dict[str, Candidate] = {}
     left_out: dict[str, str] = {}
@@ -161,7 +163,7 @@ def _compare_case(case: Case, settings: Settings, watcher: Watcher, begin: float
     return Result(case, candidates, times, left_out=left_out, load_average=load)
 
 
-def _with_memory(result: Result, settings: Settings, watcher: Watcher) -> Result:
+def _with_memory(result: Result, settings: TimingSettings, watcher: Watcher) -> Result:
     """Measure what has memory of its own to speak of: all but the bare products."""
     peaks: dict[str, int] = {}
     left_out = dict(result.left_out)

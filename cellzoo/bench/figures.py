@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.bench.cell_case import BEST_PRODUCTS, LOOP, TORCH_LSTM, TORCH_PRODUCTS
-from cellzoo.bench.ratios import Spread, paired_ratios, spread
+from cellzoo.bench.ratios import Quartiles, paired_ratios, spread
 
 if TYPE_CHECKING:
     from cellzoo.bench.compare import Result
@@ -17,7 +17,7 @@ PER_FLOP_BASE = TORCH_LSTM
 
 
 @dataclass(frozen=True)
-class Line:
+class FigureLine:
     """The figures of one candidate.
 
     Attributes:
@@ -31,20 +31,20 @@ class Line:
     """
 
     name: str
-    seconds: Spread
+    seconds: Quartiles
     flops_per_second: float
-    ratios: dict[str, Spread]
-    per_flop: Spread | None
+    ratios: dict[str, Quartiles]
+    per_flop: Quartiles | None
     peak: int | None
     peak_ratio: float | None
 
 
-def lines(result: Result) -> list[Line]:
+def lines(result: Result) -> list[FigureLine]:
     """Compute the figures of one case."""
     return [_line(result, name) for name in result.candidates]
 
 
-def _line(result: Result, name: str) -> Line:
+def _line(result: Result, name: str) -> FigureLine:
     seconds = result.times[name].seconds
     flops = result.candidates[name].flops
     ratios = {
@@ -55,7 +55,7 @@ def _line(result: Result, name: str) -> Line:
         per_flop = ratios[PER_FLOP_BASE].scaled(result.candidates[PER_FLOP_BASE].flops / flops)
     taken = spread(seconds)
     peak, loop_peak = result.peaks.get(name), result.peaks.get(LOOP)
-    return Line(
+    return FigureLine(
         name,
         taken,
         flops / taken.median,

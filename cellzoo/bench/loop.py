@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.graph import Node
 
 
-class Loop(Protocol):
+class LoopRNN(Protocol):
     """A cell that was written as a loop.
 
     Attributes:
@@ -147,7 +147,9 @@ class NodeLoop:
         return self.named[node.weights[0]].expand(x.size(0), self.sizes[node.name])
 
 
-def build_loop(cell: Cell, named_weights: Mapping[str, Tensor], *, input_size: int, hidden_size: int) -> Loop:
+def build_loop(
+    cell: Cell, named_weights: Mapping[str, Tensor], *, input_size: int, hidden_size: int
+) -> LoopRNN:
     """Write a cell as a loop: as in the DARTS code if a genotype says it, otherwise node by node.
 
     A cell that a genotype says must be `darts.parse` of it, whose weights have known names.

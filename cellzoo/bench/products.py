@@ -29,7 +29,7 @@ _TRIALS, _TRIAL_STEPS = 2, 8
 _PACK = -1
 
 
-class Method(Protocol):
+class Multiplication(Protocol):
     """A way to multiply: A (m, k) @ W (n, k)^T."""
 
     name: str
@@ -107,7 +107,7 @@ class OneDnnProduct:
 
 
 TORCH = TorchProduct()
-METHODS: tuple[Method, ...] = (TORCH, TorchProductInParts(), OneDnnProduct())
+METHODS: tuple[Multiplication, ...] = (TORCH, TorchProductInParts(), OneDnnProduct())
 
 
 @dataclass(eq=False)
@@ -125,7 +125,7 @@ class _Product:
     factors: Sequence[Tensor]
     weight: Tensor
     results: Sequence[Tensor]
-    method: Method
+    method: Multiplication
     packed: Any = None
 
     def do(self, step: int) -> None:
@@ -157,7 +157,7 @@ class Products:
         *,
         training: bool,
         dtype: torch.dtype,
-        methods: Sequence[Method] = METHODS,
+        methods: Sequence[Multiplication] = METHODS,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         products: dict[str, dict[str, _Product]] = {"forward": {}, "backward": {}, "weights": {}}
@@ -204,7 +204,9 @@ class Products:
                 for product in stepwise:
                     yield product, step
 
-    def _choose(self, methods: Sequence[Method], dtype: torch.dtype, clock: Callable[[], float]) -> None:
+    def _choose(
+        self, methods: Sequence[Multiplication], dtype: torch.dtype, clock: Callable[[], float]
+    ) -> None:
         """Give each product the method that is the fastest for it, amid the other products of a pass."""
         every = [product for phase in self._phases for product in phase]
         best: dict[_Product, list[float]] = {product: [float("inf")] * len(methods) for product in every}

@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Quartiles:
     """A median with its quartiles."""
 
     median: float
     low: float
     high: float
 
-    def scaled(self, factor: float) -> Spread:
+    def scaled(self, factor: float) -> Quartiles:
         """The same of values that are `factor` times as large; `factor` is positive."""
-        return Spread(self.median * factor, self.low * factor, self.high * factor)
+        return Quartiles(self.median * factor, self.low * factor, self.high * factor)
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> Quartiles:
     """Median and quartiles of at least one value; quartiles lie between values, as numpy's do."""
     if len(values) == 1:
-        return Spread(values[0], values[0], values[0])
+        return Quartiles(values[0], values[0], values[0])
     low, _, high = quantiles(values, n=4, method="inclusive")
-    return Spread(median(values), low, high)
+    return Quartiles(median(values), low, high)
 
 
-def paired_ratios(times: Sequence[float], base: Sequence[float]) -> Spread:
+def paired_ratios(times: Sequence[float], base: Sequence[float]) -> Quartiles:
     """Median and quartiles of the ratios round by round.
 
     Args:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cellzoo.bench.compare import Result, Settings
-    from cellzoo.bench.figures import Line
+    from cellzoo.bench.compare import Result, TimingSettings
+    from cellzoo.bench.figures import FigureLine
 
 VERSION = 1
 _PACKAGES = ("cellzoo", "torch", "numpy")
 
 
-class Report:
+class BenchReport:
     """A file that holds what is known so far.
 
     Args:
@@ -36,7 +36,7 @@ class Report:
         planned: The number of cases.
     """
 
-    def __init__(self, path: Path | None, settings: Settings, planned: int) -> None:
+    def __init__(self, path: Path | None, settings: TimingSettings, planned: int) -> None:
         self._path = path
         self._planned = planned
         self._content: dict[str, Any] = {
@@ -86,7 +86,7 @@ def _case(result: Result) -> dict[str, Any]:
     }
 
 
-def _candidate(result: Result, line: Line) -> dict[str, Any]:
+def _candidate(result: Result, line: FigureLine) -> dict[str, Any]:
     candidate, times = result.candidates[line.name], result.times[line.name]
     return {
         "name": line.name,

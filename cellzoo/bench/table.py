@@ -13,8 +13,8 @@ from rich.text import Text
 from cellzoo.bench.figures import BASES, PER_FLOP_BASE, lines
 
 if TYPE_CHECKING:
-    from cellzoo.bench.compare import Result, Settings
-    from cellzoo.bench.ratios import Spread
+    from cellzoo.bench.compare import Result, TimingSettings
+    from cellzoo.bench.ratios import Quartiles
 
 _WIDEST = 300
 NOTE = (
@@ -27,7 +27,7 @@ MEMORY_NOTE = (
 )
 
 
-def show(result: Result, settings: Settings, console: Console) -> None:
+def show(result: Result, settings: TimingSettings, console: Console) -> None:
     """Print the figures of a case."""
     rounds = len(next(iter(result.times.values())).seconds) if result.times else 0
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
@@ -59,7 +59,7 @@ def show(result: Result, settings: Settings, console: Console) -> None:
         console.print(Text(f"left out: {name}: {reason}", style="yellow"), soft_wrap=True)
 
 
-def _ratio(found: Spread | None) -> str:
+def _ratio(found: Quartiles | None) -> str:
     if found is None:
         return "-"
     percent = 50 * (found.high - found.low) / found.median if found.median else 0.0

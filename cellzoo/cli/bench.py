@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cellzoo.bench.case import Case
-    from cellzoo.bench.compare import Settings
+    from cellzoo.bench.compare import TimingSettings
     from cellzoo.bench.shapes import Shape
 
 CELLS = "lstm,gru,darts-v2"
@@ -144,9 +144,9 @@ def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
     ]
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace) -> TimingSettings:
     from cellzoo.bench.cell_case import ENGINES
-    from cellzoo.bench.compare import Settings
+    from cellzoo.bench.compare import TimingSettings
 
     engines = ENGINES
     if options.engines is not None:
@@ -154,10 +154,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         for name in engines:
             if name not in ENGINES:
                 raise unknown("engine", name[:80], ENGINES)
-    return Settings(engines, options.threads, options.rounds, options.budget, options.memory)
+    return TimingSettings(engines, options.threads, options.rounds, options.budget, options.memory)
 
 
-def _list(cases: list[Case], settings: Settings) -> int:
+def _list(cases: list[Case], settings: TimingSettings) -> int:
     from cellzoo.bench.cell_case import CellCase
     from cellzoo.bench.loop import darts_genotype
 
@@ -175,15 +175,15 @@ def _list(cases: list[Case], settings: Settings) -> int:
     return 0
 
 
-def _compare(cases: list[Case], settings: Settings, out: Path | None, *, must_run: bool) -> int:
+def _compare(cases: list[Case], settings: TimingSettings, out: Path | None, *, must_run: bool) -> int:
     from cellzoo.bench.compare import compare
     from cellzoo.bench.progress import show_progress
-    from cellzoo.bench.report import Report
+    from cellzoo.bench.report import BenchReport
     from cellzoo.bench.table import MEMORY_NOTE, NOTE, show
     from cellzoo.system.streams import console as open_console
 
     console = open_console()
-    report = Report(out, settings, len(cases))
+    report = BenchReport(out, settings, len(cases))
     # Now rather than after minutes of work, should the file be impossible.
     report.write([])
     progress = show_progress(cases)

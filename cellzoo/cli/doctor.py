@@ -37,10 +37,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from cellzoo.doctor import State, examine
+    from cellzoo.doctor import Status, examine
 
     findings = examine(full=options.full)
-    is_well = all(finding.state is not State.FAULT for finding in findings)
+    is_well = all(finding.state is not Status.FAULT for finding in findings)
     if options.json:
         rows = [
             {"topic": one.topic, "state": one.state.value, "message": one.message, "advice": one.advice}
@@ -54,11 +54,11 @@ def _execute(options: argparse.Namespace) -> int:
 
 def _lines(findings: list[Finding]) -> Iterator[str]:
     """A block for each finding: state, topic, message, and advice below."""
-    from cellzoo.doctor import State
+    from cellzoo.doctor import Status
 
     width = max(_MIN_WIDTH, shutil.get_terminal_size().columns)
     topics = max(len(finding.topic) for finding in findings)
-    states = max(len(state.value) for state in State)
+    states = max(len(state.value) for state in Status)
     indent = " " * (states + topics + 4)
     for finding in findings:
         start = f"{finding.state.value:<{states}}  {finding.topic:<{topics}}  "
@@ -72,8 +72,8 @@ def _lines(findings: list[Finding]) -> Iterator[str]:
                     break_long_words=False,
                     break_on_hyphens=False,
                 )
-    faults = sum(finding.state is State.FAULT for finding in findings)
-    absent = sum(finding.state is State.ABSENT for finding in findings)
+    faults = sum(finding.state is Status.FAULT for finding in findings)
+    absent = sum(finding.state is Status.ABSENT for finding in findings)
     yield ""
     yield f"{faults or 'no'} fault{'' if faults == 1 else 's'}; {absent} absent, which cellzoo can do without"
 

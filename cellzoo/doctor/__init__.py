@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cellzoo.doctor.finding import Finding, State
+from cellzoo.doctor.finding import Finding, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Finding", "State", "examine"]
+__all__ = ["Finding", "Status", "examine"]
 
 _FOLDER = "cellzoo.doctor"
 # Topic, where its check is, and its name. None of the first list imports torch.
@@ -58,5 +58,5 @@ def _examine(topic: str, module: str, name: str) -> Iterable[Finding]:
     except Exception as error:
         words = (str(error).splitlines() or [""])[0]
         message = f"could not be looked at: {type(error).__name__}: {words}"
-        findings.append(Finding(topic, State.FAULT, message))
+        findings.append(Finding(topic, Status.FAULT, message))
     return findings

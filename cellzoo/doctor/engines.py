@@ -8,7 +8,7 @@ import shutil
 import sysconfig
 from typing import TYPE_CHECKING
 
-from cellzoo.doctor.finding import Finding, State
+from cellzoo.doctor.finding import Finding, Status
 from cellzoo.doctor.installation import install_command
 from cellzoo.runtime.native.binding import status
 
@@ -23,7 +23,7 @@ def check_native() -> Finding:
     """Whether the native engine was built and loads, and with which instruction set."""
     available, message = status()
     if available:
-        return Finding("native engine", State.OK, message)
+        return Finding("native engine", Status.OK, message)
     compiler = find_compiler()
     if compiler:
         advice = f"a compiler is here ({compiler}); build it: {_rebuild()}"
@@ -32,7 +32,7 @@ def check_native() -> Finding:
             "no C++ compiler is here; install one (Debian: apt install g++; Fedora: dnf install gcc-c++; "
             f"macOS: xcode-select --install), then {_rebuild()}"
         )
-    return Finding("native engine", State.ABSENT, f"{message}; cells run by the engine torch", advice)
+    return Finding("native engine", Status.ABSENT, f"{message}; cells run by the engine torch", advice)
 
 
 def find_compiler() -> str | None:
@@ -56,9 +56,9 @@ def check_engines() -> Iterator[Finding]:
 
     count = torch.get_num_threads()
     capability = torch.backends.cpu.get_cpu_capability()
-    yield Finding("torch's CPU", State.OK, f"{count} threads, {capability} kernels")
+    yield Finding("torch's CPU", Status.OK, f"{count} threads, {capability} kernels")
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    yield Finding("torch's GPUs", State.OK if gpus else State.ABSENT, ", ".join(gpus) or "none")
+    yield Finding("torch's GPUs", Status.OK if gpus else Status.ABSENT, ", ".join(gpus) or "none")
     expected = None
     for name in ("reference", *(name for name in RUNTIMES if name != "reference")):
         try:
@@ -68,14 +68,14 @@ def check_engines() -> Iterator[Finding]:
             output = rnn(x)[0]
             output.square().sum().backward()
         except CellzooError as error:
-            yield Finding(f"engine {name}", State.ABSENT, str(error))
+            yield Finding(f"engine {name}", Status.ABSENT, str(error))
             continue
         assert x.grad is not None  # noqa: S101 - the lstm reads x
         found = torch.cat([output.detach().flatten(), x.grad.flatten()])
         expected = found if expected is None else expected
         error_size = (found - expected).abs().max().item()
         if error_size <= _TOLERANCE:
-            yield Finding(f"engine {name}", State.OK, "runs a cell and its gradients")
+            yield Finding(f"engine {name}", Status.OK, "runs a cell and its gradients")
         else:
             message = f"its results differ from the reference's by {error_size:.1e}"
-            yield Finding(f"engine {name}", State.FAULT, message, f"build it anew: {_rebuild()}")
+            yield Finding(f"engine {name}", Status.FAULT, message, f"build it anew: {_rebuild()}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class State(Enum):
+class Status(Enum):
     """How a thing stands."""
 
     OK = "ok"
@@ -28,6 +28,6 @@ class Finding:
     """
 
     topic: str
-    state: State
+    state: Status
     message: str
     advice: str = ""

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from cellzoo.doctor.finding import Finding, State
+from cellzoo.doctor.finding import Finding, Status
 
 DATA_VARIABLE = "CELLZOO_DATA"
 _CACHE_VARIABLE = "XDG_CACHE_HOME"
@@ -20,14 +20,14 @@ def check_data() -> Finding:
     where = "`cellzoo data where` says what belongs there"
     if not value:
         message = f"{DATA_VARIABLE} is not set; tasks on real text need it, or --data"
-        return Finding("data", State.ABSENT, message, where)
+        return Finding("data", Status.ABSENT, message, where)
     folder = Path(value).expanduser()
     if not folder.is_dir():
-        return Finding("data", State.FAULT, f"{DATA_VARIABLE} is {value}, which is not a folder", where)
+        return Finding("data", Status.FAULT, f"{DATA_VARIABLE} is {value}, which is not a folder", where)
     if not os.access(folder, os.R_OK | os.X_OK):
-        return Finding("data", State.FAULT, f"{folder} cannot be read", "give yourself read access")
+        return Finding("data", Status.FAULT, f"{folder} cannot be read", "give yourself read access")
     count = sum(path.is_dir() for path in folder.iterdir())
-    return Finding("data", State.OK, f"{folder}, {count} folder{'' if count == 1 else 's'}; {where}")
+    return Finding("data", Status.OK, f"{folder}, {count} folder{'' if count == 1 else 's'}; {where}")
 
 
 def check_cache() -> Finding:
@@ -36,7 +36,7 @@ def check_cache() -> Finding:
     try:
         folder = Path(value).expanduser() if value else Path.home() / ".cache"
     except RuntimeError:
-        return Finding("cache", State.ABSENT, "there is no home folder", f"set {_CACHE_VARIABLE}")
+        return Finding("cache", Status.ABSENT, "there is no home folder", f"set {_CACHE_VARIABLE}")
     return _writable("cache", folder, f"set {_CACHE_VARIABLE} to a folder of yours")
 
 
@@ -45,7 +45,9 @@ def check_temporary() -> Finding:
     try:
         folder = Path(tempfile.gettempdir())
     except OSError:
-        return Finding("temporary files", State.FAULT, "no folder can be written", "set TMPDIR to one that can")
+        return Finding(
+            "temporary files", Status.FAULT, "no folder can be written", "set TMPDIR to one that can"
+        )
     return _writable("temporary files", folder, "set TMPDIR to a folder of yours")
 
 
@@ -53,9 +55,9 @@ def _writable(topic: str, folder: Path, advice: str) -> Finding:
     """A folder that can be written, or made."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding(topic, State.ABSENT, f"{folder} cannot be written", advice)
+        return Finding(topic, Status.ABSENT, f"{folder} cannot be written", advice)
     free = shutil.disk_usage(there).free
     message = f"{folder}, {free / 1e9:.1f} GB free"
     if free < _LITTLE:
-        return Finding(topic, State.ABSENT, message, f"that is little; {advice}")
-    return Finding(topic, State.OK, message)
+        return Finding(topic, Status.ABSENT, message, f"that is little; {advice}")
+    return Finding(topic, Status.OK, message)

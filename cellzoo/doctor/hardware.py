@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from cellzoo.doctor.finding import Finding, State
+from cellzoo.doctor.finding import Finding, Status
 from cellzoo.doctor.installation import install_command
 from cellzoo.system.machine import processor, processor_features, usable_cores
 
@@ -22,7 +22,7 @@ def check_processor() -> Finding:
     features = processor_features()
     widest = next((name for flag, name in _INSTRUCTION_SETS.items() if flag in features), "")
     wording = f", {widest}" if widest else ", instruction sets not named by the system"
-    return Finding("processor", State.OK, f"{processor()}{wording}")
+    return Finding("processor", Status.OK, f"{processor()}{wording}")
 
 
 def check_threads() -> Finding:
@@ -33,9 +33,9 @@ def check_threads() -> Finding:
     wrong = [f"{name}={value}" for name, value in given.items() if not _is_count(value)]
     if wrong:
         advice = f"set a whole number, or unset it: unset {wrong[0].partition('=')[0]}"
-        return Finding("threads", State.FAULT, f"{', '.join(wrong)} is not a number of threads", advice)
+        return Finding("threads", Status.FAULT, f"{', '.join(wrong)} is not a number of threads", advice)
     usable = f"{cores} usable core" + ("" if cores == 1 else "s")
-    return Finding("threads", State.OK, f"{usable}{f'; {wording}' if wording else ''}")
+    return Finding("threads", Status.OK, f"{usable}{f'; {wording}' if wording else ''}")
 
 
 def _is_count(value: str) -> bool:
@@ -47,8 +47,8 @@ def check_torch() -> Finding:
     """The build of torch."""
     build = _torch_build()
     if build is None:
-        return Finding("torch", State.FAULT, "not installed", install_command())
-    return Finding("torch", State.OK, f"{build['__version__']}, {_gpu_words(build)}")
+        return Finding("torch", Status.FAULT, "not installed", install_command())
+    return Finding("torch", Status.OK, f"{build['__version__']}, {_gpu_words(build)}")
 
 
 def check_cuda() -> Finding:
@@ -59,12 +59,12 @@ def check_cuda() -> Finding:
     if has_driver and not is_for_gpu:
         advice = "install a build for CUDA, see https://pytorch.org/get-started/locally"
         message = "the driver of an NVIDIA GPU is here, but torch is built for the CPU alone"
-        return Finding("CUDA", State.ABSENT, message, advice)
+        return Finding("CUDA", Status.ABSENT, message, advice)
     if build.get("cuda") and not has_driver:
-        return Finding("CUDA", State.ABSENT, "no driver of an NVIDIA GPU is here; cells run on the CPU")
+        return Finding("CUDA", Status.ABSENT, "no driver of an NVIDIA GPU is here; cells run on the CPU")
     if is_for_gpu:
-        return Finding("CUDA", State.OK, "driver and torch's build are here; --full asks torch for devices")
-    return Finding("CUDA", State.ABSENT, "no GPU that torch is built for; cells run on the CPU")
+        return Finding("CUDA", Status.OK, "driver and torch's build are here; --full asks torch for devices")
+    return Finding("CUDA", Status.ABSENT, "no GPU that torch is built for; cells run on the CPU")
 
 
 def _torch_build() -> dict[str, object] | None:

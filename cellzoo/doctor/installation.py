@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellzoo.doctor.finding import Finding, State
+from cellzoo.doctor.finding import Finding, Status
 from cellzoo.system.machine import installed
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def check_python() -> Finding:
     bounds = _declared().python
     message = f"{version} ({platform.python_implementation()})"
     if _satisfies(version, bounds):
-        return Finding("Python", State.OK, message)
-    return Finding("Python", State.FAULT, f"{message}, not {bounds}", f"use a Python that is {bounds}")
+        return Finding("Python", Status.OK, message)
+    return Finding("Python", Status.FAULT, f"{message}, not {bounds}", f"use a Python that is {bounds}")
 
 
 def check_cellzoo() -> Finding:
@@ -51,8 +51,8 @@ def check_cellzoo() -> Finding:
     version = installed("cellzoo")
     if version is None:
         advice = f"so its commands and extras are not known; {install_command()}"
-        return Finding("cellzoo", State.ABSENT, f"not installed, runs from {SOURCES}", advice)
-    return Finding("cellzoo", State.OK, f"{version} in {SOURCES}")
+        return Finding("cellzoo", Status.ABSENT, f"not installed, runs from {SOURCES}", advice)
+    return Finding("cellzoo", Status.OK, f"{version} in {SOURCES}")
 
 
 def check_packages() -> Finding:
@@ -60,9 +60,9 @@ def check_packages() -> Finding:
     needed = _needed_by("")
     problems = _problems(needed)
     if problems:
-        return Finding("packages", State.FAULT, "; ".join(problems), install_command())
+        return Finding("packages", Status.FAULT, "; ".join(problems), install_command())
     found = (f"{requirement.name} {installed(requirement.name)}" for requirement in needed)
-    return Finding("packages", State.OK, ", ".join(found))
+    return Finding("packages", Status.OK, ", ".join(found))
 
 
 def check_extras() -> Iterator[Finding]:
@@ -73,13 +73,13 @@ def check_extras() -> Iterator[Finding]:
         topic = f"extra {extra}"
         if problems:
             message = f"{'; '.join(problems)} ({purpose})"
-            yield Finding(topic, State.ABSENT, message, install_command(extra))
+            yield Finding(topic, Status.ABSENT, message, install_command(extra))
         elif needed:
             found = ", ".join(f"{one.name} {installed(one.name)}" for one in needed)
-            yield Finding(topic, State.OK, f"{found} ({purpose})")
+            yield Finding(topic, Status.OK, f"{found} ({purpose})")
         else:
             message = f"the installed package does not know it ({purpose})"
-            yield Finding(topic, State.ABSENT, message, install_command(extra))
+            yield Finding(topic, Status.ABSENT, message, install_command(extra))
 
 
 def _needed_by(extra: str) -> list[Requirement]:

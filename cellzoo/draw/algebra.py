@@ -70,7 +70,7 @@ class Spelling(Protocol):
 
 
 @dataclass(frozen=True)
-class Line:
+class Equation:
     """An equation: `left` is the display name of the value, `node` the node that it belongs to, if any."""
 
     left: str
@@ -79,7 +79,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Written:
+class CellEquations:
     """A cell as equations.
 
     Attributes:
@@ -87,14 +87,14 @@ class Written:
         symbols: Name of a weight of the cell -> how the equations write it.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[Equation, ...]
     symbols: Mapping[str, str]
 
 
-def write(cell: CellGraph, spelling: Spelling) -> Written:
+def write(cell: CellGraph, spelling: Spelling) -> CellEquations:
     """Write a cell as equations."""
     writer = _Writer(cell, spelling)
-    return Written(tuple(writer.lines()), writer.symbols)
+    return CellEquations(tuple(writer.lines()), writer.symbols)
 
 
 class _Writer:
@@ -112,20 +112,20 @@ class _Writer:
         self.letters: Iterator[str] = iter(())
         self.biases: Iterator[str] = iter(())
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[Equation]:
         for name in self.nodes:
             if name in self.inlined:
                 continue
             self.target = self.names[name]
             self.letters = _series(_MATRICES)
             self.biases = _series("b")
-            yield Line(self.target, self._piece(self.nodes[name]).text, name)
+            yield Equation(self.target, self._piece(self.nodes[name]).text, name)
         for state in self.cell.states:
             after = f"{state.name}'"
             if self.names[state.next] != after:
-                yield Line(after, self._value(state.next).text)
+                yield Equation(after, self._value(state.next).text)
         if self.cell.output != self.cell.states[0].next and self.names[self.cell.output] != "output":
-            yield Line("output", self._value(self.cell.output).text)
+            yield Equation("output", self._value(self.cell.output).text)
 
     def _has_weights(self, name: str) -> bool:
         node = self.nodes[name]

@@ -51,7 +51,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Group:
+class Compound:
     """Nodes that are one box.
 
     Attributes:
@@ -65,12 +65,12 @@ class Group:
     branches: tuple[Branch, ...] = ()
 
 
-def single_groups(cell: CellGraph) -> list[Group]:
+def single_groups(cell: CellGraph) -> list[Compound]:
     """A group for each node that has an effect, in topological order."""
-    return [Group(node, (node.name,)) for node in cell.live_nodes]
+    return [Compound(node, (node.name,)) for node in cell.live_nodes]
 
 
-def overview_groups(cell: CellGraph) -> list[Group]:
+def overview_groups(cell: CellGraph) -> list[Compound]:
     """Group the nodes that have an effect, in topological order of the roots.
 
     Beside highways, a box holds a node with what only it reads of: the product before an activation, the
@@ -94,7 +94,7 @@ def overview_groups(cell: CellGraph) -> list[Group]:
     for name in nodes:
         members.setdefault(inside.get(name) or owner.get(name, name), []).append(name)
     return [
-        Group(nodes[root], tuple(members[root]), highways.get(root, ()))
+        Compound(nodes[root], tuple(members[root]), highways.get(root, ()))
         for root in sorted(members, key=lambda root: order[root])
     ]
 

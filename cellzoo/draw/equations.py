@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.draw.algebra import MATRIX, PRODUCT, Line, Piece, write
+from cellzoo.draw.algebra import MATRIX, PRODUCT, Equation, Piece, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def equations(cell: CellGraph) -> str:
     return "".join(f"{line.left} = {line.right}\n" for line in text_lines(cell))
 
 
-def text_lines(cell: CellGraph) -> tuple[Line, ...]:
+def text_lines(cell: CellGraph) -> tuple[Equation, ...]:
     """The equations in plain text."""
     return write(cell, _Text()).lines
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
-from cellzoo.draw.compounds import Group, overview_groups, single_groups
+from cellzoo.draw.compounds import Compound, overview_groups, single_groups
 from cellzoo.draw.names import display_names, is_auxiliary
 from cellzoo.errors import unknown
 
@@ -135,7 +135,7 @@ def _delayed_inputs(cell: CellGraph) -> set[str]:
     return delayed
 
 
-def _operation(group: Group, parts: Sequence[Node], names: Mapping[str, str]) -> Box:
+def _operation(group: Compound, parts: Sequence[Node], names: Mapping[str, str]) -> Box:
     root = group.root
     op = group.branches[0].candidate.op if len(group.branches) == 1 else root.op
     caption = "" if is_auxiliary(root.name, names) else names[root.name]
@@ -192,7 +192,7 @@ def _edges(root: Node, parts: Sequence[Node]) -> list[Edge]:
     return found
 
 
-def _highway_edges(group: Group) -> list[Edge]:
+def _highway_edges(group: Compound) -> list[Edge]:
     """The edges into a highway node; where it joins several branches, with their operations."""
     merged: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for branch in group.branches:

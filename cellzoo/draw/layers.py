@@ -30,7 +30,7 @@ class BoxGraph:
 
 
 @dataclass(frozen=True)
-class Columns:
+class LayerColumns:
     """Boxes in columns, with a bend for each column that an edge passes.
 
     Attributes:
@@ -50,7 +50,7 @@ class Columns:
     routes: tuple[tuple[int, ...], ...]
 
 
-def into_columns(graph: BoxGraph) -> Columns:
+def into_columns(graph: BoxGraph) -> LayerColumns:
     """Put each box into a column behind all it reads, and cut each edge at the columns it passes."""
     column = _balanced(graph, _earliest(graph))
     count = len(graph.sizes)
@@ -78,7 +78,7 @@ def into_columns(graph: BoxGraph) -> Columns:
     columns: list[list[int]] = [[] for _ in range(max(column) + 1)]
     for point, place in enumerate(column):
         columns[place].append(point)
-    return Columns(
+    return LayerColumns(
         tuple(map(tuple, columns)),
         tuple(column),
         count,

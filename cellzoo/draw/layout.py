@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.draw.layers import BoxGraph, Columns, into_columns
+from cellzoo.draw.layers import BoxGraph, LayerColumns, into_columns
 from cellzoo.draw.order import Orders, ordered
 from cellzoo.draw.place import heights
 from cellzoo.draw.straighten import straightened
@@ -79,7 +79,7 @@ def layout(graph: BoxGraph, loops: Sequence[tuple[int, int]] = ()) -> Placement:
 class _Ports:
     """Where edges enter boxes: below each other on the left side, in the order they come from."""
 
-    def __init__(self, graph: BoxGraph, columns: Columns, orders: Orders) -> None:
+    def __init__(self, graph: BoxGraph, columns: LayerColumns, orders: Orders) -> None:
         place = [0] * len(columns.column)
         for order in orders:
             for index, point in enumerate(order):
@@ -105,7 +105,7 @@ class _Ports:
         return self.steps.get((start, end), 0.0)
 
 
-def _drawn(graph: BoxGraph, columns: Columns, y: Sequence[float], ports: _Ports) -> Placement:
+def _drawn(graph: BoxGraph, columns: LayerColumns, y: Sequence[float], ports: _Ports) -> Placement:
     lefts, widths = _across(graph, columns, y, ports.offset)
     top = min(y[box] - height / 2 for box, (_, height) in enumerate(graph.sizes))
     bottom = max(y[box] + height / 2 for box, (_, height) in enumerate(graph.sizes))
@@ -135,7 +135,7 @@ def _drawn(graph: BoxGraph, columns: Columns, y: Sequence[float], ports: _Ports)
 
 
 def _across(
-    graph: BoxGraph, columns: Columns, y: Sequence[float], port: Callable[[int, int], float]
+    graph: BoxGraph, columns: LayerColumns, y: Sequence[float], port: Callable[[int, int], float]
 ) -> tuple[list[float], list[float]]:
     """Left side and width of each column: gaps are wider where more edges pass or rise further."""
     widths = [

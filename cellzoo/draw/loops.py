@@ -20,7 +20,7 @@ _FIRST, _ARROW, _CORNER = 6.0, 7.0, 9.0
 
 
 @dataclass(frozen=True)
-class Loop:
+class StateLoop:
     """One state's way back.
 
     Attributes:
@@ -38,7 +38,7 @@ class Loop:
     lane: int
 
 
-def loops_around(layout: Placement, ends: Sequence[tuple[int, int]], boxes: Sequence[Box]) -> list[Loop]:
+def loops_around(layout: Placement, ends: Sequence[tuple[int, int]], boxes: Sequence[Box]) -> list[StateLoop]:
     """Choose a side and a lane for each way back: the nearer side, and the nearest innermost.
 
     Args:
@@ -57,17 +57,17 @@ def loops_around(layout: Placement, ends: Sequence[tuple[int, int]], boxes: Sequ
             left, _, width, _ = layout.boxes[after]
             start = (left + width, _middle(layout, after))
             end = (layout.boxes[state][0], _middle(layout, state))
-            loops.append(Loop(boxes[state], start, end, is_above, lane))
+            loops.append(StateLoop(boxes[state], start, end, is_above, lane))
     return loops
 
 
-def room(loops: Sequence[Loop], *, above: bool) -> float:
+def room(loops: Sequence[StateLoop], *, above: bool) -> float:
     """How much room the loops take above, or below, everything else."""
     lanes = max((loop.lane for loop in loops if loop.is_above == above), default=0)
     return _FIRST + lanes * LANE if lanes else 0.0
 
 
-def draw_loop(parent: Element, loop: Loop, size: tuple[float, float]) -> None:
+def draw_loop(parent: Element, loop: StateLoop, size: tuple[float, float]) -> None:
     """Draw a way back around a layout of this size."""
     down = -_CORNER if loop.is_above else _CORNER
     level = -_FIRST - loop.lane * LANE if loop.is_above else size[1] + _FIRST + loop.lane * LANE

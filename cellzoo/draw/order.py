@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cellzoo.draw.layers import Columns
+    from cellzoo.draw.layers import LayerColumns
 
 Orders = list[list[int]]
 
@@ -24,7 +24,7 @@ MAX_STARTS, MAX_SWEEPS = 16, 12
 _SEED = 0
 
 
-def ordered(columns: Columns, cost: Callable[[Orders], float], loops: Sequence[tuple[int, int]]) -> Orders:
+def ordered(columns: LayerColumns, cost: Callable[[Orders], float], loops: Sequence[tuple[int, int]]) -> Orders:
     """Order the points of each column from top to bottom.
 
     Args:
@@ -52,12 +52,12 @@ def ordered(columns: Columns, cost: Callable[[Orders], float], loops: Sequence[t
     return best[2]
 
 
-def crossings_of(columns: Columns, orders: Orders) -> int:
+def crossings_of(columns: LayerColumns, orders: Orders) -> int:
     """Count the pairs of edges that cross, column by column."""
     return sum(_crossings(columns, upper, lower) for upper, lower in pairwise(orders))
 
 
-def _crossings(columns: Columns, left: Sequence[int], right: Sequence[int]) -> int:
+def _crossings(columns: LayerColumns, left: Sequence[int], right: Sequence[int]) -> int:
     """Count inversions of the right ends when edges are sorted by their left ends."""
     place = {point: index for index, point in enumerate(right)}
     seen: list[int] = []
@@ -77,7 +77,7 @@ def _twists(orders: Orders, loops: Sequence[tuple[int, int]]) -> int:
     return sum(ends[low] > ends[high] for high in range(len(ends)) for low in range(high))
 
 
-def _improved(columns: Columns, orders: Orders, sweeps: int, loops: Sequence[tuple[int, int]]) -> Orders:
+def _improved(columns: LayerColumns, orders: Orders, sweeps: int, loops: Sequence[tuple[int, int]]) -> Orders:
     def badness(candidate: Orders) -> int:
         return crossings_of(columns, candidate) + _twists(candidate, loops)
 
@@ -111,7 +111,7 @@ def _by_barycentre(
     return sorted(order, key=lambda point: keys[point])
 
 
-def _exchange(columns: Columns, orders: Orders) -> None:
+def _exchange(columns: LayerColumns, orders: Orders) -> None:
     """Exchange neighbours as long as that removes crossings."""
     places = [{point: index for index, point in enumerate(order)} for order in orders]
     is_better = True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cellzoo.draw.layers import Columns
+    from cellzoo.draw.layers import LayerColumns
 
 SWEEPS, MIN_SWEEPS = 24, 4
 # In sweeps times points: large graphs are settled less finely, never in an endless wait.
@@ -25,7 +25,7 @@ _BEND_TO_BEND, _BEND_TO_BOX, _BOX_TO_BOX = 8.0, 2.0, 1.0
 
 
 def heights(
-    columns: Columns,
+    columns: LayerColumns,
     orders: Sequence[Sequence[int]],
     extents: Sequence[float],
     port: Callable[[int, int], float],
@@ -64,7 +64,7 @@ def heights(
 
 
 def _pulls(
-    columns: Columns,
+    columns: LayerColumns,
     point: int,
     y: Sequence[float],
     port: Callable[[int, int], float],
@@ -83,18 +83,18 @@ def _pulls(
     return pulls
 
 
-def _weight(columns: Columns, start: int, end: int) -> float:
+def _weight(columns: LayerColumns, start: int, end: int) -> float:
     bends = (start >= columns.bends_from) + (end >= columns.bends_from)
     return (_BOX_TO_BOX, _BEND_TO_BOX, _BEND_TO_BEND)[bends]
 
 
-def room_between(columns: Columns, extents: Sequence[float], upper: int, lower: int) -> float:
+def room_between(columns: LayerColumns, extents: Sequence[float], upper: int, lower: int) -> float:
     """The least distance between the middles of two points, one below the other."""
     are_bends = upper >= columns.bends_from and lower >= columns.bends_from
     return (extents[upper] + extents[lower]) / 2 + (BETWEEN_BENDS if are_bends else BETWEEN_BOXES)
 
 
-def _offsets(columns: Columns, order: Sequence[int], extents: Sequence[float]) -> list[float]:
+def _offsets(columns: LayerColumns, order: Sequence[int], extents: Sequence[float]) -> list[float]:
     """The least height of each point below the first."""
     offsets = [0.0]
     for upper, lower in pairwise(order):

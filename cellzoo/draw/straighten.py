@@ -9,7 +9,7 @@ from cellzoo.draw.place import room_between
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cellzoo.draw.layers import Columns
+    from cellzoo.draw.layers import LayerColumns
 
 MAX_ROUNDS = 10
 # In rounds times points, as in `cellzoo.draw.place`.
@@ -19,7 +19,7 @@ _FLAT = 0.5
 
 
 def straightened(
-    columns: Columns,
+    columns: LayerColumns,
     orders: Sequence[Sequence[int]],
     extents: Sequence[float],
     port: Callable[[int, int], float],
@@ -66,7 +66,7 @@ def straightened(
     return y
 
 
-def _chains(columns: Columns) -> list[list[int]]:
+def _chains(columns: LayerColumns) -> list[list[int]]:
     """The bends of each source, from left to right; the longest chains first."""
     chains = []
     for point in range(columns.bends_from, len(columns.column)):
@@ -79,7 +79,7 @@ def _chains(columns: Columns) -> list[list[int]]:
 
 
 def _settle(
-    columns: Columns,
+    columns: LayerColumns,
     run: Sequence[int],
     y: list[float],
     port: Callable[[int, int], float],

@@ -21,7 +21,7 @@ HAND_DESIGNED, SEARCHED = "Designed by hand", "Found by search"
 
 
 @dataclass(frozen=True)
-class Card:
+class GalleryCard:
     """What the page says of a cell.
 
     Attributes:
@@ -48,7 +48,7 @@ def render_gallery(entries: Sequence[CellEntry]) -> str:
     graphs: dict[str, list[str]] = {}
     for found in entries:
         graphs.setdefault(found.cell.hash, []).append(found.name)
-    sections: dict[str, list[Card]] = {HAND_DESIGNED: [], SEARCHED: []}
+    sections: dict[str, list[GalleryCard]] = {HAND_DESIGNED: [], SEARCHED: []}
     for found in entries:
         same = tuple(name for name in graphs[found.cell.hash] if name != found.name)
         sections[SEARCHED if found.searched_on else HAND_DESIGNED].append(_card(found, same))
@@ -65,14 +65,14 @@ def render_gallery(entries: Sequence[CellEntry]) -> str:
     )
 
 
-def _card(found: CellEntry, same: tuple[str, ...]) -> Card:
+def _card(found: CellEntry, same: tuple[str, ...]) -> GalleryCard:
     cell = found.cell
     states = "1 state" if len(cell.states) == 1 else f"{len(cell.states)} states"
     parameters = cell.num_parameters(input_size=SIZE, hidden_size=SIZE)
     about = [found.name, *found.aliases, found.source, found.searched_on, found.notation, found.notes]
     about += [*dict.fromkeys(node.op for node in cell.live_nodes), states, cell.hash]
     about += [HAND_DESIGNED] if not found.searched_on else [SEARCHED]
-    return Card(
+    return GalleryCard(
         found,
         (states, f"{len(cell.live_nodes)} nodes", f"{parameters:,} parameters", parameter_formula(cell)),
         tuple(_results(found.published)),

@@ -47,7 +47,7 @@ SPACE_STEPS = 8
 
 
 @dataclass(frozen=True)
-class Table:
+class OperationTable:
     """How a code base reads an arc.
 
     Attributes:
@@ -70,11 +70,11 @@ _SIGMOID_THIRD = ("tanh", "relu", "sigmoid", "identity")
 _IDENTITY_THIRD = ("tanh", "relu", "identity", "sigmoid")
 # The first that can say a cell is the one that it is written in.
 TABLES = {
-    "enas_lm": Table(_SIGMOID_THIRD),
-    "enas_lm_tpu": Table(_SIGMOID_THIRD, loose_ends=True),
-    "melodyguan": Table(_IDENTITY_THIRD, loose_ends=True, has_start=True),
-    "nao": Table(_IDENTITY_THIRD),
-    "nao-ws": Table(_SIGMOID_THIRD),
+    "enas_lm": OperationTable(_SIGMOID_THIRD),
+    "enas_lm_tpu": OperationTable(_SIGMOID_THIRD, loose_ends=True),
+    "melodyguan": OperationTable(_IDENTITY_THIRD, loose_ends=True, has_start=True),
+    "nao": OperationTable(_IDENTITY_THIRD),
+    "nao-ws": OperationTable(_SIGMOID_THIRD),
 }
 
 
@@ -200,7 +200,7 @@ def _numbers(row: str) -> list[int]:
     return arc
 
 
-def _checked(table: Any, arc: Any) -> tuple[Table, str, list[Edge]]:
+def _checked(table: Any, arc: Any) -> tuple[OperationTable, str, list[Edge]]:
     """Return the table, the operation of node 0 and the edges."""
     if not isinstance(table, str) or table not in TABLES:
         raise FORM.fault(f"{unknown('table', str(table)[:80], TABLES)}")
@@ -226,24 +226,24 @@ def _checked(table: Any, arc: Any) -> tuple[Table, str, list[Edge]]:
     return rule, start, recurrent
 
 
-def _operation(rule: Table, table: str, arc: Sequence[Any], position: int) -> str:
+def _operation(rule: OperationTable, table: str, arc: Sequence[Any], position: int) -> str:
     number = arc[position]
     if type(number) is not int or not 0 <= number < len(rule.operations):
         raise FORM.fault(f"number {position + 1}: operation {number!r:.80}; {table} has {rule.legend}")
     return rule.operations[number]
 
 
-def _steps(rule: Table, start: str, recurrent: Sequence[Edge]) -> Steps:
+def _steps(rule: OperationTable, start: str, recurrent: Sequence[Edge]) -> Steps:
     return Steps(tuple((edge,) for edge in recurrent), _averaged(rule, recurrent), start)
 
 
-def _averaged(rule: Table, recurrent: Sequence[Edge]) -> tuple[int, ...]:
+def _averaged(rule: OperationTable, recurrent: Sequence[Edge]) -> tuple[int, ...]:
     """The nodes whose mean is the output."""
     read = {predecessor for _, predecessor in recurrent} if rule.loose_ends else set()
     return tuple(step for step in range(1, len(recurrent) + 1) if step not in read)
 
 
-def _arc(rule: Table, start: str, recurrent: Sequence[Edge]) -> list[int] | None:
+def _arc(rule: OperationTable, start: str, recurrent: Sequence[Edge]) -> list[int] | None:
     """The numbers that a table has for these nodes; None if it cannot say one of them."""
     if not rule.has_start and start != "tanh":
         return None

@@ -11,14 +11,14 @@ from cellzoo.errors import CellzooError
 from cellzoo.pages.page import picture
 
 if TYPE_CHECKING:
-    from leaderboards.board import Board, Row, Subject, TaskTable
+    from leaderboards.board import Board, BoardSubject, Row, TaskTable
 
 PICTURES = 60
 """Cells with a picture and equations on a page: more would make it too large to send."""
 
 
 @dataclass(frozen=True)
-class Card:
+class SubjectCard:
     """What the page says of one subject.
 
     Attributes:
@@ -29,14 +29,14 @@ class Card:
         commands: One a task: how to run its rows again.
     """
 
-    subject: Subject
+    subject: BoardSubject
     place: int
     picture: Any
     equations: str
     commands: tuple[str, ...]
 
 
-def cards(board: Board) -> list[Card]:
+def cards(board: Board) -> list[SubjectCard]:
     """One card a subject, in the order of the overview."""
     found = []
     for place, subject in enumerate(board.subjects):
@@ -44,7 +44,9 @@ def cards(board: Board) -> list[Card]:
         commands = tuple(
             command(table, row) for table in board.tables if (row := table.row(subject)) is not None
         )
-        found.append(Card(subject, place, None if drawn is None else picture(drawn), equations, commands))
+        found.append(
+            SubjectCard(subject, place, None if drawn is None else picture(drawn), equations, commands)
+        )
     return found
 
 

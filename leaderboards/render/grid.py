@@ -10,7 +10,7 @@ from leaderboards.render import numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from leaderboards.board import Board, Cost, MetricColumn, Row, Subject, TaskTable
+    from leaderboards.board import Board, BoardSubject, Cost, MetricColumn, Row, TaskTable
     from leaderboards.stats.families import Comparison
     from leaderboards.stats.seeds import Scale, Summary
 
@@ -78,7 +78,7 @@ class GridRow:
 
     cells: tuple[GridCell, ...]
     is_baseline: bool
-    subject: Subject | None = None
+    subject: BoardSubject | None = None
     source: str = ""
     parameters: float | None = None
 
@@ -202,7 +202,7 @@ def table_title(table: TaskTable) -> str:
     return _lettered(table.title, table)
 
 
-def subject_cell(subject: Subject) -> GridCell:
+def subject_cell(subject: BoardSubject) -> GridCell:
     """The field that names a row."""
     note = "baseline" if subject.is_baseline else subject.tag
     return GridCell(subject.name, f"{subject.name} {subject.tag}", note=note)
@@ -238,7 +238,7 @@ def _metric_title(column: MetricColumn) -> str:
     return f"{column.title} {'↑' if column.higher_is_better else '↓'}"
 
 
-def _overview_cell(table: TaskTable, subject: Subject) -> GridCell:
+def _overview_cell(table: TaskTable, subject: BoardSubject) -> GridCell:
     row = table.row(subject)
     if row is None:
         return ABSENT

@@ -11,7 +11,7 @@ from leaderboards.stats.seeds import FEWEST_SEEDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leaderboards.board import Board, Subject, TaskTable
+    from leaderboards.board import Board, BoardSubject, TaskTable
 
 
 def summary(board: Board) -> str:
@@ -90,7 +90,7 @@ def _control(table: TaskTable) -> str:
     return next(row.subject.name for row in table.rows if row.is_control)
 
 
-def label(subject: Subject) -> str:
+def label(subject: BoardSubject) -> str:
     """A subject's name with what tells it apart."""
     return f"{subject.name} {subject.tag}".strip()
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from leaderboards.board import Board
     from leaderboards.render.grid import GridCell
-    from leaderboards.write import Written
+    from leaderboards.write import BoardFiles
 
 
-def show(board: Board, written: Written) -> None:
+def show(board: Board, written: BoardFiles) -> None:
     """Write the overview, what was left out, and where the page lies to standard output."""
     from rich.console import Console
 

@@ -113,7 +113,7 @@ def _execute(options: argparse.Namespace) -> int:
     from tasks.commands.run import parse_settings
     from tasks.runs.device import resolve_device
     from tasks.runs.progress import show_progress
-    from tasks.runs.run import Crew
+    from tasks.runs.run import ExecutorSettings
 
     out = typed_path("found" if options.out is None else options.out, "--out")
     seeds = _seeds(options.seeds or ("4" if options.then else "1"))
@@ -125,7 +125,7 @@ def _execute(options: argparse.Namespace) -> int:
         changes=parse_settings(options.settings),
     )
     retrain = _retrain(options)
-    crew = Crew(options.executor, workers, threads, options.device)
+    crew = ExecutorSettings(options.executor, workers, threads, options.device)
     if options.dry_run:
         crew.check()
         chain = Chain(plan, seeds, out, retrain, 1)

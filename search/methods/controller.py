@@ -32,7 +32,7 @@ EDGE_OFFSET = 0.1
 
 
 @dataclass(frozen=True)
-class Walk:
+class SampledArc:
     """One arc and how it came about.
 
     Attributes:
@@ -74,19 +74,19 @@ class Controller(nn.Module):
             for parameter in self.parameters():
                 parameter.uniform_(-WEIGHT_RANGE, WEIGHT_RANGE, generator=generator)
 
-    def sample(self, generator: torch.Generator) -> Walk:
+    def sample(self, generator: torch.Generator) -> SampledArc:
         """Draw an arc."""
         return self._walk(lambda _, p: int(torch.multinomial(p, 1, generator=generator)))
 
-    def follow(self, arc: Sequence[int]) -> Walk:
+    def follow(self, arc: Sequence[int]) -> SampledArc:
         """Go the way that an arc went."""
         return self._walk(lambda place, _: arc[place])
 
-    def greedy(self) -> Walk:
+    def greedy(self) -> SampledArc:
         """Take the most probable number each time; of equals the first."""
         return self._walk(lambda _, p: int(p.argmax()))
 
-    def _walk(self, choose: Callable[[int, Tensor], int]) -> Walk:
+    def _walk(self, choose: Callable[[int, Tensor], int]) -> SampledArc:
         zeros = torch.zeros_like(self.start)  # (1, 64)
         state = (zeros, zeros)
         inputs: Tensor = self.start
@@ -112,7 +112,7 @@ class Controller(nn.Module):
             op = decide(_bounded(self.operations @ state[0].squeeze(0)))
             inputs = self.operations[op : op + 1]
         taken = torch.stack([row[number] for row, number in zip(distributions, arc, strict=True)])
-        return Walk(
+        return SampledArc(
             tuple(arc),
             taken.sum(),
             torch.stack([-(row.exp() * row).sum() for row in distributions]).sum(),

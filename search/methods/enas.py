@@ -13,7 +13,7 @@ import torch
 from pydantic import model_validator
 
 from cellzoo.notations.enas import TABLES
-from search.methods.controller import Controller, Walk
+from search.methods.controller import Controller, SampledArc
 from search.methods.kind import MethodKind
 from search.methods.method import Method
 from search.methods.settings import SharedSettings
@@ -168,7 +168,7 @@ class Enas(Method):
             "baseline": self.baseline,
         }
 
-    def reward(self, loss: float, walk: Walk) -> float:
+    def reward(self, loss: float, walk: SampledArc) -> float:
         """What an arc earns with a loss in nats a word; 0 plus its entropy where the loss is not finite."""
         exact = self.settings.entropy == "exact"
         entropy = (walk.entropy if exact else walk.sampled_entropy).item()

@@ -142,7 +142,7 @@ class Chain:
         return jobs
 
     def grow(self, job: Job, result: RunRecord | Failure) -> list[Job]:
-        """The jobs that a result makes possible, as `tasks.runs.queue.Ledger` asks for them."""
+        """The jobs that a result makes possible, as `tasks.runs.queue.JobQueue` asks for them."""
         self.results[job.key] = result
         if isinstance(result, Failure) and result.stops_all:
             return []

@@ -13,7 +13,7 @@ from search.run.worth import write_worth
 from tasks.runs.device import resolve_device
 from tasks.runs.events import describe_failure
 from tasks.runs.lock import locked
-from tasks.runs.run import Crew, run_jobs
+from tasks.runs.run import ExecutorSettings, run_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def run_search(
     seeds: Sequence[int],
     out: Path,
     *,
-    crew: Crew | None = None,
+    crew: ExecutorSettings | None = None,
     retrain: Retrain | None = None,
     listener: Listener | None = None,
 ) -> SearchReport:
@@ -82,7 +82,7 @@ def run_search(
         OutputError: The folder cannot be written or is in use.
         KeyboardInterrupt: The user stopped it; the same call goes on where it stopped.
     """
-    crew = crew or Crew()
+    crew = crew or ExecutorSettings()
     crew.check()
     chain = Chain(plan, seeds, out, retrain, crew.size(resolve_device(crew.device)))
     with locked(out):

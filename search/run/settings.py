@@ -59,7 +59,7 @@ def selection_of(config: SearchSettings) -> Metric:
 def build_problem(
     config: SearchSettings, data: Mapping[str, FoundData], device: Any, cache: Any = None
 ) -> Problem:
-    """Read the data and make the problem; errors as `tasks.problem.Build`."""
+    """Read the data and make the problem; errors as `tasks.problem.BuildProblem`."""
     kind = find_problem(config.problem)
     return kind.build(data, problem_settings(kind, config), device, cache)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.samplers.sampler import Build
+    from search.samplers.sampler import BuildSampler
     from search.samplers.settings import SamplerSettings
 
 
@@ -28,4 +28,4 @@ class SamplerKind:
     name: str
     summary: str
     settings: type[SamplerSettings]
-    build: Build
+    build: BuildSampler

@@ -58,7 +58,7 @@ class Sampler(Protocol):
         ...
 
 
-class Build(Protocol):
+class BuildSampler(Protocol):
     """Makes a sampler."""
 
     def __call__(self, settings: Any, space: Space[Any], generator: random.Random) -> Sampler:

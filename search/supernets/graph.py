@@ -23,7 +23,7 @@ SHIFT, SCALE = "shift", "scale"
 
 
 @dataclass(frozen=True)
-class Outline:
+class GraphOutline:
     """What a graph depends on.
 
     Attributes:
@@ -41,7 +41,7 @@ class Outline:
     masked_h: bool
 
 
-def supernet_graph(outline: Outline) -> Graph:
+def supernet_graph(outline: GraphOutline) -> Graph:
     """Build the graph of a supernet; weights of the cell are named `<term's weight>.c` and `.u`.
 
     The parameters are those of all terms, then those of both gates, a step back like a term.
@@ -69,7 +69,7 @@ def state_number(name: str) -> int:
 
 
 class _Writer:
-    def __init__(self, builder: GraphBuilder, outline: Outline) -> None:
+    def __init__(self, builder: GraphBuilder, outline: GraphOutline) -> None:
         self.builder = builder
         self.outline = outline
         self.mask_x = MASK_OF_X if outline.masked_x else None

@@ -12,7 +12,7 @@ from cellzoo.runtime import load_engine
 from cellzoo.runtime.once import variant_of
 from cellzoo.runtime.plan import plan_graph
 from search.supernets.gate_graph import existence, seen_after
-from search.supernets.graph import SCALE, SHIFT, Outline, state_number, supernet_graph
+from search.supernets.graph import SCALE, SHIFT, GraphOutline, state_number, supernet_graph
 from search.supernets.layout import CELL, GATES
 from search.supernets.terms import layout_terms, slots
 
@@ -34,7 +34,7 @@ class SupernetPlans:
     Attributes:
         layout: The supernet.
         terms: What is computed.
-        normalisation: As in `Outline`.
+        normalisation: As in `GraphOutline`.
     """
 
     def __init__(self, layout: Layout, normalisation: Normalisation, terms: tuple[Term, ...]) -> None:
@@ -49,7 +49,9 @@ class SupernetPlans:
         if variant not in self._plans:
             self._plans[variant] = plan_graph(
                 supernet_graph(
-                    Outline(self.layout, self.terms, self.normalisation, variant.masked_x, variant.masked_h)
+                    GraphOutline(
+                        self.layout, self.terms, self.normalisation, variant.masked_x, variant.masked_h
+                    )
                 ),
                 training=variant.training,
                 input_gradient=variant.input_gradient,

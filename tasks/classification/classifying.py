@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from tasks.classification.measures import measure
-from tasks.classification.model import Examples, TextClassifier, Texts
+from tasks.classification.model import ExampleBatch, TextClassifier, Texts
 from tasks.classification.settings import MISMATCHED, metrics_of
 from tasks.classification.texts import vocabulary
 from tasks.data.vectors import read_vectors
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tasks.classification.settings import ClassificationSettings
-    from tasks.classification.texts import Corpus, Item
+    from tasks.classification.texts import Corpus, Tokenized
     from tasks.data.found import FoundData
     from tasks.data.splits import Split
     from tasks.problem import Carry
@@ -112,7 +112,7 @@ class Classifying:
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
         """Mean loss of a batch."""
-        examples: Examples = batch.content
+        examples: ExampleBatch = batch.content
         loss = self._losses(model(examples.texts), examples.labels).mean()
         return BatchLoss(loss, loss)
 
@@ -169,7 +169,7 @@ class Classifying:
             words = sum(len(item.first) + len(item.second) for item in chosen)
             yield Batch(self._encode(chosen), tokens=words)
 
-    def _encode(self, items: Sequence[Item]) -> Examples:
+    def _encode(self, items: Sequence[Tokenized]) -> ExampleBatch:
         texts = [item.first for item in items]
         if self.corpus.is_pairs:
             texts += [item.second for item in items]
@@ -181,7 +181,7 @@ class Classifying:
         labels = torch.tensor([item.label for item in items])  # (B,)
         if self._classes:
             labels = labels.long()
-        return Examples(Texts(words.t().contiguous().to(self.device), lengths), labels.to(self.device))
+        return ExampleBatch(Texts(words.t().contiguous().to(self.device), lengths), labels.to(self.device))
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example, (B,)."""

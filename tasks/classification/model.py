@@ -28,7 +28,7 @@ class Texts(NamedTuple):
     lengths: Tensor
 
 
-class Examples(NamedTuple):
+class ExampleBatch(NamedTuple):
     """A batch.
 
     Attributes:

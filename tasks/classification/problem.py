@@ -32,7 +32,7 @@ def build(
     device: torch.device,
     cache: Path | None = None,
 ) -> Classifying:
-    """Read the examples and make the problem; see `tasks.problem.Build`.
+    """Read the examples and make the problem; see `tasks.problem.BuildProblem`.
 
     Raises:
         DataError: A file cannot be read, or there is nothing to learn.

@@ -28,7 +28,7 @@ def words_of(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Item:
+class Tokenized:
     """An example.
 
     Attributes:
@@ -56,7 +56,7 @@ class Corpus:
 
     name: str
     table: Table
-    splits: Mapping[str, Sequence[Item]]
+    splits: Mapping[str, Sequence[Tokenized]]
     notes: tuple[str, ...]
 
     @property
@@ -95,7 +95,7 @@ class Corpus:
         return cls(found.name, table, splits, tuple(notes))
 
 
-def vocabulary(items: Sequence[Item], min_count: int, size: int) -> list[str]:
+def vocabulary(items: Sequence[Tokenized], min_count: int, size: int) -> list[str]:
     """List the words that occur often enough, the most frequent first, ties by alphabet.
 
     Args:
@@ -110,10 +110,10 @@ def vocabulary(items: Sequence[Item], min_count: int, size: int) -> list[str]:
     return kept[: size or None]
 
 
-def _items(rows: Sequence[Example], settings: ClassificationSettings) -> list[Item]:
+def _items(rows: Sequence[Example], settings: ClassificationSettings) -> list[Tokenized]:
     limit = settings.max_length
     return [
-        Item(
+        Tokenized(
             tuple(words_of(row.first)[:limit]),
             tuple(words_of(row.second)[:limit]) if row.second else (),
             0.0 if row.label is None else row.label,
@@ -122,7 +122,7 @@ def _items(rows: Sequence[Example], settings: ClassificationSettings) -> list[It
     ]
 
 
-def _cut(items: list[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
+def _cut(items: list[Tokenized], share: float, seed: int) -> tuple[list[Tokenized], list[Tokenized]]:
     """Take a share of the examples out, drawn with a fixed seed; both parts keep the order of the file."""
     count = max(1, round(share * len(items)))
     held = set(random.Random(seed).sample(range(len(items)), min(count, len(items))))  # noqa: S311 - a seed

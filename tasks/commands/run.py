@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tasks.runs.plan import RunPlan
-    from tasks.runs.run import Report
+    from tasks.runs.run import RunReport
 
 _DESCRIPTION = """\
 Run every task of a suite for every cell and seed, and keep one record of each run below OUT/records.
@@ -35,6 +35,8 @@ exit codes:
   0 all runs are there   1 a run failed   2 bad input or usage   3 data missing or malformed
   4 a record is damaged   5 the output folder cannot be used   130 stopped by Ctrl-C
 """
+
+_NOTES_SHOWN = 12
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +198,13 @@ def _show_plan(plan: RunPlan, console: Console) -> None:
         )
 
 
-def _show_report(report: Report, console: Console) -> None:
-    for note in report.notes:
+def _show_report(report: RunReport, console: Console) -> None:
+    of_runs = dict.fromkeys(note for record in report.records for note in record.notes)
+    shown = list(dict.fromkeys([*report.notes, *of_runs]))
+    more = len(shown) - _NOTES_SHOWN
+    if more > 0:
+        shown[_NOTES_SHOWN:] = [f"{more} more in the records"]
+    for note in shown:
         sys.stderr.write(f"cellzoo: note: {note}\n")
     there = len(report.records) - report.made
     parts = [f"{report.made} made now", f"{there} there before", f"{len(report.failures)} failed"]

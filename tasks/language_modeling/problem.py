@@ -28,7 +28,7 @@ def build(
     device: torch.device,
     cache: Path | None = None,
 ) -> LanguageModeling:
-    """Read a text and make the problem; see `tasks.problem.Build`.
+    """Read a text and make the problem; see `tasks.problem.BuildProblem`.
 
     Raises:
         DataError: The text cannot be read, a split is empty or too short, or there is nothing to predict.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tasks.runs.run import Report, run_suite
+    from tasks.runs.run import RunReport, run_suite
 
-__all__ = ["Report", "run_suite"]
+__all__ = ["RunReport", "run_suite"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.system.machine import installed, processor
 from cellzoo.system.source_code import source_code
-from tasks.runs.record import Code, Environment
+from tasks.runs.record import CodeVersion, Environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "numpy", "scipy", "flair", "gensim", "transformers", "safetensors", "pydantic", "cellzoo")
 
 
-def describe_code(source: Path | None = None) -> Code:
+def describe_code(source: Path | None = None) -> CodeVersion:
     """Say which code runs; see `cellzoo.system.source_code.source_code`."""
-    return Code(**asdict(source_code(source)))
+    return CodeVersion(**asdict(source_code(source)))
 
 
 def describe_environment(device: str, threads: int) -> Environment:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tasks.metric import Metric
     from tasks.runs.job import Job
-    from tasks.runs.record import Code, Environment
+    from tasks.runs.record import CodeVersion, Environment
     from tasks.settings import Json
     from tasks.task import Outcome
 
@@ -42,7 +42,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @dataclass(frozen=True)
-class Workshop:
+class RunSetup:
     """What all runs of one command share. Plain data, so that it can be sent to a worker process.
 
     Attributes:
@@ -54,7 +54,7 @@ class Workshop:
 
     out: Path
     device: str
-    code: Code
+    code: CodeVersion
     environment: Environment
 
     def work(self, job: Job) -> Path:
@@ -62,7 +62,7 @@ class Workshop:
         return self.out / job.work
 
 
-def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) -> RunRecord | Failure:
+def attempt(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) -> RunRecord | Failure:
     """Do a run; whatever goes wrong in it becomes a failure."""
     try:
         return execute(job, workshop, report)
@@ -87,7 +87,7 @@ def attempt(job: Job, workshop: Workshop, report: Callable[[float, str], None]) 
         return Failure(job, f"{type(error).__name__}: {first:.300}", log)
 
 
-def execute(job: Job, workshop: Workshop, report: Callable[[float, str], None]) -> RunRecord:
+def execute(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) -> RunRecord:
     """Do a run and write its record.
 
     Raises:
@@ -144,7 +144,7 @@ def _record(
     declared: Sequence[Metric],
     outcome: Outcome,
     seconds: float,
-    workshop: Workshop,
+    workshop: RunSetup,
     store: RecordStore,
 ) -> RunRecord:
     metrics, undefined = _metrics(job, declared, outcome)

@@ -39,7 +39,7 @@ class Queue(Protocol):
         ...
 
 
-class Ledger:
+class JobQueue:
     """A queue that keeps account of all runs of a command.
 
     Jobs are given out in the order in which they were added. A job is held back until the one it comes after is

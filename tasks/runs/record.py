@@ -92,7 +92,7 @@ class Timing(_Strict):
     tokens_per_second: float = Field(ge=0)
 
 
-class Code(_Strict):
+class CodeVersion(_Strict):
     """Which code made the number. `revision` is None outside a checkout."""
 
     version: str
@@ -136,7 +136,7 @@ class RunRecord(_Strict):
     history: list[dict[str, JsonValue]]
     facts: dict[str, int] = {}
     notes: list[str] = []
-    code: Code
+    code: CodeVersion
     environment: Environment
     created: str
 

@@ -12,11 +12,11 @@ from cellzoo.system.paths import typed_path
 from tasks.runs.device import resolve_device
 from tasks.runs.environment import describe_code, describe_environment
 from tasks.runs.events import Silent, describe_failure
-from tasks.runs.execute import ARTIFACTS, Workshop, clear_work
+from tasks.runs.execute import ARTIFACTS, RunSetup, clear_work
 from tasks.runs.executors.worker import WORKER_VARIABLE
 from tasks.runs.lock import locked
 from tasks.runs.plan import make_plan
-from tasks.runs.queue import Ledger
+from tasks.runs.queue import JobQueue
 from tasks.runs.store import RecordStore
 from tasks.suites.suite import Suite, find_suite
 
@@ -38,7 +38,7 @@ MAX_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
-class Crew:
+class ExecutorSettings:
     """Who does the runs of a command.
 
     Attributes:
@@ -81,7 +81,7 @@ class Crew:
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """What came of a command.
 
     Attributes:
@@ -129,7 +129,7 @@ def run_suite(
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
-) -> Report:
+) -> RunReport:
     """Run every task of a suite for every cell and seed, and for the tasks' baselines; keep the records.
 
     What is there already is not run again. A run that was killed goes on from its last checkpoint. A run that
@@ -142,7 +142,7 @@ def run_suite(
         seeds: The seeds, or how many (5 means 0 to 4).
         out: Output folder; only one call at a time may use it.
         data: Folder with the original files of data sets.
-        executor: See `Crew`, as the next three.
+        executor: See `ExecutorSettings`, as the next three.
         workers: See there.
         threads: See there.
         device: See there.
@@ -156,7 +156,7 @@ def run_suite(
     With the executor `processes`, a script must call this under `if __name__ == "__main__":`, since worker
     processes import the script.
     """
-    crew = Crew(executor, workers, threads, device)
+    crew = ExecutorSettings(executor, workers, threads, device)
     crew.check()
     begin = time.perf_counter()
     folder = typed_path(str(out), "--out")
@@ -172,7 +172,7 @@ def run_suite(
                 clear_work(folder, job)
         ledger = run_jobs([*again, *jobs], folder, crew, listener, present=len(survey.records) - len(again))
     records = {**survey.records, **ledger.records}
-    return Report(
+    return RunReport(
         out=folder,
         records=tuple(records[job.key] for job in plan.jobs if job.key in records),
         made=len(ledger.made),
@@ -185,12 +185,12 @@ def run_suite(
 def run_jobs(
     jobs: Iterable[Job],
     out: Path,
-    crew: Crew,
+    crew: ExecutorSettings,
     listener: Listener | None = None,
     *,
     grow: Grow | None = None,
     present: int = 0,
-) -> Ledger:
+) -> JobQueue:
     """Do jobs, and those that their results make possible; within `locked(out)`.
 
     Args:
@@ -214,12 +214,12 @@ def run_jobs(
     listener = listener or Silent()
     store = RecordStore(out)
     store.prepare()
-    ledger = Ledger(listener, lookup=(lambda job: store.find(job.stem, job.key)) if grow else None, grow=grow)
+    ledger = JobQueue(listener, lookup=(lambda job: store.find(job.stem, job.key)) if grow else None, grow=grow)
     ledger.add(jobs)
     if not len(ledger):
         return ledger
     device = resolve_device(crew.device)
-    workshop = Workshop(out.resolve(), device, describe_code(), describe_environment(device, crew.threads))
+    workshop = RunSetup(out.resolve(), device, describe_code(), describe_environment(device, crew.threads))
     size = crew.size(device) if grow else min(crew.size(device), len(ledger))
     ledger.begin(present, size)
     stopped = True

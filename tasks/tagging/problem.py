@@ -29,7 +29,7 @@ def build(
     device: torch.device,
     cache: Path | None = None,
 ) -> Tagging:
-    """See `tasks.problem.Build`."""
+    """See `tasks.problem.BuildProblem`."""
     from tasks.tagging.tagging import read
 
     return read(data, settings, device, cache)

@@ -237,7 +237,7 @@ class Tagging:
 def read(
     data: Mapping[str, FoundData], settings: TaggingSettings, device: torch.device, cache: Path | None
 ) -> Tagging:
-    """See `tasks.problem.Build`."""
+    """See `tasks.problem.BuildProblem`."""
     corpus = read_corpus(data, settings)
     splits = corpus.splits
     notes, words = corpus.notes, None

@@ -16,7 +16,7 @@ from search.methods.kind import MethodKind
 from search.methods.method import Method
 from search.run.request import request_search
 from search.run.run import run_search
-from tasks.runs.run import Crew
+from tasks.runs.run import ExecutorSettings
 from tasks.settings import Settings
 from tasks.training.events import read_events, without_times
 from tasks.training.state import LearnerState
@@ -165,7 +165,7 @@ epochs = 3
 [then.language-modeling.brief]
 epochs = 1
 """
-SERIAL = Crew(executor="serial", device="cpu")
+SERIAL = ExecutorSettings(executor="serial", device="cpu")
 
 
 def toy(folder, method=FAKE, on=None, **changes):

@@ -15,7 +15,7 @@ import cellzoo
 from cellzoo.runtime.native import binding
 from cellzoo.runtime.native.encoding import encode
 from cellzoo.runtime.plan import build_plan, plan_graph, plan_sizes
-from search.supernets.graph import Outline, supernet_graph
+from search.supernets.graph import GraphOutline, supernet_graph
 from search.supernets.layout import Layout
 from search.supernets.terms import layout_terms
 
@@ -79,7 +79,7 @@ def plans():
     terms = tuple(layout_terms(layout))
     for plan in (
         build_plan(cellzoo.parse(CELL, "equations"), masked_x=True, masked_h=True),
-        plan_graph(supernet_graph(Outline(layout, terms, "batch", True, True))),
+        plan_graph(supernet_graph(GraphOutline(layout, terms, "batch", True, True))),
     ):
         encoded = encode(plan, plan_sizes(plan, input_size=3, hidden_size=5))
         yield list(encoded.integers), encoded.constants

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import BufferKind
-from cellzoo.runtime.torch_engine.operands import Columns
+from cellzoo.runtime.torch_engine.operands import BufferColumns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,12 +57,12 @@ class Blocks:
         """One operand for all of them, from left to right, or None if they do not lie so."""
         if len(operands) == 1:
             return operands[0]
-        buffers = tuple(operand.buffers[0] for operand in operands if isinstance(operand, Columns))
+        buffers = tuple(operand.buffers[0] for operand in operands if isinstance(operand, BufferColumns))
         if len(buffers) < len(operands):
             return None
         block, first = self._place[buffers[0]]
         wanted = [(block, first + offset) for offset in range(len(buffers))]
-        return Columns(buffers) if [self._place[buffer] for buffer in buffers] == wanted else None
+        return BufferColumns(buffers) if [self._place[buffer] for buffer in buffers] == wanted else None
 
     def runs(self, operands: Iterable[Operand]) -> list[tuple[Operand, ...]]:
         """Sort operands into as few groups as can be joined."""
@@ -75,7 +75,7 @@ class Blocks:
         return [tuple(run) for run in runs]
 
     def _order(self, operand: Operand) -> tuple[int, int]:
-        return self._place[operand.buffers[0]] if isinstance(operand, Columns) else (-1, 0)
+        return self._place[operand.buffers[0]] if isinstance(operand, BufferColumns) else (-1, 0)
 
 
 def _distinct(blocks: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:

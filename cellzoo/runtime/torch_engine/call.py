@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cellzoo.runtime.torch_engine.execution import Execution
-from cellzoo.runtime.torch_engine.memory import Given, Memory
+from cellzoo.runtime.torch_engine.memory import BatchMemory, Given
 from cellzoo.runtime.torch_engine.operands import External
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class Call:
+class CallForm:
     """What a call computes, apart from its tensors.
 
     Attributes:
@@ -84,7 +84,7 @@ class Call:
         rows = {External.INPUT: inputs, External.OUTPUT: outputs}
         given = Given(rows, arguments.states, arguments.weights, arguments.masks, arguments.parameters)
         given.moments = [] if self.moments else None
-        memory = Memory(self.compiled.plan, self.compiled.blocks, self.order, self.sizes, inputs)
+        memory = BatchMemory(self.compiled.plan, self.compiled.blocks, self.order, self.sizes, inputs)
         execution = Execution(self.compiled, memory, given)
         final = execution.forward()
         # Whoever holds the execution for the walk back must not hold the outputs, which hold it in turn.

@@ -17,7 +17,7 @@ from cellzoo.runtime.torch_engine.gradients import (
 )
 from cellzoo.runtime.torch_engine.lanes import alike, neighbours, one_by_one
 from cellzoo.runtime.torch_engine.merge import in_a_row, merge
-from cellzoo.runtime.torch_engine.operands import Moments, ParameterLanes, Parameters, Scratch, Total
+from cellzoo.runtime.torch_engine.operands import MixtureParameters, Moments, ParameterLanes, Scratch, Total
 from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, homes, wishes
 from cellzoo.runtime.torch_engine.registers import Together, allocate
 from cellzoo.runtime.torch_engine.simplify import simplify
@@ -178,15 +178,15 @@ class _Writer:
         elif op is Op.SCALE:
             self._actions.append(elementwise.scale(self._plan.constants[first], *map(self._position, places)))
         elif op is Op.MIXTURE:
-            self._append(supernet.mixture, *places, Parameters(first, 4))
+            self._append(supernet.mixture, *places, MixtureParameters(first, 4))
         elif op is Op.MIXTURE_BACKWARD:
-            gradient = Parameters(first, 4, gradient=True)
-            self._append(supernet.mixture_backward, *places, Parameters(first, 4), gradient)
+            gradient = MixtureParameters(first, 4, gradient=True)
+            self._append(supernet.mixture_backward, *places, MixtureParameters(first, 4), gradient)
         elif op is Op.PARAMETER_SCALE:
-            self._append(supernet.parameter_scale, *places, Parameters(first, 1))
+            self._append(supernet.parameter_scale, *places, MixtureParameters(first, 1))
         elif op is Op.PARAMETER_SCALE_BACKWARD:
-            gradient = Parameters(first, 1, gradient=True)
-            self._append(supernet.parameter_scale_backward, *places, Parameters(first, 1), gradient)
+            gradient = MixtureParameters(first, 1, gradient=True)
+            self._append(supernet.parameter_scale_backward, *places, MixtureParameters(first, 1), gradient)
         else:
             raise AssertionError(f"no function for {op!r}")
 

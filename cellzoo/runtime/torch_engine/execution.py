@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cellzoo.runtime.program import ViewKind
-from cellzoo.runtime.torch_engine.operands import Columns, External, StateRows
+from cellzoo.runtime.torch_engine.operands import BufferColumns, External, StateRows
 from cellzoo.runtime.torch_engine.walk import InputWalk, StepWalk
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cellzoo.runtime.torch_engine.compiled import CompiledPlan, Phase
     from cellzoo.runtime.torch_engine.gradients import WeightProduct
-    from cellzoo.runtime.torch_engine.memory import Given, Memory
+    from cellzoo.runtime.torch_engine.memory import BatchMemory, Given
     from cellzoo.runtime.torch_engine.operands import Operand
 
 _CHUNK = 1024
@@ -33,7 +33,7 @@ class Execution:
         given: Tensors of the caller.
     """
 
-    def __init__(self, compiled: CompiledPlan, memory: Memory, given: Given) -> None:
+    def __init__(self, compiled: CompiledPlan, memory: BatchMemory, given: Given) -> None:
         self.compiled = compiled
         self.memory = memory
         self.given = given
@@ -70,7 +70,7 @@ class Execution:
             gradients[weight] = gradients[weight] + share if weight in gradients else share
 
         for product in self.compiled.weight_products:
-            assert isinstance(product.deltas, Columns)  # noqa: S101 - deltas are kept for all rows
+            assert isinstance(product.deltas, BufferColumns)  # noqa: S101 - deltas are kept for all rows
             widths = [self.memory.columns((buffer,)).size(1) for buffer in product.deltas.buffers]
             rows = self._weight_product(product).split(widths)
             for share, weights in zip(rows, product.weights, strict=True):
@@ -101,7 +101,7 @@ class Execution:
 
     def _all_rows(self, operand: Operand) -> Tensor:
         match operand:
-            case Columns(buffers=buffers):
+            case BufferColumns(buffers=buffers):
                 return self.memory.columns(buffers)
             case StateRows(buffer=buffer):
                 state = self.memory.states[self.memory.plan.buffers[buffer].index]

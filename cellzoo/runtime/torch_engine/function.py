@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.runtime.torch_engine.call import Call
+    from cellzoo.runtime.torch_engine.call import CallForm
     from cellzoo.runtime.torch_engine.recordings import Recordings
 
 
@@ -25,7 +25,7 @@ class Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, call: Call, recordings: Recordings, states: int, *flat: Tensor | None
+        ctx: Any, call: CallForm, recordings: Recordings, states: int, *flat: Tensor | None
     ) -> tuple[Tensor, ...]:
         """Run the forward walk, and keep what the walk back needs."""
         ctx.call, ctx.states = call, states

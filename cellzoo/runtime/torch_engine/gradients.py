@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import BufferKind
-from cellzoo.runtime.torch_engine.operands import Columns
+from cellzoo.runtime.torch_engine.operands import BufferColumns
 from cellzoo.runtime.torch_engine.steps import REDUCTIONS, view_operand
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def weight_products(
 def delta_wishes(plan: Plan, gradients: Sequence[WeightGradient]) -> Iterator[frozenset[int]]:
     """Sets of buffers that should lie side by side for the gradients of weights."""
     for weights in _by_source(plan, gradients).values():
-        buffers = [delta.buffers[0] for delta in weights if isinstance(delta, Columns)]
+        buffers = [delta.buffers[0] for delta in weights if isinstance(delta, BufferColumns)]
         if len(buffers) > 1:
             yield frozenset(buffers)
 
@@ -76,7 +76,7 @@ def postpone_sums(plan: Plan, bodies: Sequence[Body]) -> tuple[list[Body], list[
         for position, step in enumerate(body.steps):
             place = step.args[0] if step.op in REDUCTIONS else None
             if (
-                isinstance(place, Columns)
+                isinstance(place, BufferColumns)
                 and plan.buffers[place.buffers[0]].kind is BufferKind.ALL
                 and last_write.get(place, (-1, 0)) <= (index, position)
             ):

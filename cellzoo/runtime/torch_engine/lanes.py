@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from cellzoo.runtime.program import Op
-from cellzoo.runtime.torch_engine.operands import Columns, Register
+from cellzoo.runtime.torch_engine.operands import BufferColumns, Register
 from cellzoo.runtime.torch_engine.steps import REDUCTIONS
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def neighbours(groups: Sequence[Sequence[Step]]) -> Iterator[tuple[int, ...]]:
         if len(group) > 1 and group[0].op is not Op.COPY:
             operands = [*zip(*(step.args for step in group), strict=True), [step.target for step in group]]
             for lanes in operands:
-                buffers = tuple(place.buffers[0] for place in lanes if isinstance(place, Columns))
+                buffers = tuple(place.buffers[0] for place in lanes if isinstance(place, BufferColumns))
                 if len(set(buffers)) == len(group):
                     yield buffers
 
@@ -96,4 +96,4 @@ def _placed(steps: Sequence[Step], places: Mapping[Register, Operand]) -> Iterat
 def _rank(operand: Operand, ranks: Mapping[Operand, _Rank]) -> _Rank:
     if operand in ranks:
         return ranks[operand]
-    return (operand.buffers[0], 0) if isinstance(operand, Columns) else _LAST
+    return (operand.buffers[0], 0) if isinstance(operand, BufferColumns) else _LAST

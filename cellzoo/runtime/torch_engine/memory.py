@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cellzoo.runtime.program import BufferKind
-from cellzoo.runtime.torch_engine.operands import External, Parameters
+from cellzoo.runtime.torch_engine.operands import External, MixtureParameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class Given:
         zeros = [self.rows[External.INPUT].new_zeros(width)] if None in operand.weights else []
         return _join([zeros[0] if index is None else self.weight(index) for index in operand.weights], 0)
 
-    def some_parameters(self, operand: Parameters) -> Tensor:
+    def some_parameters(self, operand: MixtureParameters) -> Tensor:
         """A piece of the mixture parameters, or of their gradients."""
         vector = self.parameter_gradients if operand.gradient else self.parameters
         assert vector is not None  # noqa: S101 - a plan with mixtures is called with parameters
@@ -94,7 +94,7 @@ class Given:
         """Add the gradients that were gathered lane by lane to those of all parameters."""
         for operand, gathered in self._lane_gradients.items():
             for lane, first in enumerate(operand.firsts):
-                own = Parameters(first, operand.count, gradient=True)
+                own = MixtureParameters(first, operand.count, gradient=True)
                 self.some_parameters(own).add_(gathered[:, lane, 0])
         self._lane_gradients.clear()
 
@@ -108,7 +108,7 @@ class Given:
         return self.totals[operand]
 
 
-class Memory:
+class BatchMemory:
     """Buffers for one batch.
 
     Attributes:

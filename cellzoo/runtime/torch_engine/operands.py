@@ -27,7 +27,7 @@ class Register:
 
 
 @dataclass(frozen=True)
-class Columns:
+class BufferColumns:
     """The rows at hand of one buffer, or of several that lie side by side."""
 
     buffers: tuple[int, ...]
@@ -92,7 +92,7 @@ class Biases:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class MixtureParameters:
     """`count` of the mixture parameters from `first` on; `gradient` says theirs."""
 
     first: int
@@ -133,7 +133,7 @@ class Total:
 Operand = (
     External
     | Register
-    | Columns
+    | BufferColumns
     | StateRows
     | Scratch
     | MaskRows
@@ -141,7 +141,7 @@ Operand = (
     | ConstantRows
     | Matrix
     | Biases
-    | Parameters
+    | MixtureParameters
     | Lanes
     | ParameterLanes
     | Moments

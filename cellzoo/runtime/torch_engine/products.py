@@ -10,7 +10,7 @@ from cellzoo.runtime.program import Op
 from cellzoo.runtime.torch_engine.accesses import Accesses
 from cellzoo.runtime.torch_engine.operands import (
     Biases,
-    Columns,
+    BufferColumns,
     External,
     Matrix,
     Register,
@@ -56,7 +56,7 @@ def homes(body: Body) -> dict[Register, Operand]:
         place = step.target
         end = accesses.last_read(register)
         if (
-            isinstance(place, Columns | StateRows | External)
+            isinstance(place, BufferColumns | StateRows | External)
             and place not in sources
             and place not in taken
             and starts[place] == (1 if init == place else 0)
@@ -78,7 +78,7 @@ def wishes(body: Body) -> Iterator[frozenset[int]]:
             [body.inits[register] for register in registers],
             [candidates.get(register) for register in registers],
         ):
-            buffers = [place.buffers[0] for place in places if isinstance(place, Columns)]
+            buffers = [place.buffers[0] for place in places if isinstance(place, BufferColumns)]
             if len(set(buffers)) > 1:
                 yield frozenset(buffers)
 
@@ -110,7 +110,7 @@ class KernelProducts:
 
         def order(register: Register) -> tuple[int, int, int]:
             for place in (candidates.get(register), self._body.inits[register]):
-                if isinstance(place, Columns):
+                if isinstance(place, BufferColumns):
                     return (*self._blocks.place(place.buffers[0]), register.number)
             return (len(self._blocks.members), 0, register.number)
 

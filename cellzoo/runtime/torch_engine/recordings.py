@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cellzoo.runtime.torch_engine.call import Call
+    from cellzoo.runtime.torch_engine.call import CallForm
 
 Result = TypeVar("Result")
 
@@ -86,7 +86,7 @@ class Recording:
         last_used: Number of the call that used it last.
     """
 
-    def __init__(self, call: Call, arguments: Arguments, recorder: Recorder) -> None:
+    def __init__(self, call: CallForm, arguments: Arguments, recorder: Recorder) -> None:
         flat = [None if value is None else value.to(call.dtype, copy=True) for value in arguments.flat()]
         own = Arguments.of(flat, len(arguments.states))
         # A recording is found by the identity of what it runs, which therefore must stay.
@@ -108,14 +108,14 @@ class Recording:
             self._found, self._backward = recorder.record(lambda: call.backward(execution, self._gradients))
 
     def forward(self, arguments: Arguments) -> tuple[Tensor, ...]:
-        """What `Call.forward` gives."""
+        """What `CallForm.forward` gives."""
         given = [value for value in arguments.flat() if value is not None]
         torch._foreach_copy_(self._arguments, given)
         self._forward()
         return tuple(_copies(self._results))
 
     def backward(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """What `Call.backward` gives."""
+        """What `CallForm.backward` gives."""
         for own, given in zip(self._gradients, gradients, strict=True):
             if given is None:
                 own.zero_()
@@ -140,12 +140,12 @@ class Loan:
         self._idle = idle
 
     def forward(self, arguments: Arguments) -> tuple[Tensor, ...]:
-        """What `Call.forward` gives."""
+        """What `CallForm.forward` gives."""
         assert self._recording is not None  # noqa: S101 - given back after the walk back
         return self._recording.forward(arguments)
 
     def backward(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """What `Call.backward` gives; once."""
+        """What `CallForm.backward` gives; once."""
         assert self._recording is not None  # noqa: S101
         found = self._recording.backward(gradients)
         self.give_back()
@@ -188,7 +188,7 @@ class Recordings:
         self._hopeless: set[tuple[object, ...]] = set()
 
     def run(
-        self, call: Call, arguments: Arguments
+        self, call: CallForm, arguments: Arguments
     ) -> tuple[tuple[Tensor, ...], Callable[[Sequence[Tensor | None]], list[Tensor | None]]]:
         """Run a call, recorded or not.
 
@@ -201,7 +201,7 @@ class Recordings:
         execution, results = call.forward(arguments)
         return results, partial(call.backward, execution)
 
-    def _lend(self, call: Call, arguments: Arguments) -> Loan | None:
+    def _lend(self, call: CallForm, arguments: Arguments) -> Loan | None:
         recorder = self._recorder or _recorder_of(arguments.inputs.device)
         if recorder is None:
             return None
@@ -218,7 +218,7 @@ class Recordings:
     def _record(
         self,
         key: tuple[object, ...],
-        call: Call,
+        call: CallForm,
         arguments: Arguments,
         recorder: Callable[[torch.device], Recorder],
     ) -> Recording | None:
@@ -261,7 +261,7 @@ def _recorder_of(device: torch.device) -> type[CudaRecorder] | None:
     return CudaRecorder
 
 
-def _key(call: Call, arguments: Arguments) -> tuple[object, ...]:
+def _key(call: CallForm, arguments: Arguments) -> tuple[object, ...]:
     """Everything that a recording depends on, apart from the values of tensors."""
     device = arguments.inputs.device
     settings: tuple[object, ...] = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.runtime.program import Op
 from cellzoo.runtime.torch_engine.lanes import OF_PARAMETERS
-from cellzoo.runtime.torch_engine.operands import Columns, Lanes, Register, Scratch
+from cellzoo.runtime.torch_engine.operands import BufferColumns, Lanes, Register, Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +155,7 @@ class _Allocator:
         first = lanes[0]
         if all(lane == first for lane in lanes):
             return None if isinstance(first, Register) else Lanes(first, 1)
-        if all(isinstance(lane, Columns) for lane in lanes):
+        if all(isinstance(lane, BufferColumns) for lane in lanes):
             joined = self._blocks.join(lanes)
             return None if joined is None else Lanes(joined, len(lanes))
         if isinstance(first, Scratch) and all(

@@ -13,7 +13,7 @@ from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.once import variant_of
 from cellzoo.runtime.plan import cell_plans
 from cellzoo.runtime.reference import ReferenceRuntime
-from cellzoo.runtime.torch_engine.call import Arguments, Call
+from cellzoo.runtime.torch_engine.call import Arguments, CallForm
 from cellzoo.runtime.torch_engine.compiled import compile_plan
 from cellzoo.runtime.torch_engine.dtypes import ResultDtypes
 from cellzoo.runtime.torch_engine.function import Run, without_autocast
@@ -76,7 +76,7 @@ class TorchPlans:
         compiled = self._compiled(plans, variant, frozenset(weights), wanted)
         plan = compiled.plan
         tensors = [inputs, *learned, *(mask for mask in masks if mask is not None)]
-        call = Call(
+        call = CallForm(
             compiled,
             Order(Rows(tuple(batch_sizes)), reverse),
             _sizes(plan, inputs, states),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cellzoo.runtime.program import UNUSED, BufferKind, Init, NormKind, Op
 from cellzoo.runtime.torch_engine.operands import (
     Biases,
-    Columns,
+    BufferColumns,
     ConstantRows,
     External,
     MaskRows,
@@ -99,7 +99,7 @@ def view_operand(plan: Plan, index: int) -> Operand:
         return MaskRows(buffer.index)
     if buffer.kind in (BufferKind.STATE, BufferKind.CARRY):
         return StateRows(view.kind, view.buffer)
-    return Columns((view.buffer,))
+    return BufferColumns((view.buffer,))
 
 
 def translate(plan: Plan, kernel: Kernel, *, absent: AbstractSet[int], wanted: AbstractSet[int]) -> Body:

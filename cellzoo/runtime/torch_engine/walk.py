@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.runtime.program import ViewKind
 from cellzoo.runtime.torch_engine.operands import (
     Biases,
-    Columns,
+    BufferColumns,
     ConstantRows,
     External,
     Lanes,
     MaskRows,
     Matrix,
+    MixtureParameters,
     Moments,
     ParameterLanes,
-    Parameters,
     Scratch,
     StateRows,
     Total,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.runtime.torch_engine.compiled import Phase
-    from cellzoo.runtime.torch_engine.memory import Given, Memory
+    from cellzoo.runtime.torch_engine.memory import BatchMemory, Given
     from cellzoo.runtime.torch_engine.operands import Operand
     from cellzoo.runtime.torch_engine.order import Order
 
@@ -46,7 +46,7 @@ class Walk:
         counts: Rows of each step, or chunk.
     """
 
-    def __init__(self, memory: Memory, given: Given, counts: Sequence[int]) -> None:
+    def __init__(self, memory: BatchMemory, given: Given, counts: Sequence[int]) -> None:
         self.memory = memory
         self.given = given
         self.counts = counts
@@ -85,7 +85,7 @@ class Walk:
         """What an operand is at each step; without end for what is the same at every step."""
         memory, given = self.memory, self.given
         match operand:
-            case Columns(buffers=buffers):
+            case BufferColumns(buffers=buffers):
                 columns = memory.columns(buffers)
                 return self.rows(columns) if memory.has_all_rows(buffers[0]) else self.step_rows(columns)
             case External():
@@ -107,7 +107,7 @@ class Walk:
                 return repeat(given.matrix(operand))
             case Biases():
                 return repeat(given.biases(operand, memory.width(operand.width)))
-            case Parameters():
+            case MixtureParameters():
                 return repeat(given.some_parameters(operand))
             case Lanes(whole=whole, count=count):
                 return _in_lanes(self.tensors(whole), count)
@@ -126,7 +126,7 @@ class Walk:
 class StepWalk(Walk):
     """Step by step in one direction."""
 
-    def __init__(self, memory: Memory, given: Given, order: Order) -> None:
+    def __init__(self, memory: BatchMemory, given: Given, order: Order) -> None:
         super().__init__(memory, given, order.counts)
         self.order = order
         self._state_rows: dict[tuple[ViewKind, int], Sequence[Tensor]] = {}
@@ -190,7 +190,7 @@ class StepWalk(Walk):
 class InputWalk(Walk):
     """All rows, in chunks."""
 
-    def __init__(self, memory: Memory, given: Given) -> None:
+    def __init__(self, memory: BatchMemory, given: Given) -> None:
         inputs = given.rows[External.INPUT]
         self._chunk = _CPU_CHUNK if inputs.device.type == "cpu" else _DEVICE_CHUNK
         full, rest = divmod(inputs.size(0), self._chunk)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.runs.events import Listener
-    from tasks.runs.execute import Workshop
+    from tasks.runs.execute import RunSetup
     from tasks.runs.job import Job
     from tasks.runs.queue import Queue
 
@@ -32,7 +32,7 @@ _PATIENCE = 5.0
 _SIGKILL = 9
 
 
-def run_in_processes(queue: Queue, workshop: Workshop, listener: Listener, workers: int) -> None:
+def run_in_processes(queue: Queue, workshop: RunSetup, listener: Listener, workers: int) -> None:
     """Do the jobs of a queue, `workers` at a time; stops early only if the output folder cannot be written.
 
     A worker that dies (killed, or out of memory) fails its job and is replaced.
@@ -59,7 +59,7 @@ class _Crew:
         size: Workers at a time.
     """
 
-    def __init__(self, queue: Queue, workshop: Workshop, listener: Listener, size: int) -> None:
+    def __init__(self, queue: Queue, workshop: RunSetup, listener: Listener, size: int) -> None:
         self._queue = queue
         self._workshop = workshop
         self._listener = listener
@@ -152,7 +152,7 @@ class _Worker:
         job: What it is doing; None if it waits.
     """
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: RunSetup) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
         self.connection, theirs = context.Pipe()

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tasks.runs.events import Listener
-    from tasks.runs.execute import Workshop
+    from tasks.runs.execute import RunSetup
     from tasks.runs.job import Job
     from tasks.runs.queue import Queue
 
 
-def run_serially(queue: Queue, workshop: Workshop, listener: Listener) -> None:
+def run_serially(queue: Queue, workshop: RunSetup, listener: Listener) -> None:
     """Do the jobs of a queue in order; stops early only if the output folder cannot be written."""
     with _threads(workshop.environment.threads):
         while (job := queue.take()) is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.runs.events import Failure
-    from tasks.runs.execute import Workshop
+    from tasks.runs.execute import RunSetup
     from tasks.runs.record import RunRecord
 
 WORKER_VARIABLE = "CELLZOO_WORKER"
@@ -48,7 +48,7 @@ class Done:
     result: RunRecord | Failure
 
 
-def work(connection: Connection, workshop: Workshop) -> None:
+def work(connection: Connection, workshop: RunSetup) -> None:
     """Do jobs until None comes or the other end is closed. The main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives out the jobs
     threading.Thread(target=_die_with_parent, daemon=True).start()

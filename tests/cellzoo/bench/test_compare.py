@@ -16,10 +16,10 @@ import cellzoo
 from cellzoo.bench.agreement import disagreement
 from cellzoo.bench.candidate import Candidate
 from cellzoo.bench.cell_case import BASELINES, LOOP, CellCase, build_candidate, candidate_names
-from cellzoo.bench.compare import Settings, compare, torch_threads
+from cellzoo.bench.compare import TimingSettings, compare, torch_threads
 from cellzoo.bench.memory import peak_extra_bytes
 from cellzoo.bench.progress import BenchProgress
-from cellzoo.bench.report import Report
+from cellzoo.bench.report import BenchReport
 from cellzoo.bench.shapes import Shape
 from cellzoo.bench.table import show
 from cellzoo.bench.work import pass_flops
@@ -122,7 +122,7 @@ def test_threads_are_put_back():
 
 def test_results_have_all_candidates():
     cases = [case(dtype="float32"), case("lstm", training=False, dtype="float32")]
-    found = list(compare(cases, Settings(("reference",), rounds=3), Silent()))
+    found = list(compare(cases, TimingSettings(("reference",), rounds=3), Silent()))
     for result, chosen in zip(found, cases, strict=True):
         assert list(result.candidates) == candidate_names(chosen, ["reference"])
         assert all(len(times.seconds) == 3 and min(times.seconds) > 0 for times in result.times.values())
@@ -137,7 +137,7 @@ def broken(monkeypatch, replacement):
         return replacement(candidate) if name == "reference" else candidate
 
     monkeypatch.setattr(CellCase, "build", build)
-    (result,) = compare([case()], Settings(("reference",), rounds=3), Silent())
+    (result,) = compare([case()], TimingSettings(("reference",), rounds=3), Silent())
     assert "reference" not in result.times
     assert {LOOP, "nn.LSTM", "best products"} <= set(result.times)
     return result.left_out["reference"]
@@ -161,7 +161,7 @@ def test_an_engine_that_fails_is_left_out(monkeypatch):
 
 
 def test_the_budget_ends_races(monkeypatch):
-    settings = Settings((), rounds=10_000, budget=0.01)
+    settings = TimingSettings((), rounds=10_000, budget=0.01)
     (result,) = compare([case(dtype="float32")], settings, Silent())
     assert 3 <= len(result.times[LOOP].seconds) < 10_000
 
@@ -192,11 +192,11 @@ class Sum:
 
 
 def test_another_kind_of_case_races_alike(tmp_path):
-    settings = Settings(("fast", "wrong"), rounds=3)
+    settings = TimingSettings(("fast", "wrong"), rounds=3)
     (result,) = compare([Sum()], settings, Silent())
     assert list(result.times) == ["loop", "fast"]
     assert "outputs differ" in result.left_out["wrong"]
-    report = Report(tmp_path / "bench.json", settings, 1)
+    report = BenchReport(tmp_path / "bench.json", settings, 1)
     report.write([result])
     (row,) = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["cases"]
     assert (row["what"], row["flops"]) == ("sum", 1000)
@@ -207,10 +207,13 @@ def test_another_kind_of_case_races_alike(tmp_path):
 
 
 def test_times_are_cpu_time_with_one_thread_and_wall_clock_with_more():
-    assert (Settings().clock_name, Settings(threads=2).clock_name) == ("CPU time", "wall-clock time")
-    began = [Settings(threads=count).clock() for count in (1, 2)]
+    assert (TimingSettings().clock_name, TimingSettings(threads=2).clock_name) == (
+        "CPU time",
+        "wall-clock time",
+    )
+    began = [TimingSettings(threads=count).clock() for count in (1, 2)]
     time.sleep(0.2)
-    taken = [Settings(threads=count).clock() - start for count, start in zip((1, 2), began, strict=True)]
+    taken = [TimingSettings(threads=count).clock() - start for count, start in zip((1, 2), began, strict=True)]
     assert taken[0] < 0.1 < taken[1]
 
 

@@ -14,7 +14,7 @@ from cellzoo.bench.candidate import Candidate
 from cellzoo.bench.cell_case import CellCase
 from cellzoo.bench.compare import Result
 from cellzoo.bench.figures import lines
-from cellzoo.bench.ratios import Spread, paired_ratios, spread
+from cellzoo.bench.ratios import Quartiles, paired_ratios, spread
 from cellzoo.bench.shapes import Shape
 from cellzoo.bench.turns import MIN_ROUNDS, MIN_SAMPLE, Times, take_turns
 
@@ -60,9 +60,9 @@ def test_paired_ratios_are_those_of_the_rounds(pairs):
 def test_pairing_is_not_the_ratio_of_the_medians():
     """The machine is ten times as slow in one round, and the pair of that round does not notice."""
     found = paired_ratios([2.0, 20.0, 4.0], [1.0, 10.0, 2.0])
-    assert found == Spread(2.0, 2.0, 2.0)
+    assert found == Quartiles(2.0, 2.0, 2.0)
     # Ratios 4, 1, 1/4; the medians' ratio would be 2 / 2, and so would that of the sorted times.
-    assert paired_ratios([4.0, 2.0, 1.0], [1.0, 2.0, 4.0]) == Spread(1.0, 0.625, 2.5)
+    assert paired_ratios([4.0, 2.0, 1.0], [1.0, 2.0, 4.0]) == Quartiles(1.0, 0.625, 2.5)
     assert paired_ratios([1.0, 5.0, 9.0], [5.0, 1.0, 9.0]).median == 1.0
     assert paired_ratios([1.0, 5.0, 6.0], [2.0, 1.0, 3.0]).median == 2.0
 

@@ -18,7 +18,7 @@ import torch
 from one_command import PROJECT, invoke
 
 import cellzoo.doctor as doctor
-from cellzoo.doctor import Finding, State, engines, examine, folders, hardware, installation
+from cellzoo.doctor import Finding, Status, engines, examine, folders, hardware, installation
 from cellzoo.runtime import RUNTIMES, prepare
 
 
@@ -79,7 +79,7 @@ def test_it_imports_no_torch():
 
 
 def test_a_fault_changes_the_exit_code_and_stands_with_its_advice(run, monkeypatch):
-    faults = [Finding("a", State.FAULT, "is broken", "mend it"), Finding("b", State.OK, "fine")]
+    faults = [Finding("a", Status.FAULT, "is broken", "mend it"), Finding("b", Status.OK, "fine")]
     monkeypatch.setattr(doctor, "examine", lambda *, full: faults)
     code, output, _ = run()
     assert code == 1
@@ -94,7 +94,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
         raise OSError("no\nsuch luck")
 
     def fail_late():
-        yield Finding("first", State.OK, "fine")
+        yield Finding("first", Status.OK, "fine")
         raise ValueError
 
     module = types.SimpleNamespace(fail=fail, fail_late=fail_late)
@@ -102,7 +102,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
     checks = [("x", "mock", "fail"), ("y", "mock", "fail_late"), ("z", "mock", "gone"), ("w", "nowhere", "f")]
     found = examine(checks=checks)
     assert [one.topic for one in found] == ["x", "first", "y", "z", "w"]
-    assert [one.state for one in found].count(State.FAULT) == 4
+    assert [one.state for one in found].count(Status.FAULT) == 4
     assert found[0].message == "could not be looked at: OSError: no"
     assert "ModuleNotFoundError" in found[4].message
 
@@ -124,7 +124,7 @@ def test_a_version_that_will_not_do_is_a_fault(monkeypatch, version, is_well):
     monkeypatch.setattr(installation, "_declared", lambda: installation._Declared(">=3.11", ("torch>=2.4",)))
     monkeypatch.setattr(installation, "installed", lambda name: version)
     found = installation.check_packages()
-    assert (found.state is State.OK) == is_well
+    assert (found.state is Status.OK) == is_well
     assert found.message == (f"torch {version}" if is_well else f"torch is {version}, not >=2.4")
 
 
@@ -142,15 +142,15 @@ def test_a_missing_extra_gets_the_command_that_adds_it(monkeypatch):
     missing(monkeypatch, "accelerate", "onnx")
     found = {finding.topic: finding for finding in installation.check_extras()}
     hub = found["extra hub"]
-    assert (hub.state, "accelerate is not installed" in hub.message) == (State.ABSENT, True)
+    assert (hub.state, "accelerate is not installed" in hub.message) == (Status.ABSENT, True)
     assert re.fullmatch(r"pip install .*\[hub\]'", hub.advice)
-    assert found["extra export"].state is State.ABSENT
+    assert found["extra export"].state is Status.ABSENT
 
 
 def test_a_missing_package_is_a_fault(monkeypatch):
     missing(monkeypatch, "safetensors")
     found = installation.check_packages()
-    assert (found.state, found.message) == (State.FAULT, "safetensors is not installed")
+    assert (found.state, found.message) == (Status.FAULT, "safetensors is not installed")
     assert found.advice.startswith("pip install")
 
 
@@ -168,12 +168,12 @@ def test_away_from_its_sources_the_installation_is_asked(monkeypatch, tmp_path):
 def test_an_old_python_is_a_fault(monkeypatch):
     monkeypatch.setattr(platform, "python_version", lambda: "3.9.1")
     found = installation.check_python()
-    assert found.state is State.FAULT
+    assert found.state is Status.FAULT
     assert ">=3.11" in found.advice
 
 
 @pytest.mark.parametrize(
-    ("value", "state"), [("4", State.OK), ("4,2", State.OK), ("many", State.FAULT), ("0", State.FAULT)]
+    ("value", "state"), [("4", Status.OK), ("4,2", Status.OK), ("many", Status.FAULT), ("0", Status.FAULT)]
 )
 def test_thread_variables(monkeypatch, value, state):
     monkeypatch.setenv("OMP_NUM_THREADS", value)
@@ -202,10 +202,10 @@ CUDA = CPU.replace("cuda: Optional[str] = None", "cuda: Optional[str] = '12.8'")
 @pytest.mark.parametrize(
     ("text", "driver", "state", "words"),
     [
-        (CPU, False, State.ABSENT, "cells run on the CPU"),
-        (CPU, True, State.ABSENT, "torch is built for the CPU alone"),
-        (CUDA, False, State.ABSENT, "no driver"),
-        (CUDA, True, State.OK, "driver and torch's build are here"),
+        (CPU, False, Status.ABSENT, "cells run on the CPU"),
+        (CPU, True, Status.ABSENT, "torch is built for the CPU alone"),
+        (CUDA, False, Status.ABSENT, "no driver"),
+        (CUDA, True, Status.OK, "driver and torch's build are here"),
     ],
 )
 def test_cuda(monkeypatch, tmp_path, text, driver, state, words):
@@ -221,20 +221,20 @@ def test_builds_of_torch(monkeypatch, tmp_path):
     torch_of(monkeypatch, tmp_path, CUDA)
     assert hardware.check_torch().message == "9.1+cpu, built for CUDA 12.8"
     monkeypatch.setattr(hardware, "find_spec", lambda name: None)
-    assert hardware.check_torch().state is State.FAULT
-    assert hardware.check_cuda().state is State.ABSENT
+    assert hardware.check_torch().state is Status.FAULT
+    assert hardware.check_cuda().state is Status.ABSENT
 
 
 def test_a_broken_installation_of_torch_is_a_finding(monkeypatch, tmp_path):
     torch_of(monkeypatch, tmp_path, "__version__ = (\n")
     found = examine(checks=[("torch", "hardware", "check_torch")])
-    assert found[0].state is State.FAULT
+    assert found[0].state is Status.FAULT
     assert "SyntaxError" in found[0].message
 
 
 def test_the_native_engine_here(monkeypatch):
     monkeypatch.setattr(engines, "status", lambda: (True, "instruction set avx2"))
-    assert engines.check_native() == Finding("native engine", State.OK, "instruction set avx2")
+    assert engines.check_native() == Finding("native engine", Status.OK, "instruction set avx2")
 
 
 def test_a_native_engine_that_was_not_built_says_how_to_build_it(monkeypatch, tmp_path):
@@ -242,7 +242,7 @@ def test_a_native_engine_that_was_not_built_says_how_to_build_it(monkeypatch, tm
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(engines.sysconfig, "get_config_var", lambda name: "absent++ -pthread")
     found = engines.check_native()
-    assert (found.state, found.message) == (State.ABSENT, "it was not built; cells run by the engine torch")
+    assert (found.state, found.message) == (Status.ABSENT, "it was not built; cells run by the engine torch")
     assert "no C++ compiler is here; install one" in found.advice
     compiler = tmp_path / "mine++"
     compiler.write_text("#!/bin/sh\n")
@@ -256,8 +256,8 @@ def test_a_native_engine_that_was_not_built_says_how_to_build_it(monkeypatch, tm
 def test_full_runs_every_engine():
     found = {finding.topic: finding for finding in examine(full=True)}
     for name in RUNTIMES:
-        assert found[f"engine {name}"].state is not State.FAULT
-    assert found["engine reference"].state is State.OK
+        assert found[f"engine {name}"].state is not Status.FAULT
+    assert found["engine reference"].state is Status.OK
     assert f"{torch.get_num_threads()} threads" in found["torch's CPU"].message
 
 
@@ -275,32 +275,32 @@ def test_full_finds_an_engine_with_wrong_results(monkeypatch):
         lambda name, cell: Wrong(prepare("reference", cell)) if name == "torch" else prepare(name, cell),
     )
     found = {finding.topic: finding for finding in engines.check_engines()}
-    assert found["engine torch"].state is State.FAULT
+    assert found["engine torch"].state is Status.FAULT
     assert "differ from the reference's" in found["engine torch"].message
-    assert found["engine reference"].state is State.OK
+    assert found["engine reference"].state is Status.OK
 
 
 def test_the_data_folder(monkeypatch, tmp_path):
-    assert folders.check_data().state is State.ABSENT
+    assert folders.check_data().state is Status.ABSENT
     monkeypatch.setenv("CELLZOO_DATA", str(tmp_path / "none"))
-    assert folders.check_data().state is State.FAULT
+    assert folders.check_data().state is Status.FAULT
     (tmp_path / "wnut17").mkdir()
     (tmp_path / "file").touch()
     monkeypatch.setenv("CELLZOO_DATA", str(tmp_path))
     found = folders.check_data()
-    assert (found.state, ", 1 folder;" in found.message) == (State.OK, True)
+    assert (found.state, ", 1 folder;" in found.message) == (Status.OK, True)
     monkeypatch.setenv("CELLZOO_DATA", str(tmp_path / "file"))
     assert "is not a folder" in folders.check_data().message
 
 
 def test_the_cache_is_made_where_it_can_be(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
-    assert folders.check_cache().state is State.OK
+    assert folders.check_cache().state is Status.OK
     assert not (tmp_path / "not").exists()
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
     found = folders.check_cache()
-    assert (found.state, "cannot be written" in found.message) == (State.ABSENT, True)
+    assert (found.state, "cannot be written" in found.message) == (Status.ABSENT, True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1_000_000))
     assert "that is little" in folders.check_cache().advice

@@ -15,7 +15,7 @@ import cellzoo
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.reference import ReferenceRuntime
 from cellzoo.runtime.torch_engine import TorchRuntime
-from cellzoo.runtime.torch_engine.memory import Memory
+from cellzoo.runtime.torch_engine.memory import BatchMemory
 
 CASE = Case(5, 7, (4, 4, 3, 1), masked_h=True)
 _PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_")
@@ -293,13 +293,13 @@ def test_inference_keeps_no_step():
 
 def test_memory_goes_with_the_walk_back_or_with_the_graph(monkeypatch):
     made = []
-    init = Memory.__init__
+    init = BatchMemory.__init__
 
     def remember(self, *args):
         init(self, *args)
         made.append(weakref.ref(self))
 
-    monkeypatch.setattr(Memory, "__init__", remember)
+    monkeypatch.setattr(BatchMemory, "__init__", remember)
     cell, _, loss = prepared()
     gc.collect()
     gc.disable()

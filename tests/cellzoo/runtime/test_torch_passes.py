@@ -20,7 +20,7 @@ from cellzoo.runtime.torch_engine.compiled import compile_plan
 from cellzoo.runtime.torch_engine.gradients import postpone_sums
 from cellzoo.runtime.torch_engine.lanes import alike, neighbours, one_by_one
 from cellzoo.runtime.torch_engine.merge import in_a_row, merge
-from cellzoo.runtime.torch_engine.operands import Biases, Columns, Register, Scratch
+from cellzoo.runtime.torch_engine.operands import Biases, BufferColumns, Register, Scratch
 from cellzoo.runtime.torch_engine.products import KernelProducts, MatMul, homes, wishes
 from cellzoo.runtime.torch_engine.registers import Together, allocate
 from cellzoo.runtime.torch_engine.simplify import simplify
@@ -41,7 +41,7 @@ FUNCTIONS = {
 
 
 def view(buffer):
-    return Columns((buffer,))
+    return BufferColumns((buffer,))
 
 
 def random_body(generator):
@@ -119,7 +119,7 @@ def as_rewritten(kernels, group):
     memory = buffers_before()
 
     def cells(place):
-        if isinstance(place, Columns):
+        if isinstance(place, BufferColumns):
             return [("buffer", index) for index in place.buffers]
         return [(place.name, place.total, place.first + offset) for offset in range(place.count)]
 
@@ -150,7 +150,7 @@ def as_rewritten(kernels, group):
             elif step.op is Op.FILL:
                 memory[targets[0]] = 0
             else:
-                assert isinstance(step.target, Columns | Scratch)
+                assert isinstance(step.target, BufferColumns | Scratch)
                 values = [read(arg)[0] for arg in step.args]
                 memory[targets[0]] = FUNCTIONS[step.op](*values) % PRIME
     return {key: value % PRIME for key, value in memory.items() if key[0] == "buffer"}
@@ -195,7 +195,7 @@ def test_blocks_hold_what_one_product_reads_or_writes():
     blocks = Blocks(plan_with_buffers(), map(frozenset, ((0, 3), (0, 1, 3), (1, 2, 4), (2, 4))))
     # {1, 2, 4} would tear the others apart.
     assert blocks.members == ((0, 3, 1), (2, 4))
-    assert blocks.join([view(3), view(1)]) == Columns((3, 1))
+    assert blocks.join([view(3), view(1)]) == BufferColumns((3, 1))
     assert blocks.join([view(1), view(3)]) is None
     assert blocks.runs(map(view, (4, 1, 3))) == [(view(3), view(1)), (view(4),)]
 

@@ -18,7 +18,7 @@ from search.run.sampling import Asked, Sampling, Score, Told, conclude, read_his
 from search.spaces.darts import DartsSpace
 from tasks.runs.events import Failure
 from tasks.runs.record import read_record
-from tasks.runs.run import Crew
+from tasks.runs.run import ExecutorSettings
 
 
 def history(out):
@@ -96,7 +96,7 @@ def test_killed_with_two_workers_nothing_is_lost_or_trained_twice(tmp_path):
     time.sleep(1.0)
     before = history(tmp_path / "out")
     kept = {record.key: record.created for record in trained(tmp_path / "out")}
-    report = search(plan, tmp_path / "out", crew=Crew("serial", device="cpu"))
+    report = search(plan, tmp_path / "out", crew=ExecutorSettings("serial", device="cpu"))
     after = history(tmp_path / "out")
     assert after[: len(before)] == before
     assert {record.key: record.created for record in trained(tmp_path / "out")}.items() >= kept.items()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks.registry import TaskSource
 from tasks.runs.events import Failure, Silent
 from tasks.runs.job import Job
-from tasks.runs.queue import Ledger
+from tasks.runs.queue import JobQueue
 from tasks.runs.record import RunRecord
 from tasks.task import Subject
 
@@ -44,7 +44,7 @@ def take_all(ledger):
 
 
 def test_jobs_are_given_out_in_order_and_those_after_others_are_held_back():
-    ledger = Ledger(Silent())
+    ledger = JobQueue(Silent())
     ledger.add([job("a"), job("b", after="a"), job("c"), job("d", after="elsewhere")])
     taken = take_all(ledger)
     assert [one.key for one in taken] == ["a", "c", "d"]
@@ -56,7 +56,7 @@ def test_jobs_are_given_out_in_order_and_those_after_others_are_held_back():
 
 
 def test_jobs_that_share_a_work_folder_are_not_given_out_together():
-    ledger = Ledger(Silent())
+    ledger = JobQueue(Silent())
     ledger.add([job("short", work="w"), job("long", work="w"), job("other")])
     first, other = take_all(ledger)
     assert (first.key, other.key) == ("short", "other")
@@ -66,7 +66,7 @@ def test_jobs_that_share_a_work_folder_are_not_given_out_together():
 
 def test_a_failure_takes_along_what_comes_after_and_may_stop_all():
     diary = Diary()
-    ledger = Ledger(diary)
+    ledger = JobQueue(diary)
     ledger.add([job("a"), job("b", after="a"), job("c", after="b"), job("d")])
     ledger.fail(Failure(ledger.take(), "broken"))
     assert diary.heard == [("failed", "a"), ("failed", "b"), ("failed", "c")]
@@ -89,7 +89,7 @@ def test_results_make_further_jobs_possible_and_failures_do_too():
         return [job(f"{done.key}+"), job("shared")] if len(done.key) < 3 else []
 
     diary = Diary()
-    ledger = Ledger(diary, grow=grow)
+    ledger = JobQueue(diary, grow=grow)
     ledger.add([job("a"), job("b")])
     ledger.begin(0, 2)
     a, b = take_all(ledger)
@@ -108,7 +108,7 @@ def test_a_queue_that_was_stopped_is_gone_through_again_to_where_it_was():
         asked.append(done.key)
         return [job(f"{done.key}+")]
 
-    ledger = Ledger(Silent(), lookup=lambda one: there.get(one.key), grow=grow)
+    ledger = JobQueue(Silent(), lookup=lambda one: there.get(one.key), grow=grow)
     ledger.add([job("a"), job("b")])
     assert asked == ["a", "a+"]
     assert [one.key for one in take_all(ledger)] == ["b", "a++"]
@@ -120,7 +120,7 @@ def test_a_queue_that_was_stopped_is_gone_through_again_to_where_it_was():
 def test_every_job_is_settled_once_whatever_the_order_of_results(parents, source):
     jobs = [job(str(n), after=str(parent) if parent < n else None) for n, parent in enumerate(parents)]
     diary = Diary()
-    ledger = Ledger(diary)
+    ledger = JobQueue(diary)
     ledger.add(jobs)
     ledger.add(jobs)
     running, settled = [], set()

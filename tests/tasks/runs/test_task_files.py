@@ -17,7 +17,7 @@ from tasks.registry import find_source, find_task
 from tasks.runs import run_suite
 from tasks.runs.events import Silent
 from tasks.runs.record import read_record
-from tasks.runs.run import Crew, request_plan, run_jobs
+from tasks.runs.run import ExecutorSettings, request_plan, run_jobs
 from tasks.settings import configure
 from tasks.training.checkpoint import CheckpointFile
 from tasks.training.loop import CHECKPOINT
@@ -149,7 +149,7 @@ def jobs_of(sums, *epochs, keep=True):
 def test_a_run_with_a_larger_budget_goes_on_from_the_smaller_ones_checkpoint(sums, tmp_path):
     short, longer = jobs_of(sums, 2, 5)
     out = tmp_path / "out"
-    ledger = run_jobs([short, longer], out, Crew("serial", device="cpu"))
+    ledger = run_jobs([short, longer], out, ExecutorSettings("serial", device="cpu"))
     events = (out / longer.work / "events.jsonl").read_text()
     assert events.count('"start"') == 1
     assert events.count('"event": "epoch"') == 5
@@ -162,7 +162,7 @@ def test_a_run_with_a_larger_budget_goes_on_from_the_smaller_ones_checkpoint(sum
 def test_a_run_with_a_smaller_budget_does_not_take_a_longer_ones_state(sums, tmp_path):
     longer, short = jobs_of(sums, 5, 2)
     out = tmp_path / "out"
-    ledger = run_jobs([longer, replace(short, keep_work=False)], out, Crew("serial", device="cpu"))
+    ledger = run_jobs([longer, replace(short, keep_work=False)], out, ExecutorSettings("serial", device="cpu"))
     (whole,) = go(sums, tmp_path / "whole", settings={"epochs": 2})
     assert same(ledger.records[short.key], whole)
     kept = CheckpointFile(out / longer.work / CHECKPOINT, longer.identity).read()
@@ -198,7 +198,7 @@ def test_candidates_are_queued_as_results_come_and_a_stopped_search_replays(sums
             return [replace(longer[name], keep_work=True) for name in best]
 
         first = [replace(job, keep_work=True) for job in starts]
-        ledger = run_jobs(first, tmp_path / "out", Crew("serial", device="cpu"), Count(), grow=grow)
+        ledger = run_jobs(first, tmp_path / "out", ExecutorSettings("serial", device="cpu"), Count(), grow=grow)
         return made, ledger
 
     with pytest.raises(KeyboardInterrupt):
