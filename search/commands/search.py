@@ -125,13 +125,13 @@ def _execute(options: argparse.Namespace) -> int:
         changes=parse_settings(options.settings),
     )
     retrain = _retrain(options)
-    crew = ExecutorSettings(options.executor, workers, threads, options.device)
+    execution = ExecutorSettings(options.executor, workers, threads, options.device)
     if options.dry_run:
-        crew.check()
+        execution.check()
         chain = Chain(plan, seeds, out, retrain, 1)
         _say(*plan_lines(plan, seeds, resolve_device(options.device), chain), "nothing was written")
         return 0
-    report = run_search(plan, seeds, out, crew=crew, retrain=retrain, listener=show_progress())
+    report = run_search(plan, seeds, out, execution=execution, retrain=retrain, listener=show_progress())
     _say(*report_lines(report))
     return RunError.exit_code if report.failures else 0
 

@@ -239,13 +239,13 @@ def most_probable_set(probabilities: Sequence[float], samples: int) -> tuple[int
     found: tuple[int, ...] = ()
     for size in range(1, min(samples, len(probabilities)) + 1):
         for members in combinations(range(len(probabilities)), size):
-            chance = 0.0
+            probability = 0.0
             for part in range(1, size + 1):
                 sign = (-1.0) ** (size - part)
                 for chosen in combinations(members, part):
-                    chance += sign * sum(probabilities[member] for member in chosen) ** samples
-            if chance > best + 1e-12:
-                best, found = chance, members
+                    probability += sign * sum(probabilities[member] for member in chosen) ** samples
+            if probability > best + 1e-12:
+                best, found = probability, members
     return found
 
 

@@ -78,13 +78,13 @@ class RandomShared(Method):
         self.layout = settings.layout()
         self.relaxation = Chosen(self.layout, problem.layer)
         self.shared = share_weights(self.layout, self.relaxation, problem, settings, generator)
-        self.drawer = random.Random(int(torch.randint(2**62, (), generator=generator)))  # noqa: S311 - a seed
-        self.best = self.space.sample(self.drawer)
+        self.rng = random.Random(int(torch.randint(2**62, (), generator=generator)))  # noqa: S311 - a seed
+        self.best = self.space.sample(self.rng)
         self.relaxation.choose(self.shares(self.best))
         self._parts = Parts(
             {"model": self.shared.model},
             {"weights": self.shared.optimizer.optimizer},
-            choices={"cells": self.drawer},
+            choices={"cells": self.rng},
             constant=frozen_keys("model", self.shared.model),
         )
 
@@ -94,12 +94,12 @@ class RandomShared(Method):
 
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
         """Train the weights of one cell."""
-        self.relaxation.choose(self.shares(self.space.sample(self.drawer)))
+        self.relaxation.choose(self.shares(self.space.sample(self.rng)))
         return {"train_loss": self.shared.learn(batch)}
 
     def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
         """Evaluate some cells and the one that was best before, and leave the supernet with the best."""
-        drawn = [self.space.sample(self.drawer) for _ in range(self.settings.candidates_an_epoch)]
+        drawn = [self.space.sample(self.rng) for _ in range(self.settings.candidates_an_epoch)]
         self.best, loss = self._best_of([self.best, *drawn], validation)
         self.relaxation.choose(self.shares(self.best))
         return {"validation_loss": loss}
@@ -128,7 +128,7 @@ class RandomShared(Method):
 
     def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
         """Draw cells and take the best, with the best so far among them."""
-        drawn = [self.space.sample(self.drawer) for _ in range(self.settings.candidates)]
+        drawn = [self.space.sample(self.rng) for _ in range(self.settings.candidates)]
         return self.space.to_cell(self._best_of([self.best, *drawn], validation, progress)[0])
 
     def shares(self, genotype: Genotype) -> dict[str, Tensor]:

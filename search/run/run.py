@@ -59,7 +59,7 @@ def run_search(
     seeds: Sequence[int],
     out: Path,
     *,
-    crew: ExecutorSettings | None = None,
+    execution: ExecutorSettings | None = None,
     retrain: Retrain | None = None,
     listener: Listener | None = None,
 ) -> SearchReport:
@@ -72,7 +72,7 @@ def run_search(
         plan: The search.
         seeds: Of the searches.
         out: Output folder; only one call at a time may use it.
-        crew: Who does the runs; by default one worker process a processor.
+        execution: Which executor does the runs; by default one worker process a processor.
         retrain: What follows the searches; None for nothing.
         listener: Is told what happens; by default nobody is.
 
@@ -82,15 +82,15 @@ def run_search(
         OutputError: The folder cannot be written or is in use.
         KeyboardInterrupt: The user stopped it; the same call goes on where it stopped.
     """
-    crew = crew or ExecutorSettings()
-    crew.check()
-    chain = Chain(plan, seeds, out, retrain, crew.size(resolve_device(crew.device)))
+    execution = execution or ExecutorSettings()
+    execution.check()
+    chain = Chain(plan, seeds, out, retrain, execution.size(resolve_device(execution.device)))
     with locked(out):
         first = next(iter(chain.searches.values()))
         if not (out / "records" / f"{first.stem}.json").exists():
             _check_data(plan)
         try:
-            ledger = run_jobs(chain.start(), out, crew, listener, grow=chain.grow)
+            ledger = run_jobs(chain.start(), out, execution, listener, grow=chain.grow)
         finally:
             chain.close()
         failures = tuple(ledger.failures)

@@ -62,10 +62,10 @@ class RunSetup:
         return self.out / job.work
 
 
-def attempt(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) -> RunRecord | Failure:
+def attempt(job: Job, setup: RunSetup, report: Callable[[float, str], None]) -> RunRecord | Failure:
     """Do a run; whatever goes wrong in it becomes a failure."""
     try:
-        return execute(job, workshop, report)
+        return execute(job, setup, report)
     except OutputError as error:
         return Failure(job, str(error), stops_all=True)
     except CellzooError as error:
@@ -74,7 +74,7 @@ def attempt(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) 
         if missing := _missing_package(error):
             return Failure(job, f"needs the package {missing!r}: pip install 'cellzoo[nlp]'")
         if _is_full(error):
-            place = getattr(error, "filename", None) or workshop.out
+            place = getattr(error, "filename", None) or setup.out
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             return Failure(job, f"{place}: cannot be written: {reason}", stops_all=True)
         if isinstance(error, MemoryError | RuntimeError):
@@ -82,19 +82,19 @@ def attempt(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) 
 
             if is_out_of_memory(error):
                 return Failure(job, MEMORY_RAN_OUT)
-        log = _write_log(workshop.work(job))
+        log = _write_log(setup.work(job))
         first = (str(error).strip() or "no message").splitlines()[0]
         return Failure(job, f"{type(error).__name__}: {first:.300}", log)
 
 
-def execute(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) -> RunRecord:
+def execute(job: Job, setup: RunSetup, report: Callable[[float, str], None]) -> RunRecord:
     """Do a run and write its record.
 
     Raises:
         OutputError: The output folder cannot be written.
         CellzooError: Whatever the task finds wrong with its input.
     """
-    work, artifacts, cache = workshop.work(job), workshop.out / ARTIFACTS, workshop.out / CACHE
+    work, artifacts, cache = setup.work(job), setup.out / ARTIFACTS, setup.out / CACHE
     for folder in (work, artifacts, cache):
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -112,15 +112,15 @@ def execute(job: Job, workshop: RunSetup, report: Callable[[float, str], None]) 
         artifact=artifacts / job.leaves if job.leaves else None,
         left=artifacts / job.left if job.left else None,
         cache=cache,
-        device=workshop.device,
+        device=setup.device,
         report=report,
     )
     outcome = task.run(config, job.subject, job.seed, context)
     seconds = time.perf_counter() - begin
-    store = RecordStore(workshop.out)
+    store = RecordStore(setup.out)
     record = store.find(job.stem, job.key) if job.remake else None
     if record is None:
-        record = _record(job, task.metrics(config), outcome, seconds, workshop, store)
+        record = _record(job, task.metrics(config), outcome, seconds, setup, store)
         store.write_record(job.stem, record)
     if not job.keep_work:
         own = work / job.key[:12]
@@ -144,7 +144,7 @@ def _record(
     declared: Sequence[Metric],
     outcome: Outcome,
     seconds: float,
-    workshop: RunSetup,
+    setup: RunSetup,
     store: RecordStore,
 ) -> RunRecord:
     metrics, undefined = _metrics(job, declared, outcome)
@@ -172,8 +172,8 @@ def _record(
         history=_finite(outcome.history),
         facts=dict(outcome.facts),
         notes=[*outcome.notes, *undefined],
-        code=workshop.code,
-        environment=workshop.environment,
+        code=setup.code,
+        environment=setup.environment,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -156,8 +156,8 @@ def run_suite(
     With the executor `processes`, a script must call this under `if __name__ == "__main__":`, since worker
     processes import the script.
     """
-    crew = ExecutorSettings(executor, workers, threads, device)
-    crew.check()
+    execution = ExecutorSettings(executor, workers, threads, device)
+    execution.check()
     begin = time.perf_counter()
     folder = typed_path(str(out), "--out")
     plan = request_plan(suite, cells, seeds, data=data, settings=settings)
@@ -170,7 +170,9 @@ def run_suite(
         for job in plan.jobs:
             if job.key in survey.records:
                 clear_work(folder, job)
-        ledger = run_jobs([*again, *jobs], folder, crew, listener, present=len(survey.records) - len(again))
+        ledger = run_jobs(
+            [*again, *jobs], folder, execution, listener, present=len(survey.records) - len(again)
+        )
     records = {**survey.records, **ledger.records}
     return RunReport(
         out=folder,
@@ -185,7 +187,7 @@ def run_suite(
 def run_jobs(
     jobs: Iterable[Job],
     out: Path,
-    crew: ExecutorSettings,
+    execution: ExecutorSettings,
     listener: Listener | None = None,
     *,
     grow: Grow | None = None,
@@ -196,7 +198,7 @@ def run_jobs(
     Args:
         jobs: To begin with.
         out: The output folder.
-        crew: Who does them.
+        execution: Which executor does them, with how many workers and threads, on which device.
         listener: Is told what happens; by default nobody is.
         grow: Gives the jobs that a result makes possible: called with the job and its record, or its failure.
             Where it is given, a job whose record is there counts as done at once, so that a queue that was
@@ -207,7 +209,7 @@ def run_jobs(
         Records and failures.
 
     Raises:
-        CellzooError: The crew cannot be had.
+        CellzooError: No such executor, or the device is not there.
         OutputError: The folder cannot be written.
         KeyboardInterrupt: The user stopped it.
     """
@@ -218,20 +220,20 @@ def run_jobs(
     ledger.add(jobs)
     if not len(ledger):
         return ledger
-    device = resolve_device(crew.device)
-    workshop = RunSetup(out.resolve(), device, describe_code(), describe_environment(device, crew.threads))
-    size = crew.size(device) if grow else min(crew.size(device), len(ledger))
+    device = resolve_device(execution.device)
+    setup = RunSetup(out.resolve(), device, describe_code(), describe_environment(device, execution.threads))
+    size = execution.size(device) if grow else min(execution.size(device), len(ledger))
     ledger.begin(present, size)
     stopped = True
     try:
-        if crew.executor == "serial":
+        if execution.executor == "serial":
             from tasks.runs.executors.serial import run_serially
 
-            run_serially(ledger, workshop, listener)
+            run_serially(ledger, setup, listener)
         else:
             from tasks.runs.executors.processes import run_in_processes
 
-            run_in_processes(ledger, workshop, listener, size)
+            run_in_processes(ledger, setup, listener, size)
         stopped = False
     finally:
         listener.end(stopped)

@@ -62,10 +62,10 @@ def log_partition(
     # Lower precision would not do: the loss is a small difference of large sums.
     with torch.autocast(emissions.device.type, enabled=False):
         with torch.no_grad():
-            log_z, chances = _scaled(emissions, transitions, sizes, start, stop)
-        if chances is None:
+            log_z, probabilities = _scaled(emissions, transitions, sizes, start, stop)
+        if probabilities is None:
             return log_partition_in_logs(emissions, transitions, sizes, start, stop)
-        return _ScaledLogPartition.apply(emissions, transitions, log_z, chances, sizes, stop)
+        return _ScaledLogPartition.apply(emissions, transitions, log_z, probabilities, sizes, stop)
 
 
 def log_partition_in_logs(
@@ -99,15 +99,15 @@ def _steps(tags: Tensor, lengths: Tensor, start: int) -> tuple[Tensor, Tensor, T
     return right, before, last
 
 
-class _Chances(NamedTuple):
+class _TagProbabilities(NamedTuple):
     """What the forward algorithm leaves to the backward algorithm.
 
     Attributes:
         moves: exp(transitions), the largest into each tag scaled to 1, (from K, to K).
-        came: Chance of a tag one step before, given the tokens up to there, (N, K).
-        arrive: Scaled chance to arrive at a tag, before its own token is seen, (N, K).
-        reach: Chance of a tag given the tokens up to its own, (N, K).
-        ends: Chance of each sequence's last tag, given the whole sequence, (B, K).
+        came: Probability of a tag one step before, given the tokens up to there, (N, K).
+        arrive: Scaled probability to arrive at a tag, before its own token is seen, (N, K).
+        reach: Probability of a tag given the tokens up to its own, (N, K).
+        ends: Probability of each sequence's last tag, given the whole sequence, (B, K).
     """
 
     moves: Tensor
@@ -119,8 +119,8 @@ class _Chances(NamedTuple):
 
 def _scaled(
     emissions: Tensor, transitions: Tensor, sizes: Sequence[int], start: int, stop: int
-) -> tuple[Tensor, _Chances | None]:
-    """Run the forward algorithm; no chances where underflow might have cost a digit."""
+) -> tuple[Tensor, _TagProbabilities | None]:
+    """Run the forward algorithm; no probabilities where underflow might have cost a digit."""
     largest = transitions.amax(1)  # (K,)
     moves = (transitions - largest.unsqueeze(1)).exp().t().contiguous()  # (from K, to K)
     scores = emissions + largest  # (N, K)
@@ -135,8 +135,8 @@ def _scaled(
         totals.append(joint.sum(1, keepdim=True))  # (b, 1)
         before = joint / totals[-1]
         reach.append(before)
-    chances = torch.cat(reach)  # (N, K)
-    ends = chances[_last_rows(sizes)] * (transitions[stop] - largest[stop]).exp()  # (B, K)
+    probabilities = torch.cat(reach)  # (N, K)
+    ends = probabilities[_last_rows(sizes)] * (transitions[stop] - largest[stop]).exp()  # (B, K)
     finish = ends.sum(1, keepdim=True)  # (B, 1)
     total = torch.cat(totals)
     log_z = (total.squeeze(1).log() + shift).sum() + (finish.log() + largest[stop]).sum()
@@ -147,7 +147,7 @@ def _scaled(
     floor = math.sqrt(len(transitions) * kind.tiny / kind.eps)
     if not torch.stack([arrivals.amin(), total.amin(), finish.amin()]).amin() >= floor:
         return log_z, None
-    return log_z, _Chances(moves, torch.cat(came), arrivals, chances, ends / finish)
+    return log_z, _TagProbabilities(moves, torch.cat(came), arrivals, probabilities, ends / finish)
 
 
 def _last_rows(sizes: Sequence[int]) -> list[int]:
@@ -167,12 +167,12 @@ class _ScaledLogPartition(torch.autograd.Function):
         emissions: Tensor,
         transitions: Tensor,
         log_z: Tensor,
-        chances: _Chances,
+        probabilities: _TagProbabilities,
         sizes: Sequence[int],
         stop: int,
     ) -> Tensor:
         """Give `log_z` back."""
-        ctx.save_for_backward(*chances)
+        ctx.save_for_backward(*probabilities)
         ctx.sizes, ctx.stop = sizes, stop
         return log_z
 
@@ -181,26 +181,26 @@ class _ScaledLogPartition(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Give the marginals."""
         with torch.autocast(gradient.device.type, enabled=False):
-            chances, counts = _expected(_Chances(*ctx.saved_tensors), ctx.sizes, ctx.stop)
-        return gradient * chances, gradient * counts, None, None, None, None
+            probabilities, counts = _expected(_TagProbabilities(*ctx.saved_tensors), ctx.sizes, ctx.stop)
+        return gradient * probabilities, gradient * counts, None, None, None, None
 
 
-def _expected(chances: _Chances, sizes: Sequence[int], stop: int) -> tuple[Tensor, Tensor]:
+def _expected(probabilities: _TagProbabilities, sizes: Sequence[int], stop: int) -> tuple[Tensor, Tensor]:
     """Run the backward algorithm.
 
     Returns:
-        The chance of each tag of each token given the whole sequence, (N, K), and how often each transition
-        is to be expected in the batch, (to K, from K).
+        The probability of each tag of each token given the whole sequence, (N, K), and how often each
+        transition is to be expected in the batch, (to K, from K).
     """
-    back = chances.moves.t()
-    given = chances.ends[:0] @ back  # (0, K)
+    back = probabilities.moves.t()
+    given = probabilities.ends[:0] @ back  # (0, K)
     marginals, shares = [], []
-    steps = zip(chances.arrive.split(sizes), chances.reach.split(sizes), strict=True)
+    steps = zip(probabilities.arrive.split(sizes), probabilities.reach.split(sizes), strict=True)
     for arrive, reach in reversed(list(steps)):
-        going, ending = reach[: len(given)] * given, chances.ends[len(given) : len(reach)]
+        going, ending = reach[: len(given)] * given, probabilities.ends[len(given) : len(reach)]
         marginals.append(torch.cat([going, ending]) if len(ending) else going)  # (b, K)
         shares.append(marginals[-1] / arrive)
         given = shares[-1] @ back  # (b, K)
-    counts = (chances.moves * (chances.came.t() @ torch.cat(shares[::-1]))).t()  # (to K, from K)
-    counts[stop] += chances.ends.sum(0)
+    counts = (probabilities.moves * (probabilities.came.t() @ torch.cat(shares[::-1]))).t()  # (to K, from K)
+    counts[stop] += probabilities.ends.sum(0)
     return torch.cat(marginals[::-1]), counts

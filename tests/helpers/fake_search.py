@@ -177,11 +177,11 @@ def toy(folder, method=FAKE, on=None, **changes):
     return request_search(method, str(on or folder / "sums.toml"), preset=preset, changes=changes)
 
 
-def search(plan, out, seeds=(0,), stop_at=None, crew=SERIAL, **options):
+def search(plan, out, seeds=(0,), stop_at=None, execution=SERIAL, **options):
     """Search in this process, to the end or to an interruption."""
     STOPS[:] = [] if stop_at is None else [stop_at]
     try:
-        return run_search(plan, seeds, out, crew=crew, **options)
+        return run_search(plan, seeds, out, execution=execution, **options)
     finally:
         STOPS.clear()
 

@@ -44,16 +44,16 @@ class HiddenCell:
     steps = BATCHES
 
     def __init__(self, rnn, layout, seed):
-        chance = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         self.facts = {"labels": LABELS}
         self.matrices = {
-            name: WEIGHT_SCALE * torch.randn(shape, generator=chance) / shape[-2] ** 0.5
+            name: WEIGHT_SCALE * torch.randn(shape, generator=generator) / shape[-2] ** 0.5
             for name, shape in layout.weight_shapes(INPUT, HIDDEN).items()
         }
         self.hold(rnn)
-        decoder = torch.randn(HIDDEN, LABELS, generator=chance) * LOGIT_SCALE / HIDDEN**0.5
+        decoder = torch.randn(HIDDEN, LABELS, generator=generator) * LOGIT_SCALE / HIDDEN**0.5
         self.train, self.validation, self.test = (
-            [self._draw(rnn, decoder, chance) for _ in range(BATCHES)] for _ in range(3)
+            [self._draw(rnn, decoder, generator) for _ in range(BATCHES)] for _ in range(3)
         )
         logits = torch.cat([content[2] for content in self.test])
         self.entropy = -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1).mean().item()
@@ -77,10 +77,10 @@ class HiddenCell:
         return self.matrices[key].chunk(2, dim=1)[kind == "u"]
 
     @torch.no_grad()
-    def _draw(self, rnn, decoder, chance):
-        x = torch.randn(STEPS, STREAMS, INPUT, generator=chance)
+    def _draw(self, rnn, decoder, generator):
+        x = torch.randn(STEPS, STREAMS, INPUT, generator=generator)
         logits = rnn(x)[0] @ decoder  # (T, B, V)
-        labels = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1, generator=chance)
+        labels = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1, generator=generator)
         return x, labels.view(STEPS, STREAMS), logits.flatten(0, 1)
 
     def model(self, rnn, generator):

@@ -103,8 +103,8 @@ def drive(method, problem, epochs=1, first=0, of=None):
     numbers = []
     for epoch in range(first, epochs):
         numbers.append(method.start_epoch(epoch, of or epochs))
-        chance = torch.Generator().manual_seed(1000 + epoch)
-        validation = problem.validation_batches(chance)
-        numbers += [method.step(batch, validation) for batch in problem.train_batches(chance)]
+        generator = torch.Generator().manual_seed(1000 + epoch)
+        validation = problem.validation_batches(generator)
+        numbers += [method.step(batch, validation) for batch in problem.train_batches(generator)]
         numbers.append(method.end_epoch(validation))
     return numbers

@@ -32,7 +32,7 @@ _PATIENCE = 5.0
 _SIGKILL = 9
 
 
-def run_in_processes(queue: Queue, workshop: RunSetup, listener: Listener, workers: int) -> None:
+def run_in_processes(queue: Queue, setup: RunSetup, listener: Listener, workers: int) -> None:
     """Do the jobs of a queue, `workers` at a time; stops early only if the output folder cannot be written.
 
     A worker that dies (killed, or out of memory) fails its job and is replaced.
@@ -40,34 +40,34 @@ def run_in_processes(queue: Queue, workshop: RunSetup, listener: Listener, worke
     Raises:
         RunError: Worker processes cannot be started.
     """
-    crew = _Crew(queue, workshop, listener, workers)
+    pool = _WorkerPool(queue, setup, listener, workers)
     try:
-        while crew.hand_out():
-            crew.listen()
+        while pool.assign_jobs():
+            pool.listen()
             listener.tick()
     finally:
-        crew.dismiss()
+        pool.stop()
 
 
-class _Crew:
+class _WorkerPool:
     """The workers of one command.
 
     Args:
         queue: Gives out jobs and takes results.
-        workshop: What all runs share.
+        setup: What all runs share.
         listener: Is told of starts and progress.
         size: Workers at a time.
     """
 
-    def __init__(self, queue: Queue, workshop: RunSetup, listener: Listener, size: int) -> None:
+    def __init__(self, queue: Queue, setup: RunSetup, listener: Listener, size: int) -> None:
         self._queue = queue
-        self._workshop = workshop
+        self._setup = setup
         self._listener = listener
         self._size = size
         self._workers: list[_Worker] = []
-        self._one_came_up = False
+        self._any_ready = False
 
-    def hand_out(self) -> bool:
+    def assign_jobs(self) -> bool:
         """Give jobs to idle workers, starting workers as needed; says whether any is busy then."""
         self._workers = [worker for worker in self._workers if worker.alive]
         while True:
@@ -78,7 +78,7 @@ class _Crew:
             if job is None:
                 return any(worker.job is not None for worker in self._workers)
             if idle is None:
-                idle = _Worker(self._workshop)
+                idle = _Worker(self._setup)
                 self._workers.append(idle)
             idle.give(job)
             self._listener.started(job)
@@ -91,14 +91,14 @@ class _Crew:
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                self._mourn(worker)
+                self._handle_exit(worker)
             else:
                 self._take(worker, message)
 
     def _take(self, worker: _Worker, message: Ready | Progressed | Done) -> None:
         job = worker.job
         if isinstance(message, Ready):
-            self._one_came_up = True
+            self._any_ready = True
         elif job is None:
             return
         elif isinstance(message, Progressed):
@@ -114,13 +114,13 @@ class _Crew:
     def _replace_after_defect(self, worker: _Worker, failure: Failure) -> None:
         """A defect may have left anything behind in the process, so the next job gets a fresh one."""
         if failure.log is not None:
-            worker.dismiss()
-            worker.see_off()
+            worker.stop()
+            worker.join()
 
-    def _mourn(self, worker: _Worker) -> None:
-        worker.see_off()
-        cause = worker.obituary()
-        if not self._one_came_up:
+    def _handle_exit(self, worker: _Worker) -> None:
+        worker.join()
+        cause = worker.describe_exit()
+        if not self._any_ready:
             raise RunError(
                 f"worker processes end before they begin ({cause}). In a script, call run_suite under: "
                 'if __name__ == "__main__":'
@@ -130,35 +130,35 @@ class _Crew:
             self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
 
     def _output(self, job: Job) -> Path | None:
-        path = self._workshop.work(job) / OUTPUT
+        path = self._setup.work(job) / OUTPUT
         return path if path.is_file() and path.stat().st_size else None
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """End all workers; what they are doing is left at its last checkpoint."""
         for worker in self._workers:
-            worker.dismiss()
+            worker.stop()
         for worker in self._workers:
-            worker.see_off()
+            worker.join()
 
 
 class _Worker:
     """A worker process, seen from the process that gives out the jobs.
 
     Args:
-        workshop: What all runs share.
+        setup: What all runs share.
 
     Attributes:
         connection: Our end of the pipe.
         job: What it is doing; None if it waits.
     """
 
-    def __init__(self, workshop: RunSetup) -> None:
+    def __init__(self, setup: RunSetup) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self.job: Job | None = None
-        self._process = context.Process(target=work, args=(theirs, workshop))
-        with _surroundings(workshop.environment.threads):
+        self._process = context.Process(target=work, args=(theirs, setup))
+        with _inherited(setup.environment.threads):
             self._process.start()
         theirs.close()
 
@@ -173,7 +173,7 @@ class _Worker:
         with suppress(OSError):  # if it has died, reading from the pipe will tell
             self.connection.send(job)
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """Tell it to end: at once if it is busy."""
         if self.job is None:
             with suppress(OSError):
@@ -181,7 +181,7 @@ class _Worker:
         else:
             self._process.terminate()
 
-    def see_off(self) -> None:
+    def join(self) -> None:
         """Wait until it has ended, and make it end if it takes long."""
         self._process.join(_PATIENCE)
         if self._process.is_alive():
@@ -189,7 +189,7 @@ class _Worker:
             self._process.join()
         self.connection.close()
 
-    def obituary(self) -> str:
+    def describe_exit(self) -> str:
         """Say how it ended."""
         code = self._process.exitcode
         if code == -_SIGKILL:
@@ -200,8 +200,8 @@ class _Worker:
 
 
 @contextmanager
-def _surroundings(threads: int) -> Iterator[None]:
-    """What a worker inherits: the number of threads, and a deaf ear for Ctrl-C from its first moment."""
+def _inherited(threads: int) -> Iterator[None]:
+    """What a worker inherits: the number of threads, and Ctrl-C ignored from its first moment."""
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         with environment({**thread_variables(threads), WORKER_VARIABLE: "1"}):

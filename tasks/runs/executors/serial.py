@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from tasks.runs.queue import Queue
 
 
-def run_serially(queue: Queue, workshop: RunSetup, listener: Listener) -> None:
+def run_serially(queue: Queue, setup: RunSetup, listener: Listener) -> None:
     """Do the jobs of a queue in order; stops early only if the output folder cannot be written."""
-    with _threads(workshop.environment.threads):
+    with _threads(setup.environment.threads):
         while (job := queue.take()) is not None:
             listener.started(job)
 
             def report(fraction: float, words: str, job: Job = job) -> None:
                 listener.progressed(job, fraction, words)
 
-            result = attempt(job, workshop, report)
+            result = attempt(job, setup, report)
             if isinstance(result, Failure):
                 queue.fail(result)
             else:

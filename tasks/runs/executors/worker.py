@@ -48,15 +48,15 @@ class Done:
     result: RunRecord | Failure
 
 
-def work(connection: Connection, workshop: RunSetup) -> None:
+def work(connection: Connection, setup: RunSetup) -> None:
     """Do jobs until None comes or the other end is closed. The main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives out the jobs
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         connection.send(Ready())
         while (job := connection.recv()) is not None:
-            _redirect_output(workshop.work(job))
-            connection.send(Done(attempt(job, workshop, _Reporter(connection))))
+            _redirect_output(setup.work(job))
+            connection.send(Done(attempt(job, setup, _Reporter(connection))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

@@ -28,12 +28,12 @@ DRAWS = 100_000
 
 def test_a_code_has_each_operation_with_the_probability_of_the_paper():
     # 1 - (1 - p)^M, for 20 random p, within 3 standard errors over 100,000 draws.
-    chance = generator(1)
+    rng = generator(1)
     deviations = []
     for case in range(20):
         samples = 1 + case % 5
-        p = torch.randn(5, dtype=DOUBLE, generator=chance).mul(1.5).softmax(dim=0)
-        codes = ensemble(p.log().expand(DRAWS, 5), samples, 2.0, chance)
+        p = torch.randn(5, dtype=DOUBLE, generator=rng).mul(1.5).softmax(dim=0)
+        codes = ensemble(p.log().expand(DRAWS, 5), samples, 2.0, rng)
         assert torch.equal(codes, codes.square())
         expected = 1 - (1 - p) ** samples
         error = (expected * (1 - expected) / DRAWS).sqrt()
@@ -120,9 +120,9 @@ SMALL = Layout(nodes=2, operations=("none", "tanh", "relu", "sigmoid"))
 
 def loss_of_a_small_cell(seed):
     """Shares (..., 3, 4) -> loss (...): two nodes that add what their edges give, without normalisation."""
-    chance = generator(seed)
-    start, *weights = (torch.randn(5, *more, dtype=DOUBLE, generator=chance) for more in ((), (5,), (5,)))
-    target = torch.randn(5, dtype=DOUBLE, generator=chance)
+    rng = generator(seed)
+    start, *weights = (torch.randn(5, *more, dtype=DOUBLE, generator=rng) for more in ((), (5,), (5,)))
+    target = torch.randn(5, dtype=DOUBLE, generator=rng)
 
     def loss(shares):
         states = [start.expand(*shares.shape[:-2], 5)]
@@ -143,11 +143,11 @@ def true_gradient(alpha, samples, loss):
     p = alpha.softmax(dim=-1)
     draws = torch.tensor(list(itertools.product(range(4), repeat=samples)))  # (outcomes, M)
     codes = torch.nn.functional.one_hot(draws, 4).amax(dim=1).to(DOUBLE)  # (outcomes, K)
-    chances = [p[edge][draws].prod(dim=1) for edge in range(3)]
+    probabilities = [p[edge][draws].prod(dim=1) for edge in range(3)]
     places = torch.cartesian_prod(*[torch.arange(len(draws))] * 3)  # (all, 3)
-    chance = math.prod(chances[edge][places[:, edge]] for edge in range(3))
+    probability = math.prod(probabilities[edge][places[:, edge]] for edge in range(3))
     losses = loss(divided(SMALL, codes[places], "node"))
-    return torch.autograd.grad((chance * losses).sum(), alpha)[0]
+    return torch.autograd.grad((probability * losses).sum(), alpha)[0]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 5.0])
@@ -172,9 +172,9 @@ def test_the_mean_gradient_is_nearly_that_of_the_expected_loss(seed, temperature
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
 def test_the_most_probable_set_is_that_of_all_outcomes(samples):
-    chance = generator(3)
+    rng = generator(3)
     for _ in range(20):
-        p = torch.randn(4, dtype=DOUBLE, generator=chance).softmax(dim=0).tolist()
+        p = torch.randn(4, dtype=DOUBLE, generator=rng).softmax(dim=0).tolist()
         sets = {}
         for draws in itertools.product(range(4), repeat=samples):
             hit = tuple(sorted(set(draws)))

@@ -44,9 +44,9 @@ def test_probabilities_sum_to_one_and_entropy_is_that_of_the_enumeration():
 
 
 def test_draws_follow_the_probabilities_of_the_enumeration():
-    made, chance, draws = controller(2, 2), generator(2), 1500
+    made, rng, draws = controller(2, 2), generator(2), 1500
     with torch.no_grad():
-        counts = Counter(made.sample(chance).arc for _ in range(draws))
+        counts = Counter(made.sample(rng).arc for _ in range(draws))
         p = {arc: made.follow(arc).log_probability.exp().item() for arc in all_arcs(2, 2)}
     assert set(counts) <= set(p)
     for arc, probability in p.items():

@@ -66,11 +66,11 @@ def test_a_method_keeps_its_contract(name):
     assert all("train_loss" in event for event in events[1:4])
     assert events[0]["learning_rate"] == 1.0
     assert not torch.equal(parameters_to_vector(method.model.parameters()), before)
-    chance = torch.get_rng_state()
+    random_state = torch.get_rng_state()
     first, again = method.derive(), method.derive()
     assert isinstance(first, Cell)
     assert first.hash == again.hash
-    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(torch.get_rng_state(), random_state)
     for rows in method.distribution().values():
         for row in rows:
             assert not row.requires_grad
@@ -87,12 +87,12 @@ def test_a_search_goes_on_exactly_where_it_was_saved(name):
     torch.manual_seed(1)
     whole = build(name, problem)
     drive(whole, problem, epochs=1, of=4)
-    state, chance = whole.state(), torch.get_rng_state()
+    state, random_state = whole.state(), torch.get_rng_state()
     content = json.loads(json.dumps(state.content))
     events = drive(whole, problem, first=1, epochs=4)
     resumed = build(name, problem, seed=99)
     resumed.restore(LearnerState({key: value.clone() for key, value in state.tensors.items()}, content))
-    torch.set_rng_state(chance)
+    torch.set_rng_state(random_state)
     assert drive(resumed, problem, first=1, epochs=4) == events
     cell, weights = outcome_of(whole, problem)
     cell_again, weights_again = outcome_of(resumed, problem)

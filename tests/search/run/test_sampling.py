@@ -96,7 +96,7 @@ def test_killed_with_two_workers_nothing_is_lost_or_trained_twice(tmp_path):
     time.sleep(1.0)
     before = history(tmp_path / "out")
     kept = {record.key: record.created for record in trained(tmp_path / "out")}
-    report = search(plan, tmp_path / "out", crew=ExecutorSettings("serial", device="cpu"))
+    report = search(plan, tmp_path / "out", execution=ExecutorSettings("serial", device="cpu"))
     after = history(tmp_path / "out")
     assert after[: len(before)] == before
     assert {record.key: record.created for record in trained(tmp_path / "out")}.items() >= kept.items()

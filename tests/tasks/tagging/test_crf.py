@@ -63,7 +63,7 @@ class Case:
 
 
 def assert_equal(found, expected, tolerance):
-    """Compare by the largest number, or by 1 where that is smaller: gradients are sums of chances."""
+    """Compare by the largest number, or by 1 where that is smaller: gradients are sums of probabilities."""
     for one, other in zip(found, expected, strict=True):
         difference = (one.double() - other.double()).abs().max()
         assert difference <= tolerance * other.abs().max().clamp(min=1.0)

@@ -1,14 +1,4 @@
-"""Conformance kits for problems and tasks: what each must keep, for our own and for those of others.
-
-    from tasks.testing import ProblemConformance
-
-    class TestMine(ProblemConformance):
-        kind = "my_package.problem:KIND"
-        settings = {"hidden_size": 6}        # small: the whole kit then takes seconds
-
-`pytest` runs one test for each check; `check_problem("my_package.problem:KIND", {...})` runs all without it.
-`TaskConformance` and `check_task` do the same for a task, whether file or class.
-"""
+"""The conformance kit for problems: settings, batches, losses, gradients, evaluation and seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +7,6 @@ import json
 import math
 import os
 import random
-import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -34,9 +23,9 @@ import cellzoo
 from cellzoo.errors import CellzooError
 from tasks.data.locate import find
 from tasks.problem import LOSS, ProblemKind
-from tasks.registry import find_problem, find_task, load_target
-from tasks.runs.record import NAME_PATTERN
+from tasks.registry import find_problem, load_target
 from tasks.settings import configure, plain, setting_names
+from tasks.testing.require import CELL, check_metrics, require
 from tasks.training.fit import recurrent_layer
 from tasks.training.learner import Stream
 
@@ -50,9 +39,7 @@ if TYPE_CHECKING:
     Layer = Callable[[Problem, torch.Generator], nn.Module]
     Recompute = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, float]]
 
-CELL = "gru"
 _BATCHES = 3
-_METRIC_NAME = r"[a-z][a-z0-9_]*"
 _EXACT = 1e-9
 
 
@@ -84,7 +71,7 @@ class Trial:
         if ":" not in self.kind:
             return find_problem(self.kind)
         found = load_target(self.kind, "the kind under test")
-        _require(isinstance(found, ProblemKind), f"{self.kind} is not a ProblemKind")
+        require(isinstance(found, ProblemKind), f"{self.kind} is not a ProblemKind")
         return found
 
     def configure(self, **changes: Any) -> Settings:
@@ -132,45 +119,26 @@ def check_problem(kind: str, settings: Mapping[str, Any] | None = None, **option
         check(trial)
 
 
-def check_task(
-    task: str, settings: Mapping[str, Any] | None = None, *, data: Path | None = None, out: Path | None = None
-) -> None:
-    """Run every check on a task.
-
-    Args:
-        task: A name, a path of a task file, or `module:Class`.
-        settings: Settings that make it small.
-        data: The folder that is given by `--data`, if one is needed.
-        out: An empty folder to run it in; None runs nothing.
-
-    Raises:
-        AssertionError: Something is not kept; the message says what.
-    """
-    check_declarations(task, settings or {})
-    if out is not None:
-        check_repeats(task, settings or {}, data, out)
-
-
 def check_settings(trial: Trial) -> None:
     """Settings have defaults, survive being written, and refuse what is not one; the outline agrees."""
     kind, config = trial.found, trial.configure()
     again = configure(kind.settings, json.loads(json.dumps(plain(config), allow_nan=False)), "t")
-    _require(again == config, "settings that are written and read are others")
+    require(again == config, "settings that are written and read are others")
     for name in setting_names(kind.settings):
         try:
             configure(kind.settings, {name: {"not": "a value"}}, "t")
         except CellzooError as error:
-            _require(f"'{name}'" in str(error), f"the error on setting {name!r} does not name it: {error}")
+            require(f"'{name}'" in str(error), f"the error on setting {name!r} does not name it: {error}")
         else:
-            _require(
+            require(
                 isinstance(plain(config)[name], dict), f"setting {name!r} takes a table in place of its value"
             )
     outline, problem = kind.outline(config), trial.problem
-    _check_metrics(outline.metrics)
+    check_metrics(outline.metrics)
     names = [metric.name for metric in outline.metrics]
-    _require(outline.selection in (*names, LOSS), f"selection {outline.selection!r} is not one of {names}")
-    _require(tuple(problem.metrics) == tuple(outline.metrics), "problem and outline declare different metrics")
-    _require(problem.selection == outline.selection, "problem and outline select by different metrics")
+    require(outline.selection in (*names, LOSS), f"selection {outline.selection!r} is not one of {names}")
+    require(tuple(problem.metrics) == tuple(outline.metrics), "problem and outline declare different metrics")
+    require(problem.selection == outline.selection, "problem and outline select by different metrics")
 
 
 def check_batches(trial: Trial) -> None:
@@ -178,34 +146,32 @@ def check_batches(trial: Trial) -> None:
     problem, model = trial.problem, trial.model().eval()
     before = _random_state()
     first = _losses(problem, model, trial.batches())
-    _require(_random_state() == before, "train_batches draws from another generator than its own")
+    require(_random_state() == before, "train_batches draws from another generator than its own")
     problem.evaluate(model, "dev")
-    _require(_losses(problem, model, trial.batches()) == first, "the same generator gives other batches")
+    require(_losses(problem, model, trial.batches()) == first, "the same generator gives other batches")
     epoch = list(problem.train_batches(torch.Generator().manual_seed(5)))
-    _require(epoch[0].starts, "the first batch of an epoch does not start a stream")
-    _require(all(batch.tokens > 0 and batch.scale > 0 for batch in epoch), "a batch has no token or no scale")
-    _require(
+    require(epoch[0].starts, "the first batch of an epoch does not start a stream")
+    require(all(batch.tokens > 0 and batch.scale > 0 for batch in epoch), "a batch has no token or no scale")
+    require(
         0.5 <= len(epoch) / problem.steps <= 2, f"an epoch has {len(epoch)} batches; steps says {problem.steps}"
     )
     held_out = problem.validation_batches(torch.Generator().manual_seed(5))
-    _require(next(iter(held_out)).starts, "the first batch of dev does not start a stream")
-    _require(len(list(islice(held_out, 2 * len(epoch)))) == 2 * len(epoch), "validation_batches ends")
+    require(next(iter(held_out)).starts, "the first batch of dev does not start a stream")
+    require(len(list(islice(held_out, 2 * len(epoch)))) == 2 * len(epoch), "validation_batches ends")
 
 
 def check_loss(trial: Trial) -> None:
     """The loss is a finite scalar, penalties only add to it, the carry is detached, the mode stays."""
     problem, model, stream = trial.problem, trial.model(), Stream()
-    _require(model.training, "a new model is not in training mode")
+    require(model.training, "a new model is not in training mode")
     for batch in trial.batches():
         result = problem.loss(model, batch, stream.before(batch))
         stream.after(result)
-        _require(
-            result.loss.dim() == 0 and math.isfinite(result.loss.item()), "the loss is not a finite number"
-        )
-        _require(result.penalised.requires_grad, "the penalised loss has no gradient")
+        require(result.loss.dim() == 0 and math.isfinite(result.loss.item()), "the loss is not a finite number")
+        require(result.penalised.requires_grad, "the penalised loss has no gradient")
         for tensor in _tensors(result.carry):
-            _require(not tensor.requires_grad, "the carry is not detached")
-        _require(model.training, "a loss changes the mode of the model")
+            require(not tensor.requires_grad, "the carry is not detached")
+        require(model.training, "a loss changes the mode of the model")
 
 
 def check_gradients(trial: Trial) -> None:
@@ -225,7 +191,7 @@ def check_gradients(trial: Trial) -> None:
             if all(reached.values()):
                 break
         cut_off = [name for name, found in reached.items() if not found]
-        _require(
+        require(
             not cut_off, f"no gradient reaches {', '.join(cut_off)}; a weight that is not trained requires none"
         )
 
@@ -240,10 +206,10 @@ def check_evaluation(trial: Trial) -> None:
         for split in ("dev", "test"):
             evaluation = problem.evaluate(model, split)
             _check_evaluation(problem.metrics, evaluation, split)
-            _require(_same(problem.evaluate(model, split), evaluation), "a second evaluation differs")
-        _require(_random_state() == before, "an evaluation draws random numbers")
-        _require([module.training for module in model.modules()] == modes, "an evaluation changes the mode")
-        _require(_digest_of(model) == weights, "an evaluation changes the model")
+            require(_same(problem.evaluate(model, split), evaluation), "a second evaluation differs")
+        require(_random_state() == before, "an evaluation draws random numbers")
+        require([module.training for module in model.modules()] == modes, "an evaluation changes the mode")
+        require(_digest_of(model) == weights, "an evaluation changes the model")
 
 
 def check_items(trial: Trial) -> None:
@@ -252,7 +218,7 @@ def check_items(trial: Trial) -> None:
         return
     evaluation = trial.problem.evaluate(trial.model(), "test")
     for name, value in trial.recompute(evaluation.items).items():
-        _require(
+        require(
             _close(value, evaluation.metrics[name], _EXACT),
             f"{name} is {evaluation.metrics[name]}, and {value} by the items",
         )
@@ -265,7 +231,7 @@ def check_neutral_settings(trial: Trial) -> None:
         other = trial.build(**{name: value})
         metrics = other.evaluate(trial.model(other), "dev").metrics
         for metric, expected in reference.items():
-            _require(
+            require(
                 _close(metrics[metric], expected, trial.tolerance),
                 f"{metric} is {expected}, and {metrics[metric]} with {name} = {value!r}",
             )
@@ -275,19 +241,20 @@ def check_counts(trial: Trial) -> None:
     """Tables of vectors are counted among the parameters, and learned vectors have a row a word."""
     problem, model = trial.problem, trial.model()
     total = sum(weight.numel() for weight in model.parameters())
-    _require(0 <= problem.embedding_parameters(model) < total, "more embedding parameters than parameters")
+    require(0 <= problem.embedding_parameters(model) < total, "more embedding parameters than parameters")
     found = problem.vectors(model)
     if found is not None:
         words, vectors = found
-        _require(tuple(vectors.shape[:1]) == (len(words),), "words and vectors differ in number")
-        _require(len(set(words)) == len(words), "a word has two vectors")
+        require(tuple(vectors.shape[:1]) == (len(words),), "words and vectors differ in number")
+        require(len(set(words)) == len(words), "a word has two vectors")
 
 
 def check_other_process(trial: Trial) -> None:
     """A seed means the same batches, weights and numbers in another process."""
     arguments = json.dumps([trial.kind, plain(trial.configure()), str(trial.data) if trial.data else None])
     code = (
-        "import json, sys; from tasks.testing import fingerprint; print(fingerprint(*json.loads(sys.argv[1])))"
+        "import json, sys; from tasks.testing.problems import fingerprint; "
+        "print(fingerprint(*json.loads(sys.argv[1])))"
     )
     there = subprocess.run(  # noqa: S603 - this interpreter
         [sys.executable, "-c", code, arguments],
@@ -296,9 +263,9 @@ def check_other_process(trial: Trial) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"},
         check=False,
     )
-    _require(there.returncode == 0, f"another process fails: {there.stderr[-500:]}")
+    require(there.returncode == 0, f"another process fails: {there.stderr[-500:]}")
     here = fingerprint(trial.kind, plain(trial.configure()), str(trial.data) if trial.data else None)
-    _require(there.stdout.split()[-1] == here, "another process draws other batches or weights")
+    require(there.stdout.split()[-1] == here, "another process draws other batches or weights")
 
 
 PROBLEM_CHECKS = (
@@ -327,50 +294,6 @@ def fingerprint(kind: str, settings: Mapping[str, Any], data: str | None) -> str
         optimizer.step()
     metrics = sorted(problem.evaluate(model, "dev").metrics.items())
     return hashlib.sha256(f"{_digest_of(model)} {metrics}".encode()).hexdigest()
-
-
-def check_declarations(task: str, settings: Mapping[str, Any]) -> None:
-    """Name, title, metrics and settings of a task can stand in records, and all settings are in their keys."""
-    found = find_task(task)
-    _require(bool(re.fullmatch(NAME_PATTERN, found.name)), f"{found.name!r} cannot stand in a record")
-    _require(bool(found.title.strip()), "the title is empty")
-    _require(isinstance(found.revision, int) and found.revision >= 1, "the revision is not a number from 1")
-    config = configure(found.settings, settings, f"task {found.name!r}")
-    written = plain(config)
-    json.dumps(written, allow_nan=False)
-    _require(configure(found.settings, written, "t") == config, "settings that are written and read are others")
-    _require(set(written) == set(setting_names(found.settings)), "a setting is not written, so it is in no key")
-    _require(found.budget <= set(written), "the budget names what is not a setting")
-    _check_metrics(found.metrics(config))
-    _require(len(set(found.data(config))) == len(found.data(config)), "a data set is named twice")
-    for name in found.baselines:
-        _require(bool(re.fullmatch(NAME_PATTERN, name)), f"baseline {name!r} cannot stand in a record")
-    if found.after is not None:
-        before = find_task(found.after)
-        _require(bool(before.leaves), f"it comes after {before.name!r}, whose runs leave nothing")
-        _require(before.after is None, f"it comes after {before.name!r}, which comes after another one")
-
-
-def check_repeats(task: str, settings: Mapping[str, Any], data: Path | None, out: Path) -> None:
-    """A run gives the same record again, in a worker process, with the metrics that the task declares."""
-    from tasks.runs.run import run_suite
-
-    contents = []
-    for executor in ("serial", "processes"):
-        report = run_suite(
-            task, [CELL], 1, out=out / executor, data=data, executor=executor, device="cpu", settings=settings
-        )
-        report.raise_for_failures()
-        contents.append([{**record.comparable(), "code": None} for record in report.records])
-        declared = find_task(task)
-        for record in report.records:
-            if record.task.name == declared.name:
-                wanted = [
-                    m.name for m in declared.metrics(configure(declared.settings, record.configuration, "t"))
-                ]
-                _require(record.primary == wanted[0], "the first metric is not the primary one")
-                _require(set(record.metrics) <= set(wanted), "a record has metrics that are not declared")
-    _require(contents[0] == contents[1], "a second run gives another record")
 
 
 class ProblemConformance:
@@ -435,50 +358,19 @@ class ProblemConformance:
         check_other_process(self.trial())
 
 
-class TaskConformance:
-    """One test for each check of a task; inherit it in a class whose name starts with `Test`.
-
-    Attributes:
-        task: A name, a path of a task file, or `module:Class`.
-        settings: Settings that make it small.
-        data: The folder that is given by `--data`, if one is needed.
-    """
-
-    task: ClassVar[str]
-    settings: ClassVar[Mapping[str, Any]] = {}
-    data: ClassVar[Path | None] = None
-
-    def test_declarations(self) -> None:
-        """See `check_declarations`."""
-        check_declarations(self.task, self.settings)
-
-    def test_repeats(self, tmp_path: Path) -> None:
-        """See `check_repeats`."""
-        check_repeats(self.task, self.settings, self.data, tmp_path)
-
-
 def _cell_layer(problem: Problem, generator: torch.Generator) -> nn.Module:
     return recurrent_layer(cellzoo.load(CELL), problem.layer, generator)
 
 
-def _check_metrics(metrics: Sequence[Metric]) -> None:
-    names = [metric.name for metric in metrics]
-    _require(bool(names), "no metric is declared")
-    _require(len(set(names)) == len(names), "two metrics have one name")
-    for metric in metrics:
-        _require(bool(re.fullmatch(_METRIC_NAME, metric.name)), f"{metric.name!r} is not a name of a metric")
-        _require(bool(metric.title.strip()) and 0 <= metric.digits <= 12, f"{metric} cannot be shown")
-
-
 def _check_evaluation(metrics: Sequence[Metric], evaluation: Evaluation, split: str) -> None:
     for name in (LOSS, *(metric.name for metric in metrics)):
-        _require(name in evaluation.metrics, f"an evaluation lacks {name!r}")
+        require(name in evaluation.metrics, f"an evaluation lacks {name!r}")
         value = evaluation.metrics[name]
-        _require(isinstance(value, float) and not math.isinf(value), f"{name} is {value!r}, not a float")
-    _require(bool(evaluation.items), "an evaluation has no items")
+        require(isinstance(value, float) and not math.isinf(value), f"{name} is {value!r}, not a float")
+    require(bool(evaluation.items), "an evaluation has no items")
     for item in evaluation.items:
         json.dumps(item, allow_nan=False)
-        _require(item.get("split") == split, f"an item of {split} says split = {item.get('split')!r}")
+        require(item.get("split") == split, f"an item of {split} says split = {item.get('split')!r}")
 
 
 def _losses(problem: Problem, model: nn.Module, batches: Sequence[Batch]) -> list[Any]:
@@ -522,8 +414,3 @@ def _close(value: float, expected: float, tolerance: float) -> bool:
     if math.isnan(value) or math.isnan(expected):
         return math.isnan(value) and math.isnan(expected)
     return math.isclose(value, expected, rel_tol=tolerance, abs_tol=tolerance)
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise AssertionError(message)

@@ -1,0 +1,31 @@
+"""What both kits require."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.metric import Metric
+
+CELL = "gru"
+"""The cell that stands for all in checks of problems and tasks."""
+_METRIC_NAME = r"[a-z][a-z0-9_]*"
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise `AssertionError` with the message unless the condition holds; also under `python -O`."""
+    if not holds:
+        raise AssertionError(message)
+
+
+def check_metrics(metrics: Sequence[Metric]) -> None:
+    """Require metrics that can be told apart, stand in records and be shown."""
+    names = [metric.name for metric in metrics]
+    require(bool(names), "no metric is declared")
+    require(len(set(names)) == len(names), "two metrics have one name")
+    for metric in metrics:
+        require(bool(re.fullmatch(_METRIC_NAME, metric.name)), f"{metric.name!r} is not a name of a metric")
+        require(bool(metric.title.strip()) and 0 <= metric.digits <= 12, f"{metric} cannot be shown")
