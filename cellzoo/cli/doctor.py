@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
-    from cellzoo.doctor import Finding
-
-FAULT_CODE = 1
-_MIN_WIDTH = 60
 _DESCRIPTION = """\
 Look at what works here: Python, packages, torch's build, the processor and its threads, the native engine and
 its instruction set, CUDA, the extras, the data folder, folders that are written. What is absent limits what can
@@ -37,45 +30,24 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from cellzoo.doctor import Status, examine
+    from cellzoo import doctor
 
-    findings = examine(full=options.full)
-    is_well = all(finding.state is not Status.FAULT for finding in findings)
+    findings = doctor.examine(full=options.full)
+    states = [one.state for one in findings]
+    faults, absent = (states.count(state) for state in (doctor.Status.FAULT, doctor.Status.ABSENT))
     if options.json:
-        rows = [
-            {"topic": one.topic, "state": one.state.value, "message": one.message, "advice": one.advice}
-            for one in findings
-        ]
-        sys.stdout.write(json.dumps({"ok": is_well, "findings": rows}, indent=1) + "\n")
+        rows = [{**vars(one), "state": one.state.value} for one in findings]
+        sys.stdout.write(json.dumps({"ok": not faults, "findings": rows}, indent=1) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _lines(findings))
-    return 0 if is_well else FAULT_CODE
-
-
-def _lines(findings: list[Finding]) -> Iterator[str]:
-    """A block for each finding: state, topic, message, and advice below."""
-    from cellzoo.doctor import Status
-
-    width = max(_MIN_WIDTH, shutil.get_terminal_size().columns)
-    topics = max(len(finding.topic) for finding in findings)
-    states = max(len(state.value) for state in Status)
-    indent = " " * (states + topics + 4)
-    for finding in findings:
-        start = f"{finding.state.value:<{states}}  {finding.topic:<{topics}}  "
-        for text, first in ((finding.message, start), (finding.advice, f"{indent}-> ")):
-            if text:
-                yield from textwrap.wrap(
-                    text,
-                    width,
-                    initial_indent=first,
-                    subsequent_indent=indent,
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-    faults = sum(finding.state is Status.FAULT for finding in findings)
-    absent = sum(finding.state is Status.ABSENT for finding in findings)
-    yield ""
-    yield f"{faults or 'no'} fault{'' if faults == 1 else 's'}; {absent} absent, which cellzoo can do without"
+        topics = max(len(one.topic) for one in findings)
+        # Lines are not broken: advice is copied, and rich, which would wrap them, may be what is missing.
+        for one in findings:
+            sys.stdout.write(f"{one.state.value:<6}  {one.topic:<{topics}}  {one.message}\n")
+            if one.advice:
+                sys.stdout.write(f"{'':<{topics + 10}}-> {one.advice}\n")
+        plural = "" if faults == 1 else "s"
+        sys.stdout.write(f"\n{faults or 'no'} fault{plural}; {absent} absent, which cellzoo can do without\n")
+    return 1 if faults else 0
 
 
 COMMAND = Command(
