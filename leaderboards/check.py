@@ -75,9 +75,9 @@ def read_snapshot(path: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: is no snapshot of `cellzoo board --check` ({error})") from error
+        raise RecordError(f"{path}: is not a snapshot of `cellzoo board --check` ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise RecordError(f"{path}: is no snapshot of `cellzoo board --check` (expected key -> digest)")
+        raise RecordError(f"{path}: is not a snapshot of `cellzoo board --check` (expected key -> digest)")
     return content
 
 

@@ -75,7 +75,7 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     if faults and not skip_bad:
         raise RecordError(_refusal(faults))
     if not records:
-        raise RecordError("no sound record is left:\n" + listed(faults))
+        raise RecordError("no valid record is left:\n" + listed(faults))
     records.sort(key=lambda r: (r.task.name, r.task.revision, r.cell.kind, r.cell.name, r.seed, r.key))
     items: dict[str, Path] = {}
     for path, record in read:
@@ -100,7 +100,7 @@ def check_regular(path: Path, largest: int, what: str) -> None:
     """Refuse what would hang or never end: pipes, devices, sockets, files of any size.
 
     Raises:
-        RecordError: It is no regular file, or larger than `largest` bytes.
+        RecordError: It is not a regular file, or larger than `largest` bytes.
     """
     try:
         found = path.stat()
@@ -242,7 +242,7 @@ def _results(record: RunRecord) -> dict[str, Any]:
 
 
 def _refusal(faults: Sequence[Fault]) -> str:
-    files = "1 file is no sound record" if len(faults) == 1 else f"{len(faults)} files are no sound records"
+    files = "1 file is not a valid record" if len(faults) == 1 else f"{len(faults)} files are not valid records"
     return f"{files}:\n{listed(faults)}\nNothing was written. --skip-bad goes on without them and names them."
 
 

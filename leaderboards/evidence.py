@@ -36,7 +36,7 @@ def read_columns(path: Path, part: str) -> dict[str, list[Any]]:
         part: Value of the field `split` or `set`.
 
     Raises:
-        RecordError: It is no regular file, too large, or no JSON lines with equal fields.
+        RecordError: It is not a regular file, too large, or not JSON lines with equal fields.
     """
     from pydantic_core import from_json
 

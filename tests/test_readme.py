@@ -31,15 +31,16 @@ def test_python_blocks_run_one_after_the_other(tmp_path):
     assert found.stdout.startswith("['darts-v1', 'darts-v2'")
 
 
-def test_evaluating_and_comparing_run_one_after_the_other(tmp_path):
+def test_evaluating_comparing_and_searching_run_one_after_the_other(tmp_path):
     (tmp_path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
     commands = [text for text in blocks("sh") if text.startswith("cellzoo") and "--data DIR" not in text]
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         found = run(["sh", "-ec", command], tmp_path)
         assert found.returncode == 0, found.stderr
     assert "mine" in (tmp_path / "board" / "board.md").read_text(encoding="utf-8")
     assert (tmp_path / "board" / "board.html").stat().st_size > 1000
+    assert "searched" in (tmp_path / "darts-0" / "found.toml").read_text(encoding="utf-8")
 
 
 def test_the_command_on_real_text_is_a_valid_plan(tmp_path):

@@ -72,7 +72,7 @@ def read_events(path: Path) -> list[Event]:
     """Read the events of a run that may still be going on: a last line that is not whole is left out.
 
     Raises:
-        DataError: The file is missing, or a line is no JSON object; the message names the line.
+        DataError: The file is missing, or a line is not a JSON object; the message names the line.
     """
     try:
         lines = path.read_bytes().split(b"\n")

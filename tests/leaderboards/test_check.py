@@ -83,7 +83,7 @@ def test_revisions_and_contents_of_data_are_noted(tmp_path, capsys):
 def test_a_snapshot_that_is_none_is_one_clear_message(tmp_path):
     results = store(tmp_path / "results")
     (tmp_path / "snapshot.json").write_text("[1]")
-    with pytest.raises(RecordError, match=r"snapshot\.json: is no snapshot"):
+    with pytest.raises(RecordError, match=r"snapshot\.json: is not a snapshot"):
         run(results, "--check", "--snapshot", tmp_path / "snapshot.json")
 
 

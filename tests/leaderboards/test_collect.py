@@ -77,7 +77,7 @@ def test_every_bad_file_is_listed_and_good_ones_do_not_help(tmp_path):
     message = refusal(tmp_path)
     for name in ("cut", "foreign", "list", "empty", "later", "digits", "deep", "bytes"):
         assert f"{name}.json" in message
-    assert message.startswith("8 files are no sound records")
+    assert message.startswith("8 files are not valid records")
     assert f"cut.json: line {sound[: len(sound) // 2].count(chr(10)) + 1}: " in message
     assert "--skip-bad" in message
 
@@ -92,7 +92,7 @@ def test_skipping_bad_files_says_which(tmp_path):
 
 def test_skipping_all_there_is_leaves_no_board(tmp_path):
     put(tmp_path, "cut.json", "{")
-    with pytest.raises(RecordError, match="no sound record is left"):
+    with pytest.raises(RecordError, match="no valid record is left"):
         collect([tmp_path], skip_bad=True)
 
 

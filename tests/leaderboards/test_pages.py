@@ -190,7 +190,7 @@ def test_the_policy_admits_this_style_and_script_and_nothing_else():
 
 
 def test_what_was_left_out_stands_on_the_page_and_in_the_markdown():
-    board = small_board(faults=[Fault(None, "old/cut.json: line 3: is no complete JSON")])
+    board = small_board(faults=[Fault(None, "old/cut.json: line 3: is not complete JSON")])
     assert "Left out: 1 file" in Page(render_html(board)).text("strong")
     assert "old/cut.json: line 3" in Page(render_html(board)).text("li")
     assert "old/cut.json: line 3" in render_markdown(board, "x.svg")

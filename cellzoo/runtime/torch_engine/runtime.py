@@ -117,7 +117,7 @@ class TorchRuntime:
         self._reference = ReferenceRuntime(cell)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Compiled code is no data; a copy compiles its own."""
+        """Compiled code is not data; a copy compiles its own."""
         return TorchRuntime, (self.cell,)
 
     def __call__(

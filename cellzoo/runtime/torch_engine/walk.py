@@ -165,7 +165,7 @@ class StepWalk(Walk):
                 return self._before_the_next_step(memory.states[index])
             case ViewKind.STATE_OUT:
                 return self._in_turn(memory.states[index], 1)
-        raise AssertionError(f"{kind!r} is no view of a state")
+        raise AssertionError(f"{kind!r} is not a view of a state")
 
     def _before_the_next_step(self, state: Tensor) -> Sequence[Tensor]:
         """Where the next step of the forward walk looks for its state, or, after the last, at the end."""
