@@ -74,7 +74,7 @@ def _execute(options: argparse.Namespace) -> int:
     if options.out is None:
         raise CellzooError("board: name the folder to write to with --out DIR")
     forms = _forms(options.also)
-    from leaderboards.board import build_board
+    from leaderboards.build import build_board
     from leaderboards.collect import collect
     from leaderboards.render.terminal import show
     from leaderboards.write import write_board
@@ -111,7 +111,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from cellzoo.system.text import printable
-    from leaderboards.board import build_board
+    from leaderboards.build import build_board
     from leaderboards.changes import compare_boards
     from leaderboards.collect import collect
 

@@ -35,7 +35,7 @@ def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS,
         RunError: Some runs failed; the board shows the others.
     """
     from cellzoo.system.streams import console
-    from leaderboards.board import build_board
+    from leaderboards.build import build_board
     from leaderboards.collect import Collection
     from leaderboards.render.terminal import show
     from leaderboards.write import write_board

@@ -90,6 +90,17 @@ def _table(table: TaskTable) -> dict[str, Any]:
         "pooled_variance": standing.pooled,
         "settings": dict(table.settings),
         "rows": [_row(table, row) for row in table.rows],
+        "confirmed": [
+            {
+                "cell": confirmed.subject.name,
+                "hash": confirmed.subject.hash,
+                "seeds": list(confirmed.seeds),
+                "values": list(confirmed.summary.values),
+                "mean": _finite(confirmed.summary.mean),
+                "std": confirmed.summary.std,
+            }
+            for confirmed in table.confirmed
+        ],
         "reported": [
             {"name": r.name, "value": r.value, "parameters": r.parameters, "source": r.said_of}
             for r in table.reported

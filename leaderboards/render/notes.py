@@ -73,6 +73,12 @@ def remarks(table: TaskTable) -> list[str]:
             f"{label(row.subject)} "
             f"has {mean} here; on fresh seeds expect about {numbers.metric(standing.expected, digits)}."
         )
+    for confirmed in table.confirmed:
+        value = numbers.mean_and_std(confirmed.summary, table.primary.digits)
+        found.append(
+            f"Confirmed on seeds that had no part in the choice ({', '.join(map(str, confirmed.seeds))}): "
+            f"{label(confirmed.subject)} has {value}."
+        )
     same = [label(row.subject) for row in table.rows if row.identity in standing.without_spread]
     if same:
         found.append(

@@ -29,6 +29,7 @@ _EXAMPLES = """\
   cellzoo run news-lm --cells 'darts-*,gru' --seeds 0,7  one task, cells by pattern, these two seeds
   cellzoo run wnut17 --data DIR --cells lstm,found.toml  a cell from a file; data sets below DIR
   cellzoo run demo --cells gru --set epochs=2 --set news-lm.hidden_size=64
+  cellzoo run wnut17 --cells 'darts-*,lstm' --seeds 5 --confirm 5   the best of them again on seeds 5 to 9
   cellzoo run mysuite.toml --cells lstm --dry-run        what would be run; writes nothing
 
 exit codes:
@@ -61,6 +62,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default="1",
         metavar="N|A,B,...",
         help="how many seeds (5 means 0 to 4), or which ones (0,3,7; one seed alone: 7,); default 1",
+    )
+    parser.add_argument(
+        "--confirm",
+        metavar="N",
+        help="then run the best cell of each task again on N fresh seeds, which take no part in the ranking",
     )
     parser.add_argument("--out", default="results", metavar="DIR", help="output folder; default results")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
@@ -101,14 +107,16 @@ def _execute(options: argparse.Namespace) -> int:
     }
     workers = None if options.workers is None else _number("--workers", options.workers)
     threads = _number("--threads", options.threads)
+    confirm = 0 if options.confirm is None else _number("--confirm", options.confirm)
     if options.dry_run:
-        return _dry_run(request, options.out, console)
+        return _dry_run(request, options.out, confirm, console)
 
     from tasks.runs.progress import show_progress
     from tasks.runs.run import run_suite
 
     report = run_suite(
         **request,
+        confirm=confirm,
         out=options.out,
         executor=options.executor,
         workers=workers,
@@ -161,7 +169,7 @@ def _number(option: str, text: str) -> int:
     return int(text)
 
 
-def _dry_run(request: dict[str, Any], out: str, console: Console) -> int:
+def _dry_run(request: dict[str, Any], out: str, confirm: int, console: Console) -> int:
     from tasks.runs.execute import ARTIFACTS
     from tasks.runs.run import request_plan, survey_plan
     from tasks.runs.store import RecordStore
@@ -179,6 +187,8 @@ def _dry_run(request: dict[str, Any], out: str, console: Console) -> int:
         console.print(f"{state}{job.label}", markup=False, highlight=False, soft_wrap=True)
     for note in (*plan.notes, *notes, *survey.strangers):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    if confirm:
+        console.print(f"then the best cell of each task on {confirm} fresh seeds", highlight=False)
     to_do = len(plan.jobs) - len(survey.records)
     console.print(f"{to_do} to do, {len(survey.records)} there already; nothing was written", highlight=False)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import CellzooError
 from tasks.runs.record import CellReference, DataReference, TaskReference, record_key
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.task import Subject, Task
 
 WORK = "work"
+Purpose: TypeAlias = Literal["evaluation", "confirmation"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Job:
         keep_work: Whether the work folder stays when the record is written, because a job with a larger budget
             may follow.
         remake: Whether the record is there already and only the artifact is made again.
+        purpose: As the record has it.
     """
 
     source: TaskSource
@@ -64,6 +66,7 @@ class Job:
     leaves: str = ""
     keep_work: bool = False
     remake: bool = False
+    purpose: Purpose = "evaluation"
 
     @property
     def label(self) -> str:
@@ -82,6 +85,7 @@ def make_job(
     after: Job | None = None,
     work: str = "",
     keep_work: bool = False,
+    purpose: Purpose = "evaluation",
 ) -> Job:
     """Make the job of a task, a subject and a seed.
 
@@ -95,6 +99,7 @@ def make_job(
         after: The job whose artifact this one reads.
         work: See `Job`; by default a folder named by the identity.
         keep_work: See `Job`.
+        purpose: As the record will have it.
 
     Raises:
         CellzooError: Something that the record will hold cannot be written in a file.
@@ -133,6 +138,7 @@ def make_job(
         left=after.leaves if after else "",
         leaves=f"{stem}.{task.leaves}" if task.leaves else "",
         keep_work=keep_work,
+        purpose=purpose,
     )
     _check_encodable(job)
     return job
@@ -154,6 +160,7 @@ def record_head(job: Job) -> dict[str, Any]:
             genotype=subject.genotype,
         ),
         "seed": job.seed,
+        "purpose": job.purpose,
         "configuration": dict(job.settings),
         "data": {
             name: DataReference(origin=found.origin, sha256=dict(found.sha256))

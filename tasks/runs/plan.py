@@ -67,6 +67,11 @@ class RunPlan:
     data: Mapping[str, FoundData]
     notes: tuple[str, ...] = ()
 
+    def before(self, planned: PlannedTask) -> PlannedTask | None:
+        """The task whose artifact a task of the plan reads; None if it reads none."""
+        name = _after(planned, self.tasks)
+        return next((other for other in self.tasks if other.name == name), None)
+
     def check_data(self, jobs: Iterable[Job]) -> None:
         """Read the data of some jobs and check all of it, once for each task.
 

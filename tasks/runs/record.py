@@ -115,7 +115,8 @@ class RunRecord(_Strict):
     """One result. `key` is `record_key` of everything that decides the number.
 
     `after` is the key of the run whose artifact was measured; `facts` are sizes of the data; `notes` is what a
-    reader must know of the numbers.
+    reader must know of the numbers. A run whose `purpose` is confirmation measures, on a fresh seed, a cell
+    that was chosen because its other runs were the best: it takes no part in a ranking.
     """
 
     schema_version: Literal[1]
@@ -123,6 +124,7 @@ class RunRecord(_Strict):
     task: TaskReference
     cell: CellReference
     seed: int = Field(ge=0)
+    purpose: Literal["evaluation", "confirmation"] = "evaluation"
     configuration: dict[str, JsonValue]
     data: dict[str, DataReference]
     after: str | None = Field(default=None, pattern=_SHA256)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import CellzooError, OutputError, RunError
 from cellzoo.system.paths import typed_path
+from tasks.runs.confirm import confirmation_jobs
 from tasks.runs.device import resolve_device
 from tasks.runs.environment import describe_code, describe_environment
 from tasks.runs.events import Silent, describe_failure
@@ -98,7 +99,17 @@ class RunReport:
     made: int
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
+
+    def followed_by(self, other: RunReport) -> RunReport:
+        """What came of both together."""
+        return replace(
+            self,
+            records=self.records + other.records,
+            made=self.made + other.made,
+            failures=self.failures + other.failures,
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+        )
 
     def raise_for_failures(self) -> None:
         """Do nothing if all runs are done.
@@ -128,6 +139,7 @@ def run_suite(
     threads: int = 1,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
+    confirm: int = 0,
     listener: Listener | None = None,
 ) -> RunReport:
     """Run every task of a suite for every cell and seed, and for the tasks' baselines; keep the records.
@@ -147,6 +159,7 @@ def run_suite(
         threads: See there.
         device: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
+        confirm: Fresh seeds on which the best cell of each task is run again when all others are done.
         listener: Is told what happens; by default nobody is.
 
     Raises:
@@ -162,17 +175,27 @@ def run_suite(
     folder = typed_path(str(out), "--out")
     plan = request_plan(suite, cells, seeds, data=data, settings=settings)
     with locked(folder):
-        store = RecordStore(folder)
-        survey = survey_plan(plan, store)
-        jobs = [job for job in plan.jobs if job.key not in survey.records]
-        again, notes = plan.remake(jobs, folder / ARTIFACTS)
-        plan.check_data(jobs)
-        for job in plan.jobs:
-            if job.key in survey.records:
-                clear_work(folder, job)
-        ledger = run_jobs(
-            [*again, *jobs], folder, execution, listener, present=len(survey.records) - len(again)
-        )
+        report = _complete(plan, folder, execution, listener)
+        if confirm and not report.failures:
+            jobs, notes = confirmation_jobs(plan, {record.key: record for record in report.records}, confirm)
+            confirmed = _complete(replace(plan, jobs=tuple(jobs), notes=notes), folder, execution, listener)
+            report = report.followed_by(confirmed)
+        elif confirm:
+            report = replace(report, notes=(*report.notes, "nothing is confirmed, as not all runs are done"))
+    return replace(report, seconds=time.perf_counter() - begin)
+
+
+def _complete(plan: RunPlan, folder: Path, execution: ExecutorSettings, listener: Listener | None) -> RunReport:
+    """Do the runs of a plan that are not there yet; within `locked(folder)`."""
+    store = RecordStore(folder)
+    survey = survey_plan(plan, store)
+    jobs = [job for job in plan.jobs if job.key not in survey.records]
+    again, notes = plan.remake(jobs, folder / ARTIFACTS)
+    plan.check_data(jobs)
+    for job in plan.jobs:
+        if job.key in survey.records:
+            clear_work(folder, job)
+    ledger = run_jobs([*again, *jobs], folder, execution, listener, present=len(survey.records) - len(again))
     records = {**survey.records, **ledger.records}
     return RunReport(
         out=folder,
@@ -180,7 +203,6 @@ def run_suite(
         made=len(ledger.made),
         failures=tuple(ledger.failures),
         notes=(*plan.notes, *notes, *survey.strangers),
-        seconds=time.perf_counter() - begin,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from board_records import record, write_with_items
 
 from cellzoo.errors import CellzooError, RecordError
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.changes import compare_boards
 from leaderboards.collect import collect
 from leaderboards.command import COMMAND

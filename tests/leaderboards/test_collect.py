@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cellzoo.errors import RecordError
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.collect import collect
 from leaderboards.render.html import render_html
 from leaderboards.render.markdown import render_markdown

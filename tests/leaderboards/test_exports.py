@@ -8,7 +8,7 @@ import json
 import pytest
 from board_records import record
 
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.collect import Collection
 from leaderboards.exports.plain import board_data, render_json
 from leaderboards.exports.shared import every_eval_ever, render_model_index, render_signatures

@@ -12,7 +12,7 @@ from board_records import record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.collect import Collection, Fault
 from leaderboards.render import numbers
 from leaderboards.render.html import render_html

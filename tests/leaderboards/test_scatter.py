@@ -6,7 +6,7 @@ from board_records import record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.collect import Collection
 from leaderboards.render.scatter import pareto, scatter_pictures
 from tasks.runs.record import RunRecord

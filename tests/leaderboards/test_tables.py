@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cellzoo.errors import RecordError
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.collect import Collection, collect
 from tasks.runs.record import RunRecord
 

@@ -10,7 +10,7 @@ from fake_search import FAKE, search, toy
 
 import cellzoo
 from cellzoo.errors import CellzooError, RunError
-from leaderboards.board import build_board
+from leaderboards.build import build_board
 from leaderboards.collect import collect
 from search.run.chain import Retrain
 from search.run.summary import report_lines
