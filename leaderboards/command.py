@@ -22,6 +22,8 @@ FORMATS = {
     "model-index": "board.model-index.yaml",
     "every-eval-ever": "board.every-eval-ever.jsonl",
     "signatures": "board.signatures.txt",
+    "eval-results": "eval_results",
+    "plots": "plots",
 }
 
 _DESCRIPTION = """\
@@ -134,6 +136,7 @@ COMMAND = Command(
         '  cellzoo board results --out board --title "WNUT-17, November"\n'
         "  cellzoo board results --out board --skip-bad    leave faulty files out, and say so\n"
         "  cellzoo board results --out board --also json,csv,latex\n"
+        "  cellzoo board results --out board --also plots  PDF and PNG of every plot, for papers and slides\n"
         "  cellzoo board results --check                   check the records and their items\n"
         "  cellzoo board --compare before after            what changed, for a pull request"
     ),

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from cellzoo.system.atomic import output_errors, write_atomically
 from leaderboards.exports.plain import render_json
-from leaderboards.exports.shared import render_every_eval_ever, render_model_index, render_signatures
+from leaderboards.exports.plots import plot_files
+from leaderboards.exports.shared import (
+    render_eval_results,
+    render_every_eval_ever,
+    render_model_index,
+    render_signatures,
+)
 from leaderboards.exports.tables import parquet_bytes, render_csv, render_latex
 from leaderboards.render.html import render_html
 from leaderboards.render.markdown import render_markdown
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 MARKDOWN, PAGE, PICTURE = "board.md", "board.html", "board.svg"
 
 
-_FORMS: Mapping[str, Callable[[Board], str | bytes]] = {
+_FORMS: Mapping[str, Callable[[Board], str | bytes | Mapping[str, bytes]]] = {
     "json": render_json,
     "csv": render_csv,
     "latex": render_latex,
@@ -30,6 +36,8 @@ _FORMS: Mapping[str, Callable[[Board], str | bytes]] = {
     "model-index": render_model_index,
     "every-eval-ever": render_every_eval_ever,
     "signatures": render_signatures,
+    "eval-results": render_eval_results,
+    "plots": plot_files,
 }
 
 
@@ -50,7 +58,8 @@ def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None)
     Args:
         board: What is written.
         out: The folder; it need not exist.
-        forms: Further forms, by the names of `leaderboards.command.FORMATS`: name -> file name.
+        forms: Further forms, by the names of `leaderboards.command.FORMATS`: name -> name of the file, or of
+            the folder of several.
 
     Raises:
         OutputError: The folder cannot be made or written.
@@ -59,10 +68,17 @@ def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None)
         out / PICTURE: all_pictures(board.tables),
         out / MARKDOWN: render_markdown(board, PICTURE),
         out / PAGE: render_html(board),
-        **{out / name: _FORMS[form](board) for form, name in (forms or {}).items()},
     }
-    with output_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+    for form, name in (forms or {}).items():
+        made = _FORMS[form](board)
+        contents |= (
+            {out / name: made}
+            if isinstance(made, str | bytes)
+            else {out / name / inner: content for inner, content in made.items()}
+        )
+    for folder in dict.fromkeys(path.parent for path in contents):
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     for path, content in contents.items():
         write_atomically(path, content.encode() if isinstance(content, str) else content)
     return BoardFiles(out / MARKDOWN, out / PAGE, out / PICTURE)

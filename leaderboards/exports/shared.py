@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 EVERY_EVAL_EVER = "0.3.0"
 """Version of the schema eval.schema.json of github.com/evaleval/every_eval_ever."""
+HUB_DATASETS = {
+    **dict.fromkeys(
+        ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst-2", "sts-b", "wnli"),
+        "nyu-mll/glue",
+    ),
+    "conll2000": "eriktks/conll2000",
+    "conll2003": "eriktks/conll2003",
+    "wikitext-2": "Salesforce/wikitext",
+    "wnut17": "leondz/wnut_17",
+}
+"""Data set -> where the hub has it."""
 _RANGES = {"f1": 100.0, "precision": 100.0, "recall": 100.0}
 
 
@@ -76,6 +87,43 @@ def render_model_index(board: Board) -> str:
         index = {"model-index": [{"name": label(subject), "results": results}]}
         documents.append("---\n" + json.dumps(index, ensure_ascii=False, indent=1, allow_nan=False))
     return "\n".join(documents) + "\n"
+
+
+def render_eval_results(board: Board) -> dict[str, bytes]:
+    """For each cell a YAML file (JSON is YAML) for the folder `.eval_results` of its model on the hub.
+
+    One entry a metric, by https://huggingface.co/docs/hub/eval-results. Results on data that the hub does not
+    have are left out: there is nothing they could be shown at.
+    """
+    files: dict[str, bytes] = {}
+    for subject in board.subjects:
+        if subject.is_baseline:
+            continue
+        entries = [
+            entry
+            for table in board.tables
+            if (row := table.row(subject)) is not None
+            for entry in _eval_entries(table, row)
+        ]
+        if not entries:
+            continue
+        name = f"{subject.name.split(' = ')[0]}{'-' if subject.tag else ''}{subject.tag}.yaml"
+        files[name] = (json.dumps(entries, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+    return files
+
+
+def _eval_entries(table: TaskTable, row: Row) -> Iterator[dict[str, Any]]:
+    dataset = next((HUB_DATASETS[name] for name in row.runs[0].data if name in HUB_DATASETS), None)
+    for column in table.columns:
+        summary = row.metrics.get(column.name)
+        if summary is not None and dataset is not None:
+            spread = "" if summary.std is None else f" ± {summary.std:.{column.digits}f}"
+            yield {
+                "dataset": {"id": dataset, "task_id": f"{table.task}-{column.name}"},
+                "value": summary.mean,
+                "date": max(record.created for record in row.runs)[:10],
+                "notes": f"mean of {summary.n} seeds{spread}; {signature(table, row)}",
+            }
 
 
 def render_every_eval_ever(board: Board) -> str:

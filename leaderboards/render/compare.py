@@ -9,6 +9,10 @@ from leaderboards.render import notes
 from leaderboards.render.grid import table_title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
     from leaderboards.board import Board, Row, TaskTable
     from tasks.runs.record import RunRecord
 
@@ -84,9 +88,25 @@ def _curve(record: RunRecord) -> dict[str, list[list[float]]]:
     for place, epoch in enumerate(record.history):
         if place % stride and place != len(record.history) - 1:
             continue
-        for name, value in epoch.items():
-            if name.startswith("seconds") or name in ("epoch", "step", "tokens") or isinstance(value, bool):
-                continue
-            if isinstance(value, (int, float)) and abs(value) < 1e12:
+        for name, value in epoch_numbers(epoch).items():
+            if not name.startswith("seconds") and name not in ("epoch", "step", "tokens") and abs(value) < 1e12:
                 curves.setdefault(name, []).append([place + 1, float(f"{value:.4g}")])
     return curves
+
+
+def epoch_numbers(epoch: Mapping[str, JsonValue]) -> dict[str, float]:
+    """The numbers of an epoch of a record's history; `dev f1` is one of its evaluation on dev."""
+    named = {
+        **epoch,
+        **{
+            f"{name} {metric}": value
+            for name, values in epoch.items()
+            if isinstance(values, dict)
+            for metric, value in values.items()
+        },
+    }
+    return {
+        name: float(value)
+        for name, value in named.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

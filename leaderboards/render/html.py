@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.draw.style import style as cell_style
 from cellzoo.pages.chart import chart_style
 from cellzoo.pages.page import picture, render_page, source
+from leaderboards.relations import relations
 from leaderboards.render import notes
 from leaderboards.render.cards import cards
 from leaderboards.render.compare import compare_data, embedded
 from leaderboards.render.grid import overview_grid, table_title, task_grid
 from leaderboards.render.picture import task_picture
-from leaderboards.render.scatter import scatter_pictures
+from leaderboards.render.scatter import relation_picture, relation_words, scatter_pictures
 
 if TYPE_CHECKING:
     from leaderboards.board import Board, TaskTable
+
+RELATIONS_DRAWN = 15
+"""Pairs of tasks with a picture on a page; the others have their numbers."""
 
 
 def render_html(board: Board) -> str:
@@ -29,6 +33,7 @@ def render_html(board: Board) -> str:
             "left_out_title": notes.left_out_title(board),
             "overview": overview_grid(board),
             "sections": [_section(table, number) for number, table in enumerate(board.tables, start=1)],
+            "relations": _relations(board),
             "cards": cards(board),
             "places": {subject: place for place, subject in enumerate(board.subjects)},
             "families": sorted({subject.family for subject in board.subjects}),
@@ -38,6 +43,20 @@ def render_html(board: Board) -> str:
         styles=[source("leaderboards.render/page.css"), chart_style(), cell_style()],
         script=source("leaderboards.render/page.js"),
     )
+
+
+def _relations(board: Board) -> list[dict[str, Any]]:
+    found = relations(board.tables)
+    return [
+        {
+            "title": f"{table_title(relation.first)} and {table_title(relation.second)}",
+            "words": relation_words(relation),
+            "picture": picture(relation_picture(relation, f"relation-{number}"))
+            if number <= RELATIONS_DRAWN
+            else None,
+        }
+        for number, relation in enumerate(found, start=1)
+    ]
 
 
 def _section(table: TaskTable, number: int) -> dict[str, Any]:

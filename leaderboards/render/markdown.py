@@ -7,8 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from cellzoo.system.text import printable, shortened
+from leaderboards.relations import relations
 from leaderboards.render import notes
 from leaderboards.render.grid import overview_grid, table_title, task_grid
+from leaderboards.render.scatter import relation_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,6 +30,12 @@ def render_markdown(board: Board, picture: str) -> str:
     parts += ["## Overview", overview_markdown(board), f"![Results by task]({picture})"]
     for table in board.tables:
         parts += _task(table)
+    if found := relations(board.tables):
+        lines = [
+            f"- {plain(table_title(r.first))} and {plain(table_title(r.second))}: {plain(relation_words(r))}"
+            for r in found
+        ]
+        parts += ["## Task against task", "\n".join(lines)]
     parts += ["## How to read this", "\n".join(f"- {plain(note)}" for note in notes.reading(board))]
     parts += ["## Provenance", "\n".join(_provenance(board))]
     return printable("\n\n".join(parts)) + "\n"

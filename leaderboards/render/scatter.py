@@ -1,4 +1,4 @@
-"""A score against a cost, with the entries that nothing beats at their cost: the Pareto front."""
+"""A score against a cost with the Pareto front (what nothing beats at its cost), and a task against a task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from leaderboards.render.grid import table_title
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from leaderboards.board import Cost, Row, TaskTable
+    from leaderboards.board import BoardSubject, Cost, Row, TaskTable
+    from leaderboards.relations import Relation
 
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 70, 715, 40, 262
@@ -46,6 +47,35 @@ def pareto(points: Sequence[tuple[float, float]], *, higher_is_better: bool) -> 
     return front
 
 
+def relation_picture(relation: Relation, identity: str) -> str:
+    """One `<svg>` element: a dot for each cell that both tasks have."""
+    first, second = relation.first, relation.second
+    title = f"{table_title(second)} against {table_title(first)}"
+    chart = Chart.new(WIDTH, HEIGHT, title, relation_words(relation), identity)
+    x_axis = linear_axis(min(relation.xs), max(relation.xs))
+    y_axis = linear_axis(min(relation.ys), max(relation.ys))
+    chart.text(8, 22, shortened(title, 100), "heading")
+    chart.y_axis(y_axis, LEFT, RIGHT, TOP, BOTTOM)
+    chart.x_axis(x_axis, LEFT, RIGHT, TOP, BOTTOM)
+    chart.text((LEFT + RIGHT) / 2, HEIGHT - 22, f"{first.primary.title}, {first.task}", "small middle")
+    chart.text(LEFT, HEIGHT - 6, relation_words(relation))
+    for subject, x, y in zip(relation.subjects, relation.xs, relation.ys, strict=True):
+        across = LEFT + x_axis.share(x) * (RIGHT - LEFT)
+        down = BOTTOM - y_axis.share(y) * (BOTTOM - TOP)
+        values = numbers.metric(x, first.primary.digits), numbers.metric(y, second.primary.digits)
+        chart.group("first").dot(across, down, tip=f"{notes.label(subject)}: {', '.join(values)}")
+        if len(relation.subjects) <= NAMED:
+            _name(chart, across, down, subject)
+    return chart.to_svg()
+
+
+def relation_words(relation: Relation) -> str:
+    """`Kendall's tau .43 (.02 to .71), 12 cells`."""
+    found = relation.correlation
+    tau, low, high = (f"{value:.2f}" for value in (found.tau, found.low, found.high))
+    return f"Kendall's tau {tau} (95 % interval {low} to {high}), {found.cells} cells; 1: the same order"
+
+
 def _picture(table: TaskTable, points: Sequence[tuple[float, Row]], words: str, identity: str) -> Chart:
     primary = table.primary
     scores = [row.metrics[primary.name].mean for _, row in points]
@@ -74,11 +104,12 @@ def _picture(table: TaskTable, points: Sequence[tuple[float, Row]], words: str, 
         mark = group.square if row.subject.is_baseline else group.dot
         mark(x, y, tip=f"{notes.label(row.subject)}: {value}, {numbers.count(cost)}")
         if index in named or len(points) <= NAMED:
-            end = x > RIGHT - 100
-            group.text(
-                x + (-7 if end else 7),
-                y - 6,
-                shortened(notes.label(row.subject), 20),
-                "small end" if end else "small",
-            )
+            _name(group, x, y, row.subject)
     return chart
+
+
+def _name(chart: Chart, x: float, y: float, subject: BoardSubject) -> None:
+    """A name beside a dot, on the side where there is room."""
+    end = x > RIGHT - 100
+    words = shortened(notes.label(subject), 20)
+    chart.text(x + (-7 if end else 7), y - 6, words, "small end" if end else "small")

@@ -35,6 +35,8 @@ def record(
     genotype: str = "",
     speed: float = 1500.0,
     package: str = "2.13.0",
+    corpus: str = "corpus",
+    history: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """A sound record as JSON content; `hash_of` gives the cell the hash of another name."""
     digest = None if baseline else cell_hash(hash_of or cell)
@@ -48,7 +50,7 @@ def record(
         revision=revision,
         subject=digest or f"baseline:{cell}",
         configuration=configuration,
-        data={"corpus": files},
+        data={corpus: files},
         seed=seed,
     )
     return {
@@ -65,7 +67,7 @@ def record(
         },
         "seed": seed,
         "configuration": configuration,
-        "data": {"corpus": {"origin": "generated", "sha256": files}},
+        "data": {corpus: {"origin": "generated", "sha256": files}},
         "after": None,
         "metrics": {
             name: {"value": value, "title": f"title of {name}", "higher_is_better": higher, "digits": digits}
@@ -85,7 +87,7 @@ def record(
             "total_seconds": 5.0,
             "tokens_per_second": speed,
         },
-        "history": [{"epoch": 1, "loss": 0.5, "seconds": 2.0}],
+        "history": [{"epoch": 1, "loss": 0.5, "seconds": 2.0}] if history is None else history,
         "facts": {"train words": 6000},
         "notes": [],
         "code": {"version": "0.1.0", "revision": "0123456789abcdef0123", "dirty": False},

@@ -11,7 +11,13 @@ from board_records import record
 from leaderboards.build import build_board
 from leaderboards.collect import Collection
 from leaderboards.exports.plain import board_data, render_json
-from leaderboards.exports.shared import every_eval_ever, render_model_index, render_signatures
+from leaderboards.exports.plots import plot_files
+from leaderboards.exports.shared import (
+    every_eval_ever,
+    render_eval_results,
+    render_model_index,
+    render_signatures,
+)
 from leaderboards.exports.tables import parquet_bytes, render_csv, render_latex
 from leaderboards.published import published_tables
 from tasks.runs.record import RunRecord
@@ -116,6 +122,55 @@ def test_a_model_index_is_yaml():
     names = [document["model-index"][0]["name"] for document in documents]
     assert sorted(names) == ["enas", "gru", "lstm"]
     assert documents[0]["model-index"][0]["results"][0]["metrics"][0]["type"] == "f1"
+
+
+def test_results_for_the_hub_are_what_it_documents():
+    yaml = pytest.importorskip("yaml")
+    board = wnut(corpus="wnut17")
+    files = {name: yaml.safe_load(content) for name, content in render_eval_results(board).items()}
+    assert sorted(files) == ["enas.yaml", "gru.yaml", "lstm.yaml"]
+    for entries in files.values():
+        for entry in entries:
+            assert set(entry) == {"dataset", "value", "date", "notes"}
+            assert entry["dataset"].keys() == {"id", "task_id"}
+            assert entry["dataset"]["id"] == "leondz/wnut_17"
+            assert entry["date"] == "2026-01-02"
+    assert files["gru.yaml"][0]["value"] == pytest.approx(131.5 / 3)
+    assert files["gru.yaml"][0]["dataset"]["task_id"] == "wnut17-f1"
+    assert render_eval_results(wnut()) == {}, "data that the hub does not have"
+
+
+def test_plots_are_files_of_their_kind_and_the_same_again():
+    board = wnut(title="50 % of $A_b$")
+    files = plot_files(board)
+    assert {"wnut17-r1-results.pdf", "wnut17-r1-results.png"} <= files.keys()
+    for name, content in files.items():
+        assert content.startswith(b"%PDF-" if name.endswith("pdf") else b"\x89PNG")
+    assert files == plot_files(board)
+
+
+def test_plots_of_every_kind(tmp_path):
+    costs = {"lstm": 1000, "gru": 750, "enas": 3000, "nao": 500, "janet": 400}
+    board = board_of(
+        *(
+            record(
+                cell,
+                seed,
+                task=task,
+                metrics={"f1": count / 100 + seed},
+                parameters=(count, count, count),
+                history=[{"epoch": n, "dev": {"f1": float(n)}} for n in (1, 2)],
+            )
+            for task in ("wnut17", "small-ner")
+            for cell, count in costs.items()
+            for seed in range(3)
+        )
+    )
+    names = {name.removesuffix(".png") for name in plot_files(board) if name.endswith("png")}
+    of_task = {"results", "parameters", "curves"}
+    assert names == {f"{task}-r1-{kind}" for task in ("wnut17", "small-ner") for kind in of_task} | {
+        "wnut17-r1-against-small-ner-r1"
+    }
 
 
 def test_published_tables_are_sound_and_odd_numbers_are_marked():
