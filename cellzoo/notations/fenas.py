@@ -65,10 +65,7 @@ def write(cell: Cell) -> str:
 
 
 def sample(generator: random.Random, *, nodes: int = NODES, memory: bool | None = None) -> str:
-    """Draw a node list: functions and inputs are uniform.
-
-    A product with 0 and a node that reads 0 twice are not drawn. Lists whose output does not depend on x and
-    every state, at once or by the next c, are drawn again.
+    """Draw a node list: functions and inputs are uniform, so that all valid lists of a form are as likely.
 
     Args:
         generator: Source of randomness.
@@ -81,18 +78,32 @@ def sample(generator: random.Random, *, nodes: int = NODES, memory: bool | None 
         genes: list[Gene] = []
         while len(genes) < nodes:
             gene = Gene(generator.choice(FUNCTIONS), generator.choice(values), generator.choice(values))
-            zeros = (gene.first, gene.second).count(ZERO)
-            if zeros == 0 or (zeros == 1 and gene.function != "*"):
+            if _has_effect(gene):
                 genes.append(gene)
                 values.append(f"n{len(genes)}")
-        next_c = f"n{generator.randint(1, nodes)}" if has_memory else None
-        reached = _reached(genes, next_c)
-        if {"x", "h", *(["c"] if has_memory else [])} <= reached:
-            return str(Architecture(tuple(genes), next_c))
+        drawn = Architecture(tuple(genes), f"n{generator.randint(1, nodes)}" if has_memory else None)
+        if is_valid(drawn):
+            return str(drawn)
 
 
-def _reached(genes: list[Gene], memory: str | None) -> set[str]:
+def is_valid(architecture: Architecture) -> bool:
+    """Whether a node list is one that is drawn.
+
+    No product has 0 as an input and no node reads 0 twice; the output depends on x and every state, at once or
+    by the next c.
+    """
+    states = {"h"} if architecture.memory is None else {"h", "c"}
+    return all(map(_has_effect, architecture.genes)) and {"x", *states} <= _reached(architecture)
+
+
+def _has_effect(gene: Gene) -> bool:
+    zeros = (gene.first, gene.second).count(ZERO)
+    return zeros == 0 or (zeros == 1 and gene.function != "*")
+
+
+def _reached(architecture: Architecture) -> set[str]:
     """Return what the last node depends on at this step or by the c of the step before, itself included."""
+    genes, memory = architecture.genes, architecture.memory
     reached, waiting = set[str](), [f"n{len(genes)}"]
     while waiting:
         value = waiting.pop()

@@ -119,9 +119,54 @@ def sample(generator: random.Random, *, hidden_states: int = 2, intermediate_nod
     Candidates are listed in a fixed order, so a seed means one recipe in every process.
     """
     while True:
-        recipe = _draw(generator, hidden_states, intermediate_nodes)
+        recipe = draw(generator, hidden_states, intermediate_nodes)
         if recipe is not None:
             return json.dumps(recipe)
+
+
+def draw(
+    generator: random.Random, hidden_states: int, intermediate_nodes: int
+) -> dict[str, dict[str, Any]] | None:
+    """Draw once, as `sample` does; None where the recipe does not pass the benchmark's checks."""
+    before = [f"h_prev_{index}" for index in range(hidden_states)]
+    recipe: dict[str, dict[str, Any]] = {}
+    activations: list[str] = []
+    while len(recipe) < hidden_states + intermediate_nodes:
+        op = generator.choices(("linear", "blend", "elementwise_prod", "elementwise_sum"), (3, 1, 1, 1))[0]
+        if op == "linear":
+            candidates = [INPUT, *before, *activations]
+            count = min(generator.choices((2, 3), (4, 1))[0], len(candidates))
+            product = f"node_{len(recipe)}"
+            recipe[product] = {"op": op, "input": generator.sample(candidates, count)}
+            activations.append(f"node_{len(recipe)}")
+            recipe[activations[-1]] = {"op": generator.choice(ACTIVATIONS), "input": [product]}
+        else:
+            candidates = [*before, *recipe]
+            count = OPERATIONS[op][1]
+            if count <= len(candidates):
+                recipe[f"node_{len(recipe)}"] = {"op": op, "input": generator.sample(candidates, count)}
+    if len(recipe) < hidden_states:
+        return None
+    chosen = generator.sample(list(recipe), hidden_states)
+    renamed = {name: f"h_new_{index}" for index, name in enumerate(chosen)}
+    kept = [name for name in recipe if name not in renamed]
+    recipe = {
+        renamed.get(name, name): {
+            "op": recipe[name]["op"],
+            "input": [renamed.get(source, source) for source in recipe[name]["input"]],
+        }
+        for name in (*kept, *chosen)
+    }
+    reached = set(renamed.values())
+    waiting = list(reached)
+    while waiting:
+        found = set(recipe.get(waiting.pop(), {"input": ()})["input"]) - reached
+        reached |= found
+        waiting += found
+    direct = any(set(recipe[name]["input"]) & set(before) for name in renamed.values())
+    if direct or not {INPUT, *before} <= reached:
+        return None
+    return {name: spec for name, spec in recipe.items() if name in reached}
 
 
 def _recipe(content: Any) -> Any:
@@ -293,46 +338,3 @@ def _refuse_unsayable(cell: Cell) -> None:
 
 def _cannot(why: str) -> NotationError:
     return NotationError(f"recipe: the cell cannot be said in this notation: {why}")
-
-
-def _draw(
-    generator: random.Random, hidden_states: int, intermediate_nodes: int
-) -> dict[str, dict[str, Any]] | None:
-    """Draw once; None where the recipe does not pass the benchmark's checks."""
-    before = [f"h_prev_{index}" for index in range(hidden_states)]
-    recipe: dict[str, dict[str, Any]] = {}
-    activations: list[str] = []
-    while len(recipe) < hidden_states + intermediate_nodes:
-        op = generator.choices(("linear", "blend", "elementwise_prod", "elementwise_sum"), (3, 1, 1, 1))[0]
-        if op == "linear":
-            candidates = [INPUT, *before, *activations]
-            count = min(generator.choices((2, 3), (4, 1))[0], len(candidates))
-            product = f"node_{len(recipe)}"
-            recipe[product] = {"op": op, "input": generator.sample(candidates, count)}
-            activations.append(f"node_{len(recipe)}")
-            recipe[activations[-1]] = {"op": generator.choice(ACTIVATIONS), "input": [product]}
-        else:
-            candidates = [*before, *recipe]
-            count = OPERATIONS[op][1]
-            if count <= len(candidates):
-                recipe[f"node_{len(recipe)}"] = {"op": op, "input": generator.sample(candidates, count)}
-    chosen = generator.sample(list(recipe), hidden_states)
-    renamed = {name: f"h_new_{index}" for index, name in enumerate(chosen)}
-    kept = [name for name in recipe if name not in renamed]
-    recipe = {
-        renamed.get(name, name): {
-            "op": recipe[name]["op"],
-            "input": [renamed.get(source, source) for source in recipe[name]["input"]],
-        }
-        for name in (*kept, *chosen)
-    }
-    reached = set(renamed.values())
-    waiting = list(reached)
-    while waiting:
-        found = set(recipe.get(waiting.pop(), {"input": ()})["input"]) - reached
-        reached |= found
-        waiting += found
-    direct = any(set(recipe[name]["input"]) & set(before) for name in renamed.values())
-    if direct or not {INPUT, *before} <= reached:
-        return None
-    return {name: spec for name, spec in recipe.items() if name in reached}

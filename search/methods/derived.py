@@ -12,7 +12,7 @@ from cellzoo.notations import darts, egs, ess, idarts, parse, write
 if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
 
-_NOTATIONS = ("darts", "idarts", "egs", "ess", "enas", "equations")
+_NOTATIONS = ("darts", "idarts", "egs", "ess", "enas", "fenas", "nas-bench-nlp", "equations")
 """The most telling first; equations can say every cell."""
 START_ONLY = "every node reads state 0 alone, so that no node reads another: the search may have collapsed"
 

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from cellzoo.errors import CellzooError
 from search.samplers.kind import SamplerKind
 from search.samplers.sampler import Proposal
 from search.samplers.settings import SamplerSettings
@@ -27,10 +28,12 @@ class EvolutionSettings(SamplerSettings):
     Attributes:
         population: P, cells that live at a time; so many random ones are evaluated first, and count as trials.
         sample: S, cells that are drawn from them with replacement; the best is the parent.
+        start: Known cells of the space, such as `lstm` of `fenas`, with which the first population begins.
     """
 
     population: Size = 100
     sample: Size = 25
+    start: tuple[str, ...] = ()
 
 
 class Evolution:
@@ -43,6 +46,9 @@ class Evolution:
         settings: See there.
         space: Draws the first population and mutates.
         generator: Decides all draws.
+
+    Raises:
+        CellzooError: The space has no such known cell.
     """
 
     def __init__(self, settings: EvolutionSettings, space: Space[Any], generator: random.Random) -> None:
@@ -51,12 +57,15 @@ class Evolution:
         self.generator = generator
         self.asked = self.told = 0
         self.population: deque[tuple[float, Any]] = deque(maxlen=settings.population)
+        self.start = [_member(space, name) for name in settings.start]
 
     def ask(self) -> Proposal | None:
         """See `Sampler`."""
         if self.asked == self.settings.trials:
             return None
-        if self.asked < self.settings.population:
+        if self.asked < len(self.start):
+            genotype = self.start[self.asked]
+        elif self.asked < self.settings.population:
             genotype = self.space.sample(self.generator)
         elif self.told < self.settings.population:
             return None
@@ -71,6 +80,13 @@ class Evolution:
         """See `Sampler`; the oldest member of a full population dies."""
         self.told += 1
         self.population.append((math.inf if score is None else score, proposal.genotype))
+
+
+def _member(space: Space[Any], name: str) -> Any:
+    find = getattr(space, "member", None)
+    if find is None:
+        raise CellzooError(f"start = {name!r}: only the space fenas has known cells to start from")
+    return find(name)
 
 
 SAMPLER = SamplerKind(

@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import model_validator
 
+from cellzoo.notations.fenas import NODES
 from cellzoo.notations.steps.graph import OPERATIONS
 from search.spaces.darts import DartsSpace
 from search.spaces.egs import EgsSpace
 from search.spaces.enas import EnasSpace
 from search.spaces.ess import EssSpace
+from search.spaces.fenas import FenasSpace, States
 from search.spaces.idarts import IDartsSpace
+from search.spaces.nas_bench_nlp import MAX_NODES, NasBenchNlpSpace
 from tasks.settings import Settings, Size
 
 if TYPE_CHECKING:
     from search.spaces.space import Space
+
+
+_USUAL_NODES = {"fenas": NODES, "nas-bench-nlp": MAX_NODES}
 
 
 class SamplerSettings(Settings):
@@ -23,16 +29,21 @@ class SamplerSettings(Settings):
 
     Attributes:
         space: Where cells come from, by its notation; its options but those below are its defaults.
-        nodes: Of a cell.
-        operations: Of a cell; `enas` has its own.
+        nodes: Of a cell; of `nas-bench-nlp` the most. None takes what is usual in the space: 8, of `fenas` 9,
+            of `nas-bench-nlp` 24.
+        operations: Of a cell; `enas`, `fenas` and `nas-bench-nlp` have their own.
+        states: `fenas`: cells with the state h, with h and c (`h+c`), or `any` of them.
+        changes_inputs: `fenas`: whether a mutation may change inputs, too.
         trials: Cells that are proposed in all. Those whose graph was there before count, but are not trained
             again.
-        epochs: Epochs that each cell is trained for.
+        epochs: Epochs that each cell is trained for, or that the longest training of one has.
     """
 
-    space: Literal["darts", "idarts", "egs", "ess", "enas"] = "darts"
-    nodes: Size = 8
+    space: Literal["darts", "idarts", "egs", "ess", "enas", "fenas", "nas-bench-nlp"] = "darts"
+    nodes: Size | None = None
     operations: tuple[str, ...] = OPERATIONS
+    states: States = "any"
+    changes_inputs: bool = False
     trials: Size = 20
     epochs: Size = 5
 
@@ -47,14 +58,19 @@ class SamplerSettings(Settings):
         Raises:
             CellzooError: A value is out of its range.
         """
+        nodes = self.nodes or _USUAL_NODES.get(self.space, 8)
         match self.space:
             case "darts":
-                return DartsSpace(self.nodes, self.operations)
+                return DartsSpace(nodes, self.operations)
             case "idarts":
-                return IDartsSpace(self.nodes, self.operations)
+                return IDartsSpace(nodes, self.operations)
             case "egs":
-                return EgsSpace(self.nodes, self.operations)
+                return EgsSpace(nodes, self.operations)
             case "ess":
-                return EssSpace(DartsSpace(self.nodes, self.operations))
+                return EssSpace(DartsSpace(nodes, self.operations))
             case "enas":
-                return EnasSpace(self.nodes)
+                return EnasSpace(nodes)
+            case "fenas":
+                return FenasSpace(nodes, self.states, self.changes_inputs)
+            case "nas-bench-nlp":
+                return NasBenchNlpSpace(nodes)
