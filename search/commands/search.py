@@ -82,6 +82,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         dest="settings",
         help="change a setting of the method or the task, or epochs; repeatable",
     )
+    parser.add_argument(
+        "--retrain",
+        action="store_true",
+        help="samplers: train a graph that is proposed again with another seed, and average; as retrain=true",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done; write nothing")
     then = parser.add_argument_group("search, train and test in one go")
     then.add_argument("--then", action="store_true", help="train what was found, test the best")
@@ -117,12 +122,13 @@ def _execute(options: argparse.Namespace) -> int:
 
     out = typed_path("found" if options.out is None else options.out, "--out")
     seeds = _seeds(options.seeds or ("4" if options.then else "1"))
+    changes = parse_settings([*options.settings, *(["retrain=true"] if options.retrain else [])])
     plan = request_search(
         options.method,
         options.on,
         preset=options.preset,
         data=options.data,
-        changes=parse_settings(options.settings),
+        changes=changes,
     )
     retrain = _retrain(options)
     execution = ExecutorSettings(options.executor, workers, threads, options.device)

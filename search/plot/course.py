@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellzoo.errors import DataError
 from search.methods.derived import CellNote
-from search.run.sampling import Asked, Told, read_history
+from search.run.history import Asked, Told, read_history
 from tasks.training.events import read_events
 from tasks.training.loop import EVENTS
 

@@ -22,9 +22,10 @@ from cellzoo.notations import parse
 from search.methods.derived import describe_cell
 from search.run.found import found_name
 from search.run.sampling import Sampling, Score
-from search.run.settings import selection_of
+from search.run.settings import method_settings, selection_of
 from search.run.task import cell_of
 from tasks.runs.events import Failure
+from tasks.runs.execute import clear_work
 from tasks.runs.job import make_job
 from tasks.runs.subjects import resolve_cells
 from tasks.task import Subject
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from tasks.runs.job import Job
     from tasks.runs.record import RunRecord
     from tasks.settings import Settings
+
+_SEEDS_APART = 1000
+"""Between the seeds of two trainings of one candidate."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,13 @@ class Chain:
         for sampling in self._samplings:
             sampling.close()
 
+    def clear(self) -> None:
+        """Remove the checkpoints of candidates that no search will go on from any more."""
+        for end, sampling in zip(self.searches.values(), self._samplings, strict=False):
+            if end.key in self.results:
+                for job in sampling.shorter_jobs():
+                    clear_work(self._out, job)
+
     def found(self) -> list[Found]:
         """The searches that found a cell, by seed."""
         found = []
@@ -236,25 +247,32 @@ class TaskEvaluator:
 
     Args:
         plan: The search.
-        seed: Of the search, and of all its candidates.
+        seed: Of the search, and of all its candidates but those that repeat a training.
     """
 
     def __init__(self, plan: SearchPlan, seed: int) -> None:
         self.plan = plan
         self.seed = seed
         self.metric = selection_of(plan.config)
+        self.longest: int = method_settings(plan.config).epochs
 
     def look_up(self, cell: Cell, epochs: int) -> Score | None:
         """Nothing is known; the queue knows the records that are there."""
         return None
 
-    def job(self, cell: Cell, epochs: int) -> Job | None:
-        """A run of the task for so many epochs."""
+    def job(self, cell: Cell, epochs: int, repetition: int = 0) -> Job | None:
+        """A run of the task for so many epochs; one that may be gone on from leaves its checkpoint."""
         note = describe_cell(cell, str(self.plan.config.method_settings.get("space", "")))
         subject = trained_subject(self.plan, self.seed, cell, note)
         target = self.plan.target
         return make_job(
-            target.task, target.source, self.plan.candidate(epochs), subject, self.seed, self.plan.data
+            target.task,
+            target.source,
+            self.plan.candidate(epochs),
+            subject,
+            self.seed + repetition * _SEEDS_APART,
+            self.plan.data,
+            keep_work=epochs < self.longest,
         )
 
     def score(self, record: RunRecord) -> Score | None:

@@ -93,6 +93,7 @@ def run_search(
             ledger = run_jobs(chain.start(), out, execution, listener, grow=chain.grow)
         finally:
             chain.close()
+        chain.clear()
         failures = tuple(ledger.failures)
         for failure in failures:
             if failure.stops_all:

@@ -8,35 +8,32 @@ again, and has then the candidates that were open; their runs go on from their c
 from __future__ import annotations
 
 import json
-import math
 import random
+import statistics
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cellzoo.errors import CellzooError, DataError, RunError
-from search.methods.derived import CellNote, describe_cell
+from search.methods.derived import describe_cell
 from search.registry import find_method
+from search.run.history import AnyLine, Asked, Exhausted, Started, Told, read_history
 from search.run.settings import SECONDS, cell_notes, method_settings, selection_of
 from tasks.runs.events import Failure
 from tasks.training.events import EventLog
 from tasks.training.loop import EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cellzoo.cells.cell import Cell
+    from search.methods.derived import CellNote
     from search.run.settings import SearchSettings
     from search.samplers.sampler import Proposal, Sampler
     from search.spaces.space import Space
     from tasks.runs.job import Job
     from tasks.runs.record import RunRecord
     from tasks.task import Outcome
-
-_LONGEST_LINE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,14 @@ class Evaluator(Protocol):
         """The score of a cell after so many epochs, where nothing has to be trained for it."""
         ...
 
-    def job(self, cell: Cell, epochs: int) -> Job | None:
-        """The run that would tell; None where only looking up is possible, so that the candidate fails."""
+    def job(self, cell: Cell, epochs: int, repetition: int = 0) -> Job | None:
+        """The run that would tell; None where only looking up is possible, so that the candidate fails.
+
+        Args:
+            cell: The cell.
+            epochs: How long it is trained, those of a shorter run of it included.
+            repetition: Other trainings of the same cell for as long that came before.
+        """
         ...
 
     def score(self, record: RunRecord) -> Score | None:
@@ -70,50 +73,12 @@ class Evaluator(Protocol):
         ...
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class _Graph(NamedTuple):
+    """What is evaluated once: a graph, for so many epochs, for the first time or again."""
 
-
-class Asked(_Line):
-    """The sampler proposed a cell."""
-
-    event: Literal["ask"] = "ask"
-    number: Annotated[int, Field(ge=0)]
-    epochs: Annotated[int, Field(ge=1)]
-    cell: CellNote
-
-
-class Told(_Line):
-    """The sampler was told what a proposal is worth.
-
-    Attributes:
-        number: Of the proposal.
-        score: As in `Sampler.tell`.
-        shared: Whether the same graph was evaluated before.
-        failure: Why there is no score.
-        seconds: Of training and evaluation.
-        record: Key of the record.
-    """
-
-    event: Literal["tell"] = "tell"
-    number: Annotated[int, Field(ge=0)]
-    score: Annotated[float, Field(allow_inf_nan=False)] | None
-    shared: bool = False
-    failure: Annotated[str, Field(max_length=2000)] = ""
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    record: Annotated[str, Field(max_length=64)] = ""
-
-
-class Started(_Line):
-    """The search began."""
-
-    event: Literal["start"] = "start"
-    identity: Annotated[str, Field(max_length=64)]
-    label: Annotated[str, Field(max_length=400)]
-
-
-Line: TypeAlias = Annotated[Started | Asked | Told, Field(discriminator="event")]
-_LINES: TypeAdapter[Started | Asked | Told] = TypeAdapter(Line)
+    hash: str
+    epochs: int
+    repetition: int
 
 
 @dataclass
@@ -152,10 +117,16 @@ class Sampling:
         generator = random.Random(seed)  # noqa: S311 - a seed, not a secret
         self.sampler: Sampler = kind.build(settings, self.space, generator)
         self._notation = settings.space
-        self._scores: dict[tuple[str, int], Score | None] = {}
-        self._open: dict[tuple[str, int], _Open] = {}
+        self._trains_again: bool = settings.retrain
+        self._longest: int = settings.epochs
+        self._scores: dict[_Graph, Score | None] = {}
+        self._begun: set[_Graph] = set()
+        self._open: dict[_Graph, _Open] = {}
         self._waiting: dict[int, tuple[Proposal, Cell]] = {}
-        self._has_ended = False
+        self._graphs: dict[int, _Graph] = {}
+        self._shorter: dict[str, tuple[Cell, int]] = {}
+        self._done_again: set[str] = set()
+        self._is_exhausted = self._has_ended = False
         path = folder / EVENTS
         lines, size = read_history(path) if path.exists() else ([], 0)
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,16 +156,28 @@ class Sampling:
         return any(one.job.key == job.key for one in self._open.values())
 
     def result(self, job: Job, result: RunRecord | Failure) -> list[Job]:
-        """Take the result of a candidate; returns the jobs that it makes possible."""
+        """Take the result of a candidate; returns the jobs that it makes possible.
+
+        A candidate whose process died is done again once, from its last checkpoint; one that diverged would
+        diverge again.
+        """
         graph = next(graph for graph, one in self._open.items() if one.job.key == job.key)
         if isinstance(result, Failure):
             if result.stops_all:
                 return []
+            if result.may_pass and job.key not in self._done_again:
+                self._done_again.add(job.key)
+                return [job]
             self._settle(graph, None, result.message)
         else:
             score = self.evaluator.score(result)
             self._settle(graph, score, "" if score else "the metric on dev is undefined")
         return self._ask()
+
+    def shorter_jobs(self) -> list[Job]:
+        """The jobs whose checkpoints are kept, because a longer training may go on from them."""
+        jobs = [self.evaluator.job(cell, epochs) for cell, epochs in self._shorter.values()]
+        return [job for job in jobs if job is not None]
 
     def close(self) -> None:
         """Close the history."""
@@ -203,12 +186,17 @@ class Sampling:
     def _ask(self) -> list[Job]:
         """Propose cells until all workers have one; the concluding job once nothing is left to propose."""
         jobs: list[Job] = []
-        while len(self._waiting) < self.workers:
-            proposal = self.sampler.ask()
-            if proposal is None:
+        while len(self._waiting) < self.workers and not self._is_exhausted:
+            try:
+                proposal = self.sampler.ask()
+                cell = None if proposal is None else self.space.to_cell(proposal.genotype)
+            except CellzooError as error:
+                self._write(Exhausted(reason=str(error)[:2000]))
+                self._is_exhausted = True
                 break
-            cell = self.space.to_cell(proposal.genotype)
-            self._waiting[proposal.number] = (proposal, cell)
+            if proposal is None or cell is None:
+                break
+            self._add(proposal, cell)
             note = describe_cell(cell, self._notation)
             self._write(Asked(number=proposal.number, epochs=proposal.epochs, cell=note))
             jobs += self._begin(proposal, cell)
@@ -217,9 +205,20 @@ class Sampling:
             jobs.append(self.end)
         return jobs
 
+    def _add(self, proposal: Proposal, cell: Cell) -> None:
+        """Take a proposal, and say whether its graph is one that was there before."""
+        graph = _Graph(cell.hash, proposal.epochs, 0)
+        while self._trains_again and graph in self._begun:
+            graph = graph._replace(repetition=graph.repetition + 1)
+        self._begun.add(graph)
+        self._graphs[proposal.number] = graph
+        self._waiting[proposal.number] = (proposal, cell)
+        if proposal.epochs < self._longest:
+            self._shorter.setdefault(cell.hash, (cell, proposal.epochs))
+
     def _begin(self, proposal: Proposal, cell: Cell) -> list[Job]:
-        """Find a proposal's score, or the job that will; equal graphs share one."""
-        graph = (cell.hash, proposal.epochs)
+        """Find a proposal's score, or the job that will; equal graphs share one, or are averaged."""
+        graph = self._graphs[proposal.number]
         if graph in self._open:
             self._open[graph].proposals.append(proposal)
             return []
@@ -227,7 +226,7 @@ class Sampling:
             self._tell(proposal, self._scores[graph], shared=True)
             return []
         score = self.evaluator.look_up(cell, proposal.epochs)
-        job = None if score is not None else self.evaluator.job(cell, proposal.epochs)
+        job = None if score is not None else self.evaluator.job(cell, proposal.epochs, graph.repetition)
         if job is not None:
             self._open[graph] = _Open(job, [proposal])
             return [job]
@@ -235,7 +234,7 @@ class Sampling:
         self._tell(proposal, score, failure="" if score else "the table does not have this cell")
         return []
 
-    def _settle(self, graph: tuple[str, int], score: Score | None, failure: str = "") -> None:
+    def _settle(self, graph: _Graph, score: Score | None, failure: str = "") -> None:
         self._scores[graph] = score
         first, *others = self._open.pop(graph).proposals
         self._tell(first, score, failure=failure)
@@ -246,18 +245,37 @@ class Sampling:
         self, proposal: Proposal, score: Score | None, *, shared: bool = False, failure: str = ""
     ) -> None:
         del self._waiting[proposal.number]
+        graph = self._graphs[proposal.number]
         told = Told(
             number=proposal.number,
-            score=None if score is None else score.value,
+            score=self._mean(graph) if self._trains_again else None if score is None else score.value,
+            own=score.value if self._trains_again and score is not None else None,
             shared=shared,
             failure=failure[:2000],
-            seconds=0.0 if score is None or shared else score.seconds,
+            seconds=0.0 if score is None or shared else max(0.0, score.seconds - self._spent(graph)),
             record="" if score is None else score.record,
         )
         self._write(told)
         self.sampler.tell(proposal, told.score)
 
-    def _replay(self, line: Started | Asked | Told) -> None:
+    def _mean(self, graph: _Graph) -> float | None:
+        """The mean over all trainings of a graph, failed ones left out."""
+        known = [self._scores.get(graph._replace(repetition=number)) for number in range(graph.repetition + 1)]
+        values = [score.value for score in known if score is not None]
+        return statistics.fmean(values) if values else None
+
+    def _spent(self, graph: _Graph) -> float:
+        """Seconds of the shorter training that this one went on from."""
+        before = [
+            score.seconds
+            for other, score in self._scores.items()
+            if score is not None
+            and (other.hash, other.repetition) == (graph.hash, graph.repetition)
+            and other.epochs < graph.epochs
+        ]
+        return max(before, default=0.0)
+
+    def _replay(self, line: AnyLine) -> None:
         if isinstance(line, Asked):
             proposal = self.sampler.ask()
             cell = None if proposal is None else self.space.to_cell(proposal.genotype)
@@ -267,57 +285,30 @@ class Sampling:
                 or (proposal.number, cell.hash) != (line.number, line.cell.hash)
             ):
                 raise CellzooError("the sampler proposes another cell")
-            self._waiting[proposal.number] = (proposal, cell)
+            self._add(proposal, cell)
         elif isinstance(line, Told):
-            proposal, cell = self._waiting.pop(line.number)
-            score = None if line.score is None else Score(line.score, line.seconds, line.record)
-            self._scores[cell.hash, proposal.epochs] = score
+            proposal, _ = self._waiting.pop(line.number)
+            graph = self._graphs[line.number]
+            value = line.own if self._trains_again else line.score
+            if not line.shared:
+                spent = line.seconds + self._spent(graph)
+                self._scores[graph] = None if value is None else Score(value, spent, line.record)
             self.sampler.tell(proposal, line.score)
+        elif isinstance(line, Exhausted):
+            self._is_exhausted = True
         else:
             raise CellzooError("a search begins once")
 
-    def _write(self, line: Started | Asked | Told) -> None:
+    def _write(self, line: AnyLine) -> None:
         self._log.write(line.model_dump(mode="json", exclude_none=False))
         self._log.sync()
 
 
-def read_history(path: Path) -> tuple[list[Started | Asked | Told], int]:
-    """Read the history of a sampler; a last line that a kill cut off is left out.
-
-    Returns:
-        The lines, and the bytes that they take.
-
-    Raises:
-        DataError: A line is not one of a history; the message names it.
-    """
-    lines: list[Started | Asked | Told] = []
-    size = 0
-    for number, text in enumerate(_whole_lines(path), start=1):
-        try:
-            lines.append(_LINES.validate_json(text))
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "line"
-            raise DataError(
-                f"{path}:{number}: is not a line of a history ({place}: {fault['msg']:.200})"
-            ) from error
-        size += len(text) + 1
-    return lines, size
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        if len(line) > _LONGEST_LINE:
-            raise DataError(f"{path}:{number}: has {len(line):,} bytes; expected at most {_LONGEST_LINE:,}")
-        yield line
-
-
 def conclude(config: SearchSettings, folder: Path) -> tuple[Outcome, CellNote]:
     """End a search with a sampler: the best cell of its history, the first of equals.
+
+    Of cells that were trained for different times those count that were trained the longest, and of averaged
+    scores of a graph the last.
 
     Raises:
         RunError: No candidate has a score.
@@ -329,15 +320,22 @@ def conclude(config: SearchSettings, folder: Path) -> tuple[Outcome, CellNote]:
     lines, _ = read_history(folder / EVENTS)
     asked = {line.number: line for line in lines if isinstance(line, Asked)}
     told = [line for line in lines if isinstance(line, Told)]
-    scored = [line for line in told if line.score is not None]
     failed = [line for line in told if line.score is None]
-    if not scored:
+    reasons = [line.reason for line in lines if isinstance(line, Exhausted)]
+    scores: dict[tuple[int, str], tuple[float, int]] = {}
+    for line in told:
+        if line.score is not None:
+            cell = asked[line.number].cell
+            scores[asked[line.number].epochs, cell.hash] = (line.score, line.number)
+    if not scores:
         first = next((line.failure for line in failed if line.failure), "nothing was proposed")
-        raise RunError(f"none of {len(told)} candidates has a score; the first one: {first}")
-    best = min(scored, key=lambda line: line.score if line.score is not None else math.inf)
-    cell = asked[best.number].cell
+        raise RunError(
+            f"none of {len(told)} candidates has a score; the first one: {'; '.join([first, *reasons])}"
+        )
+    longest = max(epochs for epochs, _ in scores)
+    value, number = min(score for (epochs, _), score in scores.items() if epochs == longest)
+    cell = asked[number].cell
     metric = selection_of(config)
-    value = best.score if best.score is not None else math.nan
     item = {"split": "dev", **cell.model_dump(mode="json", exclude_none=True)}
     trained = [line for line in told if not line.shared]
     return Outcome(
@@ -357,5 +355,8 @@ def conclude(config: SearchSettings, folder: Path) -> tuple[Outcome, CellNote]:
             "search shared": len(told) - len(trained),
             "search failed": len(failed),
         },
-        notes=cell_notes(cell),
+        notes=(
+            *cell_notes(cell),
+            *(f"the search ended after {len(told)} trials: {reason}" for reason in reasons),
+        ),
     ), cell

@@ -36,6 +36,8 @@ class SamplerSettings(Settings):
         changes_inputs: `fenas`: whether a mutation may change inputs, too.
         trials: Cells that are proposed in all. Those whose graph was there before count, but are not trained
             again.
+        retrain: Whether a graph that is proposed again is trained again with another seed, and worth the mean
+            of its trainings; otherwise equal graphs share the first score.
         epochs: Epochs that each cell is trained for, or that the longest training of one has.
     """
 
@@ -45,6 +47,7 @@ class SamplerSettings(Settings):
     states: States = "any"
     changes_inputs: bool = False
     trials: Size = 20
+    retrain: bool = False
     epochs: Size = 5
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ class JobQueue:
     Args:
         listener: Is told of every result.
         lookup: Finds the record of a job that is there already; such a job counts as done at once.
-        grow: Gives the jobs that a result makes possible.
+        grow: Gives the jobs that a result makes possible; a failed job that it gives again is done again.
 
     Attributes:
         records: Key -> record of every job that is done.
@@ -139,7 +139,11 @@ class JobQueue:
                 message = f"not started: it needs what {failed.job.label} leaves behind"
                 todo.append(Failure(job, message))
             if self._grow and not self.stopped:
-                self.add(self._grow(failed.job, failed))
+                jobs = list(self._grow(failed.job, failed))
+                if any(job.key == failed.job.key for job in jobs):
+                    self._known.discard(failed.job.key)
+                    self.failures.remove(failed)
+                self.add(jobs)
 
     def _close(self, job: Job) -> None:
         self._open.discard(job.key)

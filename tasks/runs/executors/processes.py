@@ -127,7 +127,7 @@ class _WorkerPool:
             )
         if worker.job is not None:
             message = f"its worker process died ({cause}); it goes on from its last checkpoint when run again"
-            self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
+            self._queue.fail(Failure(worker.job, message, self._output(worker.job), may_pass=True))
 
     def _output(self, job: Job) -> Path | None:
         path = self._setup.work(job) / OUTPUT

@@ -13,8 +13,9 @@ import pytest
 from fake_search import folder_of, search, toy
 from run_search import start
 
-from cellzoo.errors import CellzooError, DataError, RunError
-from search.run.sampling import Asked, Sampling, Score, Told, conclude, read_history
+from cellzoo.errors import DataError, RunError
+from search.run.history import Asked, Told, read_history
+from search.run.sampling import Sampling, Score, conclude
 from search.spaces.darts import DartsSpace
 from tasks.runs.events import Failure
 from tasks.runs.record import read_record
@@ -135,7 +136,7 @@ class Table:
         self.asked.append((cell.hash, epochs))
         return Score(int(cell.hash[:4], 16) / 65536) if self.kind(cell) == "known" else None
 
-    def job(self, cell, epochs):
+    def job(self, cell, epochs, repetition=0):
         return Job(f"{cell.hash}/{epochs}") if self.kind(cell) == "trained" else None
 
     def score(self, record):
@@ -239,5 +240,12 @@ def test_a_space_that_is_exhausted_ends_with_its_trials(tmp_path):
         "search failed": 0,
     }
     assert len(trained(tmp_path / "out")) <= 4
-    with pytest.raises(CellzooError, match="the space holds one cell only"):
-        search(toy(tmp_path, "evolution", nodes=1, operations=("tanh",)), tmp_path / "one")
+    one = search(toy(tmp_path, "evolution", nodes=1, operations=("tanh",)), tmp_path / "one")
+    assert one.best.record.facts["search trials"] == 4
+    assert any(
+        note.startswith("the search ended after 4 trials: the space holds one cell only")
+        for note in one.best.record.notes
+    )
+    # Gone through again, it ends in the same way.
+    again = search(toy(tmp_path, "evolution", nodes=1, operations=("tanh",)), tmp_path / "one")
+    assert again.best.cell == one.best.cell

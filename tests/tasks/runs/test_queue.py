@@ -100,6 +100,25 @@ def test_results_make_further_jobs_possible_and_failures_do_too():
     assert ("added", "a-instead") in diary.heard
 
 
+def test_a_failed_job_that_is_given_again_is_done_again():
+    again = []
+
+    def grow(done, result):
+        return [done] if isinstance(result, Failure) and not again and not again.append(done) else []
+
+    diary = Diary()
+    ledger = JobQueue(diary, grow=grow)
+    ledger.add([job("a")])
+    ledger.begin(0, 1)
+    (first,) = take_all(ledger)
+    ledger.fail(Failure(first, "its process died", may_pass=True))
+    assert ledger.failures == []
+    assert take_all(ledger) == [first]
+    ledger.fail(Failure(first, "its process died", may_pass=True))
+    assert [failure.job for failure in ledger.failures] == [first]
+    assert take_all(ledger) == []
+
+
 def test_a_queue_that_was_stopped_is_gone_through_again_to_where_it_was():
     there = {"a": RECORD, "a+": RECORD}
     asked = []
