@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from leaderboards.averages import Averages
     from leaderboards.collect import Fault
     from leaderboards.provenance import Provenance
     from leaderboards.published import Published
@@ -194,6 +195,7 @@ class Board:
         subjects: Rows of the overview, in the order of the first table; baselines last.
         provenance: Where the numbers come from.
         left_out: Files that were left out, and why.
+        averages: Over the tasks that have a scale; None where there is nothing to average.
     """
 
     title: str
@@ -201,3 +203,4 @@ class Board:
     subjects: tuple[BoardSubject, ...]
     provenance: Provenance
     left_out: tuple[Fault, ...]
+    averages: Averages | None = None

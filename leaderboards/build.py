@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import RecordError
+from leaderboards.averages import averages, task_scale
 from leaderboards.board import Board, BoardSubject, Confirmation, Cost, MetricColumn, Row, TaskTable
 from leaderboards.collect import Fault, listed
 from leaderboards.provenance import trace
@@ -61,6 +62,7 @@ def build_board(collection: Collection, title: str) -> Board:
         subjects=_overview_order(tables),
         provenance=trace(collection),
         left_out=(*collection.faults, *left_out),
+        averages=averages(tables, task_scale),
     )
 
 

@@ -11,6 +11,10 @@
     [training]                    # of `tasks.training.settings.TrainingSettings`
     epochs = 20
 
+    [scale]                       # of the first metric, for averages over tasks
+    floor = 0.0
+    reference = 100.0
+
 A probe is trained no further: it measures what another task's run of the same cell and seed has left.
 
     name = "word-similarity"
@@ -36,6 +40,24 @@ if TYPE_CHECKING:
 SUFFIX = ".toml"
 
 
+class Scale(TomlModel):
+    """Two fixed points of the first metric, between which results of several tasks are averaged.
+
+    Attributes:
+        floor: What a model scores that has learned nothing: always the majority, or uniform over words.
+        reference: What counts as 1; a perfect score wherever there is one, never the best so far.
+    """
+
+    floor: float
+    reference: float
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.floor == self.reference:
+            raise ValueError("keys 'floor' and 'reference' are equal, so nothing lies between them")
+        return self
+
+
 class TaskFile(TomlModel):
     """What a task file holds.
 
@@ -47,6 +69,7 @@ class TaskFile(TomlModel):
         probe: Kind of the probe; empty in a task that is trained.
         after: The task whose run a probe comes after: a name, or a path relative to this file.
         leaves: What each run leaves for probes.
+        scale: Where results lie for an average over tasks; None for a task that takes part in none.
         settings: Settings of the problem or of the probe that differ from the defaults.
         training: Settings of the training that differ from the defaults.
     """
@@ -58,6 +81,7 @@ class TaskFile(TomlModel):
     probe: str = ""
     after: str = ""
     leaves: Literal["", "vectors"] = ""
+    scale: Scale | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     training: dict[str, JsonValue] = Field(default_factory=dict)
 

@@ -27,6 +27,7 @@ def board_data(board: Board) -> dict[str, Any]:
         "provenance": {fact.title: list(fact.values) for fact in board.provenance.facts},
         "left_out": [fault.message for fault in board.left_out],
         "tables": [_table(table) for table in board.tables],
+        "average": _average(board),
     }
 
 
@@ -72,6 +73,30 @@ def flat_rows(board: Board) -> list[dict[str, Any]]:
                 }
             )
     return lines
+
+
+def _average(board: Board) -> dict[str, Any] | None:
+    found = board.averages
+    if found is None:
+        return None
+    return {
+        "tasks": [table.task for table in found.tables],
+        "rows": [
+            {
+                "cell": row.subject.name,
+                "hash": row.subject.hash,
+                "seeds": list(row.seeds),
+                "values": list(row.summary.values),
+                "mean": row.summary.mean,
+                "std": row.summary.std,
+                "shares": list(row.shares),
+                "rank": [row.rank.first, row.rank.last] if row.rank else None,
+            }
+            for row in found.rows
+        ],
+        "lacking": {notes.label(subject): list(tasks) for subject, tasks in found.lacking.items()},
+        "passed_over": dict(found.passed_over),
+    }
 
 
 def _table(table: TaskTable) -> dict[str, Any]:

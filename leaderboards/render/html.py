@@ -9,6 +9,7 @@ from cellzoo.pages.chart import chart_style
 from cellzoo.pages.page import picture, render_page, source
 from leaderboards.relations import relations
 from leaderboards.render import notes
+from leaderboards.render.average import average_grid, average_remarks, critical_picture
 from leaderboards.render.cards import cards
 from leaderboards.render.compare import compare_data, embedded
 from leaderboards.render.grid import overview_grid, table_title, task_grid
@@ -33,6 +34,7 @@ def render_html(board: Board) -> str:
             "left_out_title": notes.left_out_title(board),
             "overview": overview_grid(board),
             "sections": [_section(table, number) for number, table in enumerate(board.tables, start=1)],
+            "averages": _averages(board),
             "relations": _relations(board),
             "cards": cards(board),
             "places": {subject: place for place, subject in enumerate(board.subjects)},
@@ -43,6 +45,17 @@ def render_html(board: Board) -> str:
         styles=[source("leaderboards.render/page.css"), chart_style(), cell_style()],
         script=source("leaderboards.render/page.js"),
     )
+
+
+def _averages(board: Board) -> dict[str, Any] | None:
+    if board.averages is None:
+        return None
+    drawn = critical_picture(board.averages, "critical")
+    return {
+        "grid": average_grid(board.averages),
+        "remarks": average_remarks(board.averages),
+        "picture": picture(drawn) if drawn else None,
+    }
 
 
 def _relations(board: Board) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cellzoo.system.text import printable, shortened
 from leaderboards.relations import relations
 from leaderboards.render import notes
+from leaderboards.render.average import average_grid, average_remarks
 from leaderboards.render.grid import overview_grid, table_title, task_grid
 from leaderboards.render.scatter import relation_words
 
@@ -28,6 +29,9 @@ def render_markdown(board: Board, picture: str) -> str:
         faults = [f"- {plain(fault.message)}" for fault in board.left_out]
         parts += [f"**{notes.left_out_title(board)}**", "\n".join(faults)]
     parts += ["## Overview", overview_markdown(board), f"![Results by task]({picture})"]
+    if board.averages is not None:
+        parts += ["## Average over tasks", _table(average_grid(board.averages))]
+        parts += [plain(remark) for remark in average_remarks(board.averages)]
     for table in board.tables:
         parts += _task(table)
     if found := relations(board.tables):

@@ -135,8 +135,11 @@ def reading(board: Board) -> list[str]:
         "↑: higher is better. ↓: lower is better.",
         "Training time is wall time as measured on the machines named under Provenance, and says little "
         "about other machines. FLOPs are those of the cell for one token, forward.",
-        "There is no average over tasks: it needs a floor and a reference for each task, stored with the task. "
-        "A diagram of critical differences needs ten tasks or more.",
+        *(
+            ["There is no average over tasks: it needs two tasks with a scale, and a cell that ran on both."]
+            if board.averages is None
+            else []
+        ),
     ]
     lettered = [table for table in board.tables if table.variant]
     if lettered:

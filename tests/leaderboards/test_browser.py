@@ -1,4 +1,4 @@
-"""The page in headless Chromium: it sorts, filters, compares, works by keyboard and on a phone, and is accessible.
+"""The page in headless Chromium: sorting, filters, comparison, keyboard, phones, accessibility.
 
 Skipped where Chromium or playwright is not installed (Debian: apt-get install chromium).
 """

@@ -1,0 +1,163 @@
+"""Averages over tasks: only over scores that a fixed scale makes comparable, only for who has all of them.
+
+A result becomes its share of the way from the task's floor to its reference, which are stored with the task's
+revision (`[scale]` of a task file); of a perplexity in logarithms. Seeds of different tasks have nothing in
+common but their number, so averaging the results of one seed number over tasks gives independent runs of the
+average, and these are compared like the runs of any task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from leaderboards.stats.families import pairs, samples, spread_of
+from leaderboards.stats.ranks import ranges_from
+from leaderboards.stats.seeds import FEWEST_SEEDS, forth, scale_of, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from leaderboards.board import BoardSubject, TaskTable
+    from leaderboards.stats.ranks import RankRange
+    from leaderboards.stats.seeds import Summary
+    from tasks.task_file import Scale
+
+FEWEST_TASKS = 2
+
+
+@dataclass(frozen=True)
+class Average:
+    """One subject's.
+
+    Attributes:
+        subject: Whose.
+        seeds: Seeds that it has on every task.
+        summary: Of the average share in per cent over those seeds.
+        shares: Its share on each task in per cent, in the order of the tables.
+        rank: Among those with enough seeds.
+    """
+
+    subject: BoardSubject
+    seeds: tuple[int, ...]
+    summary: Summary
+    shares: tuple[float, ...]
+    rank: RankRange | None
+
+
+@dataclass(frozen=True)
+class Averages:
+    """The average over the tasks of a board.
+
+    Attributes:
+        tables: The tasks, one table each.
+        rows: By rank, tied ones by name; then those without a rank.
+        lacking: Subjects without a result on each task, with the tasks that they lack.
+        passed_over: Task -> why it is not in the average.
+    """
+
+    tables: tuple[TaskTable, ...]
+    rows: tuple[Average, ...]
+    lacking: Mapping[BoardSubject, tuple[str, ...]]
+    passed_over: Mapping[str, str]
+
+
+def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | None]) -> Averages | None:
+    """Average over the tasks that have a scale.
+
+    Args:
+        tables: All tables of a board.
+        scale: Finds the scale of a table's task in its revision.
+
+    Returns:
+        None with fewer than `FEWEST_TASKS` such tasks, or where nobody has a result on all of them.
+    """
+    current = [table for table in tables if table.superseded_by is None]
+    scales: dict[str, Scale] = {}
+    passed_over: dict[str, str] = {}
+    for table in current:
+        found = scale(table)
+        if sum(other.task == table.task for other in current) > 1:
+            passed_over[table.task] = "has several settings"
+        elif found is None:
+            passed_over[table.task] = "has no scale"
+        else:
+            scales[table.task] = found
+    used = tuple(table for table in current if table.task in scales)
+    if len(used) < FEWEST_TASKS:
+        return None
+    subjects = dict.fromkeys(row.subject for table in used for row in table.rows)
+    whole: dict[BoardSubject, tuple[tuple[int, ...], list[list[float]]]] = {}
+    lacking: dict[BoardSubject, tuple[str, ...]] = {}
+    for subject in subjects:
+        by_task = [_by_seed(table, subject, scales[table.task]) for table in used]
+        seeds = tuple(sorted(set.intersection(*map(set, by_task))))
+        if seeds:
+            whole[subject] = seeds, [[100 * of_task[seed] for seed in seeds] for of_task in by_task]
+        else:
+            without = [table.task for table, of_task in zip(used, by_task, strict=True) if not of_task]
+            lacking[subject] = tuple(without) or ("a seed that all tasks have",)
+    if not whole:
+        return None
+    runs = {
+        subject: [sum(of_seed) / len(used) for of_seed in zip(*by_task, strict=True)]
+        for subject, (_, by_task) in whole.items()
+    }
+    ranks = _ranks(runs)
+    rows = [
+        Average(
+            subject,
+            seeds,
+            summarize(runs[subject], "plain"),
+            tuple(sum(of_task) / len(of_task) for of_task in by_task),
+            ranks.get(subject),
+        )
+        for subject, (seeds, by_task) in whole.items()
+    ]
+    return Averages(used, tuple(sorted(rows, key=_place)), lacking, passed_over)
+
+
+def task_scale(table: TaskTable) -> Scale | None:
+    """The scale of a table's task, if this version has the task in that revision."""
+    from tasks.registry import find_source, task_names
+
+    # A record may be anybody's: its task's name is looked up, and is never a path.
+    if table.task not in task_names():
+        return None
+    file = find_source(table.task).file
+    return file.scale if file is not None and file.revision == table.revision else None
+
+
+def share(value: float, scale: Scale, metric: str) -> float:
+    """The share of the way from the floor (0) to the reference (1); negative for what is worse than that."""
+    on = scale_of(metric)
+    floor, reference = forth(scale.floor, on), forth(scale.reference, on)
+    return (forth(value, on) - floor) / (reference - floor)
+
+
+def _by_seed(table: TaskTable, subject: BoardSubject, scale: Scale) -> dict[int, float]:
+    row, name = table.row(subject), table.primary.name
+    if row is None or name not in row.metrics:
+        return {}
+    values = zip(row.metric_seeds[name], row.metrics[name].values, strict=True)
+    return {seed: share(value, scale, name) for seed, value in values if value > 0 or scale_of(name) == "plain"}
+
+
+def _ranks(runs: Mapping[BoardSubject, Sequence[float]]) -> dict[BoardSubject, RankRange]:
+    ranked = [subject for subject, values in runs.items() if len(values) >= FEWEST_SEEDS]
+    if not ranked:
+        return {}
+    taken = samples([runs[subject] for subject in ranked])
+    compared = pairs(taken, spread_of(taken))
+    return dict(zip(ranked, ranges_from(compared, len(ranked), higher_is_better=True), strict=True))
+
+
+def _place(row: Average) -> tuple[bool, int, int, str, str]:
+    rank = row.rank
+    return (
+        rank is None,
+        rank.first if rank else 0,
+        rank.last if rank else 0,
+        row.subject.name,
+        row.subject.hash or "",
+    )

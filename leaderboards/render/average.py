@@ -1,0 +1,108 @@
+"""The average over tasks: its table, what to know of it, and the diagram of critical differences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellzoo.pages.axis import linear_axis
+from cellzoo.pages.chart import Chart
+from cellzoo.system.text import shortened
+from leaderboards.render import notes, numbers
+from leaderboards.render.grid import Grid, GridCell, GridColumn, GridRow, subject_cell, table_title
+from leaderboards.stats.critical import FEWEST_TASKS, critical_difference
+
+if TYPE_CHECKING:
+    from leaderboards.averages import Average, Averages
+
+DIGITS = 1
+WIDTH, LEFT, RIGHT, TOP, ROW = 760, 180, 700, 62, 18
+
+
+def average_grid(averages: Averages) -> Grid:
+    """Subjects by tasks: the average share with its interval, then the share on each task, in per cent."""
+    columns = (
+        GridColumn("Cell", numeric=False),
+        GridColumn("Rank"),
+        GridColumn("Average", first="descending", detail="per cent"),
+        GridColumn("95 % interval", first="descending", detail="these test sets"),
+        GridColumn("Seeds", first="descending"),
+        *(GridColumn(table_title(table), first="descending") for table in averages.tables),
+    )
+    return Grid(
+        columns,
+        tuple(GridRow(_cells(row), row.subject.is_baseline, row.subject) for row in averages.rows),
+    )
+
+
+def average_remarks(averages: Averages) -> list[str]:
+    """How to read it, and who and what is not in it."""
+    scales = "0 is a task's floor (always the majority, uniform over the vocabulary), 100 its reference"
+    found = [f"Shares of the way from floor to reference: {scales}; perplexities in logarithms."]
+    if averages.passed_over:
+        tasks = ", ".join(f"{task} ({why})" for task, why in averages.passed_over.items())
+        found.append(f"Not in the average: {tasks}.")
+    if averages.lacking:
+        names = "; ".join(
+            f"{notes.label(subject)} (lacks {', '.join(tasks)})" for subject, tasks in averages.lacking.items()
+        )
+        found.append(f"Without a result on every task, so without an average: {shortened(names, 2000)}.")
+    if len(averages.tables) < FEWEST_TASKS:
+        found.append(
+            f"No diagram of critical differences: tasks are its sample, and {len(averages.tables)} of them are "
+            f"fewer than {FEWEST_TASKS}."
+        )
+    return found
+
+
+def critical_picture(averages: Averages, identity: str) -> str:
+    """The diagram as one `<svg>` element; empty with too few tasks or cells."""
+    rows = [row for row in averages.rows if not row.subject.is_baseline]
+    found = critical_difference([list(of_task) for of_task in zip(*(row.shares for row in rows), strict=True)])
+    if found is None:
+        return ""
+    order = sorted(range(len(rows)), key=lambda place: (found.ranks[place], rows[place].subject.name))
+    reach = [
+        [other for other in order if 0 <= found.ranks[other] - found.ranks[place] <= found.difference]
+        for place in order
+    ]
+    bars = [
+        group
+        for number, group in enumerate(reach)
+        if len(group) > 1 and not any(set(group) <= set(earlier) for earlier in reach[:number])
+    ]
+    height = TOP + ROW * len(rows) + 26
+    title = f"Average ranks over {found.tasks} tasks"
+    words = ", ".join(f"{notes.label(rows[place].subject)} {found.ranks[place]:.2f}" for place in order)
+    chart = Chart.new(WIDTH, height, title, words, identity)
+    axis = linear_axis(1.0, float(len(rows)))
+    said = f"critical difference {found.difference:.2f} (Nemenyi, 5 %); Friedman's p {found.p:.2g}"
+    chart.text(8, 22, f"{title}: {said}", "heading")
+    chart.text(LEFT, 42, "bars join cells that are not apart", "small")
+
+    def across(rank: float) -> float:
+        return LEFT + axis.share(rank) * (RIGHT - LEFT)
+
+    chart.x_axis(axis, LEFT, RIGHT, TOP - 10, height - 26)
+    for line, place in enumerate(order):
+        down = TOP + ROW * line
+        chart.text(LEFT - 10, down + 4, shortened(notes.label(rows[place].subject), 24), "name end")
+        chart.group("first").dot(across(found.ranks[place]), down, tip=f"{found.ranks[place]:.2f}")
+    for bar in bars:
+        down = TOP + ROW * order.index(bar[0]) + 5
+        first, last = found.ranks[bar[0]], found.ranks[bar[-1]]
+        chart.group("first").line(across(first), down, across(last), down, "mean")
+    return chart.to_svg()
+
+
+def _cells(row: Average) -> tuple[GridCell, ...]:
+    rank = row.rank
+    leads = rank is not None and rank.first == 1 and rank.last == 1
+    ends = row.summary.interval
+    return (
+        subject_cell(row.subject),
+        GridCell(str(rank), rank.first + rank.last / 1e6) if rank else GridCell(numbers.MISSING, None),
+        GridCell(numbers.mean_and_std(row.summary, DIGITS), row.summary.mean, strong=leads),
+        GridCell(numbers.interval(ends, DIGITS), ends[0] if ends else None),
+        GridCell(str(len(row.seeds)), len(row.seeds)),
+        *(GridCell(numbers.metric(value, DIGITS), value) for value in row.shares),
+    )
