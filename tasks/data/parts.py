@@ -1,4 +1,4 @@
-r"""Files as people have them: plain, gzipped, or a member of a zip archive; read whole, with one clear error.
+r"""Files as people have them: plain, gzipped, or a member of an archive; read whole, with one clear error.
 
 One policy for all text: UTF-8 (or the encoding that is named), a byte order mark at the start is not part of
 the text, and a line ends in `\n`, `\r\n`, or, in a file that has no `\n`, in `\r`.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import lzma
 import stat
-import zipfile
-import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from cellzoo.errors import DataError
+from tasks.data.archives import FAULTS, find_member, open_member, packed_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,23 +23,11 @@ if TYPE_CHECKING:
 MAX_TEXT = 2**30
 """Bytes of a text that is read whole. The largest known one, WikiText-103, has half as many."""
 _BLOCK = 2**20
-_FAULTS = (
-    OSError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-"""What reading a damaged file or archive raises."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file, or a member of a zip archive.
+    """A file, or a member of a zip or tar archive.
 
     Attributes:
         path: The file; it is unpacked while it is read if its name ends in `.gz`.
@@ -64,7 +50,7 @@ class Part:
         self.require_regular()
         try:
             if self.member:
-                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+                with open_member(self.path, self.member) as stream:
                     yield stream
             elif self.path.suffix == ".gz":
                 with gzip.open(self.path, "rb") as unpacked:
@@ -72,7 +58,7 @@ class Part:
             else:
                 with self.path.open("rb") as plain:
                     yield plain
-        except _FAULTS as error:
+        except FAULTS as error:
             raise DataError(f"{self}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
     def require_regular(self) -> None:
@@ -145,27 +131,27 @@ class Part:
 
 
 def find_part(folder: Path, names: tuple[str, ...]) -> Part | None:
-    """Find the first of some files in a folder.
+    """Find the first of some files in a folder; if none is there, in archives that hold one with its folders.
 
     Args:
         folder: Where.
         names: Paths below it, each tried also with `.gz`; `archive.zip!member` is a member of an archive.
+
+    Raises:
+        DataError: An archive that is named is damaged.
     """
     for name in names:
         path, _, member = name.partition("!")
         if member:
-            if (folder / path).is_file() and member in _members(folder / path):
-                return Part(folder / path, member)
+            if (folder / path).is_file() and (found := find_member(folder / path, member)):
+                return Part(folder / path, found)
             continue
         for candidate in (folder / path, folder / f"{path}.gz"):
             if candidate.is_file():
                 return Part(candidate)
+    for name in names:
+        for archive, member in packed_again(folder, name) if "!" not in name else ():
+            with suppress(DataError):  # it was not named, so it need not be whole
+                if found := find_member(archive, member):
+                    return Part(archive, found)
     return None
-
-
-def _members(path: Path) -> Any:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return set(archive.namelist())
-    except _FAULTS as error:
-        raise DataError(f"{path}: is not a whole zip archive: {error}") from error

@@ -185,10 +185,16 @@ def _items(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | N
     elif kind == "pairs":
         yield from (f"{pair.word1}\t{pair.word2}\t{pair.score!r}" for pair in _pairs(part, stamp))
     elif table is not None:
-        yield from (f"{row.first}\t{row.second}\t{row.label!r}" for row in _examples(part, stamp, table).rows)
+        rows = _examples(part, stamp, table).rows
+        yield from (f"{row.first}\t{row.second}\t{_label_text(row.label, table)}" for row in rows)
     else:
         documents = _news(part, stamp) if kind == "news" else _lines(part, stamp, reading.encoding)
         yield from (" ".join(words) for words in documents)
+
+
+def _label_text(label: float | None, table: Table) -> str:
+    """A label as it is digested; scores to six digits, as the Hugging Face hub has them in single precision."""
+    return repr(label) if label is None or table.labels else f"{label:.6g}"
 
 
 def _table_of(found: FoundData, role: str) -> Table | None:

@@ -8,7 +8,9 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
@@ -192,6 +194,66 @@ def test_an_archive_packed_again_is_the_same_data(tmp_path):
         for name in old.namelist():
             new.writestr(name, old.read(name))
     assert find("wikitext-2", tmp_path).sha256 == find_set("wikitext-2").sha256
+
+
+FORMS = {
+    "wnut17": ("wnut17", ["wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"]),
+    "conll2000": ("conll2000", ["train.txt", "test.txt"]),
+    "ptb": ("ptb", ["ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"]),
+    "rte": ("glue_data/RTE", ["train.tsv", "dev.tsv", "test.tsv"]),
+    "cola": ("glue_data/CoLA", ["train.tsv", "dev.tsv", "test.tsv"]),
+    "mrpc": ("glue_data/MRPC", ["train.tsv", "dev.tsv", "test.tsv"]),
+    "sts-b": ("glue_data/STS-B", ["train.tsv", "dev.tsv", "test.tsv"]),
+    "wnli": ("glue_data/WNLI", ["train.tsv", "dev.tsv", "test.tsv"]),
+    "sst-2": ("glue_data/SST-2", ["train.tsv", "dev.tsv", "test.tsv"]),
+}
+
+
+@pytest.mark.parametrize("form", ["zip of the folder", "zip of its files", "zip of everything", "tar", "gzip"])
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_in_which_people_hold_a_set_has_the_published_content(name, form, tmp_path):
+    folder, files = FORMS[name]
+    last = folder.rpartition("/")[2]
+    contents = {file: (data_folder(folder) / folder / file).read_bytes() for file in files}
+    if form == "gzip":
+        (tmp_path / folder).mkdir(parents=True)
+        for file, content in contents.items():
+            (tmp_path / folder / f"{file}.gz").write_bytes(gzip.compress(content, 1))
+    elif form == "tar":
+        with tarfile.open(tmp_path / f"{last}.tar.gz", "w:gz", compresslevel=1) as tar:
+            for file, content in contents.items():
+                entry = tarfile.TarInfo(f"./{last}/{file}")
+                entry.size = len(content)
+                tar.addfile(entry, BytesIO(content))
+    else:
+        inside = {
+            "zip of the folder": f"{last}/",
+            "zip of its files": "",
+            "zip of everything": f"my data/{last}/",
+        }
+        outside = {"zip of everything": "everything"}.get(form, last)
+        with zipfile.ZipFile(
+            tmp_path / f"{outside}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1
+        ) as archive:
+            for file, content in contents.items():
+                archive.writestr(inside[form] + file, content)
+                archive.writestr(f"__MACOSX/{inside[form]}._{file}", b"other")
+    found = find(name, tmp_path)
+    assert not found.notes
+    assert found.sha256 == find_set(name).sha256
+
+
+def test_an_archive_beside_that_is_damaged_or_holds_others_does_not_matter(tmp_path):
+    lay(tmp_path / "plain")
+    (tmp_path / "plain/toy.toml").write_text(TOY)
+    (tmp_path / "plain/broken.zip").write_bytes(b"PK")
+    (tmp_path / "plain/toy/b.conll").rename(tmp_path / "b.conll")
+    with zipfile.ZipFile(tmp_path / "plain/some.zip", "w") as archive:
+        archive.writestr("not-toy/b.conll", "z\tO\n")
+        archive.writestr("deep/er/toy/b.conll", "y\tO\n")
+        archive.writestr("deep/toy/b.conll", TEXT["b"])
+    found = find(str(tmp_path / "plain/toy.toml"))
+    assert str(found.parts["test"]).endswith("some.zip!deep/toy/b.conll")
 
 
 def test_original_glove_is_taken(tmp_path):
