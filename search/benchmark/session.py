@@ -90,6 +90,7 @@ class Session:
         self.states: dict[int, Trained] = {}
         self.incumbent: Incumbent | None = None
         self._run: dict[int, int] = {}
+        self._best: dict[tuple[int, int], tuple[int, float] | None] = {}
         for found in table.pool(data):
             runs = [run for run in table.runs(found, data) if table.epochs(run)]
             self._run[found.index] = runs[0] if generator is None else generator.choice(runs)
@@ -142,20 +143,43 @@ class Session:
         Raises:
             CellzooError: As `peek`.
         """
-        state = self.peek(architecture, epochs)
-        before = self.states.get(architecture.index)
-        if before is None or state.epochs > before.epochs:
-            self.states[architecture.index] = state
-            self._choose(state)
+        state = self.advance(architecture, epochs)
+        self.observe(state)
         return state
 
-    def _choose(self, state: Trained) -> None:
-        """Take the best epoch of a training as the best of all, if it is better than that."""
-        seen = [
-            value for value in self.table.curve(state.run, "valid")[: state.epochs] if not math.isnan(value)
+    def advance(self, architecture: Architecture, epochs: int) -> Trained:
+        """As `train`, but the best so far stays as it is until the outcome is observed."""
+        state = self.peek(architecture, epochs)
+        self.states[architecture.index] = state
+        return state
+
+    def loss(self, state: Trained, epochs: int) -> float:
+        """The validation loss after so many epochs or the last of the log, also where more were trained."""
+        return self.table.curve(state.run, "valid")[
+            min(self.clock.reached(epochs, state.epochs), state.epochs) - 1
         ]
-        if not seen or (self.incumbent is not None and not min(seen) < self.incumbent.valid):
+
+    def observe(self, state: Trained) -> None:
+        """Take the best epoch of a training as the best of all, if it is better than that."""
+        best = self._best_epoch(state.run, state.epochs)
+        if best is None or (self.incumbent is not None and not best[1] < self.incumbent.valid):
             return
-        epoch = self.table.curve(state.run, "valid").index(min(seen)) + 1
+        epoch, valid = best
         test = self.table.curve(state.run, "test")[epoch - 1]
-        self.incumbent = Incumbent(state.architecture, state.run, epoch, min(seen), test)
+        self.incumbent = Incumbent(state.architecture, state.run, epoch, valid, test)
+
+    def best_of(self, architecture: Architecture) -> tuple[float, float] | None:
+        """Validation and test loss of a whole run at its epoch with the smallest validation loss, if any."""
+        run = self._run[architecture.index]
+        best = self._best_epoch(run, self.table.epochs(run))
+        return None if best is None else (best[1], self.table.curve(run, "test")[best[0] - 1])
+
+    def _best_epoch(self, run: int, epochs: int) -> tuple[int, float] | None:
+        """The epoch, from 1, with the smallest validation loss among the first so many, and that loss."""
+        key = (run, epochs)
+        if key not in self._best:
+            seen = [(value, epoch) for epoch, value in enumerate(self.table.curve(run, "valid")[:epochs], 1)]
+            finite = [pair for pair in seen if not math.isnan(pair[0])]
+            best = min(finite, default=None)
+            self._best[key] = None if best is None else (best[1], best[0])
+        return self._best[key]

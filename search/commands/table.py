@@ -20,11 +20,17 @@ The published trainings of NAS-Bench-NLP (Klyuchnikov et al. 2020) as one file.
 
   build   make the file from the published ones in --data DIR, and further logs named by --logs
   show    what the file has; with RECIPE, what is known of one: by its number, hash, or the recipe itself
+  compare let samplers search in it, many trials each, and write their regret against simulated time to OUT
+
+Methods of compare are samplers (`cellzoo list methods`), with settings after colons, separated by commas; `all`
+are those that can search a table, and random search with 10 epochs.
 """
 _EXAMPLES = """\
   cellzoo table build --data DIR                  the file nas-bench-nlp.npz, in a second
   cellzoo table show                              what it has
   cellzoo table show 7537 --epoch 10              losses and seconds of one recipe after 10 epochs
+  cellzoo table compare --methods all --trials 200 --hours 50,100,200 --out regret
+  cellzoo table compare --methods random,evolution:population=20:sample=5 --out regret
 
 exit codes:
   0 done   2 bad input or usage   3 data missing or malformed   5 the output cannot be written
@@ -42,6 +48,21 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clock", default="corrected", metavar="CLOCK", help="released, corrected or retimed")
     parser.add_argument("--epoch", metavar="N", help="for show: after which epoch; default the last")
+    compared = parser.add_argument_group("for compare")
+    compared.add_argument("--methods", default="all", metavar="A,B,...", help="samplers; default all")
+    compared.add_argument("--trials", default="200", metavar="N", help="searches of each method; default 200")
+    compared.add_argument(
+        "--hours", default="50,100,200", metavar="A,B,...", help="horizons; default 50,100,200"
+    )
+    compared.add_argument(
+        "--simulated-workers", default="1", metavar="N", help="trainings at a time; default 1"
+    )
+    compared.add_argument(
+        "--pool", default="both", metavar="POOL", help="all, drawn (no RNN, LSTM, GRU), or both"
+    )
+    compared.add_argument("--seed", default="0", metavar="N", help="of the first trial; default 0")
+    compared.add_argument("--workers", default="1", metavar="N", help="processes of this machine; default 1")
+    compared.add_argument("--out", metavar="DIR", help="output folder")
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -83,6 +104,39 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from cellzoo.system.paths import typed_path
+    from search.benchmark.compare import compare, parse_methods
+
+    if options.out is None:
+        raise CellzooError("--out is missing, such as: cellzoo table compare --out regret")
+    if options.pool not in _POOLS:
+        raise unknown("pool", options.pool[:80], _POOLS)
+    if not re.fullmatch(r"\d{1,9}", options.seed, re.ASCII):
+        raise CellzooError(f"--seed {options.seed!r:.40}: expected a whole number")
+    compare(
+        typed_path(options.table, "--table"),
+        typed_path(options.out, "--out"),
+        methods=parse_methods(options.methods),
+        trials=_whole("--trials", options.trials, 100_000),
+        horizons=_hours(options.hours),
+        clock=options.clock,
+        workers=_whole("--simulated-workers", options.simulated_workers, 1000),
+        pools=_POOLS[options.pool],
+        seed=int(options.seed),
+        processes=_whole("--workers", options.workers, 256),
+        say=_say,
+    )
+    return 0
+
+
+def _hours(text: str) -> tuple[float, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"\d{1,6}(\.\d{1,3})?", part, re.ASCII) and float(part) > 0 for part in parts):
+        raise CellzooError(f"--hours {text!r:.60}: expected hours above 0, such as 50,100,200")
+    return tuple(sorted({float(part) for part in parts}))
+
+
 def _table(options: argparse.Namespace) -> Table:
     from cellzoo.system.paths import typed_path
     from search.benchmark.table import Table
@@ -106,7 +160,12 @@ def _say(*lines: str) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
-_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {"build": _build, "show": _show}
+_POOLS = {"all": (True,), "drawn": (False,), "both": (True, False)}
+_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "build": _build,
+    "show": _show,
+    "compare": _compare,
+}
 
 COMMAND = Command(
     name="table",

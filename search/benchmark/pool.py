@@ -1,0 +1,106 @@
+"""The recipes of the table whose epochs are known, as a space for samplers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellzoo.errors import CellzooError
+from cellzoo.notations import nas_bench_nlp
+from search.benchmark.logs import WIKITEXT2
+from search.benchmark.table import Architecture, recipes_of
+from search.benchmark.words import count_words
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from cellzoo.cells.cell import Cell
+    from search.benchmark.table import Table
+
+HAND_DESIGNED = (1_000_000, 1_000_001, 1_000_002)
+"""Numbers of the recipes RNN, LSTM and GRU; all others were drawn at random."""
+NEIGHBOURS = 10
+
+
+class PoolSpace:
+    """A `Space` whose genotypes are the numbers of recipes.
+
+    A mutation goes to one of the nearest recipes: by the cosine between counts of Weisfeiler-Lehman words, as
+    the authors' notebook goes to the nearest by the cosine of graph2vec vectors.
+
+    Args:
+        table: The table.
+        architectures: Those of it that can be found.
+        neighbours: How many a mutation chooses from.
+
+    Raises:
+        CellzooError: Fewer than two, or the graph of one is not known.
+    """
+
+    def __init__(
+        self, table: Table, architectures: Sequence[Architecture], neighbours: int = NEIGHBOURS
+    ) -> None:
+        if len(architectures) < 2:
+            raise CellzooError(f"a pool of {len(architectures)} recipes: expected at least 2")
+        cells = recipes_of(architectures)
+        unknown = [found.number for found in architectures if found.index not in cells]
+        if unknown:
+            raise CellzooError(f"the graph of {unknown[0]} is not known, so it cannot be searched")
+        self.table = table
+        self.architectures = {found.number: found for found in architectures}
+        self.numbers = tuple(self.architectures)
+        self.neighbours = min(neighbours, len(self.numbers) - 1)
+        self._cells = {number: cells[found.index] for number, found in self.architectures.items()}
+        self._place = {number: place for place, number in enumerate(self.numbers)}
+
+    def sample(self, generator: random.Random) -> int:
+        """Draw a recipe, all as likely."""
+        return generator.choice(self.numbers)
+
+    def mutate(self, genotype: int, generator: random.Random) -> int:
+        """Draw one of the nearest recipes, all as likely."""
+        return self.numbers[generator.choice(self._nearest[self._place[genotype]])]
+
+    def encode(self, genotype: int) -> tuple[int, ...]:
+        """How often each word occurs, and last the place in the pool, which tells equal graphs apart."""
+        return (*self._words[self._place[genotype]], self._place[genotype])
+
+    def to_cell(self, genotype: int, name: str = "") -> Cell:
+        """The cell."""
+        if name:
+            return nas_bench_nlp.parse(self.architectures[genotype].recipe, name)
+        return self._cells[genotype]
+
+    @cached_property
+    def _counts(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        return count_words([self._cells[number] for number in self.numbers])
+
+    @cached_property
+    def _words(self) -> list[tuple[int, ...]]:
+        return [tuple(map(int, row)) for row in self._counts]
+
+    @cached_property
+    def _nearest(self) -> list[list[int]]:
+        unit = self._counts / np.linalg.norm(self._counts, axis=1, keepdims=True)
+        likeness = unit @ unit.T
+        np.fill_diagonal(likeness, -np.inf)
+        # Stable, and rounded first, so that every machine has the same neighbours.
+        order = np.argsort(-np.round(likeness, 9), axis=1, kind="stable")
+        return [row[: self.neighbours].tolist() for row in order]
+
+
+def searchable(table: Table, *, hand_designed: bool = True, data: str = WIKITEXT2) -> PoolSpace:
+    """The space of all recipes of a data set with known epochs and graphs.
+
+    Args:
+        table: The table.
+        hand_designed: Whether RNN, LSTM and GRU are in it.
+        data: Which data set.
+    """
+    found = [
+        one for one in table.pool(data) if one.recipe and (hand_designed or one.number not in HAND_DESIGNED)
+    ]
+    return PoolSpace(table, found)
