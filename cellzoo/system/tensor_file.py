@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from cellzoo.errors import DataError
 from cellzoo.system.atomic import output_errors, write_atomically
+from cellzoo.system.regular_file import read_json, require_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,17 +53,22 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DataError: The file is missing, damaged or was not written here.
     """
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-        content = json.loads(metadata[CONTENT])
+        content = read_json(metadata[CONTENT])
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
         raise DataError(f"{path}: is not a complete safetensors file ({error}); delete it") from error
-    except (KeyError, json.JSONDecodeError) as error:
+    except KeyError as error:
         raise DataError(f"{path}: its header lacks the JSON that cellzoo puts there; delete it") from error
+    except ValueError as error:
+        raise DataError(f"{path}: the JSON in its header cannot be read ({error!s:.200}); delete it") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: the JSON in its header is not a table; delete it")
     if metadata.get(DIGEST) != _digest(tensors, metadata[CONTENT]):
         raise DataError(f"{path}: its content does not fit the sha256 in its header; delete it")
     return tensors, content

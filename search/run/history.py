@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cellzoo.errors import DataError
+from cellzoo.system.regular_file import read_regular
 from search.methods.derived import CellNote
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def read_history(path: Path) -> tuple[list[AnyLine], int]:
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cellzoo.errors import OutputError, RunError
+from cellzoo.errors import DataError, OutputError, RunError
+from cellzoo.system.regular_file import read_json
 from search.run.chain import Chain
 from search.run.found import FOUND, found_name, write_found
 from search.run.worth import write_worth
@@ -121,7 +121,8 @@ def _write_best(out: Path, chain: Chain, best: Found) -> None:
     """Write the best cell under a name that says of how many it is the best."""
     from cellzoo.catalog import entry
 
-    own = entry(out / chain.searches[best.seed].work / FOUND)
+    path = out / chain.searches[best.seed].work / FOUND
+    own = entry(path)
     config, several = chain.plan.config, len(chain.searches)
     ending = f"-best-of-{several}" if several > 1 else ""
     write_found(
@@ -130,5 +131,15 @@ def _write_best(out: Path, chain: Chain, best: Found) -> None:
         best.cell,
         own.source,
         own.searched_on,
-        {name: value for name, value in json.loads(own.notes).items() if name not in ("hash", "warning")},
+        {name: value for name, value in _notes(path, own.notes).items() if name not in ("hash", "warning")},
     )
+
+
+def _notes(path: Path, text: str) -> dict[str, Any]:
+    try:
+        notes = read_json(text)
+    except ValueError as error:
+        raise DataError(f"{path}: notes: is not the JSON that a search writes ({error!s:.200})") from error
+    if not isinstance(notes, dict):
+        raise DataError(f"{path}: notes: is not the table that a search writes")
+    return notes

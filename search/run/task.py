@@ -6,13 +6,13 @@ their own, which come before; its run here reads their history and concludes.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
+from cellzoo.system.regular_file import read_json, require_regular
 from search.registry import find_method
 from search.run.found import FOUND, found_name, write_found
 from search.run.sampling import conclude
@@ -110,14 +110,15 @@ def cell_of(record: RunRecord, out: Path) -> CellNote:
 
     path = out / FOLDER / record.items.file
     try:
+        require_regular(path)
         with path.open("rb") as stream:
-            first = json.loads(stream.readline(_LONGEST_ITEM))
+            first = read_json(stream.readline(_LONGEST_ITEM))
         if not isinstance(first, dict):
             raise ValueError("is not a table")
         return CellNote.model_validate({name: first[name] for name in CellNote.model_fields if name in first})
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValidationError, ValueError, RecursionError) as error:
+    except (ValidationError, ValueError) as error:
         raise DataError(f"{path}: does not hold the cell that the search found") from error
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, OutputError, RunError
 from cellzoo.system.atomic import output_errors, write_atomically
+from cellzoo.system.regular_file import read_regular
 from tasks.registry import build_task
 from tasks.runs.events import Failure
 from tasks.runs.job import record_head
-from tasks.runs.record import MetricValue, Parameters, RunRecord, Timing
+from tasks.runs.record import LARGEST_NUMBER, MetricValue, Parameters, RunRecord, Timing
 from tasks.runs.store import RecordStore
 from tasks.settings import configure
 from tasks.task import Context
@@ -38,6 +39,7 @@ CACHE = "cache"
 LOG = "error.log"
 OWNER = "key"
 """A file in a work folder: the key of the run that it was made for."""
+_LONGEST_KEY = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -132,7 +134,7 @@ def clear_work(out: Path, job: Job) -> None:
     """Remove what a run that is done has left in its work folder, unless the folder is another run's."""
     folder = out / job.work
     try:
-        owner = (folder / OWNER).read_text(encoding="ascii", errors="replace")
+        owner = read_regular(folder / OWNER, _LONGEST_KEY).decode("ascii", errors="replace")
     except OSError:
         return
     if owner == job.key:
@@ -186,7 +188,7 @@ def _metrics(
     Such a one is left out, but for the first, which is null.
 
     Raises:
-        RunError: The task gave other metrics than it declares, or an infinite one.
+        RunError: The task gave other metrics than it declares, or one beyond all bounds.
     """
     names = [metric.name for metric in declared]
     if sorted(names) != sorted(outcome.metrics):
@@ -198,9 +200,10 @@ def _metrics(
     notes = []
     for metric in declared:
         value = float(outcome.metrics[metric.name])
-        if math.isinf(value):
+        if abs(value) > LARGEST_NUMBER:
+            what = "not a finite number" if math.isinf(value) else "beyond all bounds"
             raise RunError(
-                f"{metric.name} is {value}, not a finite number: the training diverged. "
+                f"{metric.name} is {value:g}, {what}: the training diverged. "
                 "A lower learning rate or stronger clipping may help; no record was written."
             )
         if math.isnan(value):
@@ -217,11 +220,11 @@ def _metrics(
 
 
 def _finite(history: Sequence[Mapping[str, Json]]) -> list[dict[str, Any]]:
-    """JSON has no NaN: an epoch's value that is not finite becomes null."""
+    """JSON has no NaN: an epoch's value that is not finite, or beyond all bounds, becomes null."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, float):
-            return value if math.isfinite(value) else None
+            return value if abs(value) <= LARGEST_NUMBER else None
         if isinstance(value, dict):
             return {name: clean(item) for name, item in value.items()}
         return [clean(item) for item in value] if isinstance(value, list | tuple) else value

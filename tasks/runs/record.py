@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from cellzoo.errors import RecordError
+from cellzoo.system.regular_file import read_json, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 LARGEST_RECORD = 100_000_000
 """Bytes; a history of 3,600 epochs has about a million."""
+LARGEST_NUMBER = 1e100
+"""Its square is still a number; what is larger has diverged."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._+-]{0,79}$"
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -236,12 +240,12 @@ def read_record(path: Path) -> RunRecord:
             and what would be right.
     """
     try:
-        content = json.loads(_read_text(path))
+        content = read_json(_read_text(path))
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RecordError(f"{path}: is not UTF-8 text (byte {error.start}); a run record is JSON") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         # Not only JSONDecodeError: an integer of thousands of digits is a plain ValueError.
         place = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
@@ -255,6 +259,9 @@ def read_record(path: Path) -> RunRecord:
         raise RecordError(
             f"{path}: schema_version is {content['schema_version']!r}; this version reads {SCHEMA_VERSION}"
         )
+    odd = _odd_value(content)
+    if odd:
+        raise RecordError(f"{path}: {odd}")
     digest = content.pop("digest", None)
     try:
         record = RunRecord.model_validate(content)
@@ -276,7 +283,29 @@ def _read_text(path: Path) -> str:
         raise RecordError(f"{path}: is not a regular file; a run record is a JSON file. Move it elsewhere")
     if status.st_size > LARGEST_RECORD:
         raise RecordError(f"{path}: has {status.st_size:,} bytes; a run record has at most {LARGEST_RECORD:,}")
-    return path.read_text(encoding="utf-8")
+    return read_regular(path, LARGEST_RECORD).decode()
+
+
+def _odd_value(content: Any, place: str = "") -> str:
+    """Say which number or text cannot be computed with or written again, or nothing."""
+    if isinstance(content, dict):
+        pairs = [(f"{place}.{name}".removeprefix("."), item) for name, item in content.items()]
+        return next(filter(None, map(_odd_text, content)), "") or _first_odd(pairs)
+    if isinstance(content, list):
+        return _first_odd([(f"{place}.{number}", item) for number, item in enumerate(content)])
+    if isinstance(content, str):
+        return _odd_text(content)
+    if isinstance(content, int | float) and not abs(content) <= LARGEST_NUMBER:
+        return f"{place:.80} is {content!r:.40}; it should be a finite number of at most {LARGEST_NUMBER:g}"
+    return ""
+
+
+def _first_odd(pairs: list[tuple[str, Any]]) -> str:
+    return next((odd for place, item in pairs if (odd := _odd_value(item, place))), "")
+
+
+def _odd_text(text: str) -> str:
+    return "" if text.isascii() or _SURROGATE.search(text) is None else f"holds half a character: {text!r:.80}"
 
 
 def _edited(content: Mapping[str, Any], digest: object) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from cellzoo.errors import DataError
 from cellzoo.system.tensor_file import read_tensors, write_tensors
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 _LEARNER, _RANDOM = "learner.", "random."
 
 
@@ -36,12 +37,18 @@ class Standing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    epoch: int = Field(default=0, ge=0)
-    steps: int = Field(default=0, ge=0)
-    tokens: int = Field(default=0, ge=0)
-    seconds: dict[str, float] = {}
-    events: int = Field(default=0, ge=0)
+    epoch: Count = 0
+    steps: Count = 0
+    tokens: Count = 0
+    seconds: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    events: Count = 0
     history: tuple[dict[str, JsonValue], ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_history(self) -> Standing:
+        if len(self.history) != self.epoch:
+            raise ValueError(f"{self.epoch} epochs have a history of {len(self.history)}")
+        return self
 
 
 class _Content(BaseModel):

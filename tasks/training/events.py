@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
 from cellzoo.system.atomic import output_errors
+from cellzoo.system.regular_file import read_json, read_regular, require_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ class EventLog:
         self._path = path
         with output_errors(path):
             path.touch()
+            require_regular(path)
             there = path.stat().st_size
             if there < size:
                 raise DataError(
@@ -75,16 +77,16 @@ def read_events(path: Path) -> list[Event]:
         DataError: The file is missing, or a line is not a JSON object; the message names the line.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_regular(path).split(b"\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     events = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            event = read_json(line)
+        except ValueError as error:
             raise DataError(
-                f"{path}:{number}: is not JSON ({error}); events are one JSON object a line"
+                f"{path}:{number}: is not JSON ({error!s:.200}); events are one JSON object a line"
             ) from error
         if not isinstance(event, dict) or "event" not in event:
             raise DataError(f"{path}:{number}: is not an event")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -101,6 +102,8 @@ class Parts:
             generator.set_state(state.tensors[f"generator.{name}"].cpu())
         for name, choice in self.choices.items():
             version, numbers, gauss = state.content["choices"][name]
+            if gauss is not None and type(gauss) is not float:
+                raise DataError(f"the saved random choices are malformed: {gauss!r:.40}")
             choice.setstate((version, tuple(numbers), gauss))
         own: dict[str, Any] = state.content["own"]
         return own
@@ -112,10 +115,8 @@ class Parts:
             DataError: It does not.
         """
         for name, module in self.modules.items():
-            wanted = {key: tuple(tensor.shape) for key, tensor in self._changing(name, module).items()}
-            found = {
-                key: tuple(tensor.shape) for key, tensor in _below(state.tensors, f"module.{name}.").items()
-            }
+            wanted = {key: _kind(tensor) for key, tensor in self._changing(name, module).items()}
+            found = {key: _kind(tensor) for key, tensor in _below(state.tensors, f"module.{name}.").items()}
             if wanted != found:
                 odd = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
                 raise DataError(f"the saved state is of another network: {name} differs in {odd[0]!r}")
@@ -152,9 +153,13 @@ def own_value(state: LearnerState, name: str, kind: type[Own]) -> Own:
     """
     own = state.content.get("own")
     value = own.get(name) if isinstance(own, dict) else None
-    if type(value) is not kind:
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise DataError(f"the saved {name} is {value!r:.80}; expected {kind.__name__}")
     return value
+
+
+def _kind(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype]:
+    return tuple(tensor.shape), tensor.dtype
 
 
 def _choice_state(choice: random.Random) -> list[Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellzoo.errors import DataError, RunError
 from tasks.problem import LOSS
+from tasks.training.checkpoint import Count
 from tasks.training.learner import Stream
 from tasks.training.state import Parts, frozen_keys
 from tasks.training.weights import WeightAverage, WeightOptimizer, check_finite
@@ -137,7 +140,7 @@ class Trainer:
 
     def state(self) -> LearnerState:
         """See `Learner`."""
-        own = {name: getattr(self, name) for name in _OWN}
+        own = {name: getattr(self, name) for name in _Own.model_fields}
         saved = self._parts.save(own)
         tensors = {**saved.tensors, **{f"best.{name}": tensor for name, tensor in self.best.items()}}
         return type(saved)(tensors, saved.content)
@@ -149,11 +152,9 @@ class Trainer:
         found = {name: tuple(tensor.shape) for name, tensor in best.items()}
         if best and wanted != found:
             raise DataError("the saved best weights are of another network")
-        own = self._parts.restore(state)
-        for name, kind in _OWN.items():
-            if name not in own or not isinstance(own[name], kind):
-                raise DataError(f"the saved {name} is {own.get(name)!r:.40}")
-            setattr(self, name, own[name])
+        own = _own(self._parts.restore(state))
+        for name in _Own.model_fields:
+            setattr(self, name, getattr(own, name))
         self.best = best
 
     best_loss: float = math.inf
@@ -194,15 +195,27 @@ class Trainer:
         }
 
 
-_OWN: dict[str, Any] = {
-    "annealing": float,
-    "steps": int,
-    "epoch": int,
-    "best_epoch": int,
-    "best_score": float | None,
-    "best_loss": float,
-    "bad_epochs": int,
-    "bad_epochs_for_annealing": int,
-    "losses": list,
-    "is_averaging": bool,
-}
+class _Own(BaseModel):
+    """What a trainer knows beside weights and moments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    annealing: float = Field(ge=0.0, allow_inf_nan=False)
+    steps: Count
+    epoch: Count
+    best_epoch: Count
+    best_score: float | None
+    best_loss: float
+    bad_epochs: Count
+    bad_epochs_for_annealing: Count
+    losses: list[Annotated[float, Field(allow_inf_nan=False)]]
+    is_averaging: bool
+
+
+def _own(saved: dict[str, Any]) -> _Own:
+    try:
+        return _Own.model_validate(saved)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise DataError(f"the saved {place} is {fault['input']!r:.40}: {fault['msg']}") from error

@@ -176,6 +176,13 @@ def test_a_missing_field_is_named(tmp_path, content):
         (b"\xff", "is not UTF-8 text"),
         (b"[" * 100_000, "is not complete JSON"),
         (b"1" * 10_000, "is not complete JSON"),
+        (b'{"a":' * 90 + b"1" + b"}" * 90, "nested deeper than"),
+        (b'{"schema_version": 1, "metrics": {"f1": {"value": 1e308}}}', "metrics.f1.value is 1e+308"),
+        (b'{"schema_version": 1, "history": [{"loss": -1e150}]}', "history.0.loss is -1e+150"),
+        (b'{"schema_version": 1, "tokens": 1' + b"0" * 200 + b"}", "tokens is 1000"),
+        (b'{"schema_version": 1, "timing": {"total_seconds": NaN}}', "timing.total_seconds is nan"),
+        (b'{"schema_version": 1, "notes": ["\\ud800"]}', "holds half a character"),
+        (b'{"schema_version": 1, "configuration": {"\\udfff": 1}}', "holds half a character"),
     ],
 )
 def test_a_foreign_file_is_one_message(tmp_path, written, words):
