@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +82,8 @@ def run_contributions(record: RunRecord, metric: str, path: Path) -> tuple[np.nd
     if found is None:
         return None
     value = record.value(metric)
+    if isnan(value):
+        return None
     scale = scale_of(metric)
     for factor in (1.0, 100.0) if scale == "plain" else (1.0,):
         given = factor * back(found.value, scale)

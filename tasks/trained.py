@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
+from tasks.problem import Resizable
 from tasks.settings import configure, join, part, setting_names
 from tasks.task import Outcome, ParameterCounts, Task
 from tasks.training.settings import TrainingSettings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from cellzoo.cells.cell import Cell
     from tasks.data.found import FoundData
     from tasks.metric import Metric
     from tasks.problem import Evaluation, Outline, Problem, ProblemKind
@@ -119,6 +121,8 @@ class TrainedTask(Task):
         started = time.perf_counter()
         context.report(0.0, "reading data")
         problem = self.build_problem(config, context.data, torch.device(context.device), context.cache)
+        if subject.cell is not None:
+            problem = sized(problem, subject.cell)
         prepared = time.perf_counter() - started
         settings = self.training_settings(config)
 
@@ -159,6 +163,13 @@ class TrainedTask(Task):
             else test.metrics[metric.name]
             for metric in self.metrics(config)
         }
+
+
+def sized(problem: Problem, cell: Cell) -> Problem:
+    """A problem with a layer of the parameters that its settings ask for, if they do."""
+    if isinstance(problem, Resizable) and problem.cell_parameters:
+        return problem.resized(problem.layer.with_parameters(cell, problem.cell_parameters))
+    return problem
 
 
 def _check_tables(file: TaskFile, kind: ProblemKind, source: str) -> None:

@@ -92,6 +92,7 @@ def evaluate(metric: str, columns: Mapping[str, Sequence[Any]]) -> Evaluated | N
     if columns.keys() >= {"tp", "fp", "fn"}:
         tp, fp, fn = (_numbers(columns[name]) for name in ("tp", "fp", "fn"))
         parts = {"f1": (2 * tp, 2 * tp + fp + fn), "precision": (tp, tp + fp), "recall": (tp, tp + fn)}
+        parts["accuracy"] = parts["recall"]  # where each token is a span
         return ratio(*parts[metric]) if metric in parts else None
     if columns.keys() >= {"gold", "score"}:
         return _of_scores(metric, columns["gold"], columns["score"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from copy import copy
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _EVALUATION_BATCH = 64
 """Examples evaluated at once."""
+UNLABELLED_SPLIT = "unlabelled"
+"""The field `split` of items with predictions of a whole file that has no labels."""
 _UNKNOWN, _FIRST = 1, 2
 """Rows of the word vectors: 0 is padding, 1 stands for words that are not known."""
 
@@ -54,6 +57,7 @@ class Classifying:
         self.name = corpus.name
         self.corpus = corpus
         self.settings = settings
+        self.cell_parameters = settings.cell_parameters
         self.device = device
         self.metrics = metrics_of(settings.corpus)
         self.selection = self.metrics[0].name
@@ -82,6 +86,14 @@ class Classifying:
             "classes": self._classes,
             "vocabulary": len(self.words),
         }
+
+    def resized(self, layer: LayerSpec) -> Classifying:
+        """See `tasks.problem.Resizable`."""
+        other = copy(self)
+        other.layer = layer
+        other.settings = self.settings.model_copy(update={"hidden_size": layer.hidden_size})
+        other.facts = {**self.facts, "hidden size": layer.hidden_size}
+        return other
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
         """Build the classifier; vectors of words that are not pretrained are uniform in ±0.1, padding is 0."""
@@ -125,6 +137,7 @@ class Classifying:
         try:
             items, losses = self._predicted(model, split, report)
             others = self._predicted(model, "mismatched", report)[0] if self._has_mismatched(split) else []
+            blind = list(self._blind(model)) if split == "test" else []
         finally:
             model.train(was_training)
         names = self.corpus.table.metrics
@@ -135,7 +148,9 @@ class Classifying:
         if MISMATCHED in {metric.name for metric in self.metrics}:
             right = [item["gold"] == item["prediction"] for item in others]
             values[MISMATCHED] = 100.0 * fmean(right) if right else math.nan
-        return Evaluation({LOSS: fmean(losses), **values}, [*items, *others], self._notes(split, predicted))
+        return Evaluation(
+            {LOSS: fmean(losses), **values}, [*items, *others, *blind], self._notes(split, predicted)
+        )
 
     def embedding_parameters(self, model: nn.Module) -> int:
         """The table of word vectors."""
@@ -154,7 +169,7 @@ class Classifying:
         else:
             wanted = {
                 word
-                for items in self.corpus.splits.values()
+                for items in (*self.corpus.splits.values(), *self.corpus.unlabelled.values())
                 for item in items
                 for word in (*item.first, *item.second)
             }
@@ -211,6 +226,16 @@ class Classifying:
                     losses[place] = cost
                 report(min(1.0, (start + len(places)) / len(order)))
         return [found[place] for place in range(len(items))], [losses[place] for place in range(len(items))]
+
+    def _blind(self, model: nn.Module) -> Iterator[dict[str, Json]]:
+        """Predict what has no labels: one item a file, with all predictions in the order of its rows."""
+        for role, items in self.corpus.unlabelled.items():
+            predictions: list[Json] = []
+            with torch.no_grad():
+                for start in range(0, len(items), _EVALUATION_BATCH):
+                    logits = model(self._encode(items[start : start + _EVALUATION_BATCH]).texts)  # (B, classes)
+                    predictions += (logits.argmax(1) if self._classes else logits.squeeze(1)).tolist()
+            yield {"split": UNLABELLED_SPLIT, "file": role, "predictions": predictions}
 
     def _has_mismatched(self, split: Split) -> bool:
         return split == "test" and "mismatched" in self.corpus.splits

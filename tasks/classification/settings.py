@@ -41,7 +41,11 @@ class ClassificationSettings(Settings):
             are then `dev selected`.
         inner_dev: Share of train that becomes inner dev.
         inner_dev_seed: Decides which examples these are, the same for all cells and seeds.
+        predict_test: Whether the test files without labels, where they are there, and MNLI's diagnostic set are
+            predicted, for `cellzoo glue --submission`.
         hidden_size: H of the recurrent layer, for each direction.
+        cell_parameters: Parameters of the recurrent layer, in all layers and directions: every cell gets the
+            `hidden_size` that comes nearest. 0 gives every cell `hidden_size`, which baselines always have.
         layers: Recurrent layers.
         bidirectional: Whether the recurrent layer runs in both directions.
         pooling: What stands for a text: the largest value of each unit over its words, their mean, or the last
@@ -68,7 +72,9 @@ class ClassificationSettings(Settings):
     choose_on: Literal["inner-dev", "dev"] = "inner-dev"
     inner_dev: Probability = 0.1
     inner_dev_seed: Count = 0
+    predict_test: bool = True
     hidden_size: Size = 256
+    cell_parameters: Count = 0
     layers: Size = 1
     bidirectional: bool = True
     pooling: Literal["max", "mean", "last"] = "max"

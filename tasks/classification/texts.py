@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
-from tasks.data.read import read_examples
+from tasks.data.read import UNLABELLED, read_examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +51,7 @@ class Corpus:
         table: Its labels and measures.
         splits: `train`, `dev` (what the epoch is chosen on), `test` (what is reported: GLUE's dev set, as its
             test sets have no labels), and `mismatched` where there is one.
+        unlabelled: Role -> examples without labels that are to be predicted.
         notes: What a reader must know.
     """
 
@@ -58,6 +59,7 @@ class Corpus:
     table: Table
     splits: Mapping[str, Sequence[Tokenized]]
     notes: tuple[str, ...]
+    unlabelled: Mapping[str, Sequence[Tokenized]] = field(default_factory=dict)
 
     @property
     def is_pairs(self) -> bool:
@@ -92,7 +94,10 @@ class Corpus:
         notes = [note for file in files.values() for note in file.notes]
         if settings.choose_on == "dev":
             notes.append("dev selected: the epoch was chosen on the examples that are reported")
-        return cls(found.name, table, splits, tuple(notes))
+        unlabelled = {}
+        if settings.predict_test:
+            unlabelled = {role: _items(files[role].rows, settings) for role in UNLABELLED if role in files}
+        return cls(found.name, table, splits, tuple(notes), unlabelled)
 
 
 def vocabulary(items: Sequence[Tokenized], min_count: int, size: int) -> list[str]:

@@ -30,6 +30,7 @@ _EXAMPLES = """\
   cellzoo run wnut17 --data DIR --cells lstm,found.toml  a cell from a file; data sets below DIR
   cellzoo run demo --cells gru --set epochs=2 --set news-lm.hidden_size=64
   cellzoo run wnut17 --cells 'darts-*,lstm' --seeds 5 --confirm 5   the best of them again on seeds 5 to 9
+  cellzoo run glue --data DIR --cells lstm,darts-v2 --seeds 3 --preset equal
   cellzoo run mysuite.toml --cells lstm --dry-run        what would be run; writes nothing
 
 exit codes:
@@ -41,6 +42,7 @@ _NOTES_SHOWN = 12
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    from tasks.presets import preset_names
     from tasks.registry import task_names
     from tasks.suites import suite_names
 
@@ -91,6 +93,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         dest="settings",
         help="change a setting of every task that has it, or with TASK.KEY=VALUE of one task; repeatable",
     )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"settings as in a paper: {', '.join(preset_names())}, or a file (.toml); --set goes over them",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be run; write nothing")
 
 
@@ -104,6 +111,7 @@ def _execute(options: argparse.Namespace) -> int:
         "seeds": parse_seeds(options.seeds),
         "data": options.data,
         "settings": parse_settings(options.settings),
+        "preset": options.preset,
     }
     workers = None if options.workers is None else _number("--workers", options.workers)
     threads = _number("--threads", options.threads)
@@ -198,6 +206,10 @@ def _show_plan(plan: RunPlan, console: Console) -> None:
     for planned in plan.tasks:
         settings = ", ".join(f"{key} = {json.dumps(value)}" for key, value in planned.settings.items())
         console.print(f"task {planned.name}: {settings}", markup=False, highlight=False, soft_wrap=True)
+        for cell, values in planned.differences.items():
+            others = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+            line = f"task {planned.name}, {cell}: {others}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     for found in plan.data.values():
         files = ", ".join(str(path) for path in found.files.values())
         console.print(
@@ -216,6 +228,8 @@ def _show_report(report: RunReport, console: Console) -> None:
         shown[_NOTES_SHOWN:] = [f"{more} more in the records"]
     for note in shown:
         sys.stderr.write(f"cellzoo: note: {note}\n")
+    for line in report.averages:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     there = len(report.records) - report.made
     parts = [f"{report.made} made now", f"{there} there before", f"{len(report.failures)} failed"]
     console.print(

@@ -142,6 +142,7 @@ class DataSet(TomlModel):
         terms: Licence, or who may use it.
         format: Which reader reads it: `tags`, `lines`, `news`, `pairs`, `vectors` or `examples`.
         files: Role (`train`, `dev`, `test`, `pairs`, `vectors`) -> paths below the data folder.
+        optional: The same for files that a user need not have.
         obtain: Where the files can be had, as the end of a sentence.
         package: Set where an installed package ships them; paths are then below its folder.
         sha256: Role -> digest of the published content; another content is the user's own variant.
@@ -158,6 +159,7 @@ class DataSet(TomlModel):
     terms: str = "not stated"
     format: Literal["tags", "lines", "news", "pairs", "vectors", "examples"]
     files: dict[str, Paths] = Field(min_length=1)
+    optional: dict[str, Paths] = Field(default={})
     obtain: str = ""
     package: Package | None = None
     sha256: dict[str, str] = Field(default={})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.data.tags import Span
 
 Tolerance: TypeAlias = Literal["repair", "strict"]
+Comments: TypeAlias = Literal["detect", "all", "none"]
 
 DOCUMENT_START = "-DOCSTART-"
 _BLANK = " \t"
@@ -66,12 +67,16 @@ class Reading:
         tags: `repair` reads a tag that its scheme does not allow as conlleval does, and counts it; `strict`
             refuses it, and any scheme but IOB2 and IOB1.
         encoding: Of the file.
+        scheme: In which the tags are written; None recognises it.
+        comments: Which lines with `#` at the start of a sentence are comments: `detect` recognises them.
     """
 
     text_column: int | None = None
     tag_column: int | None = None
     tags: Tolerance = "repair"
     encoding: str = "utf-8"
+    scheme: Scheme | None = None
+    comments: Comments = "detect"
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,12 @@ def parse_conll(lines: Sequence[str], name: str, reading: Reading = Reading()) -
         raise DataError(
             f"{name}: holds no sentence; a token line needs a token and a tag, such as 'Paris<tab>B-location'"
         )
-    scheme = detect_scheme(sentence.tags for sentence in raw)
+    scheme = reading.scheme or detect_scheme(sentence.tags for sentence in raw)
+    if reading.scheme is not None:
+        _require_scheme(raw, name, reading.scheme)
     if scheme == "tokens":
-        _require_token_tags(raw, name, reading)
+        if reading.scheme is None:
+            _require_token_tags(raw, name, reading)
         notes.append(f"{name}: its tags label single tokens")
         plain = [TaggedSentence(tuple(sentence.tokens), tuple(sentence.tags)) for sentence in raw]
         return TaggedText(plain, scheme, tuple(notes))
@@ -176,7 +184,12 @@ def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[
                 sentences.append(current)
                 current = _Raw([], [], [])
             continue
-        if line.startswith("#") and not current.tokens and _is_comment(fields, count, tags):
+        if (
+            line.startswith("#")
+            and not current.tokens
+            and reading.comments != "none"
+            and (reading.comments == "all" or _is_comment(fields, count, tags))
+        ):
             comments += 1
             continue
         if is_conllu and _CONLLU_LEFT_OUT.fullmatch(fields[0]):
@@ -204,8 +217,16 @@ class _LazyTags:
 
     def __contains__(self, tag: str) -> bool:
         if self._tags is None:
-            rows = (_fields(line) for line in self._lines if not line.startswith("#"))
-            self._tags = {row[self._column] for row in rows if -len(row) <= self._column < len(row)}
+            self._tags = set()
+            inside = False  # whether a token of the sentence has gone before
+            for line in self._lines:
+                row = _fields(line)
+                if row and (inside or not line.startswith("#")):
+                    inside = True
+                    if -len(row) <= self._column < len(row):
+                        self._tags.add(row[self._column])
+                elif not row:
+                    inside = False
         return tag in self._tags
 
     def of(self, fields: list[str]) -> str | None:
@@ -348,6 +369,32 @@ def _require_token_tags(sentences: Sequence[_Raw], name: str, reading: Reading) 
             "and I-type "
             "(also E-, S-, M-, L-, U-)"
         )
+
+
+_PREFIXES = {"IOB1": "BI", "IOB2": "BI", "BIOES": "BIMESW", "BILOU": "BILU"}
+
+
+def _require_scheme(sentences: Sequence[_Raw], name: str, scheme: Scheme) -> None:
+    """Refuse a tag that cannot be one of the scheme that was named."""
+    if scheme == "tokens":
+        for sentence in sentences:
+            for position, tag in enumerate(sentence.tags):
+                if tag.startswith("B-"):  # by which Flair takes all tags for those of spans
+                    raise DataError(
+                        f"{name}:{sentence.word(position)} is one of spans, and scheme = tokens asks for tags "
+                        "of single tokens; leave `scheme` out, or name another column: --set tag_column=1"
+                    )
+    if scheme not in _PREFIXES:
+        return
+    allowed = re.compile(f"{OUTSIDE}|[{_PREFIXES[scheme]}]-.+", re.DOTALL)
+    for sentence in sentences:
+        for position, tag in enumerate(sentence.tags):
+            if not allowed.fullmatch(tag):
+                letters = ", ".join(f"{letter}-type" for letter in _PREFIXES[scheme])
+                raise DataError(
+                    f"{name}:{sentence.word(position)} is not a tag of {scheme}, which scheme = {scheme} asks "
+                    f"for; allowed are {OUTSIDE}, {letters}. Leave `scheme` out to have it recognised"
+                )
 
 
 def _plural(count: int, word: str) -> str:

@@ -102,6 +102,7 @@ class _Place:
         found = {role: find_part(self.folder, names) for role, names in data_set.files.items()}
         missing = [role for role, part in found.items() if part is None]
         if not missing:
+            found |= {role: find_part(self.folder, names) for role, names in data_set.optional.items()}
             return {role: part for role, part in found.items() if part is not None}, ""
         names = ", ".join(data_set.files[role][0] for role in missing)
         inside = [Path(data_set.files[role][0].partition("!")[0]).name for role in missing]

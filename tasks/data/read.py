@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.data.word_pairs import WordPair
 
 
-UNLABELLED = ("test", "test_mismatched")
+UNLABELLED = ("test", "test_mismatched", "diagnostic")
 """Roles of a data set of examples whose files have no labels: GLUE keeps them."""
 _BLOCK = 2**20
 _LONGEST_HEADER = 64
@@ -76,7 +76,16 @@ def read_tagged(found: FoundData, reading: Reading | None = None) -> TaggedData:
                 "of their own: TRAIN,DEV,TEST"
             )
     notes = tuple(note for text in texts.values() for note in text.notes)
+    if "dev" not in texts:
+        whole = texts["all" if "all" in texts else "train"].sentences
+        notes += (f"{found.name}: has no dev file; {_place_of_dev(splits, len(whole))}",)
     return TaggedData(splits, next(iter(texts.values())).scheme, notes)
+
+
+def _place_of_dev(splits: Mapping[Split, Sequence[TaggedSentence]], count: int) -> str:
+    first = len(splits["train"]) + 1
+    last = len(splits["train"]) + len(splits["dev"])
+    return f"dev is its sentences {first:,} to {last:,} of {count:,} for training"
 
 
 def read_texts(found: FoundData) -> dict[Split, Sequence[list[str]]]:

@@ -112,6 +112,32 @@ def read_spans(tags: Sequence[str], scheme: Scheme) -> tuple[list[Span], list[Re
     return spans, repairs
 
 
+def strict_spans(tags: Sequence[str], scheme: Scheme) -> list[Span]:
+    """Read the spans of a sentence as seqeval's strict mode does: what the scheme forbids is not a span.
+
+    Args:
+        tags: One for each token.
+        scheme: `IOB2` or `BIOES`.
+    """
+    spans: list[Span] = []
+    start: int | None = None
+    kind = ""
+    for position, tag in enumerate([*tags, OUTSIDE]):
+        prefix, label = _split(tag)
+        if start is not None and (prefix not in ("I", "E") or label != kind):
+            if scheme == "IOB2":
+                spans.append((start, position, kind))
+            start = None
+        if prefix == "B":
+            start, kind = position, label
+        elif prefix == "S":
+            spans.append((position, position + 1, label))
+        elif prefix == "E" and start is not None:
+            spans.append((start, position + 1, kind))
+            start = None
+    return spans
+
+
 def write_iob2(length: int, spans: Iterable[Span]) -> tuple[str, ...]:
     """Write spans as IOB2 tags; the inverse of `read_spans`.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.errors import CellzooError, MissingDependencyError, unknown
+from cellzoo.errors import CellzooError, DataNotFoundError, MissingDependencyError, unknown
+from tasks.presets.preset import read_preset
 from tasks.registry import build_task, find_source
 from tasks.runs.job import make_job
 from tasks.runs.subjects import resolve_cells
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.found import FoundData
+    from tasks.presets.preset import Values
     from tasks.registry import TaskSource
     from tasks.runs.job import Job
     from tasks.settings import Json, Settings
@@ -33,12 +35,14 @@ class PlannedTask:
         source: Where it is.
         config: Its configuration.
         is_implied: Whether nobody asked for it, but a probe reads what its runs leave.
+        of_cells: Configurations of cells for which the preset has differences.
     """
 
     task: Task
     source: TaskSource
     config: Settings
     is_implied: bool = False
+    of_cells: Mapping[str, Settings] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -50,6 +54,19 @@ class PlannedTask:
         """All settings as plain values."""
         return plain(self.config)
 
+    def config_of(self, subject: Subject) -> Settings:
+        """The configuration for a cell or baseline."""
+        return self.of_cells.get(subject.name, self.config)
+
+    @property
+    def differences(self) -> dict[str, dict[str, Json]]:
+        """Cell -> its settings that differ from the task's."""
+        ours = self.settings
+        return {
+            cell: {name: value for name, value in plain(config).items() if value != ours[name]}
+            for cell, config in self.of_cells.items()
+        }
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -60,12 +77,14 @@ class RunPlan:
         jobs: In the order in which they are started: by seed, then task, then subject.
         data: The data sets found for them.
         notes: What the user should know about how the request was read.
+        skipped: Names of the tasks that are left out, as their data is not there.
     """
 
     tasks: tuple[PlannedTask, ...]
     jobs: tuple[Job, ...]
     data: Mapping[str, FoundData]
     notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def before(self, planned: PlannedTask) -> PlannedTask | None:
         """The task whose artifact a task of the plan reads; None if it reads none."""
@@ -124,6 +143,7 @@ def make_plan(
     *,
     data_dir: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
 ) -> RunPlan:
     """Work out the runs of a suite; finds and verifies the data once for all of them.
 
@@ -133,34 +153,37 @@ def make_plan(
         seeds: Seeds; repeated ones count once.
         data_dir: Where to look for data sets first.
         settings: Overrides: `key` for every task that has the setting, `task.key` for one task.
+        preset: Name or path of a preset; see `tasks.presets.preset`.
 
     Raises:
         CellzooError: Anything about the request that cannot be done.
     """
-    tasks = plan_tasks(suite, settings or {})
+    tasks = plan_tasks(suite, settings or {}, preset)
     subjects, notes = resolve_cells(cells)
-    names = dict.fromkeys(name for planned in tasks for name in planned.task.data(planned.config))
-    data = find_data(names, data_dir)
+    data, missing = _find_all(tasks, data_dir, skips=suite.skips)
+    tasks = [planned for planned in tasks if planned.name not in missing]
+    notes += [f"{name} is skipped: {reason}" for name, reason in missing.items()]
     jobs: dict[str, Job] = {}
     for seed in dict.fromkeys(seeds):
         made: dict[tuple[str, str], Job] = {}
         for planned in tasks:
             for subject in (*subjects, *_baselines(planned, subjects)):
                 before = made.get((_after(planned, tasks), subject.name)) if subject.cell else None
-                job = make_job(planned.task, planned.source, planned.config, subject, seed, data, after=before)
+                config = planned.config_of(subject)
+                job = make_job(planned.task, planned.source, config, subject, seed, data, after=before)
                 made[planned.name, subject.name] = job
                 jobs.setdefault(job.key, job)
     if not jobs:
         raise CellzooError("nothing to run: no seed was given")
     notes += [note for found in data.values() for note in found.notes]
-    return RunPlan(tuple(tasks), tuple(jobs.values()), data, tuple(notes))
+    return RunPlan(tuple(tasks), tuple(jobs.values()), data, tuple(notes), tuple(missing))
 
 
-def plan_tasks(suite: Suite, overrides: Mapping[str, Any]) -> list[PlannedTask]:
+def plan_tasks(suite: Suite, overrides: Mapping[str, Any], preset: str | None = None) -> list[PlannedTask]:
     """Build the suite's tasks, and those whose runs a probe among them reads, which come first.
 
     Raises:
-        UnknownNameError: A setting that no task of the suite has.
+        UnknownNameError: A setting that no task of the suite has, or no such preset.
         CellzooError: A setting of the wrong type, two tasks of one name, or a probe of what no run leaves.
     """
     found: list[tuple[Task, SuiteTask, TaskSource, bool]] = []
@@ -177,13 +200,26 @@ def plan_tasks(suite: Suite, overrides: Mapping[str, Any]) -> list[PlannedTask]:
     for task, _, source, _ in found:
         _check_after(task, source, found)
     changes = _distribute(overrides, {task.name: setting_names(task.settings) for task, *_ in found})
+    named = None if preset is None else read_preset(preset)
     planned: list[PlannedTask] = []
     for task, item, source, is_implied in found:
         owner = f"task {task.name!r}"
-        configure(task.settings, item.settings, owner, suite.source)
+        base = dict(item.settings)
+        configure(task.settings, base, owner, suite.source)
+        of_cells: dict[str, Values] = {}
+        if named is not None:
+            content, place = named
+            base |= content.of_task(task.name, source.file.problem if source.file else "", place)
+            configure(task.settings, base, owner, place)
+            of_cells = {cell: {**base, **values} for cell, values in content.cells.items()}
+            for values in of_cells.values():
+                configure(task.settings, values, owner, place)
         mine = changes[task.name]
-        config = configure(task.settings, {**item.settings, **mine}, owner, "--set" if mine else suite.source)
-        planned.append(PlannedTask(task, source, config, is_implied))
+        place = "--set" if mine else suite.source
+        config, *others = (
+            configure(task.settings, {**values, **mine}, owner, place) for values in (base, *of_cells.values())
+        )
+        planned.append(PlannedTask(task, source, config, is_implied, dict(zip(of_cells, others, strict=True))))
     return _in_order(planned)
 
 
@@ -249,6 +285,47 @@ def _baselines(planned: PlannedTask, subjects: Sequence[Subject]) -> Iterable[Su
                     f"cell {name!r} ({subject.origin}) is named as a baseline of {planned.name!r}; rename it"
                 )
         yield Subject(name, None, "baseline")
+
+
+def _find_all(
+    tasks: Sequence[PlannedTask], data_dir: Path | None, *, skips: bool
+) -> tuple[dict[str, FoundData], dict[str, str]]:
+    """Find the data of all tasks.
+
+    Args:
+        tasks: In order, each behind the one it comes after.
+        data_dir: As in `make_plan`.
+        skips: Whether tasks may be left out.
+
+    Returns:
+        The data sets, and the tasks that are left out with the reason.
+
+    Raises:
+        DataNotFoundError: Data is not there, and no task that was asked for is left without it.
+        DataError: Data is damaged.
+    """
+    data: dict[str, FoundData] = {}
+    missing: dict[str, str] = {}
+    first: DataNotFoundError | None = None
+    for planned in tasks:
+        before = _after(planned, tasks)
+        if before in missing:
+            missing[planned.name] = f"it comes after {before}"
+            continue
+        for name in planned.task.data(planned.config):
+            try:
+                data |= {} if name in data else find_data([name], data_dir)
+            except DataNotFoundError as error:
+                if not skips:
+                    raise
+                first = first or error
+                missing[planned.name] = (
+                    f"its data set {name!r} was not found; `cellzoo data where {name}` says where it can be"
+                )
+                break
+    if first is not None and all(planned.is_implied or planned.name in missing for planned in tasks):
+        raise first
+    return data, missing
 
 
 def find_data(names: Iterable[str], data_dir: Path | None) -> dict[str, FoundData]:

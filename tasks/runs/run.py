@@ -19,6 +19,7 @@ from tasks.runs.lock import locked
 from tasks.runs.plan import make_plan
 from tasks.runs.queue import JobQueue
 from tasks.runs.store import RecordStore
+from tasks.suites.average import describe_average
 from tasks.suites.suite import Suite, find_suite
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class RunReport:
         failures: The runs that did not finish.
         notes: What the user should know, such as files in the record folder that are not records.
         seconds: Wall time.
+        averages: Lines that say the mean over the tasks of a suite that has one, or why there is none.
     """
 
     out: Path
@@ -100,6 +102,7 @@ class RunReport:
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     seconds: float = 0.0
+    averages: tuple[str, ...] = ()
 
     def followed_by(self, other: RunReport) -> RunReport:
         """What came of both together."""
@@ -140,6 +143,7 @@ def run_suite(
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     confirm: int = 0,
+    preset: str | None = None,
     listener: Listener | None = None,
 ) -> RunReport:
     """Run every task of a suite for every cell and seed, and for the tasks' baselines; keep the records.
@@ -160,6 +164,7 @@ def run_suite(
         device: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
         confirm: Fresh seeds on which the best cell of each task is run again when all others are done.
+        preset: Name of a preset (`fenas-paper`), or the path of a preset file (`.toml`); settings go over it.
         listener: Is told what happens; by default nobody is.
 
     Raises:
@@ -173,9 +178,11 @@ def run_suite(
     execution.check()
     begin = time.perf_counter()
     folder = typed_path(str(out), "--out")
-    plan = request_plan(suite, cells, seeds, data=data, settings=settings)
+    found = suite if isinstance(suite, Suite) else find_suite(str(suite))
+    plan = request_plan(found, cells, seeds, data=data, settings=settings, preset=preset)
     with locked(folder):
         report = _complete(plan, folder, execution, listener)
+        report = replace(report, averages=tuple(describe_average(found, report.records, plan.skipped)))
         if confirm and not report.failures:
             jobs, notes = confirmation_jobs(plan, {record.key: record for record in report.records}, confirm)
             confirmed = _complete(replace(plan, jobs=tuple(jobs), notes=notes), folder, execution, listener)
@@ -196,10 +203,10 @@ def _complete(plan: RunPlan, folder: Path, execution: ExecutorSettings, listener
         if job.key in survey.records:
             clear_work(folder, job)
     ledger = run_jobs([*again, *jobs], folder, execution, listener, present=len(survey.records) - len(again))
-    records = {**survey.records, **ledger.records}
+    by_key = {**survey.records, **ledger.records}
     return RunReport(
         out=folder,
-        records=tuple(records[job.key] for job in plan.jobs if job.key in records),
+        records=tuple(by_key[job.key] for job in plan.jobs if job.key in by_key),
         made=len(ledger.made),
         failures=tuple(ledger.failures),
         notes=(*plan.notes, *notes, *survey.strangers),
@@ -269,6 +276,7 @@ def request_plan(
     *,
     data: str | Path | None,
     settings: Mapping[str, Any] | None,
+    preset: str | None = None,
 ) -> RunPlan:
     """Work out what `run_suite` would run; writes nothing. Arguments and errors as there."""
     if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
@@ -281,6 +289,7 @@ def request_plan(
         range(seeds) if isinstance(seeds, int) else seeds,
         data_dir=None if data is None else typed_path(str(data), "--data"),
         settings=settings,
+        preset=preset,
     )
 
 

@@ -1,6 +1,8 @@
 """Suites: TOML files that list tasks and the settings that differ from their defaults.
 
 title = "My suite"
+skips = true                # leaves tasks out whose data is not there, and says so
+average = "My average"      # the mean over all tasks, if none was left out
 
 [[task]]
 name = "news-lm"            # or the path of a task file, from the folder of the suite
@@ -58,12 +60,16 @@ class Suite:
         title: What a reader sees.
         tasks: In the order in which they are run.
         source: Where it was read, for messages; empty for a single task.
+        skips: Whether a task whose data is not there is left out; otherwise nothing is run.
+        average: What the mean over the tasks is called; empty where it says nothing.
     """
 
     name: str
     title: str
     tasks: tuple[SuiteTask, ...]
     source: str = ""
+    skips: bool = False
+    average: str = ""
 
 
 class _Item(TomlModel):
@@ -73,6 +79,8 @@ class _Item(TomlModel):
 
 class _File(TomlModel):
     title: str = ""
+    skips: bool = False
+    average: str = ""
     task: list[_Item] = Field(min_length=1)
 
 
@@ -149,4 +157,4 @@ def parse_suite(text: str, *, name: str, source: str, folder: Path | None = None
             )
         names.append(item.name)
         tasks.append(SuiteTask(found, item.settings))
-    return Suite(name, content.title or name, tuple(tasks), source)
+    return Suite(name, content.title or name, tuple(tasks), source, content.skips, content.average)

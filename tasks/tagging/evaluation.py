@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from flair.data import get_spans_from_bio
 
+from tasks.data.tags import read_spans, strict_spans
 from tasks.tagging.viterbi import best_tags
 
 if TYPE_CHECKING:
@@ -14,18 +14,34 @@ if TYPE_CHECKING:
 
     from flair.data import Sentence
 
-    from tasks.data.tags import Span
+    from tasks.data.tags import Scheme, Span
     from tasks.tagging.tagger import CellTagger
+
+
+class Found(NamedTuple):
+    """What was found in a sentence.
+
+    Attributes:
+        spans: As conlleval reads the tags.
+        strict: As seqeval's strict mode reads them.
+    """
+
+    spans: list[Span]
+    strict: list[Span]
+
+
+NOTHING = Found([], [])
 
 
 @torch.no_grad()
 def evaluate_batch(
     tagger: CellTagger, sentences: Sequence[Sentence], scored: Sequence[int]
-) -> tuple[list[list[Span]], float]:
+) -> tuple[list[Found], float]:
     """Find the spans of sentences, and sum the negative log-likelihoods of the gold tags of some of them.
 
-    The sentences stay as they are. `CellTagger.predict` finds the same spans, but draws a random number from
-    torch's default generator and asks for each token's confidence.
+    The sentences stay as they are. `CellTagger.predict` finds the same tags, but draws a random number from
+    torch's default generator and asks for each token's confidence; of tags that the scheme forbids it makes
+    Flair's spans, which differ from both readings here.
 
     Args:
         tagger: In evaluation mode.
@@ -33,7 +49,7 @@ def evaluate_batch(
         scored: Places of the sentences whose likelihood counts, in order; all their types are known.
 
     Returns:
-        The spans of each sentence, and the sum in nats.
+        What was found in each sentence, and the sum in nats.
     """
     features, lengths = tagger._prepare_tensors(list(sentences))
     scores = tagger(features, lengths)
@@ -54,12 +70,11 @@ def evaluate_batch(
         gold = tagger._prepare_label_tensor([sentences[place] for place in scored])
         loss = float(tagger.loss_function(scores, gold))
     name = tagger.label_dictionary.get_item_for_index
-    read = _spans if tagger.predict_spans else _tokens
-    return [read([name(tag) for tag in sequence]) for sequence in tags], loss
-
-
-def _spans(tags: list[str]) -> list[Span]:
-    return [(places[0], places[-1] + 1, kind) for places, _, kind in get_spans_from_bio(tags)]
+    named = [[name(tag) for tag in sequence] for sequence in tags]
+    if not tagger.predict_spans:
+        return [Found(spans, spans) for spans in map(_tokens, named)], loss
+    scheme: Scheme = "BIOES" if tagger.tag_format == "BIOES" else "IOB2"
+    return [Found(read_spans(one, scheme)[0], strict_spans(one, scheme)) for one in named], loss
 
 
 def _tokens(tags: list[str]) -> list[Span]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.problem import Outline, ProblemKind
-from tasks.tagging.settings import METRICS, SELECTION, TaggingSettings
+from tasks.tagging.settings import TaggingSettings, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def outline(settings: TaggingSettings) -> Outline:
     """See `tasks.problem.Outline`."""
     data = (settings.corpus, settings.vectors) if settings.vectors else (settings.corpus,)
-    return Outline(data, METRICS, SELECTION)
+    metrics = metrics_of(settings)
+    dev = "dev (trained on)" if settings.train_with_dev else "dev"
+    return Outline(data, metrics, metrics[0].name, dev=dev)
 
 
 def build(

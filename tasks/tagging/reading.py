@@ -28,6 +28,8 @@ def read_corpus(data: Mapping[str, FoundData], settings: TaggingSettings) -> Tag
         found,
         text_column=settings.text_column,
         tag_column=settings.tag_column,
+        scheme=settings.scheme,
+        comments=settings.comments,
         tags=settings.tags,
         encoding=settings.encoding,
     )

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from tasks.data.conll import Comments
+from tasks.data.tags import Scheme
 from tasks.metric import Metric
 from tasks.settings import Count, Probability, Settings, Size
 
 TagFormat: TypeAlias = Literal["BIOES", "BIO"]
 
 METRICS = (
-    Metric("f1", "span F1 (%)", higher_is_better=True),
-    Metric("precision", "span precision (%)", higher_is_better=True),
-    Metric("recall", "span recall (%)", higher_is_better=True),
+    Metric("f1", "F1, conlleval (%)", higher_is_better=True),
+    Metric("precision", "precision, conlleval (%)", higher_is_better=True),
+    Metric("recall", "recall, conlleval (%)", higher_is_better=True),
+    Metric("seqeval_f1", "F1, seqeval (%)", higher_is_better=True),
+    Metric("strict_f1", "F1, seqeval strict (%)", higher_is_better=True),
 )
-SELECTION = "f1"
+TOKEN_METRICS = (Metric("accuracy", "accuracy of tags (%)", higher_is_better=True),)
+"""Of corpora whose settings say that tags label single tokens, such as parts of speech."""
 
 
 class TaggingSettings(Settings):
@@ -25,6 +30,10 @@ class TaggingSettings(Settings):
         text_column: Column of the token in its files, from 0; None as its data set says. The three settings
             below likewise.
         tag_column: Column of the tag, negative from the end.
+        scheme: In which its tags are written; None recognises it. `tokens`: tags label single tokens, as parts
+            of speech do, and accuracy is measured.
+        comments: `detect` recognises comment lines; at the start of a sentence every line with `#` is one
+            (`all`), or none is (`none`).
         tags: `repair` reads tags that their scheme does not allow as conlleval does, `strict` refuses them.
         encoding: Of the text.
         vectors: Word vectors by name, such as `glove-6b-50d`, which stay as they are; empty for word vectors
@@ -35,7 +44,11 @@ class TaggingSettings(Settings):
         character_hidden: Size of the character LSTM, for each direction; 0 leaves characters out.
         train_sentences: Take only so many sentences from the start of the training data; 0 takes all.
         dev_sentences: The same of dev.
+        train_with_dev: Whether dev is trained on as well, as in some published results. Dev then chooses
+            nothing that holds for other texts: take the last weights (`restore_best = false`).
         hidden_size: H of the recurrent layer, for each direction.
+        cell_parameters: Parameters of the recurrent layer, in all layers and directions: every cell gets the
+            `hidden_size` that comes nearest. 0 gives every cell `hidden_size`.
         layers: Recurrent layers.
         bidirectional: Whether the recurrent layer runs in both directions.
         crf: Conditional random field if true, else a softmax for each token.
@@ -54,6 +67,8 @@ class TaggingSettings(Settings):
     corpus: str = ""
     text_column: int | None = None
     tag_column: int | None = None
+    scheme: Scheme | None = None
+    comments: Comments | None = None
     tags: Literal["repair", "strict"] | None = None
     encoding: str | None = None
     vectors: str = ""
@@ -63,7 +78,9 @@ class TaggingSettings(Settings):
     character_hidden: Count = 25
     train_sentences: Count = 0
     dev_sentences: Count = 0
+    train_with_dev: bool = False
     hidden_size: Size = 256
+    cell_parameters: Count = 0
     layers: Size = 1
     bidirectional: bool = True
     crf: bool = True
@@ -77,3 +94,8 @@ class TaggingSettings(Settings):
     dropout_h: Probability = 0.0
     batch_size: Size = 32
     validation_batch_size: Size = 32
+
+
+def metrics_of(settings: TaggingSettings) -> tuple[Metric, ...]:
+    """What results are measured in; the first chooses the epoch."""
+    return TOKEN_METRICS if settings.scheme == "tokens" else METRICS

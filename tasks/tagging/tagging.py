@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from copy import copy
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,11 +18,11 @@ from tasks.embeddings.frozen import freeze
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.tagging.corpus import LABEL, flair_sentences, gold_spans, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words, word_embeddings
-from tasks.tagging.evaluation import evaluate_batch
+from tasks.tagging.evaluation import NOTHING, evaluate_batch
 from tasks.tagging.flair_device import flair_on, quiet_flair
 from tasks.tagging.reading import looked_up, read_corpus
-from tasks.tagging.scores import count_sentence, micro
-from tasks.tagging.settings import METRICS, SELECTION
+from tasks.tagging.scores import count_sentence, micro, micro_strict
+from tasks.tagging.settings import metrics_of
 from tasks.tagging.tagger import CellTagger
 from tasks.training.streams import default_generator
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from tasks.data.found import FoundData
     from tasks.data.read import TaggedData
     from tasks.data.splits import Split
-    from tasks.data.tags import Span
     from tasks.metric import Metric
     from tasks.problem import Carry
     from tasks.tagging.scores import SpanScore
@@ -65,9 +65,6 @@ class Tagging:
         DataError: Flair would change a token.
     """
 
-    metrics: tuple[Metric, ...] = METRICS
-    selection = SELECTION
-
     def __init__(
         self,
         name: str,
@@ -81,8 +78,14 @@ class Tagging:
     ) -> None:
         self.name = name
         self.settings = settings
+        self.cell_parameters = settings.cell_parameters
         self.device = device
+        self.metrics: tuple[Metric, ...] = metrics_of(settings)
+        self.selection = self.metrics[0].name
         splits, scheme = corpus.splits, corpus.scheme
+        if settings.train_with_dev:
+            splits = {**splits, "train": [*splits["train"], *splits["dev"]]}
+            notes = (*notes, "trained on train and dev together: the value on dev is of training data")
         self._training = splits["train"]
         self._data_notes = notes
         self._gold = {
@@ -116,6 +119,13 @@ class Tagging:
             "test sentences": len(splits["test"]),
             "types": len(self._known),
         }
+
+    def resized(self, layer: LayerSpec) -> Tagging:
+        """See `tasks.problem.Resizable`."""
+        other = copy(self)
+        other.layer = layer
+        other.facts = {**self.facts, "hidden size": layer.hidden_size}
+        return other
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
         """Build the tagger."""
@@ -172,7 +182,7 @@ class Tagging:
         be infinite, leaves their sentences out.
         """
         tagger, sentences, gold = _tagger(model), self._sentences[split], self._gold[split]
-        found: list[list[Span]] = [[] for _ in sentences]
+        found = [NOTHING] * len(sentences)
         total, tokens = 0.0, 0
         training = [module for module in model.modules() if module.training]
         model.eval()
@@ -197,23 +207,28 @@ class Tagging:
             for module in training:
                 module.training = True
         items = [
-            count_sentence(split, index, *pair) for index, pair in enumerate(zip(gold, found, strict=True))
+            count_sentence(split, index, right, one.spans, one.strict)
+            for index, (right, one) in enumerate(zip(gold, found, strict=True))
         ]
         score = micro(items)
-        metrics = {
-            LOSS: total / tokens if tokens else math.nan,
-            "f1": score.f1,
+        f1 = score.f1 if score.tp + score.fn else math.nan
+        values = {
+            "accuracy": score.recall,
+            "f1": f1,
             "precision": score.precision,
             "recall": score.recall,
+            "seqeval_f1": f1,
+            "strict_f1": micro_strict(items).f1 if score.tp + score.fn else math.nan,
         }
+        metrics = {LOSS: total / tokens if tokens else math.nan}
+        metrics |= {metric.name: values[metric.name] for metric in self.metrics}
         return Evaluation(metrics, items, tuple(self._notes(split, score)))
 
     def _notes(self, split: Split, score: SpanScore) -> Iterator[str]:
         yield from self._data_notes
-        if math.isnan(score.f1):
-            yield f"{split} holds no entity and none was found, so its F1 is undefined"
-        elif math.isnan(score.recall):
-            yield f"{split} holds no entity, so its recall is undefined"
+        if math.isnan(score.recall):
+            found = f"{score.fp:,} were" if score.fp else "none was"
+            yield f"{split} holds no entity and {found} found, so its F1 is undefined"
         elif math.isnan(score.precision):
             yield f"nothing was found in {split}, so its precision is undefined"
         kinds = Counter(kind for sentence in self._gold[split] for _, _, kind in sentence)

@@ -147,3 +147,12 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def predicted_tags(model: CellTagger, sentences: list[Any]) -> list[list[str]]:
+    """The tags that Flair's own prediction finds, sentence by sentence."""
+    tags = []
+    for sentence in sentences:
+        model.predict(sentence, force_token_predictions=True, label_name="found")
+        tags.append([token.get_label("found").value for token in sentence])
+    return tags

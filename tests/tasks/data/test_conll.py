@@ -73,6 +73,34 @@ def test_a_comment_with_as_many_columns_as_a_token_line_is_left_out(tmp_path):
     assert any("2 comment line(s) left out" in note for note in read.notes)
 
 
+def test_a_tag_that_starts_with_the_mark_of_comments_is_a_tag_if_it_occurs_within_sentences(tmp_path):
+    # So in CoNLL-2000, where the pound sign of the Wall Street Journal is `#` with the part of speech `#`.
+    (first, second) = sentences(write(tmp_path, b"owes CC\n# #\n5 CD\n\n# #\n6 CD\n"))
+    assert (first.tokens, second.tokens) == (("owes", "#", "5"), ("#", "6"))
+
+
+@pytest.mark.parametrize("comments", ["detect", "all", "none"])
+def test_what_is_a_comment_can_be_said(tmp_path, comments):
+    part = write(tmp_path, b"# odd\nx\tO\n\n# O\n\n#\tO\n")
+    read = sentences(part, Reading(comments=comments))
+    assert [one.tokens for one in read] == {
+        "detect": [("x",), ("#",), ("#",)],
+        "all": [("x",)],
+        "none": [("#", "x"), ("#",), ("#",)],
+    }[comments]
+
+
+def test_a_scheme_can_be_said(tmp_path):
+    part = write(tmp_path, b"Ann\tI-person\nLee\tB-person\n\nran\tO\n")
+    assert read_conll(part, Reading(scheme="IOB1")).sentences[0].spans == [(0, 1, "person"), (1, 2, "person")]
+    with pytest.raises(DataError, match=r":2: tag 'B-person' .* is one of spans, and scheme = tokens"):
+        read_conll(part, Reading(scheme="tokens"))
+    other = write(tmp_path, b"Ann\tB-person\nLee\tE-person\n")
+    with pytest.raises(DataError, match=r":2: tag 'E-person' .* is not a tag of IOB2, which scheme = IOB2"):
+        read_conll(other, Reading(scheme="IOB2"))
+    assert read_conll(other, Reading(scheme="BIOES")).sentences[0].spans == [(0, 2, "person")]
+
+
 def test_chooses_columns(tmp_path):
     part = write(tmp_path, b"Rome NNP B-NP B-LOC\nfell  VBD B-VP O\n")
     (chunks,) = sentences(part, Reading(tag_column=2))

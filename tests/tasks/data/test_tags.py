@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB2, IOBES, Entities
 
-from tasks.data.tags import detect_scheme, read_spans, write_iob2
+from tasks.data.tags import detect_scheme, read_spans, strict_spans, write_iob2
 
 KINDS = ("person", "creative-work", "x")
 
@@ -69,6 +70,15 @@ def test_any_sequence_is_read_as_conlleval_reads_it(tags):
     legal = read_spans(write_iob2(len(tags), spans), "IOB2")
     assert legal == (spans, [])
     assert all(tags[repair.position] == repair.tag for repair in repairs)
+
+
+@pytest.mark.parametrize(("scheme", "reference", "letters"), [("IOB2", IOB2, "BI"), ("BIOES", IOBES, "BIES")])
+@given(data=st.data())
+def test_any_sequence_is_read_strictly_as_seqeval_reads_it(scheme, reference, letters, data):
+    known = ("O", *(f"{letter}-{kind}" for kind in "xy" for letter in letters))
+    tags = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=8))
+    entities = [entity.to_tuple() for entity in Entities([tags], reference).entities[0]]
+    assert strict_spans(tags, scheme) == [(start, end, kind) for _, kind, start, end in entities]
 
 
 @given(st.lists(st.sampled_from(("O", "B-x", "I-x", "B-y", "I-y")), max_size=8))

@@ -9,19 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
-from seqeval.scheme import IOB2
-from tagging_samples import DEV, TEST, TRAIN, spans_of, tagger
+from seqeval.scheme import IOB2, IOBES
+from tagging_samples import DEV, TEST, TRAIN, predicted_tags, spans_of, tagger
 
 from tasks.data.tags import write_iob2
 from tasks.tagging.corpus import LABEL, flair_sentences
 from tasks.tagging.evaluation import evaluate_batch
-from tasks.tagging.scores import SpanScore, count_sentence, micro
+from tasks.tagging.scores import SpanScore, count_sentence, micro, micro_strict
 
 LENGTH = 7
 
 
 def found_in(model, sentences):
-    """Spans found in sentences of any order, from an evaluation in batches of five."""
+    """What is found in sentences of any order, from an evaluation in batches of five."""
     order = sorted(range(len(sentences)), key=lambda place: -len(sentences[place]))
     found = {}
     training = model.training
@@ -32,6 +32,14 @@ def found_in(model, sentences):
         found |= dict(zip(places, spans, strict=True))
     model.train(training)
     return [found[place] for place in range(len(sentences))]
+
+
+def written(length, spans, *, bioes):
+    tags = list(write_iob2(length, spans))
+    if bioes:
+        for start, end, kind in spans:
+            tags[end - 1] = f"{'S' if end - start == 1 else 'E'}-{kind}"
+    return tags
 
 
 @st.composite
@@ -50,7 +58,7 @@ def span_sets(draw):
 
 @given(st.lists(st.tuples(span_sets(), span_sets()), min_size=1, max_size=6))
 def test_counts_are_those_of_seqeval(pairs):
-    score = micro(count_sentence("test", index, *pair) for index, pair in enumerate(pairs))
+    score = micro(count_sentence("test", index, *pair, pair[1]) for index, pair in enumerate(pairs))
     gold = [list(write_iob2(LENGTH, spans)) for spans, _ in pairs]
     found = [list(write_iob2(LENGTH, spans)) for _, spans in pairs]
     strict = {"mode": "strict", "scheme": IOB2, "zero_division": 0}
@@ -68,44 +76,47 @@ def test_counts_are_those_of_seqeval(pairs):
 
 @pytest.mark.parametrize("crf", [True, False])
 @pytest.mark.parametrize("tag_format", ["BIOES", "BIO"])
-def test_three_ways_to_score_the_same_predictions_agree(crf, tag_format):
+def test_predictions_are_scored_as_conlleval_and_seqeval_score_them(crf, tag_format):
     # Trained until the first span is right: many tag sequences are still illegal.
     model = tagger("cell:gru", use_crf=crf, tag_format=tag_format, word_dropout=0.0, locked_dropout=0.0)
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     sentences = flair_sentences([*TRAIN, *DEV, *TEST])
-    ours = SpanScore(0, 0, 0)
+    right = [spans_of(sentence, LABEL) for sentence in sentences]
+    ours = strict = SpanScore(0, 0, 0)
     for _ in range(100):
         if ours.tp:
             break
         optimizer.zero_grad()
         model.forward_loss(flair_sentences(TRAIN))[0].backward()
         optimizer.step()
-        found_spans = found_in(model, sentences)
-        ours = micro(
-            count_sentence("test", 0, spans_of(sentence, LABEL), found)
-            for sentence, found in zip(sentences, found_spans, strict=True)
-        )
+        items = [
+            count_sentence("test", 0, gold, found.spans, found.strict)
+            for gold, found in zip(right, found_in(model, sentences), strict=True)
+        ]
+        ours, strict = micro(items), micro_strict(items)
     assert ours.tp > 0
     assert ours.fp > 0
     assert ours.fn > 0
-    gold = [list(write_iob2(len(s), spans_of(s, LABEL))) for s in sentences]
-    found = [list(write_iob2(len(s), spans)) for s, spans in zip(sentences, found_spans, strict=True)]
-    assert ours.f1 / 100 == pytest.approx(f1_score(gold, found, mode="strict", scheme=IOB2), abs=5e-7)
-    assert ours.f1 / 100 == pytest.approx(f1_score(gold, found), abs=5e-7)
-    flairs = model.evaluate(flair_sentences([*TRAIN, *DEV, *TEST]), LABEL, mini_batch_size=5)
-    assert ours.f1 / 100 == pytest.approx(flairs.main_score, abs=5e-7)
-    assert ours.precision / 100 == pytest.approx(flairs.scores["micro avg", "precision"], abs=5e-7)
+    found = predicted_tags(model, sentences)
+    bioes = tag_format == "BIOES"
+    gold = [written(len(s), spans, bioes=bioes) for s, spans in zip(sentences, right, strict=True)]
+    assert ours.f1 / 100 == pytest.approx(f1_score(gold, found), abs=1e-9)
+    assert ours.precision / 100 == pytest.approx(precision_score(gold, found), abs=1e-9)
+    wanted = f1_score(gold, found, mode="strict", scheme=IOBES if bioes else IOB2)
+    assert strict.f1 / 100 == pytest.approx(wanted, abs=1e-9)
+    assert strict.f1 != ours.f1
 
 
 def test_an_item_tells_which_types_went_wrong():
     gold = [(0, 1, "person"), (2, 4, "place"), (5, 6, "place")]
     found = [(0, 1, "person"), (2, 3, "place"), (5, 6, "person")]
-    assert count_sentence("dev", 4, gold, found) == {
+    assert count_sentence("dev", 4, gold, found, found[:1]) == {
         "split": "dev",
         "index": 4,
         "tp": 1,
         "fp": 2,
         "fn": 2,
+        "strict": [1, 0, 2],
         "types": {"person": [1, 1, 0], "place": [0, 1, 2]},
     }
 

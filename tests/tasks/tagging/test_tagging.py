@@ -14,7 +14,21 @@ import pytest
 import torch
 from flair.embeddings import TokenEmbeddings, WordEmbeddings
 from real_data import data_folder
-from tagging_samples import CPU, DATA, DEV, STRONG, TEST, TINY, TRAIN, problem, python, spans_of, train
+from seqeval.metrics.sequence_labeling import get_entities
+from tagging_samples import (
+    CPU,
+    DATA,
+    DEV,
+    STRONG,
+    TEST,
+    TINY,
+    TRAIN,
+    predicted_tags,
+    problem,
+    python,
+    spans_of,
+    train,
+)
 
 import cellzoo
 from cellzoo.errors import CellzooError, DataError
@@ -33,6 +47,7 @@ from tasks.tagging.scores import micro
 from tasks.tagging.settings import TaggingSettings
 from tasks.tagging.tagger import CellTagger
 from tasks.tagging.tagging import Tagging
+from tasks.trained import sized
 from tasks.training.fit import fit, recurrent_layer
 from tasks.training.loop import Place
 from tasks.training.settings import TrainingSettings
@@ -66,22 +81,25 @@ def with_split(split, sentences):
 
 @pytest.mark.parametrize("crf", [True, False])
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_evaluation_is_that_of_flair(tmp_path, crf, split):
+def test_evaluation_is_conllevals_of_the_tags_that_flair_predicts(tmp_path, crf, split):
     tagging = problem(crf=crf, **STRONG)
     model = train(tmp_path, tagging, epochs=4).model
     ours = tagging.evaluate(model, split)
     sentences = flair_sentences(DATA.splits[split])
     flairs = model.evaluate(sentences, "ner", out_path=None, mini_batch_size=len(sentences))
     assert 0 < ours.metrics["f1"] < 100
-    assert ours.metrics["f1"] == pytest.approx(100 * flairs.main_score, abs=1e-9)
-    assert ours.metrics["precision"] == pytest.approx(100 * flairs.scores["micro avg", "precision"], abs=1e-9)
     assert ours.metrics["loss"] == pytest.approx(flairs.loss, rel=1e-5)
-    model.predict(sentences, label_name="found")
-    for sentence, item in zip(sentences, ours.items, strict=True):
-        gold, found = (set(spans_of(sentence, label)) for label in ("ner", "found"))
-        assert (item["tp"], item["fp"], item["fn"]) == tuple(
-            map(len, (gold & found, found - gold, gold - found))
-        )
+    predicted = predicted_tags(model, sentences)
+    total = [0, 0, 0]
+    for sentence, item, tags in zip(sentences, ours.items, predicted, strict=True):
+        gold = set(spans_of(sentence, "ner"))
+        found = {(start, end + 1, kind) for kind, start, end in get_entities(tags)}
+        counts = list(map(len, (gold & found, found - gold, gold - found)))
+        assert [item["tp"], item["fp"], item["fn"]] == counts
+        total = [a + b for a, b in zip(total, counts, strict=True)]
+    tp, fp, fn = total
+    assert ours.metrics["f1"] == ours.metrics["seqeval_f1"] == pytest.approx(100 * 2 * tp / (2 * tp + fp + fn))
+    assert ours.metrics["precision"] == pytest.approx(100 * tp / (tp + fp))
     assert [item["index"] for item in ours.items] == list(range(len(sentences)))
 
 
@@ -262,6 +280,60 @@ def test_a_dev_without_entities_still_chooses_an_epoch(tmp_path):
     losses = [epoch["dev"]["loss"] for epoch in fitted.standing.history]
     scored = [epoch["dev"]["f1"] for epoch in fitted.standing.history]
     assert fitted.best_epoch == 1 + losses.index(min(losses)) or any(score == 0.0 for score in scored)
+
+
+def test_spans_found_where_there_is_none_leave_f1_undefined(trained):
+    _, model = trained
+    nothing = [TaggedSentence(one.tokens, ("O",) * len(one.tokens)) for one in TEST]
+    evaluation = problem(with_split("test", nothing), **STRONG).evaluate(model, "test")
+    found = sum(item["fp"] for item in evaluation.items)
+    assert found > 0
+    assert math.isnan(evaluation.metrics["f1"])
+    assert math.isnan(evaluation.metrics["strict_f1"])
+    assert evaluation.notes == (f"test holds no entity and {found} were found, so its F1 is undefined",)
+
+
+def test_dev_can_be_trained_on_and_results_say_so():
+    ours, plain = problem(train_with_dev=True, **STRONG), problem(**STRONG)
+    drawn = [sentence for batch in ours.train_batches(generator()) for sentence in batch.content]
+    words = sorted(sentence.to_plain_string() for sentence in drawn)
+    assert words == sorted(" ".join(one.tokens) for one in [*TRAIN, *DEV])
+    assert ours.steps == -(-len(words) // 4) > plain.steps
+    note = "trained on train and dev together: the value on dev is of training data"
+    assert note in ours.evaluate(model_of(ours), "test").notes
+    assert KIND.outline(TaggingSettings(corpus="x", train_with_dev=True)).dev == "dev (trained on)"
+
+
+def test_tags_of_tokens_are_measured_in_accuracy(trained):
+    data = TaggedData(
+        {
+            split: [TaggedSentence(one.tokens, tuple(token[0] for token in one.tokens)) for one in part]
+            for split, part in DATA.splits.items()
+        },
+        "tokens",
+        (),
+    )
+    ours = problem(data, scheme="tokens", crf=False, **STRONG)
+    evaluation = ours.evaluate(model_of(ours), "test")
+    assert set(evaluation.metrics) == {"loss", "accuracy"}
+    right = sum(item["tp"] for item in evaluation.items)
+    assert evaluation.metrics["accuracy"] == pytest.approx(100 * right / sum(len(one.tokens) for one in TEST))
+    assert [metric.name for metric in ours.metrics] == ["accuracy"]
+
+
+def test_a_layer_gets_the_parameters_that_are_asked_for(tmp_path):
+    for name in ("lstm", "gru", "darts-v2"):
+        cell = cellzoo.load(name)
+        ours = sized(problem(cell_parameters=2000), cell)
+        count = sum(weight.numel() for weight in recurrent_layer(cell, ours.layer, generator()).parameters())
+        wider = replace(ours.layer, hidden_size=ours.layer.hidden_size + 1).num_parameters(cell)
+        narrower = replace(ours.layer, hidden_size=ours.layer.hidden_size - 1).num_parameters(cell)
+        assert abs(count - 2000) <= min(abs(wider - 2000), abs(narrower - 2000))
+        assert ours.facts["hidden size"] == ours.layer.hidden_size
+        model = ours.model(recurrent_layer(cell, ours.layer, generator()), generator())
+        assert math.isfinite(ours.evaluate(model, "dev").metrics["loss"])
+    with pytest.raises(CellzooError, match=r"the narrowest layer of lstm has .* parameters; allow more"):
+        sized(problem(cell_parameters=3), cellzoo.load("lstm"))
 
 
 def test_a_type_that_only_test_has_is_missed_and_named():
