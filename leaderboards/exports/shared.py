@@ -20,17 +20,6 @@ if TYPE_CHECKING:
 
 EVERY_EVAL_EVER = "0.3.0"
 """Version of the schema eval.schema.json of github.com/evaleval/every_eval_ever."""
-HUB_DATASETS = {
-    **dict.fromkeys(
-        ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst-2", "sts-b", "wnli"),
-        "nyu-mll/glue",
-    ),
-    "conll2000": "eriktks/conll2000",
-    "conll2003": "eriktks/conll2003",
-    "wikitext-2": "Salesforce/wikitext",
-    "wnut17": "leondz/wnut_17",
-}
-"""Data set -> where the hub has it."""
 _RANGES = {"f1": 100.0, "precision": 100.0, "recall": 100.0}
 
 
@@ -113,17 +102,26 @@ def render_eval_results(board: Board) -> dict[str, bytes]:
 
 
 def _eval_entries(table: TaskTable, row: Row) -> Iterator[dict[str, Any]]:
-    dataset = next((HUB_DATASETS[name] for name in row.runs[0].data if name in HUB_DATASETS), None)
+    dataset = _hub_dataset(row)
     for column in table.columns:
         summary = row.metrics.get(column.name)
         if summary is not None and dataset is not None:
             spread = "" if summary.std is None else f" ± {summary.std:.{column.digits}f}"
             yield {
-                "dataset": {"id": dataset, "task_id": f"{table.task}-{column.name}"},
+                "dataset": {**dataset, "task_id": f"{table.task}-{column.name}"},
                 "value": summary.mean,
                 "date": max(record.created for record in row.runs)[:10],
                 "notes": f"mean of {summary.n} seeds{spread}; {signature(table, row)}",
             }
+
+
+def _hub_dataset(row: Row) -> dict[str, str] | None:
+    """Where the hub has a data set of a row's runs; None if it has none of them."""
+    from tasks.data.catalog import find_set, set_names
+
+    known = set(set_names())
+    hubs = [find_set(name).hub for name in row.runs[0].data if name in known]
+    return next(({"id": hub.repository, "revision": hub.revision} for hub in hubs if hub is not None), None)
 
 
 def render_every_eval_ever(board: Board) -> str:

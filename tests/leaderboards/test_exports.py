@@ -132,7 +132,7 @@ def test_results_for_the_hub_are_what_it_documents():
     for entries in files.values():
         for entry in entries:
             assert set(entry) == {"dataset", "value", "date", "notes"}
-            assert entry["dataset"].keys() == {"id", "task_id"}
+            assert entry["dataset"].keys() == {"id", "revision", "task_id"}
             assert entry["dataset"]["id"] == "leondz/wnut_17"
             assert entry["date"] == "2026-01-02"
     assert files["gru.yaml"][0]["value"] == pytest.approx(131.5 / 3)
