@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_FILE_BYTES = 200_000
 
 _TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes")
-_FIELDS = (*_TEXT_FIELDS, "genotype", "aliases", "published")
+_FIELDS = (*_TEXT_FIELDS, "genotype", "aliases", "published", "init")
 _REQUIRED = ("name", "notation", "genotype")
 
 
@@ -51,6 +51,7 @@ class CellEntry:
         confidence: How sure the source is, such as `file read`.
         notes: Anything else worth knowing.
         aliases: Other names that it loads by.
+        init: How its weights start where it was published, as in `cellzoo.cells.initial`: selector -> rule.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CellEntry:
     confidence: str = ""
     notes: str = ""
     aliases: tuple[str, ...] = ()
+    init: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def paper(self) -> str:
@@ -78,7 +80,8 @@ class CellEntry:
             NotationError, CellError: The genotype is invalid; the message names the entry.
         """
         try:
-            return parse(self.genotype, self.notation, self.name)
+            cell = parse(self.genotype, self.notation, self.name)
+            return replace(cell, init=tuple(self.init.items())) if self.init else cell
         except (NotationError, CellError) as error:
             raise type(error)(f"{self.origin}: {self.name}: {error}") from error
 
@@ -202,6 +205,9 @@ def _read_table(path: Path) -> dict[str, Any]:
     published = content.get("published", [])
     if not isinstance(published, list) or not all(isinstance(row, dict) for row in published):
         raise CellError(f"{path}: published is {published!r:.80}; expected an array of tables")
+    init = content.get("init", {})
+    if not isinstance(init, dict):
+        raise CellError(f"{path}: init is {init!r:.80}; expected a table such as {{ all = 'uniform(0.04)' }}")
     aliases = content.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(item, str) for item in aliases):
         raise CellError(f"{path}: aliases is {aliases!r:.80}; expected an array of text")

@@ -14,7 +14,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from cellzoo.cells.graph import HIDDEN_WIDTH
+from cellzoo.cells.initial import rules
 from cellzoo.direction import Direction
+from cellzoo.errors import unknown
+from cellzoo.initialise import INITS, draw
 from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
 from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
@@ -57,6 +60,8 @@ class CellRNN(nn.Module):
             the DARTS cell. A carried value is never masked.
         device: As in torch.nn.LSTM.
         dtype: As in torch.nn.LSTM.
+        init: How the weights start: `uniform` in ±1 / sqrt(H), as torch.nn.LSTM's do, or as `published`, where
+            the cell says so.
         runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. With `auto` every call takes the fastest one
             that applies; the attribute `runtime` says which one that is now.
 
@@ -64,7 +69,7 @@ class CellRNN(nn.Module):
         TypeError: A size is not a whole number, or a choice neither True nor False.
         ValueError: A size or probability is out of range.
         CellError: The cell needs an input as wide as its state, and a layer's is not.
-        UnknownNameError: No such engine.
+        UnknownNameError: No such engine, or no such `init`.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class CellRNN(nn.Module):
         dropout_h: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        init: str = "uniform",
         runtime: str = "auto",
     ) -> None:
         super().__init__()
@@ -111,6 +117,9 @@ class CellRNN(nn.Module):
                 "the cell carries its input, whose width would differ between the layers; "
                 f"with num_layers {num_layers} input_size must be {hidden_size * (2 if bidirectional else 1)}"
             )
+        if init not in INITS:
+            raise unknown("init", str(init)[:80], INITS)
+        self.init = init
         self.cell = cell
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -166,16 +175,20 @@ class CellRNN(nn.Module):
     def flatten_parameters(self) -> None:
         """Do nothing; torch.nn.LSTM compacts its weights here, and callers expect the method."""
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw every weight from U(-1/sqrt(H), 1/sqrt(H)), as torch.nn.LSTM does.
+    def reset_parameters(self, generator: torch.Generator | None = None, *, bound: float | None = None) -> None:
+        """Draw every weight anew, as `init` says.
 
         Args:
             generator: Source of randomness; None for torch's default.
+            bound: What no published rule names is uniform in ± this; None for 1 / sqrt(H).
         """
-        bound = 1.0 / math.sqrt(self.hidden_size)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.uniform_(-bound, bound, generator=generator)
+        bound = 1.0 / math.sqrt(self.hidden_size) if bound is None else bound
+        known = rules(self.cell) if self.init == "published" else {}
+        for index in range(len(self.directions)):
+            direction = self.direction(index)
+            of_parameter = {key: known.get(name) for name, key in direction.keys.items()}
+            for key, parameter in direction.named_parameters():
+                draw(parameter, of_parameter.get(key), bound, generator)
 
     def forward(
         self,
@@ -378,6 +391,7 @@ class CellRNN(nn.Module):
             "bidirectional": (self.bidirectional, False),
             "dropout_x": (self.dropout_x, 0.0),
             "dropout_h": (self.dropout_h, 0.0),
+            "init": (self.init, "uniform"),
         }
         changed = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
         return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])

@@ -123,6 +123,9 @@ def _execute(options: argparse.Namespace) -> int:
     fields = {"name": record.cell.name, "notation": record.cell.notation, "genotype": record.cell.genotype}
     # A JSON string is a TOML string.
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
+    if record.cell.init:
+        rules = (f"{json.dumps(key)} = {json.dumps(rule)}" for key, rule in record.cell.init.items())
+        text += f"init = {{ {', '.join(rules)} }}\n"
     write_atomically(cell_file, text.encode())
     if code := main(arguments):
         return code

@@ -50,7 +50,9 @@ class LayerSpec:
         dropout: Dropout between layers; of a stack, locked dropout.
         dropout_x: As in `CellRNN`.
         dropout_h: As in `CellRNN`.
-        weight_range: The weights start uniform in ± this; None for the layer's own rule, ±1 / sqrt(H).
+        init: As in `CellRNN`.
+        weight_range: What has no published rule in use starts uniform in ± this; None for the layer's own rule,
+            ±1 / sqrt(H).
         device: Where the weights are; None for the CPU.
         dtype: Of the weights; None for torch's default.
         below: Hidden sizes of further layers below this one, in a stack of layers of different widths; see
@@ -66,6 +68,7 @@ class LayerSpec:
     dropout: float = 0.0
     dropout_x: float = 0.0
     dropout_h: float = 0.0
+    init: str = "uniform"
     weight_range: float | None = None
     device: torch.device | None = None
     dtype: torch.dtype | None = None

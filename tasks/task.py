@@ -31,6 +31,7 @@ class Subject:
         origin: Where the cell came from: `zoo`, `family`, a file name, `baseline` or `search`.
         notation: The notation that `genotype` is written in; empty without a cell.
         genotype: The cell as text, so that a record alone can rebuild it.
+        init: How its weights start where it was published, by the names that the genotype gives.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Subject:
     origin: str
     notation: str = ""
     genotype: str = ""
+    init: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:

@@ -135,15 +135,20 @@ class NodeLoop:
         primitive = PRIMITIVES[node.op]
         if node.op == LINEAR:
             bias = None if node.bias is None else self.named[node.bias]
-            total = F.linear(values[node.inputs[0]], self.named[node.weights[0]], bias)
-            for source, weight in zip(node.inputs[1:], node.weights[1:], strict=True):
-                total = total + F.linear(values[source], self.named[weight])
+            matrices = [
+                self.named[name] if node.heads == 1 else torch.block_diag(*self.named[name].chunk(node.heads))
+                for name in node.weights
+            ]
+            total = F.linear(values[node.inputs[0]], matrices[0], bias)
+            for source, matrix in zip(node.inputs[1:], matrices[1:], strict=True):
+                total = total + F.linear(values[source], matrix)
             return total
         if primitive.forward is not None:
             return primitive.forward(*(values[source] for source in node.inputs))
         x = values[INPUT]
-        if primitive.constant is not None:
-            return x.new_full((x.size(0), self.sizes[node.name]), primitive.constant)
+        constant = primitive.constant if node.value is None else node.value
+        if constant is not None:
+            return x.new_full((x.size(0), self.sizes[node.name]), constant)
         return self.named[node.weights[0]].expand(x.size(0), self.sizes[node.name])
 
 

@@ -59,20 +59,20 @@ def product_groups(cell: Cell, shape: Shape) -> list[ProductGroup]:
     """
     sizes = cell.sizes(input_size=shape.input_size, hidden_size=shape.hidden_size)
     recurrent = _recurrent_values(cell)
-    matrices: dict[str, dict[str, int]] = {}
+    matrices: dict[tuple[str, int], dict[str, int]] = {}
     for node in cell.live_nodes:
         if node.op == LINEAR:
             for weight, source in zip(node.weights, node.inputs, strict=True):
-                matrices.setdefault(source, {})[weight] = sizes[node.name]
+                matrices.setdefault((source, node.heads), {})[weight] = sizes[node.name]
     return [
         ProductGroup(
             source,
             rows=shape.batch if source in recurrent else shape.tokens,
             times=shape.steps if source in recurrent else 1,
-            inner=sizes[source],
+            inner=sizes[source] // heads,
             outer=sum(heights.values()),
         )
-        for source, heights in matrices.items()
+        for (source, heads), heights in matrices.items()
     ]
 
 

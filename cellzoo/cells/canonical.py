@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, CellGraph, Node, State
+from cellzoo.cells.initial import rules
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 from cellzoo.errors import CellError
 
@@ -63,10 +64,15 @@ def canonical_form(graph: AnyGraph) -> AnyGraph:
                 ),
                 None if node.bias is None else names[_weight(node.bias)],
                 node.width,
+                node.heads,
+                node.value,
             )
         )
     states = tuple(State(names[state.name], names[state.next], state.width) for state in canonicaliser.states)
-    return replace(graph, states=states, nodes=tuple(nodes), output=names[canonicaliser.output])
+    init = sorted((names[_weight(weight)], rule.text) for weight, rule in rules(graph).items())
+    return replace(
+        graph, states=states, nodes=tuple(nodes), output=names[canonicaliser.output], init=tuple(init)
+    )
 
 
 def _weight(name: str) -> str:
@@ -290,7 +296,9 @@ class _Canonicaliser:
 
 
 def _kind(node: Node) -> str:
-    return node.op if node.width == HIDDEN_WIDTH else f"{node.op} to {node.width}"
+    kind = node.op if node.width == HIDDEN_WIDTH else f"{node.op} to {node.width}"
+    kind = kind if node.heads == 1 else f"{kind} by {node.heads} heads"
+    return kind if node.value is None else f"{kind} {node.value!r}"
 
 
 def _bias(node: Node) -> tuple[str, ...]:

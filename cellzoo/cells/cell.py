@@ -9,6 +9,7 @@ from typing import Any
 
 from cellzoo.cells.canonical import content_hash
 from cellzoo.cells.graph import HIDDEN_WIDTH, CellGraph, Node, State
+from cellzoo.cells.initial import rules
 from cellzoo.cells.validation import check_graph
 from cellzoo.errors import CellError
 
@@ -26,6 +27,7 @@ class Cell(CellGraph):
 
     def __post_init__(self) -> None:
         check_graph(self)
+        rules(self)
 
     @cached_property
     def hash(self) -> str:
@@ -47,6 +49,8 @@ class Cell(CellGraph):
             "nodes": [_node_content(node) for node in self.nodes],
             "output": self.output,
         }
+        if self.init:
+            content["init"] = dict(self.init)
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -75,11 +79,14 @@ class Cell(CellGraph):
                     tuple(map(str, item.get("weights", ()))),
                     None if item.get("bias") is None else str(item["bias"]),
                     str(item.get("width", HIDDEN_WIDTH)),
+                    int(item.get("heads", 1)),
+                    None if item.get("value") is None else float(item["value"]),
                 )
                 for item in content["nodes"]
             )
-            return cls(states, nodes, str(content["output"]), name=str(content.get("name", "")))
-        except (KeyError, TypeError, ValueError) as error:
+            init = tuple((str(selector), rule) for selector, rule in content.get("init", {}).items())
+            return cls(states, nodes, str(content["output"]), name=str(content.get("name", "")), init=init)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CellError(f"a cell in JSON: missing or malformed field: {error}") from error
 
 
@@ -100,4 +107,8 @@ def _node_content(node: Node) -> dict[str, Any]:
         content["bias"] = node.bias
     if node.width != HIDDEN_WIDTH:
         content["width"] = node.width
+    if node.heads != 1:
+        content["heads"] = node.heads
+    if node.value is not None:
+        content["value"] = node.value
     return content

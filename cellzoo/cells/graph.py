@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR
+from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, RECAST, SCALAR
 from cellzoo.errors import CellError
+
+if TYPE_CHECKING:
+    from cellzoo.cells.initial import Init
 
 INPUT = "x"
 HIDDEN_WIDTH, INPUT_WIDTH = "hidden", "input"
@@ -32,6 +36,8 @@ class Node:
         width: Of the result, for `linear`, weights and constants: `hidden` (H), `input` (E) for what changes
             x itself, or a number of units such as `32` for a product of low rank. Every other node has the
             width of its inputs (`recast` the other one), and `hidden` here.
+        heads: For `linear`, how many blocks each of its matrices has on its diagonal; 1 for a full matrix.
+        value: Of a `constant`.
     """
 
     name: str
@@ -40,11 +46,27 @@ class Node:
     weights: tuple[str, ...] = ()
     bias: str | None = None
     width: str = HIDDEN_WIDTH
+    heads: int = 1
+    value: float | None = None
 
     @property
     def has_own_width(self) -> bool:
         """Whether `width` says the width, and not those of the inputs."""
         return self.op == LINEAR or not self.inputs
+
+    @property
+    def literal(self) -> str:
+        """The number of a constant, in as few digits as say it exactly."""
+        if self.value is None:
+            return f"{PRIMITIVES[self.op].constant or 0.0:g}"
+        return repr(self.value).removesuffix(".0")
+
+
+def constant(name: str, value: float, width: str = HIDDEN_WIDTH) -> Node:
+    """Build the node of a number: `zero` and `one` are operations of their own."""
+    if value in (0.0, 1.0):
+        return Node(name, "one" if value else "zero", width=width)
+    return Node(name, CONSTANT, width=width, value=float(value))
 
 
 def linear(name: str, *inputs: str, bias: bool = True) -> Node:
@@ -82,12 +104,15 @@ class CellGraph:
         nodes: In topological order.
         output: Name of the node that is the output.
         name: What people call it. It is not part of the meaning, nor of the hash.
+        init: How its weights start where it was published, as in `cellzoo.cells.initial`; not part of the
+            meaning either.
     """
 
     states: tuple[State, ...]
     nodes: tuple[Node, ...]
     output: str
     name: str = field(default="", compare=False)
+    init: Init = field(default=(), compare=False)
 
     @cached_property
     def live_nodes(self) -> tuple[Node, ...]:
@@ -110,11 +135,16 @@ class CellGraph:
                 widths[node.name] = widths[node.inputs[0]]
         return widths
 
+    @cached_property
+    def heads(self) -> int:
+        """What divides a size that all of its block-diagonal matrices fit; 1 where there are none."""
+        return math.lcm(*(node.heads for node in self.live_nodes))
+
     def sizes(self, *, input_size: int, hidden_size: int) -> dict[str, int]:
         """Number of units of every value, by name.
 
         Raises:
-            CellError: The cell needs E = H, and they differ.
+            CellError: The cell needs E = H, and they differ, or heads that do not divide a width.
         """
         recast = next((node for node in self.live_nodes if node.op == RECAST), None)
         if recast is not None and input_size != hidden_size:
@@ -124,7 +154,16 @@ class CellGraph:
                 f"the input size must equal the hidden size; they are {input_size} and {hidden_size}"
             )
         known = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
-        return {name: known[width] if width in known else int(width) for name, width in self.widths.items()}
+        sizes = {name: known[width] if width in known else int(width) for name, width in self.widths.items()}
+        for node in self.live_nodes:
+            for value in (node.name, *node.inputs) if node.heads > 1 else ():
+                if sizes[value] % node.heads:
+                    label = f"cell {self.name!r}" if self.name else "cell"
+                    raise CellError(
+                        f"{label}: node {node.name!r} has {node.heads} heads, which do not divide the "
+                        f"{sizes[value]} units of {value!r}; choose sizes that are multiples of {node.heads}"
+                    )
+        return sizes
 
     def parameter_shapes(
         self, *, input_size: int, hidden_size: int, bias: bool = True
@@ -138,8 +177,8 @@ class CellGraph:
 
         Returns:
             Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar; E, or a
-            number of units, stands for the first H where the node has that width. Nodes without effect have
-            none.
+            number of units, stands for the first H where the node has that width, and n heads divide the
+            columns. Nodes without effect have none.
 
         Raises:
             CellError: As in `sizes`.
@@ -150,7 +189,7 @@ class CellGraph:
             rows = sizes[node.name]
             if node.op == LINEAR:
                 for weight, source in zip(node.weights, node.inputs, strict=True):
-                    shapes[weight] = (rows, sizes[source])
+                    shapes[weight] = (rows, sizes[source] // node.heads)
             else:
                 shapes |= dict.fromkeys(node.weights, (1,) if node.op == SCALAR else (rows,))
             if bias and node.bias is not None:
@@ -165,8 +204,8 @@ class CellGraph:
     def flops(self, *, input_size: int, hidden_size: int, bias: bool = True) -> int:
         """Count the floating-point operations of one forward step for one token.
 
-        A product with an (m, n) matrix counts 2 m n, a bias its size, and each elementwise primitive what
-        `cellzoo.cells.ops` says for an element.
+        A product with an (m, n) matrix counts 2 m n, divided by its heads, a bias its size, and each other
+        primitive what `cellzoo.cells.ops` says for an element.
         """
         sizes = self.sizes(input_size=input_size, hidden_size=hidden_size)
         total = 0
@@ -174,6 +213,6 @@ class CellGraph:
             size = sizes[node.name]
             total += PRIMITIVES[node.op].flops(len(node.inputs)) * size
             if node.op == LINEAR:
-                total += sum(2 * size * sizes[source] for source in node.inputs)
+                total += sum(2 * size * (sizes[source] // node.heads) for source in node.inputs)
                 total += size if bias and node.bias is not None else 0
         return total

@@ -1,11 +1,15 @@
 """The primitives a cell is made of: one table.
 
-A primitive is elementwise but for three that have weights, which the runtime supplies:
+A primitive is elementwise but for `average`, which gives every unit the mean over all units of its input, and
+for three that have weights, which the runtime supplies:
 
     linear   sum_k W_k input_k + b, weights of shape (H, width of input k), at most one bias (H,);
-             E, or a number of units, stands for H where the node has that width
+             E, or a number of units, stands for H where the node has that width. With n heads each matrix is
+             block-diagonal, and its n blocks stand below each other: (H, width of input k / n)
     vector   a weight of shape (H,), the same for each row: peepholes, independent recurrences
     scalar   a weight of shape (1,), the same for each unit
+
+`constant` has a number in its node; 0 and 1 are primitives of their own.
 
 Forward functions use tensor methods alone, so that reading this table does not import torch.
 """
@@ -24,6 +28,8 @@ LINEAR = "linear"
 VECTOR = "vector"
 SCALAR = "scalar"
 RECAST = "recast"
+CONSTANT = "constant"
+AVERAGE = "average"
 
 # The slope that torch and NAS-Bench-NLP's cells use.
 LEAKY_RELU_SLOPE = 0.01
@@ -39,9 +45,9 @@ class Primitive:
         commutative: Whether the order of the inputs has no meaning.
         flops: Floating-point operations for each output element, as a function of the number of inputs.
             Every elementary function counts as one. Products of `linear` are counted by the cell.
-        forward: Elementwise function of the inputs, all of one shape (B, width); None where there are
-            weights, and for the constants, which have no input to take the shape from.
-        constant: Value of a primitive without inputs.
+        forward: Function of the inputs, all of one shape (B, width); None where there are weights, and for
+            the constants, which have no input to take the shape from.
+        constant: Value of a primitive without inputs; that of `constant` itself is in the node.
     """
 
     name: str
@@ -62,6 +68,18 @@ def _selu(a: Tensor) -> Tensor:
     from torch import selu
 
     return selu(a)
+
+
+def _softplus(a: Tensor) -> Tensor:
+    from torch.nn.functional import logsigmoid
+
+    # Exact for every a; torch's own softplus is the identity from 20 on.
+    return -logsigmoid(-a)
+
+
+def _hard_sigmoid(a: Tensor) -> Tensor:
+    # The derivative of torch's own hardsigmoid has six digits, also in float64.
+    return 1 - (1 - (a / 6 + 0.5).relu()).relu()
 
 
 def _blend(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -91,6 +109,12 @@ _TABLE = (
     Primitive("relu", 1, True, lambda n: 1, lambda a: a.relu()),
     Primitive("leaky_relu", 1, True, lambda n: 1, _leaky_relu),
     Primitive("selu", 1, True, lambda n: 1, _selu),
+    Primitive("exp", 1, True, lambda n: 1, lambda a: a.exp()),
+    # log(1 + exp(a)); the logarithm of sigmoid(a) is -softplus(-a).
+    Primitive("softplus", 1, True, lambda n: 1, _softplus),
+    Primitive("sqrt", 1, True, lambda n: 1, lambda a: a.sqrt()),
+    # a / 6 + 1 / 2 between 0 and 1, as in torch.
+    Primitive("hard_sigmoid", 1, True, lambda n: 3, _hard_sigmoid),
     Primitive("identity", 1, True, lambda n: 0, lambda a: a),
     # The same numbers as a value of the other width, input or hidden; exists only where E = H.
     Primitive(RECAST, 1, True, lambda n: 0, lambda a: a),
@@ -99,11 +123,14 @@ _TABLE = (
     Primitive("multiply", 2, True, lambda n: 1, lambda a, b: a * b),
     Primitive("divide", 2, False, lambda n: 1, lambda a, b: a / b),
     Primitive("minimum", 2, True, lambda n: 1, lambda a, b: a.minimum(b)),
+    Primitive("maximum", 2, True, lambda n: 1, lambda a, b: a.maximum(b)),
+    Primitive(AVERAGE, 1, True, lambda n: 1, lambda a: a.mean(1, keepdim=True).expand_as(a)),
     # z * a + (1 - z) * b
     Primitive("blend", 3, False, lambda n: 3, _blend),
     Primitive("mean", None, True, lambda n: n, _mean),
     Primitive("zero", 0, True, lambda n: 0, constant=0.0),
     Primitive("one", 0, True, lambda n: 0, constant=1.0),
+    Primitive(CONSTANT, 0, True, lambda n: 0),
 )
 
 PRIMITIVES: dict[str, Primitive] = {primitive.name: primitive for primitive in _TABLE}

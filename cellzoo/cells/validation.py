@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, OTHER_WIDTH
-from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
+from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 from cellzoo.errors import CellError, unknown
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ MAX_STATES = 32
 MAX_INPUTS = 20_000
 MAX_WEIGHT_NAME = 200
 MAX_UNITS = 100_000
+MAX_HEADS = 1000
+# What every floating-point type that cells run in, half precision aside, holds without loss of meaning.
+LEAST_CONSTANT, MOST_CONSTANT = 1e-30, 1e30
 _NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -98,6 +102,11 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
         raise CellError(f"{where}: {node.op} needs {wanted} weight name(s) here, not {len(node.weights)}")
     if node.bias is not None and node.op != LINEAR:
         raise CellError(f"{where}: {node.op} has no bias")
+    if node.heads != 1 and (node.op != LINEAR or not 1 <= node.heads <= MAX_HEADS):
+        raise CellError(
+            f"{where}: heads is {node.heads!r:.40}; expected 1 to {MAX_HEADS}, and 1 for all but linear"
+        )
+    _check_constant(where, node)
     if node.width != HIDDEN_WIDTH:
         if not node.has_own_width:
             raise CellError(f"{where}: width is {node.width!r:.80}; {node.op} takes it from its inputs")
@@ -109,6 +118,23 @@ def _check_node(label: str, node: Node, known: set[str], all_names: Iterable[str
     for weight in (*node.weights, *([] if node.bias is None else [node.bias])):
         if len(weight) > MAX_WEIGHT_NAME or not weight.isidentifier():
             raise CellError(f"{where}: weight name {weight!r:.80} is not letters, digits and _")
+
+
+def _check_constant(where: str, node: Node) -> None:
+    if node.op != CONSTANT:
+        if node.value is not None:
+            raise CellError(f"{where}: {node.op} has no value")
+        return
+    value = node.value
+    if value is None or not math.isfinite(value):
+        raise CellError(f"{where}: the constant is {value!r:.40}; expected a finite number")
+    if value in (0.0, 1.0):
+        raise CellError(f"{where}: the constant {value:g} is the operation {'one' if value else 'zero'}")
+    if not LEAST_CONSTANT <= abs(value) <= MOST_CONSTANT:
+        raise CellError(
+            f"{where}: the constant is {value!r}; expected 0, or a size of {LEAST_CONSTANT:g} to "
+            f"{MOST_CONSTANT:g}"
+        )
 
 
 def _check_widths(label: str, graph: CellGraph) -> None:
@@ -140,10 +166,11 @@ def _check_sharing(label: str, graph: CellGraph) -> None:
     kinds: dict[str, str] = {}
     for node in graph.nodes:
         gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"
+        blocks = "" if node.heads == 1 else f" by {node.heads} heads"
         uses = [(weight, node.op + (gives if node.op == VECTOR else "")) for weight in node.weights]
         if node.op == LINEAR:
             uses = [
-                (weight, f"a matrix on a value of the {graph.widths[source]} width{gives}")
+                (weight, f"a matrix on a value of the {graph.widths[source]} width{gives}{blocks}")
                 for weight, source in zip(node.weights, node.inputs, strict=True)
             ]
         if node.bias is not None:

@@ -24,8 +24,9 @@ SUM, MATRIX, PRODUCT, ATOM = range(4)
 
 # A longer right-hand side is broken up by giving its parts lines of their own.
 MAX_LEAVES = 12
-_ALWAYS_INLINE = (VECTOR, SCALAR, "zero", "one")
+_ALWAYS_INLINE = (VECTOR, SCALAR, "zero", "one", "constant")
 _MATRICES = "WUVQRSPKLM"
+_BLOCKS = "D"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class _Writer:
         self.taken = set(self.names.values())
         self.target = ""
         self.letters: Iterator[str] = iter(())
+        self.blocks: Iterator[str] = iter(())
         self.biases: Iterator[str] = iter(())
 
     def lines(self) -> Iterator[Equation]:
@@ -117,7 +119,7 @@ class _Writer:
             if name in self.inlined:
                 continue
             self.target = self.names[name]
-            self.letters = _series(_MATRICES)
+            self.letters, self.blocks = _series(_MATRICES), _series(_BLOCKS)
             self.biases = _series("b")
             yield Equation(self.target, self._piece(self.nodes[name]).text, name)
         for state in self.cell.states:
@@ -145,12 +147,14 @@ class _Writer:
             return Piece(self._own_symbol(node.weights[0]))
         parts = [self._value(source) for source in node.inputs]
         match node.op:
-            case "zero" | "one":
-                return Piece("0" if node.op == "zero" else "1")
+            case "zero" | "one" | "constant":
+                return Piece(node.literal, SUM if node.literal.startswith("-") else ATOM)
             case "identity" | "recast":
                 return parts[0]
             case "add":
                 return Piece(" + ".join(part.text for part in parts), SUM)
+            case "subtract" if node.inputs[0] in self.nodes and self.nodes[node.inputs[0]].op == "zero":
+                return Piece(f"{self.spelling.minus}{self._held(parts[1], SUM)}", SUM)
             case "subtract":
                 return Piece(f"{parts[0].text} {self.spelling.minus} {self._held(parts[1], SUM)}", SUM)
             case "multiply":
@@ -168,7 +172,7 @@ class _Writer:
     def _product(self, node: Node) -> Piece:
         terms = []
         for source, weight in zip(node.inputs, node.weights, strict=True):
-            symbol = self._symbol(weight, self.letters)
+            symbol = self._symbol(weight, self.letters if node.heads == 1 else self.blocks)
             terms.append(f"{symbol} {self._held(self._value(source), PRODUCT)}")
         if node.bias is not None:
             terms.append(self._symbol(node.bias, self.biases))

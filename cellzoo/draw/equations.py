@@ -19,8 +19,8 @@ _NAME = re.compile(r"(_*[A-Za-z](?:[A-Za-z_]*[A-Za-z])?)_*([0-9]*)")
 def equations(cell: CellGraph) -> str:
     """Write a cell as text, one equation a line: `i = sigmoid(W_i x + U_i h + b_i)`.
 
-    `W_i x` is a product with a matrix, `*` works on each element, `h` is the state before the step and `h'`
-    after it. Equal symbols are one weight; `symbols` says which.
+    `W_i x` is a product with a matrix, `D_i x` one with a block-diagonal matrix, `*` works on each element, `h`
+    is the state before the step and `h'` after it. Equal symbols are one weight; `symbols` says which.
     """
     return "".join(f"{line.left} = {line.right}\n" for line in text_lines(cell))
 
@@ -78,7 +78,7 @@ class _Text:
         return Piece(self.call("mean", [piece.text for piece in pieces]))
 
 
-_SHORT = {"minimum": "min"}
+_SHORT = {"minimum": "min", "maximum": "max"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,13 @@ class _Latex:
         return Piece(rf"\frac{{1}}{{{len(pieces)}}}{total}", PRODUCT)
 
 
-_FUNCTIONS = {"tanh": r"\tanh", "sigmoid": r"\sigma", "minimum": r"\min"}
+_FUNCTIONS = {
+    "tanh": r"\tanh",
+    "sigmoid": r"\sigma",
+    "exp": r"\exp",
+    "minimum": r"\min",
+    "maximum": r"\max",
+}
 
 
 def _indexed(name: str, time: str = "") -> str:

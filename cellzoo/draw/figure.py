@@ -12,7 +12,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
-from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
+from cellzoo.cells.ops import CONSTANT, LINEAR, SCALAR, VECTOR
 from cellzoo.draw.compounds import Compound, overview_groups, single_groups
 from cellzoo.draw.names import display_names, is_auxiliary
 from cellzoo.errors import unknown
@@ -142,7 +142,9 @@ def _operation(group: Compound, parts: Sequence[Node], names: Mapping[str, str])
     units = next((_UNITS.get(part.width, f"{part.width} units") for part in parts if part.weights), "")
     if op in (VECTOR, SCALAR):
         return Box(root.name, OPERATION, root.weights[0], _joined(op, units), op, group.members)
-    label = _SYMBOLS.get(op, op)
+    heads = max((part.heads for part in parts), default=1)
+    units = units if heads == 1 else _joined(units, f"{heads} heads")
+    label = root.literal if op == CONSTANT else _SYMBOLS.get(op, op)
     if op == "subtract" and len(parts) > 1:
         label = "1 − a"
     if op == "add" and group.branches:
@@ -172,6 +174,7 @@ _SYMBOLS = {
     "subtract": "a − b",
     "divide": "a / b",
     "minimum": "min",
+    "maximum": "max",
     "zero": "0",
     "one": "1",
 }

@@ -22,11 +22,14 @@ _WORDS = {
     "subtract": "difference",
     "divide": "quotient",
     "minimum": "minimum",
+    "maximum": "maximum",
+    "average": "average over all units",
     "blend": "blend: z·a + (1−z)·b",
     "vector": "vector (weights)",
     "scalar": "scalar (weight)",
     "zero": "constant",
     "one": "constant",
+    "constant": "constant",
 }
 
 _LETTERS = {"letter": "A", "bias": BIAS, "function": "tanh"}

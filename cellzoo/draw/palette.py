@@ -26,6 +26,10 @@ OPERATIONS = {
     "relu": Colour("#d5f2d9", "#2b8a3e", "#123d1c", "#5ec976"),
     "leaky_relu": Colour("#cdf1ea", "#12837a", "#0b3d38", "#43c7b8"),
     "selu": Colour("#e3f3c4", "#5f7f0e", "#2c3b0a", "#a8cf4a"),
+    "exp": Colour("#fbe0ff", "#9a35a8", "#421549", "#e08cf0"),
+    "softplus": Colour("#dff5c8", "#4c8a12", "#24400c", "#93d652"),
+    "sqrt": Colour("#e2e6ff", "#4450c4", "#1f2660", "#8f9bff"),
+    "hard_sigmoid": Colour("#fff0d6", "#a8690a", "#453008", "#e3a94e"),
     "identity": Colour("#ececf1", "#7a7f8c", "#2c2f37", "#a0a6b3"),
     "recast": Colour("#ececf1", "#7a7f8c", "#2c2f37", "#a0a6b3"),
     "add": _SUM,
@@ -33,12 +37,15 @@ OPERATIONS = {
     "multiply": _PRODUCT,
     "divide": _PRODUCT,
     "minimum": Colour("#f3e6d6", "#8a5a20", "#3d2a12", "#d9a766"),
+    "maximum": Colour("#f3e6d6", "#8a5a20", "#3d2a12", "#d9a766"),
+    "average": Colour("#ffe0ea", "#c23a6b", "#4d1a30", "#f47fa8"),
     "blend": Colour("#eadcff", "#7c4dcc", "#34215a", "#b48dff"),
     "mean": Colour("#ffe0ea", "#c23a6b", "#4d1a30", "#f47fa8"),
     "vector": _CONSTANT,
     "scalar": _CONSTANT,
     "zero": _CONSTANT,
     "one": _CONSTANT,
+    "constant": _CONSTANT,
 }
 OTHER_OPERATION = _NEUTRAL
 

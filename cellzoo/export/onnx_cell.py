@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellzoo.cells.graph import INPUT
-from cellzoo.cells.ops import LEAKY_RELU_SLOPE, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
+from cellzoo.cells.ops import (
+    AVERAGE,
+    CONSTANT,
+    LEAKY_RELU_SLOPE,
+    LINEAR,
+    PRIMITIVES,
+    RECAST,
+    SCALAR,
+    VECTOR,
+)
 from cellzoo.errors import CellError
 
 if TYPE_CHECKING:
@@ -23,11 +32,15 @@ _SAME = {
     "sigmoid": "Sigmoid",
     "relu": "Relu",
     "selu": "Selu",
+    "exp": "Exp",
+    "softplus": "Softplus",
+    "sqrt": "Sqrt",
     "add": "Sum",
     "subtract": "Sub",
     "multiply": "Mul",
     "divide": "Div",
     "minimum": "Min",
+    "maximum": "Max",
     "mean": "Mean",
 }
 _RENAMING = ("identity", RECAST)
@@ -57,8 +70,10 @@ class OnnxCell:
     ) -> None:
         self.cell = cell
         self.sizes = sizes
+        heads = {weight: node.heads for node in cell.live_nodes for weight in node.weights}
         self.weights = {
-            name: graph.constant(f"{prefix}weights.{name}", value) for name, value in weights.items()
+            name: graph.constant(f"{prefix}weights.{name}", _full(value, heads.get(name, 1)))
+            for name, value in weights.items()
         }
         self.fixed: dict[str, str] = {}
         for node in cell.live_nodes:
@@ -99,6 +114,12 @@ class OnnxCell:
             return graph.add(_SAME[node.op], sources, output)
         if node.op == "leaky_relu":
             return graph.add("LeakyRelu", sources, output, alpha=LEAKY_RELU_SLOPE)
+        if node.op == "hard_sigmoid":
+            return graph.add("HardSigmoid", sources, output, alpha=1 / 6, beta=0.5)
+        if node.op == AVERAGE:
+            mean = graph.add("ReduceMean", sources, f"{output}.mean", axes=[1], keepdims=1)
+            shape = graph.add("Shape", sources, f"{output}.shape")
+            return graph.add("Expand", [mean, shape], output)
         if node.op == "blend":
             z, a, b = sources
             distance = graph.add("Sub", [a, b], f"{output}.distance")
@@ -119,7 +140,7 @@ class OnnxCell:
     def _row(self, graph: OnnxGraph, node: Node, output: str) -> str:
         """A value without inputs, (1, width)."""
         units = self.sizes[node.name]
-        constant = PRIMITIVES[node.op].constant
+        constant = node.value if node.op == CONSTANT else PRIMITIVES[node.op].constant
         if constant is not None:
             return graph.constant(output, np.full((1, units), constant, dtype=np.float32))
         if node.op == VECTOR:
@@ -134,3 +155,15 @@ class OnnxCell:
         rows = graph.add("Shape", [x], f"{label}.count", start=0, end=1)
         shape = graph.add("Concat", [rows, graph.integers(self.sizes[name])], f"{label}.shape", axis=0)
         return graph.add("Expand", [self.fixed[name], shape], label)
+
+
+def _full(weight: np.ndarray, heads: int) -> np.ndarray:
+    """A weight as a product takes it: blocks that stand below each other, on the diagonal."""
+    if heads == 1:
+        return weight
+    rows, columns = weight.shape[0] // heads, weight.shape[1]
+    full = np.zeros((weight.shape[0], heads * columns), dtype=weight.dtype)
+    for head in range(heads):
+        place = slice(head * rows, (head + 1) * rows)
+        full[place, head * columns : (head + 1) * columns] = weight[place]
+    return full

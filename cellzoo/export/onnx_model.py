@@ -33,7 +33,8 @@ def to_onnx(rnn: CellRNN, path: Path | str, *, steps: int | Literal["any"] | Non
         output     (B, H) for one step; else as `input`, of width num_directions * H
         h_n, ...   each state after the last step
 
-    The weights are named as in the layer's `state_dict`, and the file's metadata hold the cell.
+    The weights are named as in the layer's `state_dict`, and block-diagonal ones have the zeros between their
+    blocks; the file's metadata hold the cell.
 
     Args:
         rnn: The layer, with all its layers and directions.

@@ -8,14 +8,15 @@ r"""Hand-written equations, one a line.
     h' = o * tanh(c')                # the output is h', unless a line `output = ...` says otherwise
 
 `linear(x, h; bias=no)` has no bias; `linear(h; width=input)` has the width of x, so that what it gives can
-change x itself, and `linear(h; width=32)` has 32 units. Weights are shared by name: `linear[W](x, h)` has the
+change x itself, and `linear(h; width=32)` has 32 units. `linear(x, h; heads=4)` has block-diagonal matrices:
+each quarter of the units reads a quarter of x and of h. Weights are shared by name: `linear[W](x, h)` has the
 matrices W_0 and W_1 and the bias W_b, as every other `linear[W]`; `linear(x: A, h; bias=b)` names a single
 matrix or the bias, and what has no name is its own. `vector[p]` and `scalar[a]` are weights of shape (H,) and
-(1,); `vector[p; width=input]` and `one[width=input]` have another width.
-Functions: the primitives of `cellzoo.cells.ops`. Operators: `+`, `-`, `*`, `/`, parentheses, and the
-constants 0, 1. States are what has a primed equation; h comes first, the others in the order of their
-equations. A state that takes x itself, `x1' = x`, is a delayed input. `d'[input] = ...` says that d has the
-width of x where that does not follow from the equations.
+(1,); `vector[p; width=input]` has another width.
+Functions: the primitives of `cellzoo.cells.ops`. Operators: `+`, `-`, `*`, `/`, parentheses. Numbers: `0.5`,
+`-8`, `1e-3`, and `2[width=input]` for one beside x; `-a` is 0 - a. States are what has a primed equation; h
+comes first, the others in the order of their equations. A state that takes x itself, `x1' = x`, is a delayed
+input. `d'[input] = ...` says that d has the width of x where that does not follow from the equations.
 
 `write` says any cell in this notation.
 """
@@ -132,7 +133,11 @@ class _Builder:
         if expression.bias != "no":
             given = None if expression.bias == "yes" else expression.bias
             bias = self._weight(number, given, f"{name}_b")
-        self.nodes.append(Node(name, expression.op, inputs, weights, bias, expression.width))
+        self.nodes.append(
+            Node(
+                name, expression.op, inputs, weights, bias, expression.width, expression.heads, expression.value
+            )
+        )
         return name
 
     def _weight(self, number: int, given: str | None, own: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
-from cellzoo.cells.ops import LINEAR, PRIMITIVES, SCALAR, VECTOR
+from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, SCALAR, VECTOR
+from cellzoo.cells.validation import LEAST_CONSTANT, MAX_HEADS, MOST_CONSTANT
 from cellzoo.errors import NotationError, unknown
 
 if TYPE_CHECKING:
@@ -17,12 +19,13 @@ if TYPE_CHECKING:
 MAX_DEPTH = 60
 MAX_CHAIN = 100
 WIDTHS = (HIDDEN_WIDTH, INPUT_WIDTH)
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*'?)|([0-9.]+)|([-+*/(),:;=\[\]]))")
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_TOKEN = re.compile(rf"\s*(?:([A-Za-z_][A-Za-z0-9_]*'?)|({_NUMBER})|([-+*/(),:;=\[\]]))")
 _OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
-_CONSTANTS = {"0": "zero", "1": "one"}
+_CONSTANTS = ("zero", "one")
 _PARAMETERS = (VECTOR, SCALAR)
 _WIDTH_RULE = "hidden, input or a number of units"
-_OPTIONS = ("bias", "width")
+_OPTIONS = ("bias", "width", "heads")
 _FUNCTIONS = sorted(name for name, primitive in PRIMITIVES.items() if primitive.arity != 0)
 
 
@@ -38,6 +41,11 @@ class Token:
         """Whether it is a name, primed or not."""
         return self.text[0].isalpha() or self.text[0] == "_"
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number without a sign."""
+        return self.text[0].isdigit() or self.text[0] == "."
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -51,6 +59,8 @@ class Expression:
     weights: Sequence[str | None] = ()
     bias: str = "no"
     width: str = HIDDEN_WIDTH
+    heads: int = 1
+    value: float | None = None
 
     @cached_property
     def height(self) -> int:
@@ -162,11 +172,17 @@ class _Reader:
             value = self._sum()
             self._take(")")
             return value
-        if text in _CONSTANTS:
+        if text == "-":
             self.position += 1
-            return Expression(_CONSTANTS[text])
+            if self._peek() == "-":
+                self._expected("a value, a function, a number or ( after the sign")
+            if self._is_number():
+                return self._number(-1.0)
+            return self._limited(Expression("subtract", (Expression("zero"), self._atom())))
+        if self._is_number():
+            return self._number(1.0)
         if not text or not self.tokens[self.position].is_name:
-            self._expected("a value, a function, 0, 1 or (")
+            self._expected("a value, a function, a number or (")
         if self._peek(1) in ("(", "["):
             return self._call(text)
         if text not in self.values:
@@ -180,7 +196,7 @@ class _Reader:
         return self.values[text]
 
     def _call(self, function: str) -> Expression:
-        if function in _PARAMETERS or function in _CONSTANTS.values():
+        if function in _PARAMETERS or function in _CONSTANTS:
             return self._leaf(function)
         if function not in _FUNCTIONS:
             self._fail(str(unknown("function", function, _FUNCTIONS)))
@@ -209,7 +225,31 @@ class _Reader:
         if group is not None:
             weights = [f"{group}_{position}" for position in range(len(arguments))]
             bias = f"{group}_b" if bias == "yes" else bias
-        return Expression(function, tuple(arguments), weights, bias, options["width"])
+        heads = int(options.get("heads", "1"))
+        return Expression(function, tuple(arguments), weights, bias, options["width"], heads)
+
+    def _is_number(self) -> bool:
+        return self.position < len(self.tokens) and self.tokens[self.position].is_number
+
+    def _number(self, sign: float) -> Expression:
+        """Read `0.5`, or `0.5[width=input]`."""
+        value = sign * float(self._peek())
+        if not math.isfinite(value) or not (value == 0.0 or LEAST_CONSTANT <= abs(value) <= MOST_CONSTANT):
+            self._fail(
+                f"{self._peek()[:80]} is out of range; expected 0, or a number from {LEAST_CONSTANT:g} to "
+                f"{MOST_CONSTANT:g}"
+            )
+        self.position += 1
+        width = HIDDEN_WIDTH
+        if self._peek() == "[":
+            self.position += 1
+            self._take("width")
+            self._take("=")
+            width = self._width()
+            self._take("]")
+        if value in (0.0, 1.0):
+            return Expression("one" if value else "zero", width=width)
+        return Expression(CONSTANT, width=width, value=value)
 
     def _leaf(self, function: str) -> Expression:
         """Read `vector[p]`, `vector[p; width=input]`, or `one[width=input]`."""
@@ -254,7 +294,7 @@ class _Reader:
         return name
 
     def _options(self) -> dict[str, str]:
-        """Read `; bias=no, width=input`."""
+        """Read `; bias=no, width=input, heads=4`."""
         found: dict[str, str] = {}
         while not found or self._peek() == ",":
             self.position += 1
@@ -263,9 +303,20 @@ class _Reader:
                 self._expected(" or ".join(name for name in _OPTIONS if name not in found) or "')'")
             self.position += 1
             self._take("=")
-            is_width = option == "width"
-            found[option] = self._width() if is_width else self._name("yes, no or a name for the bias")
+            if option == "width":
+                found[option] = self._width()
+            elif option == "heads":
+                found[option] = self._heads()
+            else:
+                found[option] = self._name("yes, no or a name for the bias")
         return found
+
+    def _heads(self) -> str:
+        heads = self._peek()
+        if not heads.isdecimal() or not 1 <= int(heads[:9]) <= MAX_HEADS:
+            self._expected(f"a number of heads, 1 to {MAX_HEADS}")
+        self.position += 1
+        return heads
 
     def _width(self) -> str:
         width = self._peek()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, Node
-from cellzoo.cells.ops import LINEAR, SCALAR, VECTOR
+from cellzoo.cells.ops import CONSTANT, LINEAR, SCALAR, VECTOR
 from cellzoo.notations.widths import state_widths
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _INFIX = {
     "multiply": ("*", _PRODUCT, _ATOM),
     "divide": ("/", _PRODUCT, _ATOM),
 }
-_CONSTANTS = {"zero": "0", "one": "1"}
+_CONSTANTS = ("zero", "one", CONSTANT)
 _OUTPUT = "output"
 
 
@@ -134,7 +134,7 @@ class _Writer:
             return _Text(f"{inputs[0].at(level)} {symbol} {inputs[1].at(right)}", level)
         width = "" if node.width == HIDDEN_WIDTH else f"width={node.width}"
         if node.op in _CONSTANTS:
-            return _Text(f"{node.op}[{width}]" if width else _CONSTANTS[node.op])
+            return _Text(f"{node.literal}{f'[{width}]' if width else ''}")
         if node.op in (VECTOR, SCALAR):
             return _Text(f"{node.op}[{self.weights.name(node.weights[0])}{width and f'; {width}'}]")
         if node.op == LINEAR:
@@ -153,6 +153,8 @@ class _Writer:
             options.append(f"bias={self.weights.name(node.bias)}")
         if node.width != HIDDEN_WIDTH:
             options.append(f"width={node.width}")
+        if node.heads != 1:
+            options.append(f"heads={node.heads}")
         behind = f"; {', '.join(options)}" if options else ""
         return f"{LINEAR}{f'[{group}]' if group else ''}({', '.join(arguments)}{behind})"
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
-from cellzoo.cells.ops import LINEAR, RECAST
+from cellzoo.cells.ops import AVERAGE, LINEAR, RECAST
+from cellzoo.runtime.lowering import share_name, spread_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.graph import Node
 
 MASK, COPY, NORM = "mask", "copy", "norm"
-LEAVES = frozenset({"zero", "one", "vector", "scalar"})
+LEAVES = frozenset({"zero", "one", "constant", "vector", "scalar"})
 MASK_OF_X, MASK_OF_HIDDEN = 0, 1
 _TRANSPARENT = frozenset({"identity", RECAST})
 _TRANSPARENT_ALONE = frozenset({"add", "mean"})
@@ -38,6 +39,7 @@ class Value:
         bias: For `linear`, its name, or None.
         start: For `linear`, the value of x's part, which it adds to, or None.
         immediate: Which mask, or which of the mixture parameters.
+        number: Of a `constant`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Value:
     bias: str | None = None
     start: str | None = None
     immediate: int = 0
+    number: float = 0.0
 
     @property
     def is_leaf(self) -> bool:
@@ -136,6 +139,12 @@ class GraphBuilder:
             return self._product(name, width, early, bias)
         start = self._product(f"{name}.x", width, early, bias) if early else None
         return self._product(name, width, late, None if early else bias, start)
+
+    def average(self, name: str, source: str) -> str:
+        """Add the mean over the units of a value, in each of its units."""
+        width = self.width(source)
+        mean = self.linear(f"{name}.mean", "1", [(source, share_name(width), None)], None)
+        return self.linear(name, width, [(mean, spread_name(width), None)], None)
 
     def finish(self, output: str, nexts: Sequence[str], num_parameters: int = 0) -> Graph:
         """Close the graph; nexts and output that are not computed values of their phase are copied."""
@@ -236,10 +245,13 @@ def cell_graph(cell: Cell, *, masked_x: bool = False, masked_h: bool = False) ->
                 for value, weight, source in zip(inputs, node.weights, node.inputs, strict=True)
             ]
             known[node.name] = builder.linear(node.name, width_of(node.name), sources, node.bias)
+        elif node.op == AVERAGE:
+            known[node.name] = builder.average(node.name, inputs[0])
         else:
             known[node.name] = builder.add(_value(node, width_of(node.name), inputs))
     return builder.finish(known[cell.output], [known[state.next] for state in cell.states])
 
 
 def _value(node: Node, width: str, inputs: tuple[str, ...]) -> Value:
-    return replace(Value(node.name, node.op, width), inputs=inputs, weights=node.weights)
+    number = 0.0 if node.value is None else node.value
+    return replace(Value(node.name, node.op, width, number=number), inputs=inputs, weights=node.weights)

@@ -27,6 +27,10 @@ class Op(IntEnum):
     RELU = 12
     LEAKY_RELU = 13
     SELU = 14
+    EXP = 15
+    SOFTPLUS = 16  # log(1 + exp a)
+    SQRT = 17
+    HARD_SIGMOID = 18  # a / 6 + 1 / 2 between 0 and 1
     ADD = 20
     SUBTRACT = 21
     MULTIPLY = 22
@@ -36,6 +40,7 @@ class Op(IntEnum):
     SCALE = 26  # a * constants[immediate]
     MULTIPLY_ADD = 27  # a * b + c
     NEGATE = 28
+    MAXIMUM = 29
     SIGMOID_BACKWARD = 40  # from g and the result
     TANH_BACKWARD = 41
     RELU_BACKWARD = 42
@@ -43,6 +48,10 @@ class Op(IntEnum):
     SELU_BACKWARD = 44
     BLEND_BACKWARD = 45  # g * (b - c)
     MINIMUM_BACKWARD = 46  # of the operand b, where c is the other one
+    MAXIMUM_BACKWARD = 47  # the same
+    SOFTPLUS_BACKWARD = 48  # from g and the result
+    HARD_SIGMOID_BACKWARD = 49
+    SQRT_BACKWARD = 52
     REDUCE_ROWS = 50  # gradient of the vector or bias `immediate` += sum over rows
     REDUCE_ALL = 51  # gradient of the scalar `immediate` += sum over rows and units
     MIXTURE = 60  # p0 tanh a + p1 relu a + p2 sigmoid a + p3 a, p = parameters[immediate:]

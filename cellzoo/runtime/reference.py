@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
-from cellzoo.cells.ops import LINEAR, PRIMITIVES
+from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES
 from cellzoo.runtime.interface import Engine
 
 if TYPE_CHECKING:
@@ -128,6 +128,9 @@ class ReferenceRuntime:
                 joined = torch.cat(factors, dim=1) if len(factors) > 1 else factors[0]  # (b, sum of widths)
                 results = F.linear(joined, weights.matrix, weights.bias).chunk(len(item.nodes), dim=1)
                 values.update(zip((node.name for node in item.nodes), results, strict=True))
+            elif item.op == LINEAR:
+                factors = [_masked(values[name], masks.get(self.cell.widths[name])) for name in item.inputs]
+                values[item.name] = _by_heads(item, factors, parameters)
             else:
                 values[item.name] = self._elementwise(item, values, parameters)
         return values[self.cell.output], [values[state.next] for state in self.cell.states]
@@ -141,24 +144,30 @@ class ReferenceRuntime:
         like = values[INPUT if node.width == INPUT_WIDTH else self.hidden_state]  # (b, E) or (b, H)
         if node.width.isdecimal():
             like = like.new_empty(like.size(0), int(node.width))
+        if node.op == CONSTANT:
+            assert node.value is not None  # noqa: S101 - checked with the graph
+            return torch.full_like(like, node.value)
         if primitive.constant is not None:
             return torch.full_like(like, primitive.constant)
         return parameters[node.weights[0]].expand_as(like)
 
 
 def _group_products(cell: Cell) -> list[_Product | Node]:
-    """List the live nodes in order, with linear nodes on the same inputs joined at the first of them."""
+    """List the live nodes in order, with linear nodes on the same inputs joined at the first of them.
+
+    Those with several heads stay as they are.
+    """
 
     def key(node: Node) -> tuple[tuple[str, ...], bool, str]:
         return node.inputs, node.bias is not None, node.width
 
     groups: dict[tuple[tuple[str, ...], bool, str], list[Node]] = {}
     for node in cell.live_nodes:
-        if node.op == LINEAR:
+        if node.op == LINEAR and node.heads == 1:
             groups.setdefault(key(node), []).append(node)
     program: list[_Product | Node] = []
     for node in cell.live_nodes:
-        if node.op != LINEAR:
+        if node.op != LINEAR or node.heads > 1:
             program.append(node)
         elif (group := groups.pop(key(node), None)) is not None:
             program.append(_Product(node.inputs, tuple(group)))
@@ -169,6 +178,21 @@ def _stack(product: _Product, weights: Mapping[str, Tensor]) -> _Weights:
     rows = [torch.cat([weights[name] for name in node.weights], dim=1) for node in product.nodes]
     biases = [weights[node.bias] for node in product.nodes if node.bias is not None and node.bias in weights]
     return _Weights(torch.cat(rows), torch.cat(biases) if biases else None)
+
+
+def _by_heads(node: Node, factors: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
+    """Each block of units reads its own part of every input."""
+    blocks: Tensor | None = None
+    for factor, name in zip(factors, node.weights, strict=True):
+        parts = factor.unflatten(1, (node.heads, -1))  # (b, heads, width of the input / heads)
+        matrices = weights[name].unflatten(
+            0, (node.heads, -1)
+        )  # (heads, width / heads, width of input / heads)
+        product = torch.einsum("bhi,hoi->bho", parts, matrices)
+        blocks = product if blocks is None else blocks + product
+    assert blocks is not None  # noqa: S101 - a linear node has an input
+    total = blocks.flatten(1)  # (b, width)
+    return total if node.bias is None or node.bias not in weights else total + weights[node.bias]
 
 
 def _masked(value: Tensor, mask: Tensor | None) -> Tensor:

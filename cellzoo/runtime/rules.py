@@ -24,13 +24,19 @@ _UNARY = {
     "relu": (Op.RELU, Op.RELU_BACKWARD),
     "leaky_relu": (Op.LEAKY_RELU, Op.LEAKY_RELU_BACKWARD),
     "selu": (Op.SELU, Op.SELU_BACKWARD),
+    "exp": (Op.EXP, Op.MULTIPLY),
+    "softplus": (Op.SOFTPLUS, Op.SOFTPLUS_BACKWARD),
+    "hard_sigmoid": (Op.HARD_SIGMOID, Op.HARD_SIGMOID_BACKWARD),
+    "sqrt": (Op.SQRT, Op.SQRT_BACKWARD),
 }
 _BINARY = {
     "subtract": Op.SUBTRACT,
     "multiply": Op.MULTIPLY,
     "divide": Op.DIVIDE,
     "minimum": Op.MINIMUM,
+    "maximum": Op.MAXIMUM,
 }
+_EXTREMES = {"minimum": Op.MINIMUM_BACKWARD, "maximum": Op.MAXIMUM_BACKWARD}
 # Cheaper to compute again than to keep for every time step: a few operations an element. A mixture costs an
 # exponential, but a supernet has one on every edge.
 CHEAP = frozenset(
@@ -39,6 +45,7 @@ CHEAP = frozenset(
         "subtract",
         "multiply",
         "minimum",
+        "maximum",
         "mean",
         "blend",
         "relu",
@@ -58,7 +65,7 @@ def gradient_needs(value: Value, index: int) -> tuple[int, ...]:
         return (1 - index,)
     if value.op == "divide":
         return (1,) if index == 0 else (1, RESULT)
-    if value.op == "minimum":
+    if value.op in _EXTREMES:
         return (0, 1)
     if value.op == "blend":
         return (1, 2) if index == 0 else (0,)
@@ -105,6 +112,8 @@ def compute(
         return emit(op, operands[0], immediate=value.immediate, target=target)
     if value.op in ("zero", "one"):
         return emit(Op.FILL, immediate=emitter.constant(float(value.op == "one")), target=target)
+    if value.op == "constant":
+        return emit(Op.FILL, immediate=emitter.constant(value.number), target=target)
     return emit(Op.VECTOR if value.op == "vector" else Op.SCALAR, immediate=weight, target=target)
 
 
@@ -143,8 +152,8 @@ def differentiate(
             if index == 1:
                 share = emit(Op.NEGATE, emit(Op.MULTIPLY, share, known(RESULT)))
             yield index, share
-        elif value.op == "minimum":
-            yield index, emit(Op.MINIMUM_BACKWARD, gradient, known(index), known(1 - index))
+        elif value.op in _EXTREMES:
+            yield index, emit(_EXTREMES[value.op], gradient, known(index), known(1 - index))
         elif value.op == MASK:
             yield index, emit(Op.MULTIPLY, gradient, emit(Op.MASK, immediate=value.immediate))
         elif value.op == "mixture":

@@ -43,10 +43,11 @@ def layout(
     """Find sizes that the cell can be built with; None if there are none.
 
     A cell that reads x as a hidden value needs E = H, and one that carries its input from step to step needs
-    layers of equal input sizes.
+    layers of equal input sizes. Heads multiply the sizes.
     """
-    sizes = (INPUT_SIZE, hidden_size, 2 * hidden_size)
-    for input_size in sizes if hidden_size != INPUT_SIZE else sizes[1:]:
+    hidden_size *= cell.heads
+    sizes = (INPUT_SIZE * cell.heads, hidden_size, 2 * hidden_size)
+    for input_size in sizes if hidden_size != sizes[0] else sizes[1:]:
         found = LayerSizes(input_size, hidden_size, num_layers, bidirectional)
         try:
             CellRNN(cell, *found[:3], bidirectional=bidirectional, device="meta")

@@ -78,6 +78,7 @@ class Classifying:
             dropout=settings.layer_dropout,
             dropout_x=settings.dropout_x,
             dropout_h=settings.dropout_h,
+            init=settings.init,
             device=device,
         )
         self.steps = -(-len(corpus.splits["train"]) // settings.batch_size)

@@ -157,6 +157,7 @@ def layer_spec(settings: LanguageModelingSettings, device: torch.device | None =
         dropout=settings.dropout_between,
         dropout_x=settings.dropout_x,
         dropout_h=settings.dropout_h,
+        init=settings.init,
         weight_range=settings.weight_range or None,
         device=device,
         below=(settings.hidden_size,) * (settings.num_layers - 1),

@@ -30,7 +30,9 @@ class LanguageModelingSettings(Settings):
         num_layers: Recurrent layers of `awd`.
         tied: Whether embedding and decoder are one tensor.
         embedding_range: Embedding and decoder start uniform in ± this; the decoder's bias starts at 0.
-        weight_range: The recurrent layer's weights start uniform in ± this; 0 takes the layer's own rule,
+        init: `uniform`: the cell's weights start uniform in ± `weight_range`. `published`: as its cell
+            file says, where that says something.
+        weight_range: What `init` does not say starts uniform in ± this; 0 takes the layer's own rule,
             ±1 / sqrt(H), which keeps small layers from starting dead. The DARTS code has 0.04.
         dropout: Locked dropout on the outputs of the recurrent layers.
         dropout_e: Dropout of whole words in the embedding.
@@ -65,6 +67,7 @@ class LanguageModelingSettings(Settings):
     num_layers: Size = 1
     tied: bool = True
     embedding_range: Positive = 0.04
+    init: Literal["uniform", "published"] = "uniform"
     weight_range: NotNegative = 0.0
     dropout: Probability = 0.75
     dropout_e: Probability = 0.1

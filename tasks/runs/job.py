@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import CellzooError
-from tasks.runs.record import CellReference, DataReference, TaskReference, record_key
+from tasks.runs.record import (
+    CellReference,
+    DataReference,
+    TaskReference,
+    init_in_use,
+    record_key,
+    subject_key,
+)
 from tasks.runs.store import record_stem
 from tasks.settings import plain
 
@@ -111,7 +118,7 @@ def make_job(
         return record_key(
             task=task.name,
             revision=task.revision,
-            subject=subject.identity,
+            subject=subject_key(subject.identity, init_in_use(configuration, subject.init)),
             configuration=configuration,
             data={name: found.sha256 for name, found in mine.items()},
             seed=seed,
@@ -158,6 +165,7 @@ def record_head(job: Job) -> dict[str, Any]:
             origin=subject.origin,
             notation=subject.notation,
             genotype=subject.genotype,
+            init=init_in_use(job.settings, subject.init),
         ),
         "seed": job.seed,
         "purpose": job.purpose,

@@ -46,7 +46,10 @@ class TaskReference(_Strict):
 
 
 class CellReference(_Strict):
-    """Which cell. `hash` identifies the graph, a baseline has none; `genotype` in `notation` can rebuild it."""
+    """Which cell. `hash` identifies the graph, a baseline has none; `genotype` in `notation` can rebuild it.
+
+    `init` is how its weights started, where the run took them as they were published.
+    """
 
     name: str = Field(pattern=NAME_PATTERN)
     kind: Literal["cell", "baseline"]
@@ -54,6 +57,7 @@ class CellReference(_Strict):
     origin: str
     notation: str
     genotype: str
+    init: dict[str, float | str] = {}
 
 
 class DataReference(_Strict):
@@ -168,6 +172,23 @@ class RunRecord(_Strict):
         return content
 
 
+def init_in_use(
+    configuration: Mapping[str, Any], published: Mapping[str, float | str]
+) -> dict[str, float | str]:
+    """The published rules that a run draws weights by: none unless its setting `init` says so."""
+    return dict(published) if configuration.get("init") == "published" else {}
+
+
+def subject_key(subject: str, init: Mapping[str, float | str]) -> str:
+    """What stands for a subject in a record's key.
+
+    Args:
+        subject: The cell's content hash, or `baseline:<name>`.
+        init: As `init_in_use` gives it.
+    """
+    return f"{subject}:{content_digest({'init': list(init.items())})}" if init else subject
+
+
 def record_key(
     *,
     task: str,
@@ -183,7 +204,7 @@ def record_key(
     Args:
         task: Task name.
         revision: Task revision.
-        subject: The cell's content hash, or `baseline:<name>`.
+        subject: As `subject_key` gives it.
         configuration: All settings of the task.
         data: Data set name -> role -> sha256.
         seed: The seed.
@@ -210,7 +231,7 @@ def key_of(record: RunRecord) -> str:
     return record_key(
         task=record.task.name,
         revision=record.task.revision,
-        subject=record.cell.hash or f"baseline:{record.cell.name}",
+        subject=subject_key(record.cell.hash or f"baseline:{record.cell.name}", record.cell.init),
         configuration=record.configuration,
         data={name: reference.sha256 for name, reference in record.data.items()},
         seed=record.seed,

@@ -42,7 +42,14 @@ def resolve_cells(cells: Iterable[str | Path]) -> tuple[list[Subject], list[str]
             )
         first = subjects.setdefault(
             digest,
-            Subject(entry.name, canonical_form(entry.cell), entry.origin, entry.notation, entry.genotype),
+            Subject(
+                entry.name,
+                canonical_form(entry.cell),
+                entry.origin,
+                entry.notation,
+                entry.genotype,
+                entry.init,
+            ),
         )
         if first.name != entry.name:
             notes.append(f"{entry.name} is the same graph as {first.name}: run once, as {first.name}")

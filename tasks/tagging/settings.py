@@ -60,6 +60,8 @@ class TaggingSettings(Settings):
         layer_dropout: Dropout between recurrent layers.
         dropout_x: Variational dropout on the cell's input.
         dropout_h: Variational dropout on the cell's states.
+        init: `uniform`: the cell's weights start uniform in ±1 / sqrt(H). `published`: as its cell file
+            says, where that says something.
         batch_size: Sentences of a training step.
         validation_batch_size: Sentences of a step that architectures learn from.
     """
@@ -92,6 +94,7 @@ class TaggingSettings(Settings):
     layer_dropout: Probability = 0.5
     dropout_x: Probability = 0.0
     dropout_h: Probability = 0.0
+    init: Literal["uniform", "published"] = "uniform"
     batch_size: Size = 32
     validation_batch_size: Size = 32
 

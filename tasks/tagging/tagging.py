@@ -108,6 +108,7 @@ class Tagging:
             dropout=settings.layer_dropout,
             dropout_x=settings.dropout_x,
             dropout_h=settings.dropout_h,
+            init=settings.init,
             device=device,
         )
         self.steps = -(-len(splits["train"]) // settings.batch_size)

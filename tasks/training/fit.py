@@ -83,9 +83,8 @@ def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> 
     for layer in layers:
         cast("CellRNN", layer).reset_parameters(generator)
     if spec.weight_range is not None:
-        with torch.no_grad():
-            for weight in rnn.parameters():
-                weight.uniform_(-spec.weight_range, spec.weight_range, generator=generator)
+        for layer in layers:
+            cast("CellRNN", layer).reset_parameters(generator, bound=spec.weight_range)
     return rnn.to(spec.device)
 
 
@@ -100,12 +99,15 @@ def _layer(cell: Cell, spec: LayerSpec) -> CellRNN:
         dropout_x=spec.dropout_x,
         dropout_h=spec.dropout_h,
         dtype=spec.dtype,
+        init=spec.init,
     )
 
 
 def _stack(cell: Cell, spec: LayerSpec) -> CellStack:
     layers = [
-        CellRNN(cell, *sizes, dropout_x=spec.dropout_x, dropout_h=spec.dropout_h, dtype=spec.dtype)
+        CellRNN(
+            cell, *sizes, dropout_x=spec.dropout_x, dropout_h=spec.dropout_h, dtype=spec.dtype, init=spec.init
+        )
         for sizes in spec.sizes
     ]
     return CellStack(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node, State
-from cellzoo.cells.ops import LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
+from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, RECAST, SCALAR, VECTOR
 from cellzoo.testing import disguised
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def cells(draw, max_nodes=9):
             bias = draw(st.sampled_from([None, f"b{index}", f"b_{width}"]))
         elif op in (VECTOR, SCALAR):
             weights = (f"{op}_{width}_{draw(st.integers(0, 1))}",)
-        nodes.append(Node(name, op, inputs, weights, bias, width if has_own_width else HIDDEN_WIDTH))
+        value = draw(st.sampled_from([0.5, -2.0, 1e-3])) if op == CONSTANT else None
+        own = width if has_own_width else HIDDEN_WIDTH
+        nodes.append(Node(name, op, inputs, weights, bias, own, value=value))
         widths[name] = width
     outcomes = [node.name for node in nodes if widths[node.name] == HIDDEN_WIDTH]
     after = [draw(st.sampled_from([*outcomes, *names])) for _ in names]

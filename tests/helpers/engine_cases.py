@@ -140,7 +140,11 @@ class Tensors:
 
 
 def fitting(cell, case: Case) -> Case:
-    """The case with E = H where the cell needs that."""
+    """The case with E = H where the cell needs that, and with sizes that its heads divide."""
+    if cell.heads > 1:
+        sizes = (case.input_size, case.hidden_size)
+        input_size, hidden_size = (-(-size // cell.heads) * cell.heads for size in sizes)
+        case = replace(case, input_size=input_size, hidden_size=hidden_size)
     try:
         cell.sizes(input_size=case.input_size, hidden_size=case.hidden_size)
     except CellError:

@@ -41,6 +41,11 @@ ELEMENTWISE = {
     Op.MULTIPLY: torch.mul,
     Op.DIVIDE: torch.div,
     Op.MINIMUM: torch.minimum,
+    Op.MAXIMUM: torch.maximum,
+    Op.EXP: torch.exp,
+    Op.SOFTPLUS: lambda a: torch.logaddexp(a, torch.zeros_like(a)),
+    Op.SQRT: torch.sqrt,
+    Op.HARD_SIGMOID: lambda a: (a / 6 + 0.5).clamp(0, 1),
     Op.BLEND: lambda z, a, b: b + z * (a - b),
     Op.MULTIPLY_ADD: lambda a, b, c: a * b + c,
     Op.NEGATE: torch.neg,
@@ -51,6 +56,10 @@ ELEMENTWISE = {
     Op.SELU_BACKWARD: lambda g, o: g * torch.where(o > 0, SCALE, o + SCALE * ALPHA),
     Op.BLEND_BACKWARD: lambda g, a, b: g * (a - b),
     Op.MINIMUM_BACKWARD: lambda g, a, b: torch.where(a == b, g / 2, torch.where(a > b, 0.0, g)),
+    Op.MAXIMUM_BACKWARD: lambda g, a, b: torch.where(a == b, g / 2, torch.where(a < b, 0.0, g)),
+    Op.SOFTPLUS_BACKWARD: lambda g, o: g * -torch.expm1(-o),
+    Op.HARD_SIGMOID_BACKWARD: lambda g, o: torch.where((o > 0) & (o < 1), g / 6, 0.0),
+    Op.SQRT_BACKWARD: lambda g, o: g / (2 * o),
 }
 
 

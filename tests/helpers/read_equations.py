@@ -14,6 +14,12 @@ _FUNCTIONS = {
     "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
     "selu": lambda a: 1.0507009873554805 * np.where(a > 0, a, 1.6732632423543772 * np.expm1(np.minimum(a, 0))),
     "min": np.minimum,
+    "max": np.maximum,
+    "exp": np.exp,
+    "softplus": lambda a: np.logaddexp(a, 0.0),
+    "sqrt": np.sqrt,
+    "hard_sigmoid": lambda a: np.clip(a / 6 + 0.5, 0.0, 1.0),
+    "average": lambda a: np.broadcast_to(np.mean(a, axis=0), np.shape(a)),
     "mean": lambda *values: sum(values) / len(values),
 }
 
@@ -34,8 +40,10 @@ def work_out(text: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _value(node: ast.expr, known):
     match node:
-        case ast.Constant(value=int(number)):
+        case ast.Constant(value=int(number) | float(number)):
             return float(number)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, known)
         case ast.Name(id=name):
             return known[name.replace("__next", "'")]
         case ast.Call(func=ast.Name(id=name), args=arguments):

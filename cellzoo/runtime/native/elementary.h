@@ -157,6 +157,55 @@ inline Vector<T> selu(Vector<T> x) {
     return x < T(0) ? negative : x * T(selu_scale);
 }
 
+template <class T>
+inline Vector<T> absolute(Vector<T> x) {
+    return x < T(0) ? -x : x;
+}
+
+// log(1 + u) for 0 <= u <= 1: 2 artanh(s) with s = u / (2 + u) <= 1/3, by its series, whose terms fall by 1/9.
+template <class T>
+inline Vector<T> logarithm_of_one_plus(Vector<T> u) {
+    constexpr int terms = sizeof(T) == 4 ? 8 : 17;
+    const Vector<T> s = u / (u + T(2)), square = s * s;
+    Vector<T> sum = broadcast(T(1) / T(2 * terms + 1));
+#pragma GCC unroll 17
+    for (int i = terms - 1; i >= 0; i--) sum = sum * square + T(1) / T(2 * i + 1);
+    return (s + s) * sum;
+}
+
+// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), which overflows nowhere.
+template <class T>
+inline Vector<T> softplus(Vector<T> x) {
+    return relu<T>(x) + logarithm_of_one_plus<T>(exponential<T>(-absolute<T>(x)));
+}
+
+template <class T>
+inline Vector<T> square_root(Vector<T> x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+        return _mm512_maskz_sqrt_ps(0xffff, x);
+    else
+        return _mm512_maskz_sqrt_pd(0xff, x);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(T) == 4)
+        return _mm256_sqrt_ps(x);
+    else
+        return _mm256_sqrt_pd(x);
+#else
+    for (int64_t lane = 0; lane < lanes<T>; lane++)
+        x[lane] = sizeof(T) == 4 ? __builtin_sqrtf(x[lane]) : __builtin_sqrt(x[lane]);
+    return x;
+#endif
+}
+
+// As torch: min(max(x + 3, 0), 6) / 6.
+template <class T>
+inline Vector<T> hard_sigmoid(Vector<T> x) {
+    const Vector<T> line = x + T(3);
+    const Vector<T> low = line < T(0) ? Vector<T>{} : line;
+    return (low > T(6) ? broadcast(T(6)) : low) * T(1.0 / 6.0);
+}
+
 // z a + (1 - z) b as torch's lerp: from b where |z| < 1/2, else from a, so that a gate of exactly 1 gives exactly a
 // however large b is.
 template <class T>

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.interface import Engine
+from cellzoo.runtime.lowering import Lowering
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
 from cellzoo.runtime.once import variant_of
@@ -106,6 +107,10 @@ class NativeRuntime:
         self.cell = cell
         self._run = NativePlans(instruction_set)
         self._plans = cell_plans(cell)
+        self._lowering = Lowering(cell)
+        self._hidden_state = next(
+            index for index, state in enumerate(cell.states) if state.width == HIDDEN_WIDTH
+        )
 
     def __call__(
         self,
@@ -123,6 +128,8 @@ class NativeRuntime:
         Raises:
             CellzooError: As in `NativePlans`.
         """
+        hidden_size = states[self._hidden_state].size(1)
+        weights = self._lowering(weights, like=inputs, hidden_size=hidden_size)
         return self._run(
             self._plans, inputs, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h
         )

@@ -27,12 +27,17 @@ bool signature_of(Op op, Signature &signature) {
         case Op::relu:
         case Op::leaky_relu:
         case Op::selu:
+        case Op::exp:
+        case Op::softplus:
+        case Op::sqrt:
+        case Op::hard_sigmoid:
         case Op::negate: signature = {1, true, Immediate::none, false}; return true;
         case Op::scale: signature = {1, true, Immediate::constant, false}; return true;
         case Op::add:
         case Op::subtract:
         case Op::multiply:
         case Op::divide:
+        case Op::maximum:
         case Op::minimum: signature = {2, true, Immediate::none, false}; return true;
         case Op::blend:
         case Op::multiply_add: signature = {3, true, Immediate::none, false}; return true;
@@ -40,8 +45,12 @@ bool signature_of(Op op, Signature &signature) {
         case Op::tanh_backward:
         case Op::relu_backward:
         case Op::leaky_relu_backward:
+        case Op::softplus_backward:
+        case Op::hard_sigmoid_backward:
+        case Op::sqrt_backward:
         case Op::selu_backward: signature = {2, true, Immediate::none, false}; return true;
         case Op::blend_backward:
+        case Op::maximum_backward:
         case Op::minimum_backward: signature = {3, true, Immediate::none, false}; return true;
         case Op::reduce_rows: signature = {1, false, Immediate::vector, true}; return true;
         case Op::reduce_all: signature = {1, false, Immediate::scalar, true}; return true;

@@ -198,11 +198,16 @@ void run_instruction(const Frame<T> &f, const Instruction &item) {
         case Op::relu: return each1(f, item, relu<T>);
         case Op::leaky_relu: return each1(f, item, leaky_relu<T>);
         case Op::selu: return each1(f, item, selu<T>);
+        case Op::exp: return each1(f, item, exponential<T>);
+        case Op::softplus: return each1(f, item, softplus<T>);
+        case Op::sqrt: return each1(f, item, square_root<T>);
+        case Op::hard_sigmoid: return each1(f, item, hard_sigmoid<T>);
         case Op::add: return each2(f, item, [](V a, V b) { return a + b; });
         case Op::subtract: return each2(f, item, [](V a, V b) { return a - b; });
         case Op::multiply: return each2(f, item, [](V a, V b) { return a * b; });
         case Op::divide: return each2(f, item, [](V a, V b) { return a / b; });
         case Op::minimum: return each2(f, item, [](V a, V b) { return ((a < b) | (a != a)) ? a : b; });
+        case Op::maximum: return each2(f, item, [](V a, V b) { return ((a > b) | (a != a)) ? a : b; });
         case Op::blend: return each3(f, item, blend<T>);
         case Op::scale: {
             const T factor = T(f.at.job.constants[item.imm]);
@@ -221,6 +226,15 @@ void run_instruction(const Frame<T> &f, const Instruction &item) {
         case Op::blend_backward: return each3(f, item, [](V g, V a, V b) { return g * (a - b); });
         case Op::minimum_backward:
             return each3(f, item, [&](V g, V a, V b) { return a == b ? g * T(0.5) : (a > b ? zero : g); });
+        case Op::maximum_backward:
+            return each3(f, item, [&](V g, V a, V b) { return a == b ? g * T(0.5) : (a < b ? zero : g); });
+        case Op::softplus_backward:
+            return each2(f, item, [](V g, V o) {
+                return g * -exponential_minus_one<T>(clamp<T>(-o, ExpConstants<T>::tanh_most));
+            });
+        case Op::hard_sigmoid_backward:
+            return each2(f, item, [&](V g, V o) { return ((o <= T(0)) | (o >= T(1))) ? zero : g * T(1.0 / 6.0); });
+        case Op::sqrt_backward: return each2(f, item, [](V g, V o) { return g / (o + o); });
         case Op::reduce_rows: return reduce_rows(f, item);
         case Op::reduce_all: return reduce_all(f, item);
         case Op::mixture: return mixture(f, item);

@@ -1,4 +1,4 @@
-"""Which dtypes the reference engine would give: found by asking it, on one unit and few rows."""
+"""Which dtypes the reference engine would give: found by asking it, on few units and rows."""
 
 from __future__ import annotations
 
@@ -63,13 +63,14 @@ class ResultDtypes:
         *,
         reverse: bool,
     ) -> tuple[torch.dtype, ...]:
-        shapes = self._cell.parameter_shapes(input_size=1, hidden_size=1)
-        mask_x, mask_h = (None if mask is None else mask.new_ones(sizes[0], 1) for mask in masks)
+        units = self._cell.heads
+        shapes = self._cell.parameter_shapes(input_size=units, hidden_size=units)
+        mask_x, mask_h = (None if mask is None else mask.new_ones(sizes[0], units) for mask in masks)
         with torch.no_grad():
             output, final = ReferenceRuntime(self._cell)(
-                inputs.new_zeros(sum(sizes), 1),
+                inputs.new_zeros(sum(sizes), units),
                 sizes,
-                [state.new_zeros(sizes[0], 1) for state in states],
+                [state.new_zeros(sizes[0], units) for state in states],
                 {name: weight.new_zeros(shapes[name]) for name, weight in weights.items()},
                 reverse=reverse,
                 mask_x=mask_x,

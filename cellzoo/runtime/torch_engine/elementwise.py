@@ -69,6 +69,14 @@ def _minimum_backward(t: int, g: int, a: int, b: int) -> Action:
     return action
 
 
+def _maximum_backward(t: int, g: int, a: int, b: int) -> Action:
+    def action(s: Tensors) -> None:
+        share = torch.where(s[a] == s[b], s[g] / 2, s[g])
+        s[t].copy_(share.masked_fill_(s[a] < s[b], 0))
+
+    return action
+
+
 PLAIN: dict[Op, Callable[..., Action]] = {
     Op.COPY: lambda t, a: lambda s: s[t].copy_(s[a]),
     Op.SIGMOID: _sigmoid,
@@ -76,11 +84,17 @@ PLAIN: dict[Op, Callable[..., Action]] = {
     Op.RELU: _relu,
     Op.LEAKY_RELU: lambda t, a: lambda s: aten.leaky_relu.out(s[a], LEAKY_RELU_SLOPE, out=s[t]),
     Op.SELU: lambda t, a: lambda s: aten.elu.out(s[a], _SELU_ALPHA, _SELU_SCALE, 1.0, out=s[t]),
+    Op.EXP: lambda t, a: lambda s: torch.exp(s[a], out=s[t]),
+    # torch.nn.functional.softplus is the identity from 20 on, which is not exact enough.
+    Op.SOFTPLUS: lambda t, a: lambda s: s[t].copy_(torch.nn.functional.logsigmoid(-s[a]).neg_()),
+    Op.SQRT: lambda t, a: lambda s: torch.sqrt(s[a], out=s[t]),
+    Op.HARD_SIGMOID: lambda t, a: lambda s: aten.hardsigmoid.out(s[a], out=s[t]),
     Op.ADD: lambda t, a, b: lambda s: torch.add(s[a], s[b], out=s[t]),
     Op.SUBTRACT: lambda t, a, b: lambda s: torch.sub(s[a], s[b], out=s[t]),
     Op.MULTIPLY: lambda t, a, b: lambda s: torch.mul(s[a], s[b], out=s[t]),
     Op.DIVIDE: lambda t, a, b: lambda s: torch.div(s[a], s[b], out=s[t]),
     Op.MINIMUM: lambda t, a, b: lambda s: torch.minimum(s[a], s[b], out=s[t]),
+    Op.MAXIMUM: lambda t, a, b: lambda s: torch.maximum(s[a], s[b], out=s[t]),
     Op.BLEND: lambda t, z, a, b: lambda s: torch.lerp(s[b], s[a], s[z], out=s[t]),
     Op.MULTIPLY_ADD: lambda t, a, b, c: lambda s: torch.addcmul(s[c], s[a], s[b], out=s[t]),
     Op.NEGATE: lambda t, a: lambda s: torch.neg(s[a], out=s[t]),
@@ -98,6 +112,12 @@ PLAIN: dict[Op, Callable[..., Action]] = {
         lambda s: aten.elu_backward.grad_input(s[g], _SELU_ALPHA, _SELU_SCALE, 1.0, True, s[r], grad_input=s[t])
     ),
     Op.MINIMUM_BACKWARD: _minimum_backward,
+    Op.MAXIMUM_BACKWARD: _maximum_backward,
+    Op.SOFTPLUS_BACKWARD: lambda t, g, r: lambda s: torch.mul(torch.expm1(-s[r]).neg_(), s[g], out=s[t]),
+    Op.HARD_SIGMOID_BACKWARD: lambda t, g, r: (
+        lambda s: s[t].copy_((s[g] / 6).masked_fill_((s[r] <= 0) | (s[r] >= 1), 0))
+    ),
+    Op.SQRT_BACKWARD: lambda t, g, r: lambda s: torch.div(s[g], s[r] * 2, out=s[t]),
 }
 """Operations that need nothing but their operands."""
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-from cellzoo.cells.graph import INPUT_WIDTH
+from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.runtime.interface import Engine
+from cellzoo.runtime.lowering import Lowering
 from cellzoo.runtime.once import variant_of
 from cellzoo.runtime.plan import cell_plans
 from cellzoo.runtime.reference import ReferenceRuntime
@@ -113,6 +114,10 @@ class TorchRuntime:
         self.cell = cell
         self._run = TorchPlans()
         self._plans = cell_plans(cell)
+        self._lowering = Lowering(cell)
+        self._hidden_state = next(
+            index for index, state in enumerate(cell.states) if state.width == HIDDEN_WIDTH
+        )
         self._dtypes = ResultDtypes(cell)
         self._reference = ReferenceRuntime(cell)
 
@@ -143,6 +148,8 @@ class TorchRuntime:
                 inputs, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h
             )
         dtypes = self._dtypes(inputs, batch_sizes, states, weights, masks, reverse=reverse)
+        hidden_size = states[self._hidden_state].size(1)
+        weights = self._lowering(weights, like=inputs, hidden_size=hidden_size)
         output, final = self._run(
             self._plans, inputs, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h
         )

@@ -193,3 +193,54 @@ def test_a_cell_too_long_for_the_notation_is_refused():
     cell = Cell((State("h", "a499"),), tuple(nodes), "a499")
     with pytest.raises(NotationError, match="characters in this notation; at most 20000"):
         equations.write(cell)
+
+
+def test_numbers_and_signs():
+    cell = cellzoo.parse("h' = -8 * tanh(linear(x, h)) + 1e-3 * h - 0.5 / (-h) + .25 * 1.0 - 0", "equations")
+    values = {node.value for node in cell.nodes if node.op == "constant"}
+    assert values == {-8.0, 1e-3, 0.5, 0.25}
+    assert {node.op for node in cell.nodes} >= {"zero", "one"}
+    text = round_trip(cell)
+    assert "-8 * tanh(linear(x, h))" in text
+    assert "0.001 * h" in text
+
+
+def test_numbers_are_part_of_the_meaning():
+    texts = ("h' = 0.5 * tanh(linear(x, h))", "h' = 0.25 * tanh(linear(x, h))")
+    hashes = {cellzoo.parse(text, "equations").hash for text in (*texts, "h' = tanh(linear(x, h)) * 0.50")}
+    assert len(hashes) == 2
+
+
+def test_a_number_beside_x_and_heads():
+    text = "y = 0.5[width=input] * x\nh' = tanh(linear(y) + linear(h; bias=no, heads=4))"
+    cell = cellzoo.parse(text, "equations")
+    assert cell.heads == 4
+    assert round_trip(cell).count("0.5[width=input]") == 1
+    assert cell.hash != cellzoo.parse(text.replace(", heads=4", ""), "equations").hash
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("h' = 1e999 * tanh(linear(x, h))", "column 6: 1e999 is out of range"),
+        ("h' = 1e31 * linear(x, h)", "out of range; expected 0, or a number from 1e-30 to 1e[+]30"),
+        ("h' = 1e-31 * linear(x, h)", "out of range"),
+        ("h' = --linear(x, h)", "column 7: found '-', expected a value"),
+        ("h' = 1.2.3 * linear(x, h)", "column 9: found '.3'"),
+        ("h' = tanh(linear(x, h; heads=0))", "found '0', expected a number of heads"),
+        ("h' = tanh(linear(x, h; heads=x))", "found 'x', expected a number of heads"),
+        ("h' = tanh(linear(x, h; heads=99999999999))", "expected a number of heads"),
+        ("h' = tanh(linear(x, h; heads=2, heads=2))", "found 'heads', expected bias or width"),
+    ],
+)
+def test_numbers_and_heads_that_are_wrong(text, message):
+    with pytest.raises(NotationError, match=message):
+        cellzoo.parse(text, "equations")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300, 0.0, 1.0, None])
+def test_constants_that_a_graph_cannot_have(value):
+    node = Node("c", "constant", value=value)
+    product = Node("n", "multiply", ("c", "a"))
+    with pytest.raises(CellError, match="constant"):
+        Cell((State("h", "n"),), (node, linear("a", "x", "h"), product), "n")

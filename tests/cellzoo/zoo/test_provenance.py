@@ -27,7 +27,7 @@ REFERENCE = re.compile(r"\b(19|20)\d\d\b|\bgithub\.com/[\w.-]+/[\w.-]+")
 def test_the_file_is_short_and_named_as_the_cell(name):
     path = catalog.ZOO / f"{name}.toml"
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 15
+    assert len(lines) - ENTRIES[name].genotype.count("\n") <= 15
     assert lines[0] == f'name = "{name}"'
 
 

@@ -11,6 +11,7 @@ import math
 
 import more_steps
 import pytest
+import recent_steps
 import torch
 
 import cellzoo
@@ -309,7 +310,38 @@ CASES |= {
     "minlstm": (more_steps.minlstm, on_x(f="f_1", i="i_1", n="h_next_6")),
     "lem": (more_steps.lem, gates(y="y_1", s="s_1", z="z_next_1", h="h_next_1")),
 }
+CASES |= {
+    "sgu": (recent_steps.sgu, gates(z="z_1") | on_x(x="g_1") | {"U_g": "g_3_0", "b_g": "g_3_b"}),
+    "dsgu": (
+        recent_steps.dsgu,
+        gates(z="z_1") | on_x(x="g_1") | {"U_g": "g_3_0", "b_g": "g_3_b", "W_o": "h_next_2_0"},
+    ),
+    "tau-gru": (recent_steps.tau_gru, gates(u="u_1", z="z_1", g="g_1", a="a_1")),
+    "cornn": (
+        recent_steps.cornn,
+        {"W": "z_next_2_0", "V": "z_next_2_1", "U": "z_next_2_2", "b": "z_next_2_b"},
+    ),
+    "unicornn": (recent_steps.unicornn, on_x(x="z_next_3") | {"c": "c", "w": "w"}),
+    "cfc": (
+        recent_steps.cfc,
+        gates(b="b_3")
+        | {"F_1": "h_next_3_0", "f_1": "h_next_3_b", "F_2": "h_next_1_0", "f_2": "h_next_1_b"}
+        | {"T_1": "t_1_0", "t_1": "t_1_b", "T_2": "t_2_0", "t_2": "t_2_b"},
+    ),
+    "slstm": (
+        recent_steps.slstm,
+        on_x(i="i_1", f="f_3", z="z_1", o="o_1")
+        | {"R_i": "i_2_0", "R_f": "f_4_0", "R_z": "z_2_0", "R_o": "o_2_0"},
+    ),
+    "rg-lru": (
+        recent_steps.rg_lru,
+        {"W": "u_0", "D_a": "r_1_0", "d_a": "r_1_b", "D_x": "i_1_0", "d_x": "i_1_b", "radius": "radius"},
+    ),
+    "hgrn": (recent_steps.hgrn, {"W_f": "f_1_0", "W_i": "i_0"}),
+}
 SAME_WIDTHS = {"intersection-rnn"}
+# States that are 0 or 1.
+FLAGS = {"rg-lru": {"k"}}
 
 
 def draw(seed, *shape):
@@ -318,7 +350,8 @@ def draw(seed, *shape):
 
 def layer_of(name):
     """A layer with all its weights drawn from the normal distribution, and them by name."""
-    rnn = cellzoo.rnn(name, H if name in SAME_WIDTHS else E, H, dtype=torch.float64)
+    hidden_size = H if cellzoo.load(name).heads == 1 else 2 * cellzoo.load(name).heads
+    rnn = cellzoo.rnn(name, hidden_size if name in SAME_WIDTHS else E, hidden_size, dtype=torch.float64)
     weights = dict(rnn.directions[0].weights.items())
     with torch.no_grad():
         for index, weight in enumerate(weights.values()):
@@ -333,8 +366,13 @@ def test_outputs_and_states_equal_the_steps(name):
     assert sorted(names.values()) == sorted(weights), "each weight of the cell stands for one of the equations"
     p = Weights({ours: weights[theirs] for ours, theirs in names.items()})
     x = draw(50, T, B, rnn.input_size)
-    widths = {"input": rnn.input_size, "hidden": H}
+    widths = {"input": rnn.input_size, "hidden": rnn.hidden_size}
     states = tuple(draw(60 + index, B, widths[state.width]) for index, state in enumerate(rnn.cell.states))
+    flags = FLAGS.get(name, ())
+    states = tuple(
+        (value > 0).double() if state.name in flags else value
+        for value, state in zip(states, rnn.cell.states, strict=True)
+    )
     stacked = tuple(state[None] for state in states)
     output, final = rnn(x, stacked if len(stacked) > 1 else stacked[0])
     expected = []
@@ -345,6 +383,20 @@ def test_outputs_and_states_equal_the_steps(name):
     found = final if isinstance(final, tuple) else (final,)
     for one, other in zip(found, states, strict=True):
         torch.testing.assert_close(one[0], other, rtol=1e-12, atol=1e-12)
+
+
+def test_slstm_from_zeros_gives_what_the_first_step_of_the_authors_gives():
+    """Their stabiliser begins with the input gate, ours with 0: what leaves the cell is the same."""
+    rnn, weights = layer_of("slstm")
+    p = Weights({ours: weights[theirs] for ours, theirs in CASES["slstm"][1].items()})
+    x = 3 * draw(70, 40, B, E)
+    output, _ = rnn(x)
+    states = tuple(torch.zeros(B, rnn.hidden_size, dtype=torch.float64) for _ in range(4))
+    expected = []
+    for now in x:
+        result, states = recent_steps.slstm(now, states, p)
+        expected.append(result)
+    torch.testing.assert_close(output, torch.stack(expected), rtol=1e-10, atol=1e-10)
 
 
 def test_every_hand_designed_cell_has_a_step():
