@@ -11,6 +11,7 @@ from cell_strategies import cells
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from read_equations import work_out
+from scipy.linalg import block_diag
 
 import cellzoo
 from cellzoo.cells.cell import Cell
@@ -42,9 +43,11 @@ def check_step(cell, inputs, units, seed):
         {name: torch.from_numpy(value) for name, value in weights.items()},
     )
     values = {"x": x.T, **{name: value.T for name, value in states.items()}}
+    heads = {weight: node.heads for node in cell.live_nodes for weight in node.weights}
     for symbol, weight in symbols(cell).items():
         assert symbol not in values
-        value = weights[weight]
+        value = block_diag(*np.split(weights[weight], heads.get(weight, 1)))
+        value = value if weights[weight].ndim == 2 else weights[weight]
         values[symbol] = value if value.ndim == 2 else value[:, None]
     with np.errstate(all="ignore"):
         found = work_out(equations(cell), values)
