@@ -10,9 +10,10 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 from cellzoo.runtime import engine_in_use, prepare
 from cellzoo.runtime.reference import ReferenceRuntime
+from cellzoo.zoneout import expected_cell, run_zoned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cellzoo.cells.cell import Cell
     from cellzoo.runtime import Runtime
@@ -31,6 +32,8 @@ class Direction(nn.Module):
         cell: The cell.
         keys: The cell's name of a weight -> its attribute, which is the name but for the few that a module has.
         engine: What runs it, but where `cellzoo.runtime.using` says another, or torch traces.
+        zoneout: State -> probability that a unit of it stays as it is.
+        resting: What runs the cell with zoneout outside of training; None without zoneout.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Direction(nn.Module):
         device: torch.device | str | None,
         dtype: torch.dtype | None,
         runtime: str,
+        zoneout: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
@@ -51,6 +55,8 @@ class Direction(nn.Module):
         # Ready from the start: what is exported must change nothing.
         self._reference = ReferenceRuntime(cell)
         self._others: dict[str, Runtime] = {"reference": self._reference}
+        self.zoneout = dict(zoneout or {})
+        self.resting = _Engines(expected_cell(cell, self.zoneout), runtime) if self.zoneout else None
         self.keys: dict[str, str] = {}
         # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
         self.keys = {name: f"{name}'" if _is_taken(self, name) else name for name in shapes}
@@ -77,6 +83,15 @@ class Direction(nn.Module):
         """Run the engine with these weights; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`."""
         weights = self.weights
         masks = {"mask_x": mask_x, "mask_h": mask_h}
+        if self.resting is not None and not self.training:
+            return self.resting.run(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
+        if self.zoneout and self.training:
+            if kept is not None:
+                raise ValueError("zoneout draws for every token in training: pack the batch instead of `kept`")
+            engine = self._engine_in_use()
+            return run_zoned(
+                engine, self.cell, self.zoneout, data, batch_sizes, states, weights, reverse=reverse, **masks
+            )
         if kept is not None:
             return self._reference(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
         return self._engine_in_use()(data, batch_sizes, states, weights, reverse=reverse, **masks)
@@ -98,6 +113,36 @@ class Direction(nn.Module):
             name = key.removeprefix(former)
             state_dict[prefix + self.keys.get(name.removesuffix("'"), name)] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class _Engines:
+    """The engines of a cell, of which the one in use runs a call."""
+
+    def __init__(self, cell: Cell, runtime: str) -> None:
+        self.cell = cell
+        self.engine = prepare(runtime, cell)
+        self.reference = ReferenceRuntime(cell)
+        self.others: dict[str, Runtime] = {"reference": self.reference}
+
+    def run(
+        self,
+        data: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        kept: Tensor | None,
+        **options: Any,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the cell; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`."""
+        if kept is not None:
+            return self.reference(data, batch_sizes, states, weights, **options, kept=kept)
+        name = "reference" if is_tracing() or torch.compiler.is_compiling() else engine_in_use()
+        if name is None:
+            return self.engine(data, batch_sizes, states, weights, **options)
+        if name not in self.others:
+            self.others[name] = prepare(name, self.cell)
+        return self.others[name](data, batch_sizes, states, weights, **options)
 
 
 def _is_taken(module: nn.Module, name: str) -> bool:

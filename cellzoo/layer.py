@@ -18,9 +18,11 @@ from cellzoo.cells.initial import rules
 from cellzoo.direction import Direction
 from cellzoo.errors import unknown
 from cellzoo.initialise import INITS, draw
+from cellzoo.rewrites.norm import layer_norm as normalised
 from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
 from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
+from cellzoo.zoneout import expected_cell, state_rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +62,10 @@ class CellRNN(nn.Module):
             the DARTS cell. A carried value is never masked.
         device: As in torch.nn.LSTM.
         dtype: As in torch.nn.LSTM.
+        layer_norm: Whether what goes into activations is normalised over its units, as
+            `cellzoo.rewrites.layer_norm` does; the attribute `cell` is then the rewritten cell.
+        zoneout: Probability that a unit of a state stays as it is at a step of training (Krueger et al. 2017):
+            the same for all states, or by a state's name. See `cellzoo.zoneout`.
         init: How the weights start: `uniform` in ±1 / sqrt(H), as torch.nn.LSTM's do, or as `published`, where
             the cell says so.
         runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. With `auto` every call takes the fastest one
@@ -87,6 +93,8 @@ class CellRNN(nn.Module):
         dropout_h: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        layer_norm: bool = False,
+        zoneout: float | dict[str, float] = 0.0,
         init: str = "uniform",
         runtime: str = "auto",
     ) -> None:
@@ -99,7 +107,8 @@ class CellRNN(nn.Module):
                 ("num_layers", num_layers),
             )
         )
-        for what, choice in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+        choices = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
+        for what, choice in {**choices, "layer_norm": layer_norm}.items():
             if not isinstance(choice, bool):
                 raise TypeError(f"{what} is {choice!r:.40}; it must be True or False")
         dropout, dropout_x, dropout_h = (
@@ -120,7 +129,8 @@ class CellRNN(nn.Module):
         if init not in INITS:
             raise unknown("init", str(init)[:80], INITS)
         self.init = init
-        self.cell = cell
+        self.cell = cell = normalised(cell) if layer_norm else cell
+        self.zoneout = state_rates(cell, zoneout)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -140,6 +150,7 @@ class CellRNN(nn.Module):
                 device=device,
                 dtype=dtype,
                 runtime=runtime,
+                zoneout=self.zoneout,
             )
             for layer in range(num_layers)
             for _ in range(self.num_directions)
@@ -157,6 +168,11 @@ class CellRNN(nn.Module):
             torch.device("cpu") if weight is None else weight.device,
             torch.get_default_dtype() if weight is None else weight.dtype,
         )
+
+    @property
+    def inference_cell(self) -> Cell:
+        """What the layer computes outside of training: the cell, with zoneout as it is on average."""
+        return expected_cell(self.cell, self.zoneout) if self.zoneout else self.cell
 
     @property
     def num_directions(self) -> int:
@@ -391,6 +407,7 @@ class CellRNN(nn.Module):
             "bidirectional": (self.bidirectional, False),
             "dropout_x": (self.dropout_x, 0.0),
             "dropout_h": (self.dropout_h, 0.0),
+            "zoneout": (self.zoneout, {}),
             "init": (self.init, "uniform"),
         }
         changed = [f"{name}={value}" for name, (value, default) in options.items() if value != default]

@@ -44,7 +44,7 @@ def random_inputs(
 
     states = tuple(
         draw(len(rnn.directions), batch, rnn.hidden_size if state.width == HIDDEN_WIDTH else rnn.input_size)
-        for state in rnn.cell.states
+        for state in rnn.inference_cell.states
     )
     return draw(*leading, rnn.input_size), states
 
@@ -76,9 +76,9 @@ def onnx_error(rnn: CellRNN, path: Path | str, *, steps: int | None, batch: int 
     x, states = random_inputs(rnn, steps=steps, batch=batch, seed=seed)
     feed = {
         "input": x,
-        **{f"{state.name}_0": value for state, value in zip(rnn.cell.states, states, strict=True)},
+        **{f"{state.name}_0": value for state, value in zip(rnn.inference_cell.states, states, strict=True)},
     }
-    names = ["output", *(f"{state.name}_n" for state in rnn.cell.states)]
+    names = ["output", *(f"{state.name}_n" for state in rnn.inference_cell.states)]
     found = session.run(names, {name: value.detach().cpu().numpy() for name, value in feed.items()})
     expected = call(rnn, x, states)
     return max(

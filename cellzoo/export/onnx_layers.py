@@ -30,7 +30,7 @@ def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
             graph.pick(f"{state.name}_0", index, f"states.{index}.{state.name}")
             for index in range(len(rnn.directions))
         ]
-        for state in rnn.cell.states
+        for state in rnn.inference_cell.states
     }
     states = [list(values) for values in zip(*first.values(), strict=True)]
     if steps is None:
@@ -39,10 +39,10 @@ def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
         finals = _unrolled(graph, rnn, states, steps)
     else:
         finals = _scan(graph, rnn, states)
-    for state, values in zip(rnn.cell.states, zip(*finals, strict=True), strict=True):
+    for state, values in zip(rnn.inference_cell.states, zip(*finals, strict=True), strict=True):
         graph.stack(values, f"{state.name}_n")
     inputs, outputs = _interface(rnn, steps)
-    return graph.finish(printable(rnn.cell.name) or "cell", inputs, outputs)
+    return graph.finish(printable(rnn.inference_cell.name) or "cell", inputs, outputs)
 
 
 def _one_step(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -84,7 +84,7 @@ def _scan(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> li
 
     def run(index: int, *, reverse: bool) -> str:
         prefix = _label(index)
-        final = [f"{prefix}scan.states.{state.name}" for state in rnn.cell.states]
+        final = [f"{prefix}scan.states.{state.name}" for state in rnn.inference_cell.states]
         output = f"{prefix}scan.output"
         graph.nodes.append(
             helper.make_node(
@@ -114,7 +114,7 @@ def _body(graph: OnnxGraph, rnn: CellRNN, index: int) -> GraphProto:
     """The step that a Scan repeats: states and input in, next states and output out."""
     prefix = _label(index, "step.")
     body = OnnxGraph(graph)
-    names = [f"{prefix}{state.name}" for state in rnn.cell.states]
+    names = [f"{prefix}{state.name}" for state in rnn.inference_cell.states]
     x = f"{prefix}x"
     output, after = _cell(graph, rnn, index).step(body, x, names, prefix)
     # A value of its own for each output: one value may be two outputs, or be an input.
@@ -122,7 +122,7 @@ def _body(graph: OnnxGraph, rnn: CellRNN, index: int) -> GraphProto:
         body.add("Identity", [value], f"{name}.next") for name, value in zip(names, after, strict=True)
     ]
     result = body.add("Identity", [output], f"{prefix}output.result")
-    widths = [_state_width(rnn, state.width) for state in rnn.cell.states]
+    widths = [_state_width(rnn, state.width) for state in rnn.inference_cell.states]
     inputs = [_info(name, BATCH, width) for name, width in zip(names, widths, strict=True)]
     outputs = [_info(name, BATCH, width) for name, width in zip(following, widths, strict=True)]
     return body.finish(
@@ -145,7 +145,7 @@ def _interface(
         leading.insert(_time_axis(rnn), steps if isinstance(steps, int) else TIME)
     inputs = [_info(_INPUT, *leading, rnn.input_size)]
     outputs = [_info(_OUTPUT, *leading, rnn.hidden_size * rnn.num_directions)]
-    for state in rnn.cell.states:
+    for state in rnn.inference_cell.states:
         shape = (len(rnn.directions), BATCH, _state_width(rnn, state.width))
         inputs.append(_info(f"{state.name}_0", *shape))
         outputs.append(_info(f"{state.name}_n", *shape))
@@ -158,8 +158,8 @@ def _info(name: str, *shape: str | int) -> ValueInfoProto:
 
 def _cell(graph: OnnxGraph, rnn: CellRNN, index: int) -> OnnxCell:
     weights = {name: value.cpu().numpy() for name, value in weights_in_use(rnn.direction(index)).items()}
-    sizes = rnn.cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
-    return OnnxCell(rnn.cell, sizes, weights, graph, _label(index))
+    sizes = rnn.inference_cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
+    return OnnxCell(rnn.inference_cell, sizes, weights, graph, _label(index))
 
 
 def _state_width(rnn: CellRNN, width: str) -> int:

@@ -91,7 +91,7 @@ def _check(rnn: CellRNN, steps: int | Literal["any"] | None) -> None:
         return
     if type(steps) is not int or steps < 1:
         raise ValueError(f"steps is {steps!r:.40}; expected None, a number from 1, or {ANY!r}")
-    nodes = steps * len(rnn.directions) * len(rnn.cell.live_nodes)
+    nodes = steps * len(rnn.directions) * len(rnn.inference_cell.live_nodes)
     if nodes > MAX_UNROLLED:
         raise ValueError(
             f"steps is {steps}; that would be {nodes:,} nodes, and at most {MAX_UNROLLED:,} are written out; "

@@ -61,7 +61,7 @@ class _Flat(nn.Module):
 def _with_reference_engine(rnn: CellRNN) -> CellRNN:
     """A copy of the layer with the engine that is plain torch."""
     copy = CellRNN(
-        rnn.cell,
+        rnn.inference_cell,
         rnn.input_size,
         rnn.hidden_size,
         rnn.num_layers,

@@ -24,12 +24,12 @@ def weights_in_use(direction: Direction) -> dict[str, Tensor]:
         seen.update({name: value.detach() for name, value in direction.weights.items()})
         return data, ()
 
-    training, used = direction.training, direction.engine
+    training, used, resting = direction.training, direction.engine, direction.resting
     direction.eval()
-    direction.engine = cast("Any", engine)
+    direction.engine, direction.resting = cast("Any", engine), None
     try:
         direction(torch.zeros(1, 1), [1], [], reverse=False, mask_x=None, mask_h=None)
     finally:
-        direction.engine = used
+        direction.engine, direction.resting = used, resting
         direction.train(training)
     return seen

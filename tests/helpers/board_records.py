@@ -64,6 +64,7 @@ def record(
             "origin": "baseline" if baseline else "zoo",
             "notation": "" if baseline else "equations",
             "genotype": genotype,
+            "init": {},
         },
         "seed": seed,
         "configuration": configuration,

@@ -235,7 +235,8 @@ class Interpreter:
             return given[0] * self.plan.constants[step.immediate]
         rows = self.rows if order is None else self.case.batch_sizes[self.order[order]]
         if step.op is Op.FILL:
-            return torch.full((rows, self.sizes[kernel.width]), self.plan.constants[step.immediate]).double()
+            value = self.plan.constants[step.immediate]
+            return torch.full((rows, self.sizes[kernel.width]), value, dtype=torch.float64)
         if step.op in (Op.VECTOR, Op.SCALAR):
             return self.weights[step.immediate].expand(rows, self.sizes[kernel.width]).clone()
         if step.op is Op.MASK:

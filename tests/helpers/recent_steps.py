@@ -17,21 +17,10 @@ def by_blocks(x, blocks, heads):
     return torch.cat([part @ block.T for part, block in parts], 1)
 
 
-def simple_gate(x, h, p):
-    return hard(p.affine("z", x, h)), tanh(p.affine("g", None, p.affine("x", x) * h))
-
-
 def sgu(x, states, p):
     (h,) = states
-    z, g = simple_gate(x, h, p)
+    z, g = hard(p.affine("z", x, h)), tanh(p.affine("g", None, p.affine("x", x) * h))
     h = (1 - z) * h + z * torch.logaddexp(g * h, torch.zeros_like(h))
-    return h, (h,)
-
-
-def dsgu(x, states, p):
-    (h,) = states
-    z, g = simple_gate(x, h, p)
-    h = (1 - z) * h + z * sigmoid((g * h) @ p["W_o"].T)
     return h, (h,)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from plan_interpreter import Interpreter
 
 import cellzoo
+from cellzoo.runtime.lowering import Lowering
 from cellzoo.runtime.plan import build_plan
 from cellzoo.runtime.program import BufferKind
 from cellzoo.runtime.reference import ReferenceRuntime
@@ -38,16 +39,39 @@ def plan_of(cell, case, **options):
     return build_plan(cell, masked_x=case.masked_x, masked_h=case.masked_h, **options)
 
 
+def full_weights(cell, case, tensors):
+    """What a plan multiplies by: full matrices, and those of averages."""
+    given = Lowering(cell)(tensors.weights, like=tensors.inputs, hidden_size=case.hidden_size)
+    return {name: weight.detach() for name, weight in given.items()}
+
+
+def own_gradients(cell, tensors, found):
+    """The gradients of the cell's own weights, from those of full matrices."""
+    heads = {weight: node.heads for node in cell.live_nodes for weight in node.weights}
+    own = {}
+    for name, value in found.items():
+        weight = name.removeprefix("gradient of weight ")
+        if weight == name or heads.get(weight, 1) == 1:
+            if weight == name or weight in tensors.weights:
+                own[name] = value
+            continue
+        rows, columns = (size // heads[weight] for size in value.shape)
+        blocks = zip(value.split(rows), range(0, value.size(1), columns), strict=True)
+        own[name] = torch.cat([part[:, first : first + columns] for part, first in blocks])
+    return own
+
+
 def check(cell, case, *, rounding=True):
     """Training and inference give what the reference gives."""
     case = fitting(cell, case)
     tensors = draw(cell, case)
     expected = results(ReferenceRuntime(cell), case, tensors, torch.float64)
     plan = plan_of(cell, case, input_gradient=case.input_gradient)
-    found = Interpreter(plan, case, tensors).run()
+    full = replace(tensors, weights=full_weights(cell, case, tensors))
+    found = own_gradients(cell, tensors, Interpreter(plan, case, full).run())
     if not case.input_gradient:
         found.pop("gradient of x")
-    inferred = Interpreter(plan_of(cell, case, training=False), case, tensors).run()
+    inferred = Interpreter(plan_of(cell, case, training=False), case, full).run()
     found |= {f"inferred {name}": value for name, value in inferred.items()}
     assert_results(found, cell, case, tensors, expected, tolerance=1e-12, rounding=rounding)
 

@@ -312,10 +312,6 @@ CASES |= {
 }
 CASES |= {
     "sgu": (recent_steps.sgu, gates(z="z_1") | on_x(x="g_1") | {"U_g": "g_3_0", "b_g": "g_3_b"}),
-    "dsgu": (
-        recent_steps.dsgu,
-        gates(z="z_1") | on_x(x="g_1") | {"U_g": "g_3_0", "b_g": "g_3_b", "W_o": "h_next_2_0"},
-    ),
     "tau-gru": (recent_steps.tau_gru, gates(u="u_1", z="z_1", g="g_1", a="a_1")),
     "cornn": (
         recent_steps.cornn,

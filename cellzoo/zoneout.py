@@ -1,0 +1,124 @@
+"""Zoneout: units of a state that keep what they have been; Krueger et al. 2017, equations 6 and 7.
+
+In training each unit of each row stays as it is with probability p at each step. Outside of training every
+state is p times what it has been and 1 - p times what it would become: that is a cell of its own, which every
+engine runs at full speed. Training goes step by step, since what is drawn is new at each of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import HIDDEN_WIDTH, Node, constant
+from cellzoo.errors import CellError, unknown
+from cellzoo.rewrites.replacing import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from cellzoo.runtime import Runtime
+
+
+def state_rates(cell: Cell, zoneout: float | Mapping[str, float]) -> dict[str, float]:
+    """The probability for each state that has one: the same for all of the hidden width, or by name.
+
+    Raises:
+        ValueError: It is no probability below 1.
+        UnknownNameError: There is no such state.
+        CellError: A state holds inputs.
+    """
+    widths = {state.name: state.width for state in cell.states}
+    if isinstance(zoneout, dict):
+        given = dict(zoneout)
+    else:
+        given = dict.fromkeys((name for name, width in widths.items() if width == HIDDEN_WIDTH), zoneout)
+    for name, rate in given.items():
+        if name not in widths:
+            raise unknown("state for zoneout", str(name)[:80], widths)
+        if widths[name] != HIDDEN_WIDTH:
+            raise CellError(f"zoneout: the state {name!r} holds inputs, which do not stay")
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate < 1.0:
+            raise ValueError(f"zoneout is {rate!r:.40}; it must be a probability, 0 to below 1")
+    return {name: float(rate) for name, rate in given.items() if rate > 0.0}
+
+
+def expected_cell(cell: Cell, rates: Mapping[str, float]) -> Cell:
+    """The cell whose states are what zoneout makes of them on average."""
+    names = Names(cell)
+    nodes = list(cell.nodes)
+    states, output = [], cell.output
+    for state in cell.states:
+        if state.name not in rates:
+            states.append(state)
+            continue
+        rate = constant(names.free(f"{state.name}_rate"), rates[state.name])
+        kept = Node(names.free(f"{state.name}_zoned"), "blend", (rate.name, state.name, state.next))
+        nodes += [rate, kept]
+        states.append(replace(state, next=kept.name))
+        output = kept.name if output == state.next else output
+    return Cell(tuple(states), tuple(nodes), output, name=cell.name, init=cell.init)
+
+
+def run_zoned(
+    runtime: Runtime,
+    cell: Cell,
+    rates: Mapping[str, float],
+    data: Tensor,
+    batch_sizes: Sequence[int],
+    states: Sequence[Tensor],
+    weights: Mapping[str, Tensor],
+    *,
+    reverse: bool,
+    mask_x: Tensor | None,
+    mask_h: Tensor | None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run a training pass step by step; arguments as in `cellzoo.runtime.Runtime`, but for these.
+
+    Args:
+        runtime: The engine, prepared for the cell.
+        cell: The cell.
+        rates: State -> probability that a unit stays.
+        data: See there, as for all that follow.
+        batch_sizes: See there.
+        states: See there.
+        weights: See there.
+        reverse: See there.
+        mask_x: See there.
+        mask_h: See there.
+    """
+    steps = data.split(list(batch_sizes))
+    order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
+    outputs: list[Tensor] = [data] * len(steps)
+    current = [state[: batch_sizes[order[0]]] for state in states]
+    finished: list[list[Tensor]] = []
+    source = next((index for index, state in enumerate(cell.states) if state.next == cell.output), None)
+    for t in order:
+        rows, active = batch_sizes[t], current[0].size(0)
+        if rows < active:
+            finished.append([state[rows:] for state in current])
+            current = [state[:rows] for state in current]
+        elif rows > active:
+            current = [
+                torch.cat([state, initial[active:rows]]) for state, initial in zip(current, states, strict=True)
+            ]
+        masks = {
+            "mask_x": None if mask_x is None else mask_x[:rows],
+            "mask_h": None if mask_h is None else mask_h[:rows],
+        }
+        output, after = runtime(steps[t], (rows,), current, weights, **masks)
+        zoned = []
+        for state, old, new in zip(cell.states, current, after, strict=True):
+            rate = rates.get(state.name, 0.0)
+            stays = torch.rand_like(new) < rate if rate else None  # (b, H)
+            zoned.append(new if stays is None else torch.where(stays, old, new))
+        outputs[t] = output if source is None else zoned[source]
+        current = zoned
+    parts = [current, *reversed(finished)]
+    final = tuple(torch.cat([part[index] for part in parts]) for index in range(len(states)))
+    return torch.cat(outputs), final
