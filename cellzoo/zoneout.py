@@ -107,11 +107,14 @@ def run_zoned(
             current = [
                 torch.cat([state, initial[active:rows]]) for state, initial in zip(current, states, strict=True)
             ]
-        masks = {
-            "mask_x": None if mask_x is None else mask_x[:rows],
-            "mask_h": None if mask_h is None else mask_h[:rows],
-        }
-        output, after = runtime(steps[t], (rows,), current, weights, **masks)
+        output, after = runtime(
+            steps[t],
+            (rows,),
+            current,
+            weights,
+            mask_x=None if mask_x is None else mask_x[:rows],
+            mask_h=None if mask_h is None else mask_h[:rows],
+        )
         zoned = []
         for state, old, new in zip(cell.states, current, after, strict=True):
             rate = rates.get(state.name, 0.0)

@@ -67,6 +67,7 @@ def record(
             "init": {},
         },
         "seed": seed,
+        "purpose": "evaluation",
         "configuration": configuration,
         "data": {corpus: {"origin": "generated", "sha256": files}},
         "after": None,

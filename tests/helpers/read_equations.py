@@ -19,7 +19,8 @@ _FUNCTIONS = {
     "softplus": lambda a: np.logaddexp(a, 0.0),
     "sqrt": np.sqrt,
     "hard_sigmoid": lambda a: np.clip(a / 6 + 0.5, 0.0, 1.0),
-    "average": lambda a: np.broadcast_to(np.mean(a, axis=0), np.shape(a)),
+    # A number stands for a vector of it.
+    "average": lambda a: np.broadcast_to(np.mean(a, axis=0), np.shape(a)) if np.ndim(a) else a,
     "mean": lambda *values: sum(values) / len(values),
 }
 

@@ -159,7 +159,7 @@ def check_latex(cell, text):
         assert row.count("{") == row.count("}")
         assert row.count(r"\left(") == row.count(r"\right)")
         assert set(re.findall(r"\\([A-Za-z]+)", row)) <= {
-            "sigma", "tanh", "min", "mathrm", "mathbf", "left", "right", "odot", "frac",
+            "sigma", "tanh", "exp", "min", "max", "mathrm", "mathbf", "left", "right", "odot", "frac",
         }  # fmt: skip
         # An underscore is an index or escaped; a caret is an index.
         assert not re.search(r"(?<!\\)_(?!\{)|\^(?!\{)", row)
