@@ -1,5 +1,5 @@
 """Times cells side by side: engines against the loop that people write, torch's layers, and bare products.
 
-`case` says what is timed, `cell_case` builds the candidates of a cell, `turns` takes the times in turns,
-`figures` makes medians of paired ratios of them, `table` and `report` show them.
+`case` says what is timed and at which shapes, `cells` builds the candidates of a cell, of which `loop` and
+`products` are baselines; `run` takes the times in turns and measures memory, `show` prints and writes them.
 """

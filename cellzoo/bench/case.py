@@ -1,45 +1,153 @@
-"""What is compared."""
+"""What is timed: a case is one computation at one shape, done by several candidates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import CellzooError, unknown
+from cellzoo.system.plugins import plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from cellzoo.bench.candidate import Candidate
+    from torch import Tensor
+
+    # One pass; gives the outputs, and in training a gradient, of what has them.
+    Pass = Callable[[], Sequence[Tensor]]
 
 DTYPES = ("float32", "float64")
+# Each candidate is compared with these.
+LOOP, LSTM, PRODUCTS = "loop", "nn.LSTM", "bare products"
+# Input and output together; a loop keeps some thirty times as much for its backward pass.
+MAX_VALUES = 100_000_000
+_FORM = re.compile(r"(\d{1,9})x(\d{1,9})x(\d{1,9})x(\d{1,9})(-packed)?", re.ASCII)
 
 
-class Case(Protocol):
-    """One computation that is done in several ways.
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one batch: B sequences, T time steps of the longest, E and H.
 
-    `CellCase` is one; whatever else is to be timed, such as a step of a search's supernet, is another class
-    with these methods, and gets statistics, tables, peak memory and files as it is. `str` says it in a line.
+    Lengths of packed sequences are spread evenly from T / 4 to T, and cells run over them in both directions,
+    as in taggers; otherwise all have T steps, and cells run forwards.
     """
 
+    name: str
+    batch: int
+    steps: int
+    input_size: int
+    hidden_size: int
+    packed: bool = False
+
     @property
-    def flops(self) -> int:
-        """Floating-point operations of a pass."""
-        ...
+    def batch_sizes(self) -> list[int]:
+        """Sequences that have a token at each step, as in a PackedSequence."""
+        shrink = 0.75 / max(1, self.batch - 1) if self.packed else 0.0
+        lengths = [max(1, round(self.steps * (1 - shrink * index))) for index in range(self.batch)]
+        return [sum(length > step for length in lengths) for step in range(self.steps)]
 
-    def candidates(self, engines: Sequence[str]) -> list[str]:
-        """Name the candidates, the loop first, which the engines' results are held against."""
-        ...
+    @property
+    def tokens(self) -> int:
+        """The rows of a packed batch: B T if all are as long."""
+        return sum(self.batch_sizes)
 
-    def build(self, name: str, clock: Callable[[], float]) -> Candidate:
-        """Build a candidate; `clock` is what it may choose its methods by."""
-        ...
+    @property
+    def directions(self) -> int:
+        """2 if cells run in both directions, else 1."""
+        return 2 if self.packed else 1
 
-    def describe(self) -> dict[str, Any]:
-        """Say what it is, as JSON."""
-        ...
+    def __str__(self) -> str:
+        form = f"{self.batch}x{self.steps}x{self.input_size}x{self.hidden_size}" + "-packed" * self.packed
+        return form if self.name == form else f"{self.name} ({form})"
 
-    def recipe(self) -> tuple[str, dict[str, Any]]:
-        """The path `module:function` of what builds an equal case from these arguments, which are JSON."""
-        ...
 
-    def tiny(self) -> Case:
-        """The same at tiny sizes, whose run loads everything that a run loads."""
-        ...
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("a", 32, 30, 256, 256),
+        Shape("b", 64, 35, 300, 300),
+        Shape("c", 32, 30, 512, 512),
+        # The search's batch in rnn/train_search.py of quark0/darts.
+        Shape("d", 256, 35, 300, 300),
+        Shape("sentences", 32, 30, 256, 256, packed=True),
+        Shape("paragraphs", 16, 200, 256, 256, packed=True),
+        Shape("pages", 4, 1000, 128, 128, packed=True),
+        # The latency of one sentence.
+        Shape("one", 1, 20, 256, 256),
+    )
+}
+
+
+def find_shapes(texts: Iterable[str]) -> list[Shape]:
+    """Read shapes, each a key of `SHAPES`, `BxTxExH` or `BxTxExH-packed`, several in one text with commas.
+
+    Raises:
+        CellzooError: A text is none of these, a size is 0, or the shape is too large to time.
+    """
+    return list(dict.fromkeys(_find_shape(name.strip()) for text in texts for name in text.split(",")))
+
+
+def _find_shape(text: str) -> Shape:
+    if text in SHAPES:
+        return SHAPES[text]
+    match = _FORM.fullmatch(text)
+    form = (
+        "A shape of your own is BxTxExH: batch, time steps, input size, hidden size, such as 32x30x256x256, "
+        "or 32x30x256x256-packed."
+    )
+    if match is None:
+        raise unknown("shape", text[:80], SHAPES, form)
+    batch, steps, input_size, hidden_size = map(int, match.groups()[:4])
+    if not batch * steps * input_size * hidden_size:
+        raise CellzooError(f"shape {text!r}: a size is 0. {form}")
+    values = (batch * steps + hidden_size) * (input_size + hidden_size)
+    if values > MAX_VALUES:
+        raise CellzooError(
+            f"shape {text!r}: one matrix, the inputs and the outputs have {values:,} numbers together; "
+            f"at most {MAX_VALUES:,} are allowed"
+        )
+    name = f"{batch}x{steps}x{input_size}x{hidden_size}{match[5] or ''}"
+    return Shape(name, batch, steps, input_size, hidden_size, packed=bool(match[5]))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One computation, by several candidates: a cell's pass, a step of a supernet, or what a package adds.
+
+    Attributes:
+        title: It in a line.
+        shape: The sizes.
+        flops: Candidate -> floating-point operations of its pass; `LOOP` comes first.
+        engines: The candidates that must compute what the loop does.
+        build: Makes the pass of a candidate at a shape. Memory is measured in another process, so it is a
+            function of a module, or a `functools.partial` of one.
+        description: It as JSON.
+    """
+
+    title: str
+    shape: Shape
+    flops: Mapping[str, int]
+    engines: Sequence[str]
+    build: Callable[[str, Shape], Pass]
+    description: dict[str, Any]
+
+    @property
+    def work(self) -> int:
+        """FLOPs of all candidates; roughly, a case takes as long."""
+        return sum(self.flops.values())
+
+
+def benchmark_cases(name: str, shapes: Iterable[Shape], dtype: str, engines: Sequence[str]) -> list[Case]:
+    """The cases of a benchmark that a package brings: what is timed besides cells.
+
+    It is an entry point of the group `cellzoo.benchmarks`: a function that takes a shape, a dtype's name and
+    the engines, and gives the cases to time at them.
+
+    Raises:
+        UnknownNameError: No package brings that benchmark, or the package does not load.
+    """
+    found = {key: build for key, build, _ in plugins("cellzoo.benchmarks")}
+    if name not in found:
+        raise unknown("benchmark", name[:80], found)
+    return [case for shape in shapes for case in found[name](shape, dtype, engines)]

@@ -12,7 +12,7 @@ Outputs of the steps are stacked. Initial states are zero.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.cell import Cell
     from cellzoo.cells.graph import Node
-
-
-class LoopRNN(Protocol):
-    """A cell that was written as a loop.
-
-    Attributes:
-        weights: What it is trained by.
-    """
-
-    weights: list[Tensor]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Run over x (T, B, E) and give the outputs (T, B, H)."""
-        ...
 
 
 def darts_genotype(cell: Cell) -> darts.Genotype | None:
@@ -150,6 +136,9 @@ class NodeLoop:
         if constant is not None:
             return x.new_full((x.size(0), self.sizes[node.name]), constant)
         return self.named[node.weights[0]].expand(x.size(0), self.sizes[node.name])
+
+
+LoopRNN = DartsLoop | NodeLoop
 
 
 def build_loop(

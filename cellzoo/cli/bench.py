@@ -6,8 +6,7 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.case import DTYPES
-from cellzoo.bench.shapes import SHAPES, find_shapes
+from cellzoo.bench.case import DTYPES, LOOP, SHAPES, Shape, benchmark_cases, find_shapes
 from cellzoo.catalog import entry
 from cellzoo.cli.command import Command
 from cellzoo.errors import RunError, unknown
@@ -20,12 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cellzoo.bench.case import Case
-    from cellzoo.bench.compare import TimingSettings
-    from cellzoo.bench.shapes import Shape
+    from cellzoo.bench.run import TimingSettings
 
 CELLS = "lstm,gru,darts-v2"
+_SHAPES = "a,b,c,d"
 _PASSES = {"training": (True,), "inference": (False,), "both": (True, False)}
-_MOST_THREADS, _MOST_ROUNDS = 1024, 10_000
 _DESCRIPTION = f"""\
 Time cells side by side in one process, in turns, and print the ratios.
 
@@ -33,17 +31,19 @@ Each cell runs by every engine, and against
   loop                 the Python loop that people write: for a DARTS genotype that of the DARTS code, for any
                        other cell one product for each input of each linear node
   nn.LSTM, nn.GRU      torch's own layers of the same sizes; also per floating-point operation
-  torch.mm products    the cell's matrix products alone, joined as far as its graph allows
-  best products        the same, each by the fastest of torch.mm and oneDNN
+  bare products        the cell's matrix products alone, by torch.mm, joined as far as its graph allows
 
 Times are CPU time of this process with one thread, wall-clock time with more. A round runs each once; what is
-shown is the median over the rounds of the ratios within a round. A pass is one layer in one direction over
-padded sequences; training adds the backward pass, for all weights and the input, and no optimizer.
+shown is the median over the rounds of the ratios within a round. A pass is one layer: in one direction over
+padded sequences, or in both over packed ones, whose lengths are spread evenly from T / 4 to T. Training adds
+the backward pass, for all weights and the input, and no optimizer.
 
 Shapes (batch x steps x input size x hidden size): {", ".join(map(str, SHAPES.values()))}."""
 _EXAMPLES = """\
   cellzoo bench                                        the default cells at shapes a to d
   cellzoo bench --cells darts-v2 --shape a --pass training
+  cellzoo bench --shape sentences,paragraphs,pages     packed batches, in both directions, as taggers run
+  cellzoo bench --shape one --pass inference           the latency of one sentence
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
@@ -69,18 +69,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shape",
         action="append",
-        metavar="NAME|BxTxExH",
+        metavar="NAME|BxTxExH[-packed]",
         dest="shapes",
-        help="a shape, or several separated by commas; repeatable; default a,b,c,d",
+        help=f"a shape, or several separated by commas; repeatable; default {_SHAPES}",
     )
     parser.add_argument("--engines", metavar="A,B,...", help="engines of cells; default all")
     parser.add_argument(
         "--pass", choices=_PASSES, default="both", dest="passes", help="training, inference or both (default)"
     )
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"default {DTYPES[0]}")
-    parser.add_argument("--threads", type=_whole(_MOST_THREADS), default=1, metavar="N", help="default 1")
+    parser.add_argument("--threads", type=_whole(1024), default=1, metavar="N", help="default 1")
     parser.add_argument(
-        "--rounds", type=_whole(_MOST_ROUNDS), default=11, metavar="N", help="of each case, at most; default 11"
+        "--rounds", type=_whole(10_000), default=11, metavar="N", help="of each case, at most; default 11"
     )
     parser.add_argument(
         "--budget",
@@ -120,8 +120,10 @@ def _seconds(text: str) -> float:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    shapes = find_shapes(options.shapes or [",".join(SHAPES)])
-    settings = _settings(options)
+    shapes = find_shapes(options.shapes or [_SHAPES])
+    from cellzoo.bench.run import TimingSettings
+
+    settings = TimingSettings(options.threads, options.rounds, options.budget, options.memory)
     cases = _cases(options, shapes)
     if options.dry_run:
         return _list(cases, settings)
@@ -129,24 +131,7 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
-    if options.benchmark is not None:
-        from cellzoo.bench.benchmarks import benchmark_cases
-
-        return benchmark_cases(options.benchmark, shapes, options.dtype)
-    from cellzoo.bench.cell_case import CellCase
-
-    cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
-    return [
-        CellCase(cell, shape, training, options.dtype)
-        for cell in cells.values()
-        for shape in shapes
-        for training in _PASSES[options.passes]
-    ]
-
-
-def _settings(options: argparse.Namespace) -> TimingSettings:
-    from cellzoo.bench.cell_case import ENGINES
-    from cellzoo.bench.compare import TimingSettings
+    from cellzoo.bench.cells import ENGINES, cell_case
 
     engines = ENGINES
     if options.engines is not None:
@@ -154,55 +139,56 @@ def _settings(options: argparse.Namespace) -> TimingSettings:
         for name in engines:
             if name not in ENGINES:
                 raise unknown("engine", name[:80], ENGINES)
-    return TimingSettings(engines, options.threads, options.rounds, options.budget, options.memory)
+    if options.benchmark is not None:
+        return benchmark_cases(options.benchmark, shapes, options.dtype, engines)
+    cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
+    return [
+        cell_case(cell, shape, training=training, dtype=options.dtype, engines=engines)
+        for cell in cells.values()
+        for shape in shapes
+        for training in _PASSES[options.passes]
+    ]
 
 
 def _list(cases: list[Case], settings: TimingSettings) -> int:
-    from cellzoo.bench.cell_case import CellCase
-    from cellzoo.bench.loop import darts_genotype
-
     for case in cases:
-        by_node = isinstance(case, CellCase) and darts_genotype(case.cell) is None
-        loop = "node by node" if by_node else "as in the DARTS code"
-        names = ", ".join(case.candidates(settings.engines))
-        sys.stdout.write(f"{case}: {case.flops / 1e9:.3g} GFLOP; loop {loop}\n    {names}\n")
-    threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
+        gigaflop = case.flops[LOOP] / 1e9
+        sys.stdout.write(f"{case.title}: {gigaflop:.3g} GFLOP; loop {case.description['loop']}\n")
+        sys.stdout.write(f"    {', '.join(case.flops)}\n")
     memory = "; then peak memory" if settings.memory else ""
     sys.stdout.write(
         f"{len(cases)} cases of at most {settings.rounds} rounds, {settings.budget:g} s together, "
-        f"{settings.clock_name}, {threads}{memory}; nothing was timed\n"
+        f"{settings}{memory}; nothing was timed\n"
     )
     return 0
 
 
 def _compare(cases: list[Case], settings: TimingSettings, out: Path | None, *, must_run: bool) -> int:
-    from cellzoo.bench.compare import compare
-    from cellzoo.bench.progress import show_progress
-    from cellzoo.bench.report import BenchReport
-    from cellzoo.bench.table import MEMORY_NOTE, NOTE, show
+    from cellzoo.bench import show
+    from cellzoo.bench.run import compare
     from cellzoo.system.streams import console as open_console
 
     console = open_console()
-    report = BenchReport(out, settings, len(cases))
-    # Now rather than after minutes of work, should the file be impossible.
-    report.write([])
-    progress = show_progress(cases)
+    about = show.about_the_run(settings)
     results = []
-    try:
-        for result in compare(cases, settings, progress):
-            results.append(result)
-            report.write(results)
-            show(result, settings, console)
-    finally:
-        progress.close()
-    for note in (NOTE, MEMORY_NOTE) if settings.memory else (NOTE,):
+    if out is not None:
+        # Now rather than after minutes of work, should the file be impossible.
+        show.write_file(out, about, [], finished=False)
+    for result in compare(cases, settings, show.progress(cases, open_console(stderr=True))):
+        results.append(result)
+        if out is not None:
+            show.write_file(out, about, results, finished=len(results) == len(cases))
+        show.print_table(result, settings, console)
+    for note in (show.NOTE, show.MEMORY_NOTE) if settings.memory else (show.NOTE,):
         console.print(note, style="dim", highlight=False)
     if out is not None:
         sys.stdout.write(f"{out}\n")
-    faults = [(result.case, name) for result in results for name in settings.engines if name in result.left_out]
+    faults = [
+        (result.case, name) for result in results for name in result.case.engines if name in result.left_out
+    ]
     if must_run and faults:
         case, name = faults[0]
-        raise RunError(f"{name} could not run {len(faults)} of {len(cases)} cases; the first is {case}")
+        raise RunError(f"{name} could not run {len(faults)} of {len(cases)} cases; the first is {case.title}")
     return 0
 
 

@@ -2,126 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from cellzoo.bench.candidate import Candidate
-from cellzoo.bench.shapes import Shape
+from cellzoo.bench.case import LOOP, Case, Shape
 from cellzoo.cells.ops import PRIMITIVES
+from cellzoo.errors import CellzooError
 from cellzoo.notations.steps.graph import NONE
-from cellzoo.runtime import RUNTIMES
 from search.supernets.layout import CELL, Layout
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-LOOP = "loop"
+    from cellzoo.bench.case import Pass
+
 _LAYOUT = Layout()
 # rnn/train_search.py of quark0/darts has dropout of a quarter on x and h.
 _DROPOUT = 0.25
 
 
-@dataclass(frozen=True)
-class SupernetCase:
-    """One pass forward and backward of the supernet with eight nodes, 36 edges, batch normalisation and masks.
+def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
+    """Both kinds of a search step of the supernet with eight nodes, 36 edges, batch normalisation and masks.
 
-    Attributes:
-        shape: The sizes.
-        shares_alone: Whether only the architecture's gradient is taken, as in a step of the architecture.
-        dtype: A name of torch's.
+    One takes all gradients, the other the architecture's alone.
+
+    Raises:
+        CellzooError: The shape is packed.
     """
-
-    shape: Shape
-    shares_alone: bool
-    dtype: str
-
-    @property
-    def flops(self) -> int:
-        """Of the products: forward, back to the states, and for the weights where they are wanted."""
-        shape = self.shape
-        hidden, out = shape.hidden_size, 2 * shape.hidden_size
-        forward = 2 * shape.tokens * out * (shape.input_size + hidden + _LAYOUT.num_edges * hidden)
-        return forward * (2 if self.shares_alone else 3)
-
-    def __str__(self) -> str:
-        kind = "architecture step" if self.shares_alone else "all gradients"
-        return f"supernet of DARTS, shape {self.shape}, {kind}, {self.dtype}"
-
-    def candidates(self, engines: Sequence[str]) -> list[str]:
-        """The loop, and those of the engines that supernets have."""
-        return [LOOP, *(name for name in engines if name in RUNTIMES)]
-
-    def build(self, name: str, clock: Callable[[], float]) -> Candidate:
-        """Build a candidate; all have the same weights, inputs and masks."""
-        generator = torch.Generator().manual_seed(0)
-        shape, dtype = self.shape, getattr(torch, self.dtype)
-
-        def draw(*size: int) -> Tensor:
-            return torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype)
-
-        weights = {
-            key: (draw(*size) * size[-2] ** -0.5).requires_grad_(not self.shares_alone)
-            for key, size in _LAYOUT.weight_shapes(shape.input_size, shape.hidden_size).items()
-        }
-        alphas = draw(_LAYOUT.num_edges, len(_LAYOUT.operations)).requires_grad_()
-        inputs = draw(shape.tokens, shape.input_size)
-        state = torch.zeros(shape.batch, shape.hidden_size, dtype=dtype)
-        masks = [
-            (torch.rand(shape.batch, width, generator=generator) > _DROPOUT).to(dtype) / (1 - _DROPOUT)
-            for width in (shape.input_size, shape.hidden_size)
-        ]
-        gradient = draw(shape.tokens, shape.hidden_size)
-        statistics = SharedStatistics(shape.hidden_size, dtype=dtype)
-        engine = _darts_loop if name == LOOP else prepare(name, _LAYOUT)
-        sources = [alphas] if self.shares_alone else [alphas, *weights.values()]
-
-        def run() -> list[Tensor]:
-            output, _ = engine(
-                inputs,
-                [shape.batch] * shape.steps,
-                [state],
-                weights,
-                {CELL: alphas.softmax(-1)},
-                statistics,
-                mask_x=masks[0],
-                mask_h=masks[1],
-            )
-            gradients = torch.autograd.grad(output, sources, gradient)
-            return [output.detach(), gradients[0]]
-
-        return Candidate(name, self.flops, run)
-
-    def describe(self) -> dict[str, Any]:
-        """Say what it is."""
-        return {
-            "supernet": "darts",
-            "shape": asdict(self.shape),
-            "pass": "shares" if self.shares_alone else "training",
-            "dtype": self.dtype,
-        }
-
-    def recipe(self) -> tuple[str, dict[str, Any]]:
-        """What builds it again."""
-        return "search.supernets.benchmark:rebuild_case", asdict(self)
-
-    def tiny(self) -> SupernetCase:
-        """The same at tiny sizes."""
-        return replace(self, shape=Shape("tiny", 2, 2, 8, 8))
+    if shape.packed:
+        raise CellzooError(
+            f"shape {shape}: the benchmark supernet runs padded sequences, as the code of DARTS does"
+        )
+    hidden, out = shape.hidden_size, 2 * shape.hidden_size
+    forward = 2 * shape.tokens * out * (shape.input_size + hidden + _LAYOUT.num_edges * hidden)
+    return [
+        Case(
+            title=f"supernet of DARTS, shape {shape}, {kind}, {dtype}",
+            shape=shape,
+            # Of the products: forward, back to the states, and for the weights where they are wanted.
+            flops=dict.fromkeys((LOOP, *engines), forward * (2 if shares_alone else 3)),
+            engines=engines,
+            build=partial(_build, shares_alone, getattr(torch, dtype)),
+            description={
+                "supernet": "darts",
+                "shape": asdict(shape),
+                "pass": "shares" if shares_alone else "training",
+                "dtype": dtype,
+                "loop": "as in the DARTS code",
+            },
+        )
+        for shares_alone, kind in ((False, "all gradients"), (True, "architecture step"))
+    ]
 
 
-def rebuild_case(shape: dict[str, Any], *, shares_alone: bool, dtype: str) -> SupernetCase:
-    """Build the case that `SupernetCase.recipe` describes."""
-    return SupernetCase(Shape(**shape), shares_alone, dtype)
+def _build(shares_alone: bool, dtype: torch.dtype, name: str, shape: Shape) -> Pass:
+    """Build a candidate; all have the same weights, inputs and masks."""
+    generator = torch.Generator().manual_seed(0)
 
+    def draw(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype)
 
-def cases(shape: Shape, dtype: str) -> list[SupernetCase]:
-    """What is timed at one shape: both kinds of step."""
-    return [SupernetCase(shape, shares_alone, dtype) for shares_alone in (False, True)]
+    weights = {
+        key: (draw(*size) * size[-2] ** -0.5).requires_grad_(not shares_alone)
+        for key, size in _LAYOUT.weight_shapes(shape.input_size, shape.hidden_size).items()
+    }
+    alphas = draw(_LAYOUT.num_edges, len(_LAYOUT.operations)).requires_grad_()
+    inputs = draw(shape.tokens, shape.input_size)
+    state = torch.zeros(shape.batch, shape.hidden_size, dtype=dtype)
+    masks = [
+        (torch.rand(shape.batch, width, generator=generator) > _DROPOUT).to(dtype) / (1 - _DROPOUT)
+        for width in (shape.input_size, shape.hidden_size)
+    ]
+    gradient = draw(shape.tokens, shape.hidden_size)
+    statistics = SharedStatistics(shape.hidden_size, dtype=dtype)
+    engine = _darts_loop if name == LOOP else prepare(name, _LAYOUT)
+    sources = [alphas] if shares_alone else [alphas, *weights.values()]
+
+    def run() -> list[Tensor]:
+        output, _ = engine(
+            inputs,
+            shape.batch_sizes,
+            [state],
+            weights,
+            {CELL: alphas.softmax(-1)},
+            statistics,
+            mask_x=masks[0],
+            mask_h=masks[1],
+        )
+        gradients = torch.autograd.grad(output, sources, gradient)
+        return [output.detach(), gradients[0]]
+
+    return run
 
 
 def _darts_loop(

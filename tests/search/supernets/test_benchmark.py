@@ -1,35 +1,35 @@
 """What `cellzoo bench --benchmark supernet` times."""
 
-import time
+import pickle
 
 import torch
 
-from cellzoo.bench.benchmarks import benchmark_cases
-from cellzoo.bench.shapes import Shape
-from search.supernets.benchmark import LOOP, cases, rebuild_case
+from cellzoo.bench.case import LOOP, Shape, benchmark_cases
+from search.supernets.benchmark import cases
 
 SHAPE = Shape("small", 5, 4, 7, 7)
+ENGINES = ("reference", "torch", "native")
 
 
 def test_engines_compute_what_the_loop_of_the_code_computes():
-    for case in cases(SHAPE, "float64"):
-        names = case.candidates(("reference", "torch", "native"))
-        assert names == [LOOP, "reference", "torch", "native"]
-        expected = case.build(LOOP, time.process_time).run()
-        for name in names[1:]:
-            for one, other in zip(case.build(name, time.process_time).run(), expected, strict=True):
+    for case in cases(SHAPE, "float64", ENGINES):
+        assert list(case.flops) == [LOOP, *ENGINES]
+        expected = case.build(LOOP, SHAPE)()
+        for name in ENGINES:
+            for one, other in zip(case.build(name, SHAPE)(), expected, strict=True):
                 torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
 def test_counts_the_products():
-    every, alone = cases(SHAPE, "float32")
+    every, alone = (case.flops[LOOP] for case in cases(SHAPE, "float32", ()))
     # 20 rows; x and h (7 + 7) x 14 once, 36 edges of 7 x 14; forward, to the states, to the weights.
-    assert every.flops == 3 * 2 * 20 * (14 * 14 + 36 * 7 * 14)
-    assert alone.flops * 3 == every.flops * 2
+    assert every == 3 * 2 * 20 * (14 * 14 + 36 * 7 * 14)
+    assert alone * 3 == every * 2
 
 
-def test_is_found_and_built_again():
-    found = benchmark_cases("supernet", [SHAPE], "float32")
-    assert found == cases(SHAPE, "float32")
-    _, arguments = found[0].recipe()
-    assert rebuild_case(**arguments) == found[0]
+def test_is_found_and_goes_to_another_process():
+    found = benchmark_cases("supernet", [SHAPE], "float32", ENGINES)
+    assert [case.title for case in found] == [case.title for case in cases(SHAPE, "float32", ENGINES)]
+    again = pickle.loads(pickle.dumps(found[1]))  # noqa: S301 - our own
+    for one, other in zip(again.build(LOOP, SHAPE)(), found[1].build(LOOP, SHAPE)(), strict=True):
+        assert torch.equal(one, other)

@@ -1,0 +1,155 @@
+"""The candidates of a cell: the loop, engines, torch's own layers, and bare products."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from cellzoo.bench.case import LOOP, LSTM, PRODUCTS, Case, Shape
+from cellzoo.bench.loop import build_loop, darts_genotype
+from cellzoo.bench.products import product_groups, product_pass, products_flops
+from cellzoo.catalog import load
+from cellzoo.layer import CellRNN
+from cellzoo.notations import darts
+from cellzoo.runtime import RUNTIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cellzoo.bench.case import Pass
+    from cellzoo.bench.loop import LoopRNN
+    from cellzoo.cells.cell import Cell
+
+ENGINES = tuple(name for name in RUNTIMES if name != "auto")
+_TORCH = {LSTM: nn.LSTM, "nn.GRU": nn.GRU}
+
+
+def cell_case(cell: Cell, shape: Shape, *, training: bool, dtype: str, engines: Sequence[str]) -> Case:
+    """One cell at one shape, trained or only run.
+
+    Args:
+        cell: The cell.
+        shape: The sizes.
+        training: Whether a pass has its backward pass: a training step without the optimizer.
+        dtype: One of `cellzoo.bench.case.DTYPES`.
+        engines: Some of `ENGINES`.
+
+    Raises:
+        CellError: The cell needs E = H, and the shape's differ.
+    """
+    groups = product_groups(cell, shape)
+    flops = dict.fromkeys((LOOP, *engines), pass_flops(cell, shape, training=training))
+    for name in _TORCH:
+        flops[name] = pass_flops(load(name.removeprefix("nn.").lower()), shape, training=training)
+    if groups:
+        flops[PRODUCTS] = products_flops(groups, training=training)
+    kind = "training step" if training else "inference"
+    return Case(
+        title=f"{cell.name or 'cell'}, shape {shape}, {kind}, {dtype}",
+        shape=shape,
+        flops=flops,
+        engines=engines,
+        build=partial(_build, cell, training, getattr(torch, dtype)),
+        description={
+            "cell": cell.name,
+            "cell_hash": cell.hash,
+            "shape": asdict(shape),
+            "pass": "training" if training else "inference",
+            "dtype": dtype,
+            "loop": "node by node" if darts_genotype(cell) is None else "as in the DARTS code",
+        },
+    )
+
+
+def pass_flops(cell: Cell, shape: Shape, *, training: bool) -> int:
+    """Count the floating-point operations of one pass over a batch; backward counts twice forward.
+
+    A product A @ W^T needs two of the same size backwards: for the gradient of A and for that of W. The
+    elementwise operations are counted alike, which is customary and matters little.
+    """
+    token = cell.flops(input_size=shape.input_size, hidden_size=shape.hidden_size)
+    return token * shape.tokens * shape.directions * (3 if training else 1)
+
+
+def _build(cell: Cell, training: bool, dtype: torch.dtype, name: str, shape: Shape) -> Pass:
+    """Build a candidate: one layer, weights and inputs the same for all, initial states zero.
+
+    Gradients of weights and of x are taken, as in a layer that has another below it.
+    """
+    if name == PRODUCTS:
+        return product_pass(product_groups(cell, shape), training=training, dtype=dtype)
+    sizes = shape.input_size, shape.hidden_size
+    rnn: nn.RNNBase | CellRNN
+    if name in _TORCH:
+        rnn = _TORCH[name](*sizes, bidirectional=shape.packed, dtype=dtype)
+    else:
+        genotype = darts_genotype(cell)
+        # The same graph with the names of weights that the DARTS loop expects.
+        cell = cell if genotype is None else darts.parse(genotype, cell.name)
+        runtime = "reference" if name == LOOP else name
+        rnn = CellRNN(cell, *sizes, bidirectional=shape.packed, dtype=dtype, runtime=runtime)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in rnn.parameters():
+            parameter.uniform_(-(shape.hidden_size**-0.5), shape.hidden_size**-0.5, generator=generator)
+    if name == LOOP and isinstance(rnn, CellRNN):
+        weights = [rnn.direction(way).weights for way in range(shape.directions)]
+        loops = [build_loop(cell, named, input_size=sizes[0], hidden_size=sizes[1]) for named in weights]
+        return _pass(
+            partial(_run_loops, loops, shape),
+            [weight for loop in loops for weight in loop.weights],
+            shape,
+            dtype=dtype,
+            training=training,
+        )
+    batch_sizes = torch.tensor(shape.batch_sizes)
+
+    def run(x: Tensor) -> Tensor:
+        return rnn(PackedSequence(x, batch_sizes))[0].data if shape.packed else rnn(x)[0]
+
+    return _pass(run, list(rnn.parameters()), shape, dtype=dtype, training=training)
+
+
+def _run_loops(loops: Sequence[LoopRNN], shape: Shape, x: Tensor) -> Tensor:
+    """Run over padded x (T, B, E), or packed rows (N, E): then padded, and turned around for the way back."""
+    if not shape.packed:
+        return loops[0](x)
+    padded, lengths = pad_packed_sequence(PackedSequence(x, torch.tensor(shape.batch_sizes)))  # (T, B, E)
+    steps, columns = torch.arange(shape.steps)[:, None], torch.arange(shape.batch)
+    turned = torch.where(steps < lengths, lengths - 1 - steps, steps)  # (T, B)
+    there, back = loops[0](padded), loops[1](padded[turned, columns])  # (T, B, H)
+    return pack_padded_sequence(torch.cat([there, back[turned, columns]], -1), lengths).data
+
+
+def _pass(
+    layer: Callable[[Tensor], Tensor],
+    weights: Sequence[Tensor],
+    shape: Shape,
+    *,
+    dtype: torch.dtype,
+    training: bool,
+) -> Pass:
+    """A pass through what maps x (T, B, E) to outputs (T, B, H), or packed rows (N, E) to (N, 2 H)."""
+    generator = torch.Generator().manual_seed(1)
+    rows = (shape.tokens,) if shape.packed else (shape.steps, shape.batch)
+    x = torch.randn(*rows, shape.input_size, dtype=dtype, generator=generator)
+    gradient = torch.randn(*rows, shape.directions * shape.hidden_size, dtype=dtype, generator=generator)
+    x.requires_grad_(training)
+
+    def run() -> list[Tensor]:
+        if not training:
+            with torch.no_grad():
+                return [layer(x)]
+        for tensor in (x, *weights):
+            tensor.grad = None
+        output = layer(x)
+        output.backward(gradient)
+        assert x.grad is not None  # noqa: S101 - every cell depends on x
+        return [output.detach(), x.grad]
+
+    return run

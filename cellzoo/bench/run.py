@@ -1,0 +1,258 @@
+"""Compares the candidates of each case: whether they agree, their times in turns, and their peak memory.
+
+Candidates take turns, A B A B, one run of each a round: two that run one after the other meet the same state
+of the machine, so the ratio of their times within a round is far steadier than either time.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import pickle
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from cellzoo.bench.case import LOOP, PRODUCTS, Case, Shape
+from cellzoo.errors import CellzooError, RunError
+from cellzoo.system.resident import peak, start_peak
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor
+
+    from cellzoo.bench.case import Pass
+
+    # Is told how much of a case is done, 0 to 1, and what happens.
+    Watch = Callable[[float, str], None]
+
+# Seconds of one sample; what is quicker is run several times for it.
+MIN_SAMPLE = 0.01
+MIN_ROUNDS = 3
+# The first run grows workspaces and the allocator's heap; later ones show whether they are used again.
+MEMORY_RUNS = 3
+# Of the norm. Far above rounding, which some cells amplify from step to step, and far below a wrong result.
+# Single numbers may differ by more: where rounding carries a value across the kink of a relu, the gradient of
+# one sequence jumps.
+TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-8}
+
+
+@dataclass(frozen=True)
+class TimingSettings:
+    """How to compare.
+
+    Attributes:
+        threads: For torch. With one, times are the process's CPU time, which other processes hardly
+            change; with more, they are wall-clock time.
+        rounds: Of each case, at most.
+        budget: Seconds for all cases together. Each has at least `MIN_ROUNDS` rounds, so a small budget is
+            exceeded; memory is measured on top.
+        memory: Whether to measure peak memory, too.
+    """
+
+    threads: int = 1
+    rounds: int = 11
+    budget: float = 300.0
+    memory: bool = False
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What times are read from."""
+        return time.process_time if self.threads == 1 else time.perf_counter
+
+    def __str__(self) -> str:
+        return "CPU time, 1 thread" if self.threads == 1 else f"wall-clock time, {self.threads} threads"
+
+
+@dataclass
+class Result:
+    """What came out of one case.
+
+    Attributes:
+        case: The case.
+        seconds: Of one run of each candidate that finished, a number for each round.
+        peaks: Peak extra bytes of those it was measured for.
+        left_out: Name -> why there is no time, or no memory.
+        load_average: Of the machine in the last minute, where the system says it.
+    """
+
+    case: Case
+    seconds: Mapping[str, Sequence[float]]
+    peaks: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    load_average: float | None = None
+
+
+def compare(
+    cases: Sequence[Case], settings: TimingSettings, watched: Callable[[Case], AbstractContextManager[Watch]]
+) -> Iterator[Result]:
+    """Compare the candidates of each case, one after the other, and give each result when it is there.
+
+    A candidate that cannot run, or that computes something else than the loop, is left out with the reason.
+    """
+    seconds_left = settings.budget
+    for index, case in enumerate(cases):
+        share = case.work / sum(later.work for later in cases[index:])
+        begin = time.monotonic()
+        with watched(case) as watch, _undisturbed(settings.threads):
+            result = _take_times(case, settings, max(1.0, seconds_left * share), watch)
+            seconds_left -= time.monotonic() - begin
+            if settings.memory:
+                _measure_memory(result, settings.threads, watch)
+        yield result
+
+
+@contextmanager
+def _undisturbed(threads: int) -> Iterator[None]:
+    """Fix torch's threads; keep Python's collector from taking one candidate's time for another's garbage."""
+    before, collects = torch.get_num_threads(), gc.isenabled()
+    torch.set_num_threads(threads)
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if collects:
+            gc.enable()
+
+
+def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Watch) -> Result:
+    begin = time.monotonic()
+    passes: dict[str, Pass] = {}
+    left_out: dict[str, str] = {}
+    expected: Sequence[Tensor] = ()
+    for name in case.flops:
+        watch(0.0, f"preparing {name}")
+        try:
+            run = case.build(name, case.shape)
+            found = run()
+            if name == LOOP:
+                expected = found
+            elif name in case.engines and (fault := disagreement(found, expected)):
+                raise RunError(fault)
+        except Exception as error:  # one that is broken must not take the others' times away
+            kind = "" if isinstance(error, CellzooError) else f"{type(error).__name__}: "
+            left_out[name] = kind + _first_line(error)
+            continue
+        passes[name] = run
+
+    def is_over(done: int) -> bool:
+        # Whichever ends the case: its rounds, or its share of the budget.
+        fraction = max(done / settings.rounds, (time.monotonic() - begin) / allowed)
+        watch(min(1.0, fraction), f"round {done} of {settings.rounds}")
+        return done >= min(MIN_ROUNDS, settings.rounds) and fraction >= 1.0
+
+    seconds = take_turns(passes, settings.clock, is_over)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return Result(case, seconds, left_out=left_out, load_average=load)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def disagreement(found: Sequence[Tensor], expected: Sequence[Tensor]) -> str:
+    """Say how results differ from the loop's, or nothing where they agree.
+
+    Args:
+        found: Outputs, and in training the gradient of x.
+        expected: The same of the loop.
+    """
+    for what, one, other in zip(("outputs", "gradients of x"), found, expected, strict=False):
+        if one.shape != other.shape:
+            return f"its {what} have shape {tuple(one.shape)}, the loop's {tuple(other.shape)}"
+        if not torch.equal(one.isfinite(), other.isfinite()):
+            return f"its {what} differ from the loop's in where they are finite"
+        scale = other.nan_to_num(0.0, 0.0, 0.0).norm().item() or 1.0
+        apart = (one - other).nan_to_num(0.0, 0.0, 0.0).norm().item() / scale
+        if apart > TOLERANCES[other.dtype]:
+            return f"its {what} differ from the loop's by {apart:.1e} of their norm"
+    return ""
+
+
+def take_turns(
+    passes: Mapping[str, Pass], clock: Callable[[], float], is_over: Callable[[int], bool]
+) -> dict[str, list[float]]:
+    """Time candidates that have been run once before, until `is_over` of the number of rounds says so.
+
+    Returns:
+        By name, the seconds of one run in each round; round by round they belong together.
+    """
+
+    def sample(run: Pass, runs: int) -> float:
+        begin = clock()
+        for _ in range(runs):
+            run()
+        return (clock() - begin) / runs
+
+    # 0 is below what the clock can tell.
+    once = {name: max(sample(run, 1), MIN_SAMPLE / 1000) for name, run in passes.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in passes}
+    rounds = 0
+    while not is_over(rounds):
+        for name, run in passes.items():
+            seconds[name].append(sample(run, math.ceil(MIN_SAMPLE / once[name])))
+        rounds += 1
+    return seconds
+
+
+def _measure_memory(result: Result, threads: int, watch: Watch) -> None:
+    for name in result.seconds:
+        if name == PRODUCTS:  # keeps nothing
+            continue
+        watch(1.0, f"memory of {name}")
+        try:
+            result.peaks[name] = peak_extra_bytes(result.case, name, threads)
+        except RunError as error:
+            result.left_out[f"memory of {name}"] = str(error)
+
+
+def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
+    """Measure the peak extra memory of one candidate's run, in a process of its own.
+
+    The process loads everything with a run at tiny sizes, builds the candidate, notes its resident memory, and
+    runs it a few times. The extra memory is how far the high-water mark of the resident memory rises above
+    that note: what is kept for the backward pass, workspaces and gradients, but not weights, inputs and
+    libraries. Where the mark cannot be reset just before the runs, a higher one from loading hides what is
+    below it.
+
+    Raises:
+        RunError: The process failed; the message says how.
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", "from cellzoo.bench.run import answer; answer()"],
+        input=pickle.dumps((case, name, threads)),
+        capture_output=True,
+        check=False,
+    )
+    if found.returncode:
+        lines = found.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {found.returncode}"
+        raise RunError(f"memory of {name}: no measurement: {reason}")
+    return int(found.stdout.split()[-1])
+
+
+def answer() -> None:
+    """Do what `peak_extra_bytes` says, in the process that it starts."""
+    case, name, threads = pickle.load(sys.stdin.buffer)  # noqa: S301 - from ourselves
+    torch.set_num_threads(threads)
+    # Every cell can be built with equal sizes.
+    case.build(name, Shape("tiny", 2, 2, 8, 8))()
+    sys.stdout.write(f"{extra_bytes(case.build(name, case.shape))}\n")
+
+
+def extra_bytes(run: Callable[[], object]) -> int:
+    """How far the high-water mark of this process's resident memory rises in some runs."""
+    before = start_peak()
+    for _ in range(MEMORY_RUNS):
+        run()
+    return max(0, peak() - before)

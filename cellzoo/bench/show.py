@@ -1,0 +1,190 @@
+"""What is seen of a comparison: how far it is, a table of each case, and a file of all."""
+
+from __future__ import annotations
+
+import json
+import platform
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from cellzoo.bench.case import LOOP, LSTM, PRODUCTS
+from cellzoo.system.atomic import write_atomically
+from cellzoo.system.machine import installed, processor, usable_cores
+from cellzoo.system.source_code import source_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cellzoo.bench.case import Case
+    from cellzoo.bench.run import Result, TimingSettings, Watch
+
+BASES = (LOOP, LSTM, PRODUCTS)
+NOTE = (
+    "Medians over the rounds of the time, and of its ratio to the others' in the same round; ± is half the "
+    "distance between the quartiles, in percent. Per FLOP: time for each floating-point operation."
+)
+MEMORY_NOTE = (
+    "Peak: the highest resident memory of a process of its own in such a pass, above what it had with weights "
+    "and inputs."
+)
+VERSION = 2
+_WIDEST = 300
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    """The figures of each candidate of a case, for the table and the file.
+
+    `median` is of the seconds of a run, and `ratios` are those over a base's, round by round; `per_flop` is
+    the same of the time for each FLOP over that of nn.LSTM. Each has its quartiles beside it.
+    """
+    bases = [base for base in BASES if base in result.seconds]
+    flops, peaks = result.case.flops, result.peaks
+    found = []
+    for name, taken in result.seconds.items():
+        seconds = np.array(taken)
+        row = {
+            "name": name,
+            "flops": flops[name],
+            "seconds": list(taken),
+            "median": _spread(seconds),
+            "ratios": {base: _spread(seconds / result.seconds[base]) for base in bases},
+            "per_flop": None,
+            "peak_bytes": peaks.get(name),
+            "peak_ratio": peaks[name] / peaks[LOOP] if name in peaks and peaks.get(LOOP) else None,
+        }
+        if LSTM in bases:
+            row["per_flop"] = _spread(seconds / result.seconds[LSTM] * flops[LSTM] / flops[name])
+        found.append(row)
+    return found
+
+
+def _spread(values: Any) -> dict[str, float]:
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    return {"median": median, "low": low, "high": high}
+
+
+def print_table(result: Result, settings: TimingSettings, console: Console) -> None:
+    """Print the figures of a case."""
+    rounds = max(map(len, result.seconds.values()), default=0)
+    console.print(Text(f"{result.case.title}: {settings}, {rounds} rounds", style="bold"), soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    titles = [
+        "ms",
+        "GFLOP/s",
+        *(f"× {base}" for base in BASES),
+        "per FLOP\n× nn.LSTM",
+        *["peak\nMB", "× loop"] * bool(result.peaks),
+    ]
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows(result):
+        median = row["median"]["median"]
+        cells = [f"{median * 1e3:.2f}", f"{row['flops'] / median / 1e9:.1f}"]
+        cells += [_ratio(found) for found in (*map(row["ratios"].get, BASES), row["per_flop"])]
+        if result.peaks:
+            cells.append("" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.1f}")
+            cells.append("" if row["peak_ratio"] is None else f"{row['peak_ratio']:.3f}")
+        table.add_row(row["name"], *cells)
+    # A table that is cut says nothing; one that is too wide for its window can still be read.
+    natural = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
+    Console(width=max(console.width, natural), file=console.file).print(table)
+    for name, reason in result.left_out.items():
+        console.print(Text(f"left out: {name}: {reason}", style="yellow"), soft_wrap=True)
+
+
+def _ratio(found: dict[str, float] | None) -> str:
+    if found is None:
+        return "-"
+    percent = 50 * (found["high"] - found["low"]) / found["median"] if found["median"] else 0.0
+    return f"{found['median']:.3f} ±{percent:.0f}%"
+
+
+def about_the_run(settings: TimingSettings) -> dict[str, Any]:
+    """What the file says beside the cases: when, where and how."""
+    return {
+        "bench_version": VERSION,
+        "began": _now(),
+        "code": asdict(source_code()),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": processor(),
+            "cores": usable_cores(),
+            "torch_capability": torch.backends.cpu.get_cpu_capability(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: installed(name) for name in ("cellzoo", "torch", "numpy")},
+        },
+        "settings": {**asdict(settings), "clock": str(settings)},
+    }
+
+
+def write_file(path: Path, about: dict[str, Any], results: Sequence[Result], *, finished: bool) -> None:
+    """Write the results so far, with every time.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    cases = [
+        {
+            **result.case.description,
+            "load_average": result.load_average,
+            "candidates": rows(result),
+            "left_out": result.left_out,
+        }
+        for result in results
+    ]
+    content = {**about, "written": _now(), "finished": finished, "cases": cases}
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def progress(cases: Sequence[Case], console: Console) -> Callable[[Case], AbstractContextManager[Watch]]:
+    """What follows the cases, one after the other: a line that changes in a terminal, else a line each."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        # Drawn between samples, not by a thread of its own, whose time would be counted.
+        auto_refresh=False,
+        speed_estimate_period=3600,
+        transient=True,
+        disable=not console.is_terminal or console.is_dumb_terminal,
+    )
+    task = bar.add_task("", total=sum(case.work for case in cases))
+
+    @contextmanager
+    def watched(case: Case) -> Iterator[Watch]:
+        title = f"{cases.index(case) + 1} of {len(cases)}: {case.title}"
+        if bar.disable:
+            console.print(Text(f"{title}: {', '.join(case.flops)}", style="dim"), soft_wrap=True)
+        done = bar.tasks[task].completed
+
+        def watch(fraction: float, words: str) -> None:
+            completed = done + fraction * case.work
+            bar.update(task, completed=completed, description=f"{title}: {words}", refresh=True)
+
+        # Taken away between cases, so that a table can be printed.
+        with bar:
+            yield watch
+            bar.update(task, completed=done + case.work)
+
+    return watched
