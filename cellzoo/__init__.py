@@ -37,6 +37,9 @@ def rnn(
     batch_first: bool = False,
     dropout: float = 0.0,
     bidirectional: bool = False,
+    proj_size: int = 0,
+    device: Any = None,
+    dtype: Any = None,
     **options: Any,
 ) -> CellRNN:
     """Build a `CellRNN` from a name, a cell file or a Cell.
@@ -50,13 +53,27 @@ def rnn(
         batch_first: See there.
         dropout: See there.
         bidirectional: See there.
+        proj_size: See there.
+        device: See there.
+        dtype: See there.
         **options: The others of `CellRNN`, by name.
     """
     from cellzoo.layer import CellRNN
 
     cell = name if isinstance(name, Cell) else load(name)
     return CellRNN(
-        cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
+        cell,
+        input_size,
+        hidden_size,
+        num_layers,
+        bias,
+        batch_first,
+        dropout,
+        bidirectional,
+        proj_size,
+        device,
+        dtype,
+        **options,
     )
 
 

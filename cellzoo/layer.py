@@ -56,12 +56,13 @@ class CellRNN(nn.Module):
         batch_first: Whether padded input and output are (B, T, ...).
         dropout: Probability of an independent dropout on the outputs of every layer but the last.
         bidirectional: Whether a second set of layers reads backwards; outputs are then (..., 2 H).
+        proj_size: 0, as anything else is another cell: one whose equations project h.
+        device: As in torch.nn.LSTM.
+        dtype: As in torch.nn.LSTM.
         dropout_x: Probability of the variational dropout on x (Gal & Ghahramani 2016): one mask a
             sequence, on x, and on any other value of its width, where a matrix multiplies it.
         dropout_h: The same on every hidden value that a matrix multiplies, one mask for all of them, as in
             the DARTS cell. A carried value is never masked.
-        device: As in torch.nn.LSTM.
-        dtype: As in torch.nn.LSTM.
         layer_norm: Whether what goes into activations is normalised over its units, as
             `cellzoo.rewrites.layer_norm` does; the attribute `cell` is then the rewritten cell.
         zoneout: Probability that a unit of a state stays as it is at a step of training (Krueger et al. 2017):
@@ -88,11 +89,12 @@ class CellRNN(nn.Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         dropout_x: float = 0.0,
         dropout_h: float = 0.0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
         layer_norm: bool = False,
         zoneout: float | dict[str, float] = 0.0,
         init: str = "uniform",
@@ -111,6 +113,7 @@ class CellRNN(nn.Module):
         for what, choice in {**choices, "layer_norm": layer_norm}.items():
             if not isinstance(choice, bool):
                 raise TypeError(f"{what} is {choice!r:.40}; it must be True or False")
+        _check_place(proj_size, device, dtype)
         dropout, dropout_x, dropout_h = (
             _checked_probability(what, value)
             for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h))
@@ -138,6 +141,7 @@ class CellRNN(nn.Module):
         self.batch_first = batch_first
         self.dropout = dropout
         self.bidirectional = bidirectional
+        self.proj_size = 0
         self.dropout_x = dropout_x
         self.dropout_h = dropout_h
         self._runtime = runtime
@@ -420,6 +424,21 @@ def _checked_size(what: str, size: Any) -> int:
     if not 1 <= size <= _LARGEST_SIZE:
         raise ValueError(f"{what} is {size}; it must be at least 1, and at most {_LARGEST_SIZE}")
     return int(size)
+
+
+def _check_place(proj_size: Any, device: Any, dtype: Any) -> None:
+    """Check what torch.nn.LSTM takes last, and what people put in its place by a slip."""
+    if isinstance(proj_size, torch.device | str):
+        raise TypeError(f"proj_size is {proj_size!r:.40}; as in torch.nn.LSTM it comes before device and dtype")
+    if isinstance(proj_size, bool) or proj_size != 0:
+        raise ValueError(
+            f"proj_size is {proj_size!r:.40}; it must be 0: a projected state is another cell, whose equations "
+            "say so, such as h' = linear(o * tanh(c'); bias=no)"
+        )
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype is {dtype!r:.40}; it must be a torch.dtype")
+    if isinstance(device, torch.dtype):
+        raise TypeError(f"device is {device}; as in torch.nn.LSTM it comes before dtype")
 
 
 def _checked_probability(what: str, value: Any) -> float:

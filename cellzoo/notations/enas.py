@@ -18,6 +18,7 @@ that its first number names: `melodyguan: 0 0 0 1 1`. The nodes themselves are t
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,8 @@ TABLES = {
 _KNOWN = f"TABLE one of {', '.join(TABLES)}"
 # A table in a line of text, and what comes after it.
 _SAID = re.compile(rf"""(?<![\w-])({"|".join(sorted(TABLES, key=len, reverse=True))})['"]?\s*[:=,]([^\n]*)""")
+# Where another value begins, after an arc in a line of a log.
+_FURTHER = re.compile(r"[,;|]?\s+\(?(?:[A-Za-z_][\w.]*\s*[=:]|[|#])")
 _AROUND = re.compile(
     r"""\b(?:\w+\.)*(?:array|tensor|list|tuple|int64)\s*(?=\()    # of a printed array
     | \b(?:\w+_)?arc['"]?\s*[=:]                                  # an assignment
@@ -145,12 +148,18 @@ def _content(source: Any) -> dict[str, Any]:
             source = read_expression(source)
         except UNREADABLE as error:
             raise FORM.fault(f"not readable ({error}); expected {FORM.example}") from error
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        with suppress(*UNREADABLE):
+            source = read_expression(source)
     if isinstance(source, str) and not source.lstrip().startswith(("{", "dict", "OrderedDict")):
         content = _split(source)
     elif isinstance(source, list) and len(source) == 2 and isinstance(source[0], str):
         content = {"table": source[0], "arc": source[1]}
     elif isinstance(source, list) and source and not isinstance(source[0], str):
         raise FORM.fault(f"found an arc alone; say its table, too: {{'table': ..., 'arc': [...]}}, {_KNOWN}")
+    elif isinstance(source, dict) and len(source) == 1 and next(iter(source)) in TABLES:
+        [(table, arc)] = source.items()
+        content = {"table": table, "arc": arc}
     else:
         content = FORM.read(source)
     arc = content["arc"]
@@ -169,12 +178,12 @@ def _flat(arc: Any) -> Any:
 def _split(text: str) -> dict[str, Any]:
     if len(text) > MAX_TEXT:
         raise FORM.fault(f"{len(text)} characters; at most {MAX_TEXT} are read")
-    table, colon, row = text.removeprefix("\ufeff").partition(":")
-    if table.strip() in TABLES:
+    table, colon, row = text.partition(":")
+    if table.strip() in TABLES and all(isinstance(number, int) for number in _row(row)):
         return {"table": table.strip(), "arc": row}
     found = []
     for name, rest in _SAID.findall(text):
-        arc = _row(rest)
+        arc = _row(_FURTHER.split(_AROUND.sub(" ", rest), maxsplit=1)[0])
         if all(isinstance(number, int) for number in arc) and (name, arc) not in found:
             found.append((name, arc))
     if len(found) > 1:

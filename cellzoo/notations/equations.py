@@ -23,32 +23,45 @@ input. `d'[input] = ...` says that d has the width of x where that does not foll
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import INPUT, Node, State
 from cellzoo.errors import NotationError
 from cellzoo.notations.equations_reader import WIDTHS, Expression, Token, read_expression, read_tokens
 from cellzoo.notations.equations_writer import write_lines
-from cellzoo.notations.plain import plain_text
 from cellzoo.notations.widths import state_widths
+from cellzoo.notations.within import read_within
 
 MAX_TEXT = 20_000
+# A semicolon outside of brackets, where it is part of a function.
+_AFTER = re.compile(r";(?![^(\[]*[)\]])")
 
 
-def parse(source: str, name: str = "") -> Cell:
-    """Read equations as a Cell.
+def parse(source: Any, name: str = "") -> Cell:
+    """Read equations as a Cell: a text, its lines, or the one such text in JSON, in source code, in a dict.
 
     Raises:
         NotationError: The message names the line, the token and what would be right.
     """
-    source = plain_text(source)
-    if not isinstance(source, str):
-        raise NotationError(f"equations: expected text, found {type(source).__name__}")
+    return read_within(
+        source,
+        lambda text: _read(text, name),
+        label="equations",
+        example="h' = tanh(linear(x, h))",
+        largest=MAX_TEXT,
+    )
+
+
+def _read(source: str, name: str) -> Cell:
     if len(source) > MAX_TEXT:
         raise NotationError(f"equations: {len(source)} characters; at most {MAX_TEXT} are read")
     lines = [
         (number, text)
         for number, line in enumerate(source.split("\n"), start=1)
-        if (text := line.split("#", 1)[0].strip())
+        for part in _AFTER.split(line.split("#", 1)[0])
+        if (text := part.strip())
     ]
     if not lines:
         raise NotationError("equations: empty; expected lines such as h' = tanh(linear(x, h))")

@@ -31,7 +31,8 @@ def read_expression(text: str, records: Sequence[str] = (), parts: Sequence[str]
 
     Args:
         text: The text.
-        records: Names of calls with named parts, such as `Genotype`.
+        records: Names of calls whose parts may stand by position, such as `Genotype`. With named parts any
+            name will do, as everyone calls their own records.
         parts: The names that their arguments have by position.
 
     Raises:
@@ -54,7 +55,9 @@ class _Reader:
         if isinstance(node, ast.Constant):
             if isinstance(node.value, int) and node.value > _LARGEST:
                 raise ValueError(f"the number at column {node.col_offset + 1} is out of 0 to {MAX_INDEX}")
-            return node.value
+            if node.value is ...:
+                raise ValueError(f"'...' at column {node.col_offset + 1} stands for what was left out")
+            return node.value.decode(errors="replace") if isinstance(node.value, bytes) else node.value
         if isinstance(node, ast.Name) and node.id in _JSON_WORDS:
             return _JSON_WORDS[node.id]
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -77,7 +80,7 @@ class _Reader:
     def _call(self, name: str, node: ast.Call) -> tuple[Any] | None:
         """What a call gives, alone in a tuple; None where it is not one of those that are known."""
         given = len(node.args)
-        if name in self.records:
+        if name in self.records or (given == 0 and any(keyword.arg in self.parts for keyword in node.keywords)):
             keys = [*self.parts[:given], *(keyword.arg or "**" for keyword in node.keywords)]
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
             return None if given > len(self.parts) else (_once(keys, [self.read(item) for item in values]),)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import INPUT, Node, State
 from cellzoo.cells.ops import LINEAR
 from cellzoo.errors import NotationError
-from cellzoo.notations.plain import plain_text
+from cellzoo.notations.within import read_within
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_TEXT = 20_000
 MAX_NODES = 100
@@ -24,6 +29,7 @@ PROJECTION = "x_projected"
 _FORM = "n1 = A_sig(x, h) or n2 = n1 * h"
 _CALL = re.compile(r"(\w+)\s*\(\s*(\w+)\s*(?:,\s*(\w+)\s*)?\)", re.ASCII)
 _INFIX = re.compile(r"(\w+)\s*([-+*])\s*(\w+)", re.ASCII)
+_BEGINNING = re.compile(r"(?<![\w(])(?:n\d+|c')\s*=", re.ASCII)
 _STATEMENT = re.compile(r"(\w+'?)\s*=\s*(.*)", re.ASCII)
 
 
@@ -53,18 +59,33 @@ class Architecture:
         return "\n".join([*lines, *([] if self.memory is None else [f"c' = {self.memory}"])]) + "\n"
 
 
-def read_architecture(source: str) -> Architecture:
-    """Read and check a node list.
+def read_architecture(source: Any) -> Architecture:
+    """Read and check a node list: a text, its lines, or the one such text in a log, in JSON, in a dict.
 
     Raises:
         NotationError: The text is not a node list; the message names the node and what would be right.
     """
-    source = plain_text(source)
-    if not isinstance(source, str):
-        raise NotationError(f"FENAS: expected text such as {_FORM}, found {type(source).__name__}")
+    return read_within(source, _read, label="FENAS", example=_FORM, largest=MAX_TEXT)
+
+
+def _read(source: str) -> Architecture:
     if len(source) > MAX_TEXT:
         raise NotationError(f"FENAS: {len(source)} characters; at most {MAX_TEXT} are read")
-    statements = [part for line in source.split("\n") for text in line.split(";") if (part := text.strip())]
+    lines = [line.split("#", 1)[0] for line in source.split("\n")]
+    try:
+        return _read_lines(lines)
+    except NotationError:
+        # What stands before a node in a line is of a log, and so is a line without one, unless it has an equation.
+        places = [(line, found.start() if (found := _BEGINNING.search(line)) else len(line)) for line in lines]
+        if any("=" in line[:place] for line, place in places) or not any(place for _, place in places):
+            raise
+        with suppress(NotationError):
+            return _read_lines([line[place:] for line, place in places])
+        raise
+
+
+def _read_lines(lines: Sequence[str]) -> Architecture:
+    statements = [part for line in lines for text in line.split(";") if (part := text.strip())]
     genes: list[Gene] = []
     memory: str | None = None
     for number, text in enumerate(statements, start=1):

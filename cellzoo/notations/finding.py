@@ -26,17 +26,23 @@ class Finder:
         is_meant: Whether a mapping is of the kind.
         read: Reads a text that is one expression; raises what `UNREADABLE` lists.
         starts: What such a mapping begins with in a text, its opening bracket included.
+        by_position: Gives the mapping that a list stands for; None for other lists.
 
     Attributes:
         errors: What went wrong where a text began like one, in the order of the text.
     """
 
     def __init__(
-        self, is_meant: Callable[[Mapping[str, Any]], bool], read: Callable[[str], Any], starts: re.Pattern[str]
+        self,
+        is_meant: Callable[[Mapping[str, Any]], bool],
+        read: Callable[[str], Any],
+        starts: re.Pattern[str],
+        by_position: Callable[[list[Any]], Mapping[str, Any] | None] = lambda _: None,
     ) -> None:
         self._is_meant = is_meant
         self._read = read
         self._starts = starts
+        self._by_position = by_position
         self.errors: list[BaseException] = []
 
     def find(self, content: Any) -> list[Mapping[str, Any]]:
@@ -55,6 +61,9 @@ class Finder:
                 yield content
                 return
             content = list(content.values())
+        elif isinstance(content, list) and (record := self._by_position(content)) is not None:
+            yield record
+            return
         if isinstance(content, list):
             for item in content:
                 if isinstance(item, Mapping | list | str):

@@ -93,9 +93,9 @@ class Form:
                 content = self._parsed(source)
             except NotationError as caught:
                 error = caught
-        if isinstance(content, Mapping) and any(part in content for part in self.parts):
+        if isinstance(content, Mapping) and any(part in content for part in self.required):
             return content
-        finder = Finder(self._is_meant, self._expression, self._starts)
+        finder = Finder(self._is_meant, self._expression, self._starts, self._by_position)
         found = finder.find(content)
         if len(found) > 1:
             raise self.fault(f"found {len(found)} that differ; give one of them alone: {self.example}")
@@ -110,14 +110,24 @@ class Form:
     def _is_meant(self, content: Mapping[str, Any]) -> bool:
         return any(part in content for part in self.required)
 
+    def _by_position(self, content: list[Any]) -> dict[str, Any] | None:
+        """The parts that a list has, as JSON writes a named tuple: nodes, and the states that are averaged."""
+        if self.call and len(self.required) <= len(content) <= len(self.parts):
+            nodes, states = content[:2]
+            if _is_list_of(nodes, list) and _is_list_of(states, int):
+                return dict(zip(self.parts, content, strict=False))
+        return None
+
     @property
     def _calls(self) -> tuple[str, ...]:
-        return (self.call,) if self.call else ()
+        # Search code that follows DARTS calls its own genotypes so, too.
+        return tuple({self.call, "Genotype"}) if self.call else ()
 
     @cached_property
     def _starts(self) -> re.Pattern[str]:
         names = "|".join((*self._calls, "OrderedDict", "dict"))
-        return re.compile(rf"(?<!\w)(?:[A-Za-z_]\w*\.)*(?:{names})\s*\(|\{{")
+        named = rf"[A-Za-z_]\w*(?=\s*\(\s*(?:{'|'.join(self.required)})\s*=)"
+        return re.compile(rf"(?<!\w)(?:[A-Za-z_]\w*\.)*(?:{names}|{named})\s*\(|\{{")
 
     def _expression(self, text: str) -> Any:
         return read_expression(text, self._calls, self.parts)
@@ -129,7 +139,7 @@ class Form:
             except (ValueError, RecursionError):
                 raise self.fault(f"{len(text)} characters; at most {MAX_TEXT} are read") from None
         try:
-            return self._expression(text.removeprefix("\ufeff"))
+            return self._expression(text)
         except UNREADABLE as error:
             raise self._unreadable(error) from error
 
@@ -140,6 +150,10 @@ class Form:
                 "with text around it"
             )
         return self.fault(f"not readable ({error}); expected {self.example}")
+
+
+def _is_list_of(value: Any, kind: type[Any]) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is kind for item in value)
 
 
 def write_states(states: tuple[int, ...]) -> str:

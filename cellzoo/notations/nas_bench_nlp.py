@@ -212,7 +212,7 @@ def _read_text(text: str) -> Any:
     if len(text) > MAX_JSON:
         raise NotationError(f"recipe: {len(text)} characters; at most {MAX_TEXT} are read")
     try:
-        return read_json(text.removeprefix("\ufeff"))
+        return read_json(text)
     except json.JSONDecodeError as error:
         if len(text) > MAX_TEXT:
             raise NotationError(f"recipe: {len(text)} characters; at most {MAX_TEXT} are read") from error

@@ -1,18 +1,29 @@
-"""Data as search code holds it in memory, as plain lists, dicts, text and numbers."""
+"""Data as search code holds it in memory, and text as people copy it, as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
+from itertools import islice
 from operator import index
+from types import ModuleType
 from typing import Any
 
 MAX_ITEMS = 100_000
+# Colours and links of terminals; marks that show nothing.
+_UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\ufeff\u200b-\u200f\u2060]")
+_TYPOGRAPHY = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u2032\u02b9\u00b4", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u2033", '"')
+    | dict.fromkeys("\u2212\u2013", "-")
+    | dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u202f\u3000\u2502", " ")
+)
 
 
 def plain(value: Any) -> Any:
-    """Turn named tuples, dataclasses, and numbers and arrays of numpy and torch into plain data.
+    """Turn named tuples, other records, and numbers and arrays of numpy and torch into plain data.
 
     What is none of these is given back as it is, for a message to name. Whole numbers and digits in an array
     are numbers, since an array of operations and numbers has one kind for all.
@@ -29,22 +40,29 @@ class _Reader:
 
     def read(self, value: Any) -> Any:
         if isinstance(value, str):
-            return str(value)
+            return cleaned(str(value))
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, bytes):
-            return value.decode("utf-8", errors="replace")
+            return cleaned(value.decode("utf-8", errors="replace"))
         if isinstance(value, Mapping):
             pairs = self._counted(value.items(), len(value))
             return {str(key) if isinstance(key, str) else key: self.read(item) for key, item in pairs}
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return {name: self.read(item) for name, item in zip(value._fields, value, strict=True)}
-        if isinstance(value, list | tuple | range):
+        if isinstance(value, Sequence):
             return [self.read(item) for item in self._counted(value, len(value))]
+        if isinstance(value, Iterator | MappingView):
+            found = list(islice(value, self.left + 1))
+            return [self.read(item) for item in self._counted(found, len(found))]
         if isinstance(value, AbstractSet):
             return sorted((self.read(item) for item in self._counted(value, len(value))), key=repr)
         if is_dataclass(value) and not isinstance(value, type):
             return {field.name: self.read(getattr(value, field.name)) for field in fields(value)}
+        if _is_record(value):
+            return {
+                name: self.read(item) for name, item in self._counted(vars(value).items(), len(vars(value)))
+            }
         return self._of_array(value)
 
     def _of_array(self, value: Any) -> Any:
@@ -62,6 +80,19 @@ class _Reader:
         return items
 
 
+def _is_record(value: Any) -> bool:
+    """Whether a value is an object of attributes alone, such as a namespace."""
+    if isinstance(value, type | ModuleType) or callable(value) or hasattr(value, "dtype"):
+        return False
+    return bool(getattr(value, "__dict__", None))
+
+
+def cleaned(text: str) -> str:
+    """Text without what terminals, pages and editors add: colours, curly quotes, wide blanks, line ends."""
+    text = _UNSEEN.sub("", text).translate(_TYPOGRAPHY)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def as_numbers(value: Any) -> Any:
     """Make whole numbers of what an array turned into digits or into fractions."""
     if isinstance(value, list):
@@ -74,11 +105,3 @@ def as_numbers(value: Any) -> Any:
         return value if isinstance(value, bool) else index(value)
     except TypeError:
         return plain(value) if isinstance(value, tuple | Mapping) else value
-
-
-def plain_text(value: Any) -> Any:
-    """Text, and lines in a list or an array as one text; what is neither is given back as plain data."""
-    found = plain(value)
-    if isinstance(found, list) and found and all(isinstance(line, str) for line in found):
-        found = "\n".join(found)
-    return found.removeprefix("\ufeff") if isinstance(found, str) else found

@@ -16,14 +16,18 @@ NAMES = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "drop
 
 @pytest.mark.parametrize(
     "arguments",
-    [(7, 5), (7, 5, 3), (7, 5, 2, False), (7, 5, 2, True, True), (3, 4, 2, True, False, 0.25, True)],
+    [
+        *((7, 5), (7, 5, 3), (7, 5, 2, False), (7, 5, 2, True, True), (3, 4, 2, True, False, 0.25, True)),
+        (3, 4, 1, True, False, 0.0, False, 0, "cpu"),
+        (3, 4, 1, False, True, 0.0, True, 0, None, torch.float64),
+    ],
 )
 def test_positions_are_those_of_torch(arguments):
     theirs = nn.LSTM(*arguments)
     ours = cellzoo.rnn("lstm", *arguments)
-    for name in NAMES:
+    for name in (*NAMES, "proj_size"):
         assert getattr(ours, name) == getattr(theirs, name)
-    x = torch.zeros(2, 6, arguments[0])
+    x = torch.zeros(2, 6, arguments[0], dtype=theirs.all_weights[0][0].dtype)
     for found, expected in zip(ours(x)[1], theirs(x)[1], strict=True):
         assert found.shape == expected.shape
 
@@ -85,3 +89,20 @@ def test_sizes_may_come_from_numpy():
 def test_a_choice_is_true_or_false(name, value):
     with pytest.raises(TypeError, match=f"{name} is {value!r}; it must be True or False"):
         cellzoo.rnn("lstm", 3, 4, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"proj_size": 3}, ValueError, "proj_size is 3; it must be 0: a projected state is another cell"),
+        ({"proj_size": -1}, ValueError, "proj_size is -1; it must be 0"),
+        ({"proj_size": True}, ValueError, "proj_size is True; it must be 0"),
+        ({"proj_size": "cpu"}, TypeError, "proj_size is 'cpu'; as in torch.nn.LSTM it comes before device"),
+        ({"proj_size": torch.device("cpu")}, TypeError, "it comes before device and dtype"),
+        ({"device": torch.float64}, TypeError, "device is torch.float64; .* it comes before dtype"),
+        ({"dtype": "float64"}, TypeError, "dtype is 'float64'; it must be a torch.dtype"),
+    ],
+)
+def test_what_torch_takes_last_is_checked(options, error, message):
+    with pytest.raises(error, match=message):
+        cellzoo.rnn("gru", 3, 4, **options)

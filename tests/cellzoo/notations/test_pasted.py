@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from argparse import Namespace
 from collections import OrderedDict, deque, namedtuple
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from cellzoo.errors import NotationError
 from cellzoo.notations import parse
 
 Genotype = namedtuple("Genotype", "recurrent concat")
-Found = namedtuple("Found", "recurrent concat past_inputs past_states inter_weights")
+Intra = namedtuple("Intra", "recurrent concat past_inputs past_states inter_weights")
 CODES = {
     "darts": "Genotype(recurrent=[('sigmoid', 0), ('relu', 1), ('identity', 0)], concat=range(1, 4))",
     "idarts": "IDARTS(recurrent=[[('relu', 0), ('tanh', 0)], [('relu', 1)]], concat=range(1, 3), "
@@ -94,7 +96,7 @@ def same(source, notation):
             "egs",
         ),
         (
-            Found(
+            Intra(
                 [("relu", 0), ("tanh", 1)],
                 [1, 2],
                 np.array(["tanh", "drop", "relu"]),
@@ -193,6 +195,144 @@ def test_arguments_may_stand_by_position():
     same("Genotype([('sigmoid', 0), ('relu', 1), ('identity', 0)], range(1, 4))", "darts")
 
 
+def parts_of(notation):
+    return eval(f"dict({CODES[notation].partition('(')[2][:-1]})")  # noqa: S307 - of a text above
+
+
+@pytest.mark.parametrize("notation", IN_CALLS)
+@pytest.mark.parametrize(
+    "name", ["Genotype", "rnn.Genotype", "Arch", "search.TopologyOfRNN", "namespace", "_G2"]
+)
+def test_a_record_may_have_any_name(notation, name):
+    rest = CODES[notation].partition("(")[2]
+    same(f"{name}({rest}", notation)
+    same(f"12:01 epoch 7 best {name}({rest} ppl 61.2", notation)
+
+
+@pytest.mark.parametrize("notation", IN_CALLS)
+def test_a_named_tuple_in_json_is_a_list(notation):
+    parts = parts_of(notation)
+    genotype = namedtuple("Genotype", list(parts))(*parts.values())
+    written = json.dumps(genotype, default=list)
+    assert written.startswith("[[")
+    same(written, notation)
+    same(json.dumps({"epoch": 2, "loss": [4.5, 4.25], "genotype": genotype}, default=list), notation)
+    same(tuple(genotype), notation)
+    same(str(genotype).replace("recurrent=", "").replace("concat=", ""), notation)
+
+
+class Found:
+    """A record without anything that says so."""
+
+    def __init__(self, **parts):
+        self.__dict__.update(parts)
+
+
+@pytest.mark.parametrize("notation", IN_CALLS)
+@pytest.mark.parametrize("kind", [Namespace, SimpleNamespace, Found])
+def test_objects_with_attributes(notation, kind):
+    same(kind(**parts_of(notation)), notation)
+    same(kind(seed=3, genotype=kind(**parts_of(notation))), notation)
+
+
+def test_nodes_may_come_one_by_one():
+    edges = [("sigmoid", 0), ("relu", 1), ("identity", 0)]
+    for nodes in (iter(edges), (edge for edge in edges), dict(enumerate(edges)).values(), deque(edges)):
+        same({"recurrent": nodes, "concat": iter([1, 2, 3])}, "darts")
+    with pytest.raises(NotationError, match="more than 100000 items"):
+        parse({"recurrent": itertools.count(), "concat": [1]}, "darts")
+
+
+@pytest.mark.parametrize("notation", list(CODES))
+@pytest.mark.parametrize(
+    "copied",
+    [
+        lambda code: f"\x1b[1;32m{code}\x1b[0m",
+        lambda code: code.replace(" ", "\u00a0"),
+        lambda code: "\u200b" + code.replace("'", "\u2019").replace('"', "\u201d"),
+        lambda code: code.replace("'", "\u2018", 1) if code.count("'") > 1 else code,
+        lambda code: f"\ufeff{code}\r\n",
+        lambda code: f"\x1b]8;;file:///tmp/log\x1b\\{code}\x1b]8;;\x07",
+        lambda code: code.replace(", ", ",\u202f"),
+    ],
+)
+def test_what_terminals_and_pages_add(notation, copied):
+    same(copied(CODES[notation]), notation)
+
+
+LINES = CODES["fenas"].split("; ")
+EQUATIONS = "z = sigmoid(linear(x, h))\nh' = blend(z, tanh(linear(x, h; bias=no)), h)"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "CELL = '%s'",
+        "%s  # the best one",
+        "INFO 12:00 best cell: %s",
+        "```\n%s\n```",
+        "see\n\n```text\n%s\n```\nppl 61",
+    ],
+)
+def test_node_lists_in_text(around):
+    same(around.replace("%s", CODES["fenas"]), "fenas")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "\n".join(f"INFO:root:{line}" for line in LINES),
+        "\r".join(LINES),
+        repr(LINES),
+        json.dumps(LINES),
+        json.dumps({"epoch": 4, "cell": {"nodes": LINES, "ppl": 61.5}}),
+        json.dumps({"cell": CODES["fenas"]}),
+        'CELL = """\n' + "\n".join(LINES) + '\n"""\nSTEPS = 3\n',
+        dict(line.split(" = ") for line in LINES),
+        json.dumps(dict(line.split(" = ") for line in LINES)),
+        {"best": [{"nodes": LINES}]},
+        "# found by FENAS\n" + "\n".join(f"{line}  # node" for line in LINES),
+    ],
+)
+def test_node_lists_as_they_are_kept(source):
+    same(source, "fenas")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f'name = "mine"\nnotation = "equations"\ngenotype = """\n{EQUATIONS}\n"""\n',
+        repr(EQUATIONS),
+        json.dumps({"name": "mine", "genotype": EQUATIONS}),
+        json.dumps({"log": json.dumps([{"cell": EQUATIONS.split("\n")}])}),
+        EQUATIONS.replace("\n", "\r"),
+        EQUATIONS.replace("\n", "; "),
+        EQUATIONS.replace("'", "\u2032"),
+        f"As in the paper:\n\n```\n{EQUATIONS}\n```\n",
+        {"z": "sigmoid(linear(x, h))", "h'": "blend(z, tanh(linear(x, h; bias=no)), h)"},
+        Found(genotype=EQUATIONS, seed=1),
+    ],
+)
+def test_equations_as_they_are_kept(source):
+    assert parse(source, "equations").hash == parse(EQUATIONS, "equations").hash
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INFO epoch 3 nao: 0 2 1 0 2 1 ppl=60.1",
+        "nao: 0 2 1 0 2 1, ppl: 60.1",
+        "nao: [0 2 1 0 2 1] | loss 4.5",
+        '{"nao": [0, 2, 1, 0, 2, 1]}',
+        {"nao": np.array([0, 2, 1, 0, 2, 1])},
+        "nao: 0 2 1 0 2 1\nnao: 0 2 1 0 2 1\n",
+        "Arc(table='nao', arc=[0, 2, 1, 0, 2, 1])",
+    ],
+)
+def test_arcs_in_logs(text):
+    same(text, "enas")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -267,6 +407,17 @@ OTHER = "Genotype(recurrent=[('tanh', 0)], concat=[1])"
         (None, "enas", "expected TABLE"),
         (np.float64(2.5), "egs", "expected EGS"),
         (42, "fenas", "expected text"),
+        (
+            f"A = '{CODES['fenas']}'\nB = 'n1 = A_sig(x, h)'",
+            "fenas",
+            "found 2 that differ; give the lines of one",
+        ),
+        ({"a": EQUATIONS, "b": EQUATIONS.replace("tanh", "relu")}, "equations", "found 2 that differ"),
+        ("CELL = 'n1 = A_sgi(x, h)'", "fenas", "give the lines alone, without what stands around them"),
+        ('{"cell": "h\' = tnah(linear(x, h))"}', "equations", "give the lines alone"),
+        ("nao: 0 2 1 0 2 1\nnao: 0 2 1 0 2 2", "enas", "found 2 that differ"),
+        ("nao: 0 2 1 0 2 1 x 3", "enas", "number 7 is 'x'; expected a number"),
+        ("Genotype(recurrent=[('relu', 0), ...], concat=[1])", "darts", "'...' at column .* was left out"),
         (None, "equations", "expected text"),
         (torch.zeros(2), "nas-bench-nlp", "expected a mapping"),
         (
