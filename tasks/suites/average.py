@@ -30,16 +30,13 @@ def describe_average(suite: Suite, records: Sequence[RunRecord], skipped: Sequen
     Args:
         suite: One that has an average; for others nothing is said.
         records: Its runs.
-        skipped: Tasks that were left out: then there is no average at all.
+        skipped: Tasks that were left out or not run: then there is no average at all.
     """
     if not suite.average:
         return
     names = [task.name for task in suite.tasks]
     if skipped:
-        yield (
-            f"no {suite.average}: {len(skipped)} of {len(names)} tasks were skipped, as their data is not "
-            f"there ({', '.join(skipped)})"
-        )
+        yield f"no {suite.average}: {len(skipped)} of {len(names)} tasks are missing ({', '.join(skipped)})"
         return
     scores: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:

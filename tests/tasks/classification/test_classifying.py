@@ -166,3 +166,32 @@ def test_data_with_nothing_to_learn_is_refused(tmp_path):
     (tmp_path / "train.tsv").write_text("\n".join([lines[0], *(line for line in lines if line.endswith("no"))]))
     with pytest.raises(DataError, match="at least two labels"):
         problem(name)
+
+
+def test_files_without_labels_are_predicted_as_a_whole_and_in_order(tmp_path):
+    corpus = write_pairs(tmp_path, train=60, dev=20)
+    rows = [line.split("\t")[:3] for line in (tmp_path / "dev.tsv").read_text().splitlines()]
+    (tmp_path / "test.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    description = (
+        (tmp_path / "toy-pairs.toml")
+        .read_text()
+        .replace('dev = "dev.tsv"', 'dev = "dev.tsv"\ntest = "test.tsv"')
+    )
+    (tmp_path / "toy-pairs.toml").write_text(description)
+    ours, plain = problem(corpus), problem(corpus, predict_test=False)
+    drawn = torch.Generator().manual_seed(0)
+    model = ours.model(recurrent_layer(cellzoo.load("gru"), ours.layer, drawn), drawn)
+    evaluation = ours.evaluate(model, "test")
+    *items, blind = evaluation.items
+    # The file holds the texts of dev, so that what is predicted of it is what is predicted of dev.
+    assert blind == {
+        "split": "unlabelled",
+        "file": "test",
+        "predictions": [item["prediction"] for item in items],
+    }
+    assert all(item["split"] == "test" for item in items)
+    assert [item["split"] for item in ours.evaluate(model, "dev").items] == ["dev"] * len(
+        ours.corpus.splits["dev"]
+    )
+    assert plain.evaluate(model, "test").items == items
+    assert plain.evaluate(model, "test").metrics == evaluation.metrics

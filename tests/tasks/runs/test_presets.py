@@ -135,7 +135,7 @@ def test_a_suite_goes_on_without_a_task_whose_data_is_missing_and_gives_no_avera
     report.raise_for_failures()
     assert {record.task.name for record in report.records} == {"toy"}
     assert any(note.startswith("gone is skipped: its data set") for note in report.notes)
-    assert report.averages == ("no toy average: 1 of 2 tasks were skipped, as their data is not there (gone)",)
+    assert report.averages == ("no toy average: 1 of 2 tasks are missing (gone)",)
 
 
 def test_a_suite_that_does_not_skip_and_one_without_any_data_stop(tmp_path):

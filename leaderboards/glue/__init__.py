@@ -1,0 +1,1 @@
+"""GLUE: what its tasks can show, and predictions for its server."""
