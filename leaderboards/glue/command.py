@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Show runs of GLUE's tasks: mean and median over the seeds, how many runs predict one and the same for all
-examples, the smallest difference that a test set of that size can show, and the average if all nine tasks are there.
+examples, the smallest difference that a test set of that size can show, and the average if all nine tasks are
+there.
 
 --submission packs the predictions of one cell and seed for the official test sets as GLUE's server takes them;
 --check says whether an archive is such a submission."""
