@@ -16,6 +16,8 @@ from search.benchmark.table import recipes_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from cellzoo.cells.cell import Cell
     from search.benchmark.table import Table
 
@@ -54,7 +56,14 @@ def make_clock(table: Table, name: str = CORRECTED, costs: Mapping[int, float] |
 
 
 def counted_costs(table: Table, data: str = WIKITEXT2) -> tuple[dict[int, float], str]:
-    """Seconds of an epoch from what a cell computes, by index of the architecture, and how well that fits.
+    """Seconds of an epoch from what a cell computes, by index of the architecture, and how well that fits."""
+    weights, note = fit_costs(table, data)
+    cells = recipes_of(table.architectures)
+    return {place: float(np.dot(work(cell), weights)) for place, cell in cells.items()}, note
+
+
+def fit_costs(table: Table, data: str = WIKITEXT2) -> tuple[NDArray[np.float64], str]:
+    """What each part of `work` costs, in seconds of an epoch, and how well that fits.
 
     Non-negative least squares of the median logged second on a constant, the matrices that read x, the other
     matrices, and the nodes that are not linear.
@@ -62,25 +71,17 @@ def counted_costs(table: Table, data: str = WIKITEXT2) -> tuple[dict[int, float]
     from scipy.optimize import nnls
 
     cells = recipes_of(table.architectures)
-    places = [place for place in cells if table.runs(table.architectures[place], data)]
+    runs = {place: table.runs(table.architectures[place], data) for place in cells}
+    places = [place for place in cells if runs[place]]
     counts = np.array([work(cells[place]) for place in places])  # (recipes, 4)
     logged = np.array(
-        [
-            np.median(
-                [
-                    second
-                    for run in table.runs(table.architectures[place], data)
-                    for second in table.curve(run, "seconds")
-                ]
-            )
-            for place in places
-        ]
+        [np.median([one for run in runs[place] for one in table.curve(run, "seconds")]) for place in places]
     )
     weights, _ = nnls(counts, logged)
     share = 1.0 - np.sum((logged - counts @ weights) ** 2) / np.sum((logged - logged.mean()) ** 2)
     named = ", ".join(f"{weight:.2f}" for weight in weights)
-    note = f"seconds of an epoch = ({named}) . (1, matrices of x, other matrices, other nodes); R² {share:.2f}"
-    return {place: float(np.dot(work(cell), weights)) for place, cell in cells.items()}, note
+    parts = "1, matrices of x, other matrices, other nodes"
+    return weights, f"seconds of an epoch = ({named}) . ({parts}); R² {share:.2f}"
 
 
 def work(cell: Cell) -> tuple[int, int, int, int]:

@@ -21,6 +21,7 @@ The published trainings of NAS-Bench-NLP (Klyuchnikov et al. 2020) as one file.
   build   make the file from the published ones in --data DIR, and further logs named by --logs
   show    what the file has; with RECIPE, what is known of one: by its number, hash, or the recipe itself
   compare let samplers search in it, many trials each, and write their regret against simulated time to OUT
+  analyse parameters, time, early ranks, transfer, distances and held-out models of the space, as a page in OUT
 
 Methods of compare are samplers (`cellzoo list methods`), with settings after colons, separated by commas; `all`
 are those that can search a table, and random search with 10 epochs.
@@ -30,6 +31,7 @@ _EXAMPLES = """\
   cellzoo table show                              what it has
   cellzoo table show 7537 --epoch 10              losses and seconds of one recipe after 10 epochs
   cellzoo table compare --methods all --trials 200 --hours 50,100,200 --out regret
+  cellzoo table analyse --out space               one page on the space
   cellzoo table compare --methods random,evolution:population=20:sample=5 --out regret
 
 exit codes:
@@ -130,6 +132,23 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _analyse(options: argparse.Namespace) -> int:
+    from cellzoo.system.paths import typed_path
+    from search.benchmark.analysis import analyse
+    from search.benchmark.analysis_page import in_words, write_analysis
+
+    if options.out is None:
+        raise CellzooError("--out is missing, such as: cellzoo table analyse --out space")
+    found = analyse(_table(options))
+    _say(f"Penn Treebank against WikiText-2: Kendall's tau {in_words(found.transfer)}")
+    for model in found.models:
+        scores = ", ".join(f"{name} {mean:.3f} ± {spread:.3f}" for name, (mean, spread) in model.scores.items())
+        _say(f"{model.what}: {scores}")
+    for path in write_analysis(typed_path(options.out, "--out"), found):
+        _say(f"written: {path}")
+    return 0
+
+
 def _hours(text: str) -> tuple[float, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch(r"\d{1,6}(\.\d{1,3})?", part, re.ASCII) and float(part) > 0 for part in parts):
@@ -165,6 +184,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "build": _build,
     "show": _show,
     "compare": _compare,
+    "analyse": _analyse,
 }
 
 COMMAND = Command(
