@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
+from cellzoo.system.paths import path_option
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +67,11 @@ def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS,
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="output folder (default: demo)"
+        "--out",
+        type=path_option("--out"),
+        default=Path("demo"),
+        metavar="DIR",
+        help="output folder (default: demo)",
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RecordError
+from cellzoo.system.paths import path_option, typed_path
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.runs.record import RunRecord
 
 FEWEST_DIGITS = 4
+_DIGITS = re.compile(rf"[0-9a-f]{{{FEWEST_DIGITS},64}}…?")
 
 _DESCRIPTION = """\
 Run a cell once more under the settings of a record, with a seed that was not used yet, and say whether the
@@ -89,9 +92,13 @@ def verdict(runs: Sequence[RunRecord], new: RunRecord) -> str:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", metavar="KEY", help="the first digits of a record's key")
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="where the records lie")
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="where the records lie")
     parser.add_argument(
-        "--out", type=Path, default=Path("reproduced"), metavar="DIR", help="where the new run goes"
+        "--out",
+        type=path_option("--out"),
+        default=Path("reproduced"),
+        metavar="DIR",
+        help="where the new run goes",
     )
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
     parser.add_argument("--seed", type=int, metavar="N", help="default: the first that was not used yet")
@@ -105,8 +112,9 @@ def _execute(options: argparse.Namespace) -> int:
     from cellzoo.system.atomic import output_errors, write_atomically
     from leaderboards.collect import collect
 
-    collection = collect(options.results, skip_bad=True)
-    record = find_record(collection, options.key)
+    digits, results = _key_first([options.key, *options.results])
+    collection = collect([typed_path(text, "results") for text in results], skip_bad=True)
+    record = find_record(collection, digits)
     if record.cell.hash is None:
         raise CellzooError(
             f"{record.cell.name} is a baseline of {record.task.name}: run the task to run it again"
@@ -121,12 +129,12 @@ def _execute(options: argparse.Namespace) -> int:
     with output_errors(cell_file.parent):
         cell_file.parent.mkdir(parents=True, exist_ok=True)
     fields = {"name": record.cell.name, "notation": record.cell.notation, "genotype": record.cell.genotype}
-    # A JSON string is a TOML string.
-    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
+    # A JSON string is a TOML string, but for the two halves of rare characters, and for U+007F.
+    text = "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in fields.items())
     if record.cell.init:
         rules = (f"{json.dumps(key)} = {json.dumps(rule)}" for key, rule in record.cell.init.items())
         text += f"init = {{ {', '.join(rules)} }}\n"
-    write_atomically(cell_file, text.encode())
+    write_atomically(cell_file, text.replace("\x7f", "\\u007F").encode())
     if code := main(arguments):
         return code
     made = [
@@ -139,6 +147,14 @@ def _execute(options: argparse.Namespace) -> int:
         raise RecordError(f"{options.out}: the run left no record under the settings of {record.key[:12]}…")
     sys.stdout.write(verdict([r for r in runs if r.seed != seed], made[-1]) + "\n")
     return 0
+
+
+def _key_first(words: list[str]) -> tuple[str, list[str]]:
+    """Tell the key from folders, wherever it was typed."""
+    keys = [word for word in words if _DIGITS.fullmatch(word) and not Path(word).exists()]
+    key = keys[0] if len(keys) == 1 else words[0]
+    place = words.index(key)
+    return key, [*words[:place], *words[place + 1 :]]
 
 
 COMMAND = Command(

@@ -77,6 +77,8 @@ def _execute(options: argparse.Namespace) -> int:
     if options.kind is None:
         sys.stdout.writelines(f"{line}\n" for line in _kinds(kinds))
         return 0
+    if options.kind not in kinds and options.pattern in kinds:
+        options.kind, options.pattern = options.pattern, options.kind
     if options.kind not in kinds:
         raise unknown("kind of list", options.kind[:80], kinds)
     kind = kinds[options.kind]

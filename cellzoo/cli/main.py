@@ -14,9 +14,10 @@ from cellzoo.system.streams import mute, prepare_streams
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 GROUP = "cellzoo.commands"
+_OWN_OPTIONS = ("-h", "--help", "--version")
 
 _DESCRIPTION = "Searched recurrent cells by name, evaluated on what people do with text."
 _EPILOG = """\
@@ -62,6 +63,7 @@ def _say(message: str) -> None:
 
 def _run(given: list[str]) -> int:
     commands = find_commands()
+    given = _command_first(given, commands)
     if not given or given[0].startswith("-"):
         # Ends the process: with the help, the version, or by naming what is wrong.
         _overview(commands).parse_args(given)
@@ -69,6 +71,23 @@ def _run(given: list[str]) -> int:
         raise unknown("command", given[0][:80], commands)
     command = commands[given[0]]
     return command.execute(_parser(command).read(given[1:]))
+
+
+def _command_first(given: list[str], commands: Container[str]) -> list[str]:
+    """Put the command before options that were typed before it.
+
+    Raises:
+        CellzooError: Several of the words could be the command.
+    """
+    if not given or not given[0].startswith("-") or given[0] in _OWN_OPTIONS:
+        return given
+    places = [place for place, word in enumerate(given) if word in commands]
+    if len(places) > 1:
+        words = " or ".join(repr(given[place]) for place in places[:4])
+        raise CellzooError(
+            f"the command comes first: is it {words}? Such as: cellzoo {given[places[0]]} {given[0]} ..."
+        )
+    return [given[places[0]], *given[: places[0]], *given[places[0] + 1 :]] if places else given
 
 
 def find_commands() -> dict[str, Command]:
@@ -114,21 +133,25 @@ class _Parser(argparse.ArgumentParser):
         """Parse the words after the command's name."""
         options, left = self.parse_known_intermixed_args(given)
         if left:
-            self.error(f"unrecognized arguments: {' '.join(left)}{self._about_commas(given, left[0])}")
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._advice(given, left[0])}")
         return options
 
     def error(self, message: str) -> NoReturn:
         """End the process; what was typed reaches the terminal without its escape sequences."""
         super().error(printable(message))
 
-    def _about_commas(self, given: Sequence[str], left: str) -> str:
-        """Advice, where several values of an option that wants commas were separated by blanks."""
+    def _advice(self, given: Sequence[str], left: str) -> str:
+        """How to give several values of an option, where they were separated by blanks."""
         before = [word for word in given[: list(given).index(left)] if word.startswith("-")]
         for action in self._actions:
-            if before and before[-1] in action.option_strings and "," in str(action.metavar):
-                return (
-                    f"; several values of {before[-1]} are separated by commas: {before[-1]} {action.metavar}"
-                )
+            if not before or before[-1] not in action.option_strings:
+                continue
+            option = before[-1]
+            if "," in str(action.metavar):
+                return f"; several values of {option} are separated by commas: {option} {action.metavar}"
+            if isinstance(action.default, list):
+                pair = f"{option} {action.metavar}"
+                return f"; {option} is given for each of several values: {pair} {pair}"
         return ""
 
 

@@ -75,7 +75,7 @@ def _read(source: str) -> Architecture:
     try:
         return _read_lines(lines)
     except NotationError:
-        # What stands before a node in a line is of a log, and so is a line without one, unless it has an equation.
+        # What stands before a node in a line is of a log, and so is a line without one, but for equations.
         places = [(line, found.start() if (found := _BEGINNING.search(line)) else len(line)) for line in lines]
         if any("=" in line[:place] for line, place in places) or not any(place for _, place in places):
             raise

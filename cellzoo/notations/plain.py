@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from itertools import islice
@@ -52,7 +52,7 @@ class _Reader:
             return {name: self.read(item) for name, item in zip(value._fields, value, strict=True)}
         if isinstance(value, Sequence):
             return [self.read(item) for item in self._counted(value, len(value))]
-        if isinstance(value, Iterator | MappingView):
+        if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
             found = list(islice(value, self.left + 1))
             return [self.read(item) for item in self._counted(found, len(found))]
         if isinstance(value, AbstractSet):

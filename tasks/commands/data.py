@@ -63,8 +63,9 @@ def _execute(options: argparse.Namespace) -> int:
     if options.data is not None:
         require_folder(options.data)
     action, names = "where", options.words
-    if names and names[0] in _ACTIONS:
-        action, *names = names
+    if found := [word for word in names if word in _ACTIONS][:1]:
+        [action] = found
+        names = [*names[: names.index(action)], *names[names.index(action) + 1 :]]
     if options.suite:
         names = [*names, *_names_of_suite(options.suite)]
     if action == "fetch":

@@ -115,6 +115,40 @@ def test_values_separated_by_blanks_where_commas_are_wanted():
     assert "unrecognized arguments: gru; several values of --cells are separated by commas" in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "right"),
+    [
+        (("list", "darts*", "cells", "--names"), ("list", "cells", "darts*", "--names")),
+        (("--names", "list", "cells", "darts*"), ("list", "cells", "darts*", "--names")),
+        (("--equations", "show", "gru"), ("show", "gru", "--equations")),
+        (("data", "small-ner", "check"), ("data", "check", "small-ner")),
+        (("data", "small-ner", "--data", ".", "where"), ("data", "where", "small-ner", "--data", ".")),
+    ],
+)
+def test_words_in_another_order_mean_the_same(typed, right):
+    found, wanted = cellzoo(*typed), cellzoo(*right)
+    assert (found.returncode, found.stdout, found.stderr) == (wanted.returncode, wanted.stdout, wanted.stderr)
+    assert found.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("--out", "run", "run", "small-ner"), "the command comes first: is it 'run' or 'run'?"),
+        (("--names", "cells"), "usage: cellzoo "),
+        (
+            ("run", "small-ner", "--set", "epochs=1", "hidden_size=3", "--cells", "lstm"),
+            "hidden_size=3; --set is given for each of several values: --set KEY=VALUE --set KEY=VALUE",
+        ),
+        (("bench", "--cells", "lstm", "gru"), "several values of --cells are separated by commas"),
+    ],
+)
+def test_what_stands_in_a_wrong_place_is_named(typed, words):
+    found = cellzoo(*typed)
+    assert found.returncode == 2
+    assert words in found.stderr
+
+
 def test_escape_sequences_never_reach_the_terminal(tmp_path):
     (tmp_path / "mine.toml").write_text(
         'name = "mine"\nnotation = "equations"\ngenotype = "h\' = tanh(linear(x, h))"\n'
