@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellError, CellzooError, NotationError, UnknownNameError, unknown
 from cellzoo.families import FAMILIES
+from cellzoo.found import check_found
 from cellzoo.notations import NOTATIONS, parse
 from cellzoo.system.plugins import leave_out, plugins
 
@@ -30,7 +31,7 @@ ZOO = Path(__file__).parent / "zoo"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_FILE_BYTES = 200_000
 
-_TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes")
+_TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes", "record")
 _FIELDS = (*_TEXT_FIELDS, "genotype", "aliases", "published", "init")
 _REQUIRED = ("name", "notation", "genotype")
 
@@ -52,6 +53,7 @@ class CellEntry:
         notes: Anything else worth knowing.
         aliases: Other names that it loads by.
         init: How its weights start where it was published, as in `cellzoo.cells.initial`: selector -> rule.
+        record: Of a found cell: the record of a training, beside its file; see `cellzoo.found`.
     """
 
     name: str
@@ -66,6 +68,7 @@ class CellEntry:
     notes: str = ""
     aliases: tuple[str, ...] = ()
     init: Mapping[str, float | str] = field(default_factory=dict)
+    record: str = ""
 
     @property
     def paper(self) -> str:
@@ -137,6 +140,7 @@ def entry(name: str | Path) -> CellEntry:
         raise CellError(
             f"{files[name][0]}: holds the name {found.name!r}; expected {name!r}, as the file is named"
         )
+    check_found(found, files[name][0].parent)
     return found
 
 

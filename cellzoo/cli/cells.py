@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cellzoo.catalog import entry, list_cells
 from cellzoo.cli.listing import Item, Kind
 from cellzoo.families import FAMILIES
+from cellzoo.shelves import SHELVES, shelf_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ def _item(name: str) -> Item:
         (f"{_short(parameters):>6}", f"{states:>6}", searched_on, found.paper),
         {
             "aliases": list(found.aliases),
+            "family": shelf_of(found).name,
             "notation": found.notation,
             "states": states,
             "nodes": len(found.cell.live_nodes),
@@ -32,6 +34,7 @@ def _item(name: str) -> Item:
             "hash": found.cell.hash,
             "searched_on": searched_on,
             "source": found.source,
+            "init": dict(found.init),
             "published": [dict(row) for row in found.published],
             "origin": found.origin,
         },
@@ -43,6 +46,24 @@ def _short(count: int) -> str:
     if count < 1000:
         return str(count)
     return f"{count / 1e3:.0f}K" if count < 999_500 else f"{count / 1e6:.2f}M"
+
+
+def _overview() -> Iterator[str]:
+    """A line for each family, with the names of a few of its cells."""
+    shelves: dict[str, list[str]] = {shelf.name: [] for shelf in SHELVES}
+    for name in list_cells():
+        shelves[shelf_of(entry(name)).name].append(name)
+    yield f"{'family':<15}{'cells':>5}  what they are"
+    for shelf in SHELVES:
+        names = shelves[shelf.name]
+        yield f"{shelf.name:<15}{len(names):>5}  {shelf.summary}"
+        if names:
+            yield f"{'':<22}{', '.join(names)}"
+    for family in FAMILIES:
+        yield f"{family.pattern:<22}{family.summary}"
+    yield ""
+    yield "cellzoo list cells --all, or a pattern such as 'darts*', or --where family=hand-designed"
+    yield "cellzoo show NAME"
 
 
 def _notes() -> Iterator[str]:
@@ -59,4 +80,5 @@ KIND = Kind(
     names=list_cells,
     item=_item,
     notes=_notes,
+    overview=_overview,
 )

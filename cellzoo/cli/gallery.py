@@ -20,6 +20,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--out", type=path_option("--out"), required=True, metavar="DIR", help="folder to write the page into"
     )
 
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="a page a cell in Markdown, with an index, instead of one in HTML",
+    )
+
 
 def _execute(options: argparse.Namespace) -> int:
     from cellzoo.gallery import PAGE, render_gallery
@@ -30,17 +36,27 @@ def _execute(options: argparse.Namespace) -> int:
         raise unknown("cell or pattern", options.pattern[:80], list_cells())
     with output_errors(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
+    entries = [entry(name) for name in names]
+    if options.markdown:
+        from cellzoo.gallery.markdown import INDEX, render_pages
+
+        for name, text in render_pages(entries):
+            write_atomically(options.out / name, text.encode())
+        sys.stdout.write(f"{options.out / INDEX}\n")
+        return 0
     page = options.out / PAGE
-    write_atomically(page, render_gallery([entry(name) for name in names]).encode())
+    write_atomically(page, render_gallery(entries).encode())
     sys.stdout.write(f"{page}\n")
     return 0
 
 
 COMMAND = Command(
     name="gallery",
-    summary="write a page with pictures of all cells",
-    description="Write one self-contained HTML page with a picture, the source and the numbers of each cell.",
-    examples="  cellzoo gallery --out gallery\n  cellzoo gallery 'darts*' --out gallery",
+    summary="write a page with pictures of all cells, or a page for each",
+    description="Write one self-contained HTML page with picture, source and numbers of each cell, or "
+    "a page for each cell in Markdown, for a documentation.",
+    examples="  cellzoo gallery --out gallery\n  cellzoo gallery 'darts*' --out gallery\n"
+    "  cellzoo gallery --markdown --out docs/cells",
     configure=_configure,
     execute=_execute,
 )

@@ -48,6 +48,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pattern", nargs="?", default="*", metavar="PATTERN", help="shell pattern, such as 'darts*'"
     )
+    parser.add_argument("--all", action="store_true", help="every cell, not one line for each family")
     parser.add_argument(
         "--where",
         action="append",
@@ -82,6 +83,11 @@ def _execute(options: argparse.Namespace) -> int:
     if options.kind not in kinds:
         raise unknown("kind of list", options.kind[:80], kinds)
     kind = kinds[options.kind]
+    is_whole = options.pattern == "*" and not (options.all or options.where or options.names or options.json)
+    if is_whole and kind.overview is not None:
+        width = _terminal_width()
+        sys.stdout.writelines(f"{printable(_cut(line, width))}\n" for line in kind.overview())
+        return 0
     known = sorted(kind.names())
     names = [name for name in known if fnmatchcase(name, options.pattern)]
     if not names:
@@ -100,9 +106,12 @@ def _execute(options: argparse.Namespace) -> int:
     elif options.json:
         sys.stdout.writelines(json.dumps({"name": item.name, **item.fields}) + "\n" for item in items)
     else:
-        width = max(_MIN_WIDTH, shutil.get_terminal_size().columns)
-        sys.stdout.writelines(f"{printable(line)}\n" for line in _lines(kind, items, width))
+        sys.stdout.writelines(f"{printable(line)}\n" for line in _lines(kind, items, _terminal_width()))
     return 0
+
+
+def _terminal_width() -> int:
+    return max(_MIN_WIDTH, shutil.get_terminal_size().columns)
 
 
 def _items(kind: Kind, names: Iterable[str]) -> Iterator[Item]:
@@ -156,7 +165,8 @@ COMMAND = Command(
     name="list",
     summary="list the cells, tasks, methods, ... by name",
     description="List what there is by name, of one kind.",
-    examples="  cellzoo list cells\n  cellzoo list cells 'darts*' --names\n"
+    examples="  cellzoo list cells\n  cellzoo list cells --all\n  cellzoo list cells 'darts*' --names\n"
+    "  cellzoo list cells --where family=hand-designed\n"
     "  cellzoo list cells --where states=2 --where searched_on=PTB\n"
     "  cellzoo list cells --where notation=equations --json",
     configure=_configure,

@@ -41,6 +41,7 @@ class Kind:
         names: Gives all names; quick, since `--names` and patterns need nothing else.
         item: Describes one of them; may raise a `CellzooError`.
         notes: Gives lines that stand below the whole list.
+        overview: Gives lines that stand for the list as long as nobody asks for a part of it, or for all.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Kind:
     names: Callable[[], Iterable[str]]
     item: Callable[[str], Item]
     notes: Callable[[], Iterable[str]] = tuple
+    overview: Callable[[], Iterable[str]] | None = None

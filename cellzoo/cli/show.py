@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 from cellzoo.catalog import CellEntry, entry, same_graph
 from cellzoo.cli.command import Command
-from cellzoo.system.paths import typed_path
+from cellzoo.shelves import shelf_of
+from cellzoo.system.paths import path_option, typed_path
+from cellzoo.system.plugins import plugins
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cellzoo.cells.cell import Cell
 
 STANDARD_OUTPUT = "-"
+GROUP = "cellzoo.worth"
 _INDENT = 13
 _MIN_WIDTH = 40
 
@@ -33,6 +37,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         choices=("overview", "full"),
         default="overview",
         help="of pictures and diagrams: what people read as one thing as one box, or each node (overview)",
+    )
+    parser.add_argument(
+        "--results",
+        action="append",
+        default=[],
+        type=path_option("--results"),
+        metavar="DIR",
+        help="folder of records: say how the cell did in them, beside the others; repeatable",
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--svg", metavar="FILE", help="write the picture to a file; - is standard output")
@@ -70,9 +82,22 @@ def _execute(options: argparse.Namespace) -> int:
     elif options.json:
         text = cell.to_json() + "\n"
     else:
-        text = "".join(f"{line}\n" for line in _lines(found, options.input_size, options.hidden_size))
+        lines = [*_lines(found, options.input_size, options.hidden_size), *_worth(cell, options.results)]
+        text = "".join(f"{line}\n" for line in lines)
     sys.stdout.write(printable(text))
     return 0
+
+
+def _worth(cell: Cell, results: list[Path]) -> Iterator[str]:
+    """What records say of the cell, by those installed packages that read records."""
+    if not results:
+        return
+    yield ""
+    yield "worth trying, by the records given"
+    for _, function, _ in plugins(GROUP):
+        for line in function(cell, results):
+            first, *others = textwrap.wrap(line, max(_MIN_WIDTH, shutil.get_terminal_size().columns) - 4)
+            yield from (f"  {first}", *(f"    {other}" for other in others))
 
 
 def _plan(cell: Cell, options: argparse.Namespace) -> str:
@@ -111,6 +136,8 @@ def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]
         yield from _field(
             "" if number else "published", f"{data}{numbers} ({row.get('by', 'no source given')})"
         )
+    rules = ", ".join(f"{selector} = {rule}" for selector, rule in found.init.items())
+    yield from _field("starts as", rules and f"{rules} (init=published)")
     states = ", ".join(state.name for state in cell.states)
     yield from _field("states", f"{len(cell.states)} ({states})")
     yield from _field("nodes", str(len(cell.live_nodes)))
@@ -132,6 +159,7 @@ def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]
 
 def _provenance(found: CellEntry) -> Iterator[tuple[str, str]]:
     yield "also called", ", ".join(found.aliases)
+    yield "family", shelf_of(found).name
     yield "source", found.source
     yield "searched on", found.searched_on
     yield "licence", found.licence
@@ -156,7 +184,7 @@ COMMAND = Command(
     examples="  cellzoo show darts-v2\n  cellzoo show darts-v2 --svg darts-v2.svg\n"
     "  cellzoo show lstm --equations\n  cellzoo show gru --plan\n"
     "  cellzoo show random-darts-7 --mermaid --level full\n"
-    "  cellzoo show found.toml --hidden-size 850",
+    "  cellzoo show found.toml --hidden-size 850\n  cellzoo show darts-v2 --results results",
     configure=_configure,
     execute=_execute,
 )

@@ -9,6 +9,7 @@ from cellzoo.draw import equations, svg
 from cellzoo.draw.counts import parameter_formula
 from cellzoo.draw.style import style as picture_style
 from cellzoo.pages.page import picture, render_page, source
+from cellzoo.shelves import SHELVES, Shelf, shelf_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 SIZE = 256
-HAND_DESIGNED, SEARCHED = "Designed by hand", "Found by search"
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ def render_gallery(entries: Sequence[CellEntry]) -> str:
     graphs: dict[str, list[str]] = {}
     for found in entries:
         graphs.setdefault(found.cell.hash, []).append(found.name)
-    sections: dict[str, list[GalleryCard]] = {HAND_DESIGNED: [], SEARCHED: []}
+    sections: dict[Shelf, list[GalleryCard]] = {shelf: [] for shelf in SHELVES}
     for found in entries:
         same = tuple(name for name in graphs[found.cell.hash] if name != found.name)
-        sections[SEARCHED if found.searched_on else HAND_DESIGNED].append(_card(found, same))
+        sections[shelf_of(found)].append(_card(found, same))
     return render_page(
         "cellzoo.gallery/page.html.j2",
         f"cellzoo: {len(entries)} recurrent cells",
         {
-            "sections": {title: cards for title, cards in sections.items() if cards},
+            "sections": {shelf: cards for shelf, cards in sections.items() if cards},
             "count": len(entries),
             "graphs": len(graphs),
         },
@@ -71,11 +71,14 @@ def _card(found: CellEntry, same: tuple[str, ...]) -> GalleryCard:
     parameters = cell.num_parameters(input_size=SIZE, hidden_size=SIZE)
     about = [found.name, *found.aliases, found.source, found.searched_on, found.notation, found.notes]
     about += [*dict.fromkeys(node.op for node in cell.live_nodes), states, cell.hash]
-    about += [HAND_DESIGNED] if not found.searched_on else [SEARCHED]
+    shelf = shelf_of(found)
+    about += [shelf.name, shelf.title]
+    flops = cell.flops(input_size=SIZE, hidden_size=SIZE)
+    numbers = (states, f"{len(cell.live_nodes)} nodes", f"{parameters:,} parameters", parameter_formula(cell))
     return GalleryCard(
         found,
-        (states, f"{len(cell.live_nodes)} nodes", f"{parameters:,} parameters", parameter_formula(cell)),
-        tuple(_results(found.published)),
+        (*numbers, f"{flops:,} FLOPs a token"),
+        tuple(results(found.published)),
         same,
         equations(cell),
         picture(svg(cell, is_part=True)),
@@ -83,7 +86,8 @@ def _card(found: CellEntry, same: tuple[str, ...]) -> GalleryCard:
     )
 
 
-def _results(published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def results(published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say published results, a line each."""
     for row in published:
         numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "by"))
         data = f"{row['data']}: " if "data" in row else ""

@@ -174,7 +174,7 @@ def test_a_gallery_that_cannot_be_written(run, tmp_path):
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_cells_are_one_line_each_within_the_width(run, width):
-    code, out, _ = run("list", "cells", width=width)
+    code, out, _ = run("list", "cells", "--all", width=width)
     assert code == 0
     table = out.split("\n\n")[0].splitlines()
     names = cellzoo.list_cells()

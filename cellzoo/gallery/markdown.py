@@ -1,0 +1,91 @@
+"""A page a cell in Markdown, for the documentation: equations, picture, source, initialisation, numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellzoo.catalog import same_graph
+from cellzoo.draw import equations, latex, svg
+from cellzoo.draw.counts import parameter_formula
+from cellzoo.gallery import SIZE, results
+from cellzoo.shelves import SHELVES, shelf_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cellzoo.catalog import CellEntry
+
+INDEX = "README.md"
+
+
+def render_pages(entries: Sequence[CellEntry]) -> Iterator[tuple[str, str]]:
+    """Write the pages.
+
+    Yields:
+        File name and text: of the index, then of each cell's page and picture.
+    """
+    yield INDEX, "\n".join(_index(entries)) + "\n"
+    for found in entries:
+        yield f"{found.name}.md", "\n".join(_page(found)) + "\n"
+        yield f"{found.name}.svg", svg(found.cell)
+
+
+def _index(entries: Sequence[CellEntry]) -> Iterator[str]:
+    yield f"# {len(entries)} recurrent cells"
+    for shelf in SHELVES:
+        cells = [found for found in entries if shelf_of(found) is shelf]
+        if cells:
+            yield from ("", f"## {shelf.title}", "", f"{len(cells)} cells, {shelf.summary}.", "")
+            yield from ("| cell | states | parameters | from |", "| --- | --- | --- | --- |")
+        for found in cells:
+            link, states = f"[{found.name}]({found.name}.md)", len(found.cell.states)
+            yield f"| {link} | {states} | {parameter_formula(found.cell)} | {_safe(found.paper)} |"
+
+
+def _page(found: CellEntry) -> Iterator[str]:
+    cell = found.cell
+    yield from (f"# {found.name}", "")
+    if found.aliases:
+        yield from (f"Also called {', '.join(found.aliases)}.", "")
+    yield from (f"{shelf_of(found).title}. {_safe(found.source)}.", "")
+    yield from (f"![Picture of {found.name}]({found.name}.svg)", "", "## Equations", "")
+    yield from ("```text", equations(cell).rstrip(), "```", "", "```math", latex(cell).rstrip(), "```", "")
+    if cell.heads > 1:
+        yield from ("Matrices called D are block-diagonal.", "")
+    yield from ("## Initialisation", "")
+    if found.init:
+        yield from ('As published, by `init="published"`; every other weight is uniform in ±1/√H:', "")
+        yield from ("| weights | start |", "| --- | --- |")
+        yield from (f"| `{selector}` | `{rule}` |" for selector, rule in found.init.items())
+    else:
+        yield "Every weight is uniform in ±1/√H; no other rule is known to us."
+    yield from ("", "## Numbers", "", "| | |", "| --- | --- |")
+    sizes = {"input_size": SIZE, "hidden_size": SIZE}
+    yield f"| states | {', '.join(state.name for state in cell.states)} |"
+    yield f"| nodes | {len(cell.live_nodes)} |"
+    yield f"| parameters | {parameter_formula(cell)} = {cell.num_parameters(**sizes):,} at E = H = {SIZE} |"
+    yield f"| FLOPs a token | {cell.flops(**sizes):,} at E = H = {SIZE} |"
+    yield f"| hash | `{cell.hash}` |"
+    for result in results(found.published):
+        yield f"| reported | {_safe(result)} |"
+    yield ""
+    same = [name for name in same_graph(cell) if name != found.name]
+    if same:
+        yield from (f"The same graph as {', '.join(f'[{name}]({name}.md)' for name in same)}.", "")
+    for title, text in (
+        ("Searched on", found.searched_on),
+        ("Confidence", found.confidence),
+        ("Notes", found.notes),
+        ("Licence", found.licence),
+    ):
+        if text:
+            yield from (f"{title}: {_safe(text)}", "")
+    yield from ("## Use", "", "```python", "import cellzoo", "")
+    yield from (f'rnn = cellzoo.rnn("{found.name}", input_size=100, hidden_size=256)', "```")
+
+
+def _safe(text: str) -> str:
+    """Text that Markdown shows as it is, in a table, too."""
+    for sign in ("\\", "|", "*", "_", "<", "["):
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())

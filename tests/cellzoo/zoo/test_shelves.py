@@ -1,0 +1,119 @@
+"""The families that lists and pages show, and the check of cells that the project's own searches found."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+import cellzoo
+from cellzoo import catalog
+from cellzoo.cli.main import main
+from cellzoo.errors import CellError
+from cellzoo.found import check_found
+from cellzoo.shelves import SHELVES, shelf_of
+
+GENOTYPE = "h' = tanh(linear(x, h))"
+SHELF_OF = {name: shelf_of(cellzoo.entry(name)).name for name in cellzoo.list_cells()}
+
+
+def test_each_cell_stands_where_a_reader_would_look_for_it():
+    assert SHELF_OF["lstm"] == SHELF_OF["slstm"] == SHELF_OF["fenas-gru"] == "hand-designed"
+    assert SHELF_OF["darts-v2"] == SHELF_OF["nascell"] == SHELF_OF["idarts-v1"] == "searched"
+    assert SHELF_OF["nbnlp-7537"] == "benchmark"
+    assert SHELF_OF["evalnas-pso"] == SHELF_OF["nasabn-v1"] == "archive"
+    for name, shelf in SHELF_OF.items():
+        if shelf == "searched":
+            assert cellzoo.entry(name).searched_on
+        if shelf == "archive":
+            assert not cellzoo.entry(name).published
+
+
+def test_the_list_is_a_line_or_two_for_each_family(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    assert main(["list", "cells"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 16
+    assert all(len(line) <= 90 for line in lines)
+    counts = Counter(SHELF_OF.values())
+    for shelf in SHELVES:
+        line = next(line for line in lines if line.startswith(shelf.name))
+        assert int(re.match(rf"{shelf.name} +(\d+)", line).group(1)) == counts[shelf.name]
+    assert any("--all" in line for line in lines)
+
+
+def test_all_and_a_family_alone(capsys):
+    assert main(["list", "cells", "--all"]) == 0
+    assert f"{len(SHELF_OF)} cells." in capsys.readouterr().out
+    assert main(["list", "cells", "--where", "family=benchmark", "--names"]) == 0
+    wanted = [name for name, shelf in SHELF_OF.items() if shelf == "benchmark"]
+    assert capsys.readouterr().out.split() == wanted
+
+
+def found_cell(folder, record, text=None):
+    folder.mkdir(exist_ok=True)
+    path = folder / "found-mine.toml"
+    named = "" if record is None else f"record = {json.dumps(record)}\n"
+    path.write_text(f'name = "found-mine"\nnotation = "equations"\ngenotype = "{GENOTYPE}"\n{named}')
+    if text is not None:
+        (folder / "records").mkdir(exist_ok=True)
+        (folder / "records" / "mine.json").write_text(text)
+    check_found(catalog.read_cell_file(path, "test"), folder)
+
+
+def test_a_found_cell_with_its_record(tmp_path):
+    digest = cellzoo.parse(GENOTYPE, "equations").hash
+    found_cell(tmp_path, "records/mine.json", json.dumps({"cell": {"hash": digest}}))
+
+
+@pytest.mark.parametrize(
+    ("record", "text", "message"),
+    [
+        (None, None, "found-mine: record is missing"),
+        ("records/mine.json", None, "'records/mine.json' cannot be read: No such file"),
+        ("records/mine.json", "{", "'records/mine.json' is not JSON"),
+        ("records/mine.json", "[]", "is not a record; expected an object"),
+        ("records/mine.json", '{"cell": null}', "the record of the graph None, and the cell is"),
+        ("records/mine.json", '{"cell": {"hash": "00"}}', "the record of the graph 00, and the cell is"),
+        ("../mine.json", "{}", "is not below the folder of the cell file"),
+        ("/etc/passwd", "{}", "is not below the folder of the cell file"),
+    ],
+)
+def test_a_found_cell_whose_record_is_not_one_of_it(tmp_path, record, text, message):
+    with pytest.raises(CellError, match=re.escape(message)):
+        found_cell(tmp_path / "zoo", record, text)
+
+
+def test_a_found_cell_of_the_catalog_is_checked_when_it_is_loaded(tmp_path, monkeypatch):
+    path = tmp_path / "found-mine.toml"
+    path.write_text(f'name = "found-mine"\nnotation = "equations"\ngenotype = "{GENOTYPE}"\n')
+    monkeypatch.setattr(catalog, "_files", lambda: {"found-mine": (path, "zoo")})
+    with pytest.raises(CellError, match="record is missing"):
+        cellzoo.load("found-mine")
+
+
+def test_the_found_cells_of_the_zoo_have_sound_records():
+    from tasks.runs.record import read_record
+
+    for name in cellzoo.list_cells("found-*"):
+        found = cellzoo.entry(name)
+        assert read_record(catalog.ZOO / found.record).cell.hash == found.cell.hash
+
+
+def test_a_page_a_cell_in_markdown(tmp_path):
+    assert main(["gallery", "slstm", "--markdown", "--out", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "slstm.md", "slstm.svg"]
+    page = (tmp_path / "slstm.md").read_text(encoding="utf-8")
+    for part in (
+        cellzoo.draw.equations(cellzoo.load("slstm")),
+        cellzoo.draw.latex(cellzoo.load("slstm")),
+        "![Picture of slstm](slstm.svg)",
+        "| `f_3_b` | `power(5, -7, 0.3)` |",
+        "4EH + H² + 4H = 328,704 at E = H = 256",
+        "Beck et al. 2024",
+        cellzoo.load("slstm").hash,
+    ):
+        assert part in page
+    assert "[slstm](slstm.md)" in (tmp_path / "README.md").read_text(encoding="utf-8")

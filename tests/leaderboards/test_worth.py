@@ -1,0 +1,48 @@
+"""What `cellzoo show NAME --results` says of a cell: counted from records, beside the other cells."""
+
+from __future__ import annotations
+
+import board_records
+import pytest
+from scipy import stats
+
+import cellzoo
+from cellzoo.cli.main import main
+from leaderboards.worth import worth_trying
+from tasks.runs.record import RunRecord, encode_record
+
+SCORES = {"lstm": (60.0, 62.0, 64.0), "gru": (66.0, 66.5, 67.0), "rnn": (50.0,)}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(board_records, "cell_hash", lambda name: cellzoo.load(name).hash)
+    (tmp_path / "records").mkdir()
+    for name, scores in SCORES.items():
+        for seed, score in enumerate(scores):
+            content = board_records.record(name, seed=seed, metrics={"score": score})
+            path = tmp_path / "records" / f"{name}-{seed}.json"
+            path.write_bytes(encode_record(RunRecord.model_validate(content)))
+    return tmp_path
+
+
+def test_mean_interval_rank_and_the_lstm_beside_it(results):
+    (line,) = worth_trying(cellzoo.load("gru"), [results])
+    half = stats.t.ppf(0.975, 2) * 0.5 / 3**0.5
+    assert f"66.50 ± {half:.2f} (3 seeds)" in line or f"66.5 ± {half:.1f} (3 seeds)" in line
+    assert "rank 1 of 3 cells" in line
+    assert "lstm 62" in line
+
+
+def test_one_seed_has_no_interval_and_an_unknown_cell_no_number(results):
+    (line,) = worth_trying(cellzoo.load("rnn"), [results])
+    assert "(1 seed)" in line
+    assert "rank 3 of 3 cells" in line
+    assert list(worth_trying(cellzoo.load("mgu"), [results])) == ["no record of this cell in what was given"]
+
+
+def test_show_prints_it(results, capsys):
+    assert main(["show", "gru", "--results", str(results)]) == 0
+    out = capsys.readouterr().out
+    assert "worth trying, by the records given" in out
+    assert "rank 1 of 3 cells" in " ".join(out.split())
