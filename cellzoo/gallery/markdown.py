@@ -60,11 +60,12 @@ def _page(found: CellEntry) -> Iterator[str]:
     else:
         yield "Every weight is uniform in ±1/√H; no other rule is known to us."
     yield from ("", "## Numbers", "", "| | |", "| --- | --- |")
-    sizes = {"input_size": SIZE, "hidden_size": SIZE}
+    parameters = cell.num_parameters(input_size=SIZE, hidden_size=SIZE)
+    flops = cell.flops(input_size=SIZE, hidden_size=SIZE)
     yield f"| states | {', '.join(state.name for state in cell.states)} |"
     yield f"| nodes | {len(cell.live_nodes)} |"
-    yield f"| parameters | {parameter_formula(cell)} = {cell.num_parameters(**sizes):,} at E = H = {SIZE} |"
-    yield f"| FLOPs a token | {cell.flops(**sizes):,} at E = H = {SIZE} |"
+    yield f"| parameters | {parameter_formula(cell)} = {parameters:,} at E = H = {SIZE} |"
+    yield f"| FLOPs a token | {flops:,} at E = H = {SIZE} |"
     yield f"| hash | `{cell.hash}` |"
     for result in results(found.published):
         yield f"| reported | {_safe(result)} |"
