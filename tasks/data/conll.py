@@ -15,26 +15,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from cellzoo.errors import DataError
-from tasks.data.tags import OUTSIDE, Scheme, detect_scheme, read_spans, write_iob2
+from tasks.data.columns import DOCUMENT_START, find_layout, trimmed
+from tasks.data.tags import OUTSIDE, Scheme, detect_scheme, is_of_spans, read_spans, respell, write_iob2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from tasks.data.columns import Layout
     from tasks.data.parts import Part
     from tasks.data.tags import Span
 
 Tolerance: TypeAlias = Literal["repair", "strict"]
 Comments: TypeAlias = Literal["detect", "all", "none"]
 
-DOCUMENT_START = "-DOCSTART-"
-_BLANK = " \t"
-_SPACES = re.compile(" +")
-_CONLLU_COLUMNS, _CONLLU_TEXT, _CONLLU_TAG = 10, 1, 3
-_OF_SPANS = re.compile(r"[BIESLUMW]-.+", re.DOTALL)
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_SAMPLE = 5_000
-"""Lines by which columns are recognised."""
 _MOSTLY = 0.5
+_MOST_WITH_SPACES = 0.05
+"""Share of tokens with a space in them above which a file has other columns than it seems."""
 _CONLLU_LEFT_OUT = re.compile(r"\d+[-.]\d+")
 
 
@@ -62,8 +58,9 @@ class Reading:
 
     Attributes:
         text_column: Column of the token, from 0, negative from the end; None takes the first one and refuses
-            it where it counts the tokens of each sentence.
-        tag_column: Column of the tag, likewise; None takes the last one.
+            it where it does not hold words (`tasks.data.columns`).
+        tag_column: Column of the tag, likewise; None takes the last one and refuses it where it does not hold
+            tags.
         tags: `repair` reads a tag that its scheme does not allow as conlleval does, and counts it; `strict`
             refuses it, and any scheme but IOB2 and IOB1.
         encoding: Of the file.
@@ -126,6 +123,9 @@ def parse_conll(lines: Sequence[str], name: str, reading: Reading = Reading()) -
         raise DataError(
             f"{name}: holds no sentence; a token line needs a token and a tag, such as 'Paris<tab>B-location'"
         )
+    if reading.scheme is None and reading.tags == "repair":
+        raw, spelt = _respelt(raw, name)
+        notes += spelt
     scheme = reading.scheme or detect_scheme(sentence.tags for sentence in raw)
     if reading.scheme is not None:
         _require_scheme(raw, name, reading.scheme)
@@ -162,23 +162,28 @@ def parse_conll(lines: Sequence[str], name: str, reading: Reading = Reading()) -
     return TaggedText(sentences, scheme, tuple(notes))
 
 
+def _respelt(raw: list[_Raw], name: str) -> tuple[list[_Raw], list[str]]:
+    """Spell tags as `B-type`, and say so."""
+    spelt = respell({tag for sentence in raw for tag in sentence.tags})
+    if not spelt:
+        return raw, []
+    example = max(spelt, key=lambda tag: (spelt[tag] != tag, spelt[tag].startswith("B"), tag))
+    note = f"{name}: tags such as {example!r:.60} are read as {spelt[example]!r:.60}"
+    return [one._replace(tags=[spelt[tag] for tag in one.tags]) for one in raw], [note]
+
+
 def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[_Raw], list[str]]:
     """Cut lines into sentences of tokens and tags."""
-    notes: list[str] = []
-    count = _column_count(lines)
-    text_column, tag_column = reading.text_column, reading.tag_column
-    is_conllu = count == _CONLLU_COLUMNS and text_column is None and tag_column is None and _is_conllu(lines)
-    if is_conllu:
-        text_column, tag_column = _CONLLU_TEXT, _CONLLU_TAG
-        notes.append(f"{name}: is in CoNLL-U; words are tagged with universal parts of speech")
-    columns = _Columns(name, count, text_column, tag_column)
+    layout = find_layout(lines, name, reading.text_column, reading.tag_column)
+    notes = list(layout.notes)
+    columns = _Columns(name, layout)
     sentences: list[_Raw] = []
     current = _Raw([], [], [])
     comments = 0
-    tags = _LazyTags(lines, tag_column)
+    tags = _LazyTags(lines, layout)
     shared: dict[str, str] = {}  # one object for all equal tokens and tags
     for number, line in enumerate(lines, start=1):
-        fields = _fields(line)
+        fields = layout.split(line)
         if not fields or fields[0] == DOCUMENT_START:
             if current.tokens:
                 sentences.append(current)
@@ -188,13 +193,13 @@ def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[
             line.startswith("#")
             and not current.tokens
             and reading.comments != "none"
-            and (reading.comments == "all" or _is_comment(fields, count, tags))
+            and (reading.comments == "all" or _is_comment(fields, layout.width, tags))
         ):
             comments += 1
             continue
-        if is_conllu and _CONLLU_LEFT_OUT.fullmatch(fields[0]):
+        if layout.is_conllu and _CONLLU_LEFT_OUT.fullmatch(fields[0]):
             continue
-        token, tag = columns.read(number, fields, line)
+        token, tag = columns.read(number, trimmed(fields, layout.width), line)
         current.numbers.append(number)
         current.tokens.append(shared.setdefault(token, token))
         current.tags.append(shared.setdefault(tag, tag))
@@ -202,17 +207,17 @@ def _sentences(lines: Sequence[str], name: str, reading: Reading) -> tuple[list[
         sentences.append(current)
     if comments:
         notes.append(f"{name}: {comments:,} comment line(s) left out")
-    if reading.text_column is None and not is_conllu:
-        _refuse_counting(sentences, name)
+    notes += columns.about_spaces(sum(len(sentence.tokens) for sentence in sentences))
     return sentences, notes
 
 
 class _LazyTags:
     """The tags of all lines that cannot be comments; collected when first asked for: few files have them."""
 
-    def __init__(self, lines: Sequence[str], tag_column: int | None) -> None:
+    def __init__(self, lines: Sequence[str], layout: Layout) -> None:
         self._lines = lines
-        self._column = -1 if tag_column is None else tag_column
+        self._split: Callable[[str], list[str]] = layout.split
+        self._column = layout.tag
         self._tags: set[str] | None = None
 
     def __contains__(self, tag: str) -> bool:
@@ -220,7 +225,7 @@ class _LazyTags:
             self._tags = set()
             inside = False  # whether a token of the sentence has gone before
             for line in self._lines:
-                row = _fields(line)
+                row = self._split(line)
                 if row and (inside or not line.startswith("#")):
                     inside = True
                     if -len(row) <= self._column < len(row):
@@ -239,47 +244,21 @@ def _is_comment(fields: list[str], count: int, tags: _LazyTags) -> bool:
     if len(fields) != count:
         return True
     tag = tags.of(fields)
-    return tag not in (None, OUTSIDE) and not _OF_SPANS.fullmatch(tag) and tag not in tags
-
-
-def _fields(line: str) -> list[str]:
-    """The columns of a line; none for a blank one."""
-    if "\t" in line:
-        if line.isspace() and not line.strip(_BLANK):
-            return []
-        fields = line.split("\t")
-        return [field.strip(" ") for field in fields] if " " in line else fields
-    return _SPACES.split(line.strip(" ")) if line.strip(_BLANK) else []
-
-
-def _column_count(lines: Sequence[str]) -> int:
-    """How many columns most token lines at the start have, comments and document starts left out."""
-    counts: Counter[int] = Counter()
-    for line in lines[:_SAMPLE]:
-        fields = _fields(line)
-        if fields and fields[0] != DOCUMENT_START and not line.startswith("#"):
-            counts[len(fields)] += 1
-    return counts.most_common(1)[0][0] if counts else 2
-
-
-def _is_conllu(lines: Sequence[str]) -> bool:
-    sample = [
-        _fields(line)[0]
-        for line in lines[:_SAMPLE]
-        if "\t" in line and not line.startswith("#") and _fields(line)
-    ]
-    return bool(sample) and all(re.fullmatch(r"\d+([-.]\d+)?", number) for number in sample)
+    return tag not in (None, OUTSIDE) and not is_of_spans(tag) and tag not in tags
 
 
 class _Columns:
     """Takes the token and the tag out of the columns of a line, of which all lines have equally many."""
 
-    def __init__(self, name: str, count: int, text_column: int | None, tag_column: int | None) -> None:
+    def __init__(self, name: str, layout: Layout) -> None:
         self._name = name
-        self._count = count
-        self.text = 0 if text_column is None else text_column
-        self._tag = -1 if tag_column is None else tag_column
+        self._count = layout.width
+        self._text = layout.text
+        self._tag = layout.tag
         self._first = 0
+        # In CoNLL-U a word may have spaces, as many in Vietnamese have; elsewhere they are counted.
+        self._counts_spaces = not layout.is_conllu
+        self._spaced: list[str] = []
 
     def read(self, number: int, fields: list[str], line: str) -> tuple[str, str]:
         if not self._first:
@@ -291,69 +270,58 @@ class _Columns:
                 "have "
                 f"{self._count}; every token line needs the same columns, separated by one tab or by spaces"
             )
-        token, tag = fields[self.text], fields[self._tag]
-        if not token or " " in token:
-            state = "is empty" if not token else f"is {token!r:.60}, with a space in it"
-            raise DataError(f"{self._name}:{number}: the token {state} (line {line[:60]!r})")
+        token, tag = fields[self._text], fields[self._tag]
+        if not token:
+            raise DataError(f"{self._name}:{number}: the token is empty (line {line[:60]!r})")
+        if " " in token and self._counts_spaces:
+            self._spaced.append(
+                f"{number}: the token is {token!r:.60}, with a space in it (line {line[:60]!r})"
+            )
         if not tag:
             raise DataError(
                 f"{self._name}:{number}: the tag of token {token!r:.60} is empty (line {line[:60]!r})"
             )
         return token, tag
 
+    def about_spaces(self, tokens: int) -> list[str]:
+        """Say how many of all tokens have a space in them; empty if none has.
+
+        Raises:
+            DataError: More have than the words of a language that has such words.
+        """
+        if not self._spaced:
+            return []
+        first = f"{self._name}:{self._spaced[0]}"
+        if len(self._spaced) > _MOST_WITH_SPACES * tokens:
+            raise DataError(
+                f"{first}; {len(self._spaced):,} of {tokens:,} have one. Columns are separated by one tab or "
+                "by spaces, not by both"
+            )
+        return [f"{len(self._spaced):,} token(s) have a space in them; the first: {first}"]
+
     def _require_both(self, number: int, line: str) -> None:
         count = self._count
-        for what, column in (("text_column", self.text), ("tag_column", self._tag)):
+        for what, column in (("text_column", self._text), ("tag_column", self._tag)):
             if not -count <= column < count:
                 raise DataError(
                     f"{self._name}:{number}: {_plural(count, 'column')} in {line[:60]!r}; {what} is {column}; "
                     "a token line needs a token and a tag, separated by one tab or by spaces, such as "
                     "'Paris<tab>B-location'"
                 )
-        if self.text % count == self._tag % count:
+        if self._text % count == self._tag % count:
             raise DataError(
                 f"{self._name}:{number}: {_plural(count, 'column')} in {line[:60]!r}; token and tag are both "
                 "taken from "
-                f"column {self.text % count}. A token line needs a token and a tag, separated by one tab or "
+                f"column {self._text % count}. A token line needs a token and a tag, separated by one tab or "
                 "by spaces, "
                 "such as 'Paris<tab>B-location'"
             )
 
 
-def _refuse_counting(sentences: Sequence[_Raw], name: str) -> None:
-    """Refuse a first column that numbers tokens or sentences: there is no word in it."""
-    longer = [sentence for sentence in sentences if len(sentence.tokens) > 1]
-    if longer and all(map(_counts, sentences)):
-        first = int(sentences[0].tokens[0])
-        what = f"counts the tokens of each sentence ({first}, {first + 1}, ...)"
-    elif len(longer) > 1 and all(map(_is_one_number, sentences)):
-        number = longer[0].tokens[0]
-        what = f"is the same number on every line of a sentence ({number}, {number}, ...)"
-    else:
-        return
-    raise DataError(
-        f"{name}:{sentences[0].numbers[0]}: the first column {what}, so it does not hold the words. Name the "
-        "column that does, from 0: --set text_column=1; the last column is read as the tag unless another is "
-        "named: --set tag_column=2"
-    )
-
-
-def _counts(sentence: _Raw) -> bool:
-    """Whether the tokens are consecutive numbers; they may start anywhere, as a column may count on."""
-    if not _NUMBER.fullmatch(sentence.tokens[0]):
-        return False
-    first = int(sentence.tokens[0])
-    return all(token == str(first + position) for position, token in enumerate(sentence.tokens))
-
-
-def _is_one_number(sentence: _Raw) -> bool:
-    return len(set(sentence.tokens)) == 1 and _NUMBER.fullmatch(sentence.tokens[0]) is not None
-
-
 def _require_token_tags(sentences: Sequence[_Raw], name: str, reading: Reading) -> None:
     """Refuse a mixture of tags of spans and others: some lines then are not what they seem."""
     counts = Counter(tag for sentence in sentences for tag in sentence.tags)
-    of_spans = {tag for tag in counts if _OF_SPANS.fullmatch(tag)}
+    of_spans = set(filter(is_of_spans, counts))
     if not of_spans:
         return
     share = sum(counts[tag] for tag in {*of_spans, OUTSIDE}) / counts.total()

@@ -1,13 +1,16 @@
 r"""Files as people have them: plain, gzipped, or a member of an archive; read whole, with one clear error.
 
-One policy for all text: UTF-8 (or the encoding that is named), a byte order mark at the start is not part of
-the text, and a line ends in `\n`, `\r\n`, or, in a file that has no `\n`, in `\r`.
+One policy for all text: UTF-8 (or the encoding that is named), a byte order mark at the start of the file, or
+of a line where files were joined, is not part of the text, and a line ends in `\n`, `\r\n`, or, in a file that
+has no `\n`, in `\r`.
 """
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
+import re
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +26,18 @@ if TYPE_CHECKING:
 MAX_TEXT = 2**30
 """Bytes of a text that is read whole. The largest known one, WikiText-103, has half as many."""
 _BLOCK = 2**20
+MARK = "\ufeff"
+"""Byte order mark."""
+_JOINED = re.compile(rf"(?m)^{MARK}(?=[^\s{MARK}])")
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_MOST_NULS = 0.1
+"""Share of NUL characters from which a text is one of UTF-16 without its mark."""
 
 
 @dataclass(frozen=True)
@@ -108,26 +123,46 @@ class Part:
         if not content.strip():
             size = "0 bytes" if not content else "only white space"
             raise DataError(f"{self}: is empty ({size})")
-        text = self._decode(content, encoding).removeprefix("\ufeff")
+        text = self._decode(content, encoding).removeprefix(MARK)
         if "\n" not in text:
             text = text.replace("\r", "\n")
+        if MARK in text:
+            text = _JOINED.sub("", text)
         lines = text.removesuffix("\n").split("\n")
-        return [line.removesuffix("\r") for line in lines]
+        return [line.rstrip("\r") for line in lines]
 
     def _decode(self, content: bytes, encoding: str) -> str:
         try:
-            return content.decode(encoding)
-        except LookupError as error:
+            codec = codecs.lookup(encoding).name
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise self._not_in(encoding, content, error.start) from error
+        except (LookupError, ValueError) as error:
             raise DataError(
                 f"{self}: encoding {encoding!r:.40} is not known, such as utf-8 or latin-1"
             ) from error
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            found = " ".join(f"{byte:02X}" for byte in content[error.start : error.start + 4])
+        marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+        if marked and not codec.startswith(marked):
+            raise self._not_in(encoding, content, 0)
+        if text.count("\0") > _MOST_NULS * len(text):
             raise DataError(
-                f"{self}:{line}: is not {encoding.upper()} text (bytes {found} at offset {error.start}); "
-                "name its encoding, such as --set encoding=latin-1, or convert the file to UTF-8"
-            ) from error
+                f"{self}: is not {encoding.upper()} text ({text.count(chr(0)):,} of {len(text):,} characters "
+                "are NUL); is it UTF-16? Convert it to UTF-8, or name its encoding where that can be set, such "
+                "as --set encoding=utf-16-le"
+            )
+        return text
+
+    def _not_in(self, encoding: str, content: bytes, offset: int) -> DataError:
+        """Say that a text is not in an encoding, and which one it is in as far as its mark tells."""
+        line = content.count(b"\n", 0, offset) + 1
+        found = " ".join(f"{byte:02X}" for byte in content[offset : offset + 4])
+        marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+        advice = f"its mark says {marked.upper()}" if marked else "it has another encoding"
+        example = marked or "latin-1"
+        return DataError(
+            f"{self}:{line}: is not {encoding.upper()} text (bytes {found} at offset {offset}); {advice}. "
+            f"Convert it to UTF-8, or name its encoding where that can be set, such as --set encoding={example}"
+        )
 
 
 def find_part(folder: Path, names: tuple[str, ...]) -> Part | None:

@@ -9,6 +9,8 @@ span. Schemes differ in what they allow, not in what a span is:
 - BILOU: `L` for `E` and `U` for `S`.
 - IO: types without prefix and `O`; tokens of one type in a row are one span.
 - Other tags without these prefixes label single tokens, such as parts of speech.
+
+Tags are also spelt otherwise: `B_PER`, `PER-B`, `b-per`, or `B`, `I` and `O` alone where there is one type.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 Span: TypeAlias = tuple[int, int, str]
 """First token, the token after the last, type."""
@@ -29,6 +31,14 @@ Scheme: TypeAlias = Literal["IOB1", "IOB2", "BIOES", "BILOU", "IO", "tokens"]
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIESLUMW])-(.+)", re.DOTALL)
 _SINGLE, _LAST, _INSIDE = frozenset("SUW"), frozenset("EL"), frozenset("IMEL")
+_SPELLINGS = (
+    re.compile(r"(?P<prefix>[BIESLUMWbieslumw])[-_:](?P<type>.+)", re.DOTALL),
+    re.compile(r"(?P<type>.+)[-_:](?P<prefix>[BIESLUMW])", re.DOTALL),
+    re.compile(r"(?P<prefix>[BIESLUMW])"),
+)
+_OUTSIDE_TAGS = frozenset({OUTSIDE, "o"})
+ONLY_TYPE = "span"
+"""Type of spans whose tags have none."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,36 @@ class Repair:
     position: int
     tag: str
     fault: str
+
+
+def is_of_spans(tag: str) -> bool:
+    """Whether a tag has one of the prefixes and a type, such as `B-person`."""
+    return _TAG.fullmatch(tag) is not None
+
+
+def respell(tags: Collection[str]) -> dict[str, str]:
+    """Read tags of spans that are spelt otherwise than `B-type`.
+
+    Args:
+        tags: All different tags of a corpus.
+
+    Returns:
+        Tag -> tag as the functions here read it; nothing where tags are spelt so already, or are not of spans.
+    """
+    inside = set(tags) - _OUTSIDE_TAGS
+    if not inside or all(map(is_of_spans, inside)):
+        return {}
+    for spelling in _SPELLINGS:
+        found = {tag: match for tag in inside if (match := spelling.fullmatch(tag))}
+        prefixes = {match["prefix"].upper() for match in found.values()}
+        typed = "type" in spelling.groupindex
+        # Tags of tokens may look so one by one (`S`, `NN_B`), but not with `O`, or as a whole set.
+        sure = prefixes >= {"B"} and (OUTSIDE in tags or "o" in tags if typed else len(prefixes) > 1)
+        if len(found) == len(inside) and sure:
+            kinds = {tag: match["type"] if typed else ONLY_TYPE for tag, match in found.items()}
+            spelt = {tag: f"{match['prefix'].upper()}-{kinds[tag]}" for tag, match in found.items()}
+            return {**spelt, **dict.fromkeys(_OUTSIDE_TAGS & set(tags), OUTSIDE)}
+    return {}
 
 
 def detect_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:

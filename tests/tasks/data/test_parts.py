@@ -33,12 +33,43 @@ def test_plain_gzipped_and_zipped_files_hold_the_same(tmp_path):
         (b"\xef\xbb\xbfa\r\nb\r\n", ["a", "b"]),
         (b"a\rb\r", ["a", "b"]),
         ("a\u2028b\nc\x85".encode(), ["a\u2028b", "c\x85"]),
-        ("a\n\ufeffb".encode(), ["a", "\ufeffb"]),
+        ("a\n\ufeffb\nc\ufeff\n".encode(), ["a", "b", "c\ufeff"]),
+        ("\ufeffa\n\ufeffb\r\n".encode(), ["a", "b"]),
+        ("\ufeff\ufeffa\r\ufeffb".encode(), ["a", "b"]),
+        ("a\n\ufeff\tb".encode(), ["a", "\ufeff\tb"]),
     ],
 )
 def test_lines(tmp_path, content, lines):
     (tmp_path / "a").write_bytes(content)
     assert Part(tmp_path / "a").lines() == lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_a_text_in_another_unicode_encoding_is_read_where_that_is_named(tmp_path, encoding):
+    mark = "" if encoding in ("utf-16", "utf-32", "utf-8-sig") else "\ufeff"
+    (tmp_path / "a").write_bytes((mark + "zwölf\nBoxer\n").encode(encoding))
+    assert Part(tmp_path / "a").lines(encoding) == ["zwölf", "Boxer"]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "message"),
+    [
+        ("ab\n".encode("utf-16"), "utf-8", "its mark says UTF-16. .* encoding=utf-16"),
+        ("ab\n".encode("utf-32"), "utf-8", "its mark says UTF-32. .* encoding=utf-32"),
+        ("ab\n".encode("utf-32"), "utf-16", "its mark says UTF-32"),
+        (b"\xef\xbb\xbfab\n", "latin-1", "its mark says UTF-8. .* encoding=utf-8"),
+        ("ab\n".encode("utf-16"), "cp1252", "its mark says UTF-16"),
+        ("abc\nd\n".encode("utf-16-le"), "utf-8", "6 of 12 characters are NUL"),
+        ("Köln\n".encode("latin-1"), "utf-8", "it has another encoding. .* encoding=latin-1"),
+        (b"ab\n", "hex", "encoding 'hex' is not known"),
+        (b"ab\n", "undefined", "encoding 'undefined' is not known"),
+        (b"ab\n", "utf\0", "is not known"),
+    ],
+)
+def test_a_text_in_another_encoding_is_refused_and_the_right_one_named(tmp_path, content, encoding, message):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        Part(tmp_path / "a").lines(encoding)
 
 
 @pytest.mark.parametrize("cut", [3, 12, 25])

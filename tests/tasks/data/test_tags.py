@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import IOB2, IOBES, Entities
 
-from tasks.data.tags import detect_scheme, read_spans, strict_spans, write_iob2
+from tasks.data.tags import detect_scheme, read_spans, respell, strict_spans, write_iob2
 
 KINDS = ("person", "creative-work", "x")
 
@@ -123,3 +123,56 @@ def test_io_and_tokens():
 def test_spans_that_cannot_be_written(spans):
     with pytest.raises(ValueError, match="span"):
         write_iob2(3, spans)
+
+
+SPELLINGS = {
+    "B_x": lambda letter, kind: f"{letter}_{kind}",
+    "B:x": lambda letter, kind: f"{letter}:{kind}",
+    "x-B": lambda letter, kind: f"{kind}-{letter}",
+    "x_B": lambda letter, kind: f"{kind}_{letter}",
+    "b-x": lambda letter, kind: f"{letter.lower()}-{kind}",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("scheme", ["IOB2", "BIOES", "BILOU"])
+@given(span_lists())
+def test_tags_that_are_spelt_otherwise_are_spans_all_the_same(scheme, spelling, case):
+    length, spans = case
+    spans = [(0, 1, "x"), *((start + 2, end + 2, kind) for start, end, kind in spans)]
+    tags = written(length + 2, spans, "IOB2" if scheme == "IOB2" else scheme)
+    odd = [tag if tag == "O" else SPELLINGS[spelling](tag[0], tag[2:]) for tag in tags]
+    spelt = respell(set(odd))
+    begins = any(tag.startswith("B") for tag in tags)
+    if begins:
+        assert [spelt[tag] for tag in odd] == tags
+    else:
+        assert spelt in ({}, dict(zip(odd, tags, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("tags", "types"),
+    [("B I O B", ["B-span", "I-span", "O", "B-span"]), ("B M E S", ["B-span", "M-span", "E-span", "S-span"])],
+)
+def test_tags_without_types_have_one_type(tags, types):
+    spelt = respell(set(tags.split()))
+    assert [spelt[tag] for tag in tags.split()] == types
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "B-x I-x O",
+        "NN VB IN O",
+        "N V A",
+        "S V",
+        "PER LOC O",
+        "NN_B VB_X O",
+        "O",
+        "B",
+        "B-x person O",
+        "JJ-S NN-S",
+    ],
+)
+def test_other_tags_keep_their_spelling(tags):
+    assert respell(set(tags.split())) == {}
