@@ -113,7 +113,7 @@ def _execute(options: argparse.Namespace) -> int:
     from cellzoo.system.paths import typed_path
     from search.run.chain import Chain
     from search.run.request import request_search
-    from search.run.run import run_search
+    from search.run.run import check_data, run_search
     from search.run.summary import plan_lines, report_lines
     from tasks.commands.run import parse_settings
     from tasks.runs.device import resolve_device
@@ -135,6 +135,7 @@ def _execute(options: argparse.Namespace) -> int:
     if options.dry_run:
         execution.check()
         chain = Chain(plan, seeds, out, retrain, 1)
+        check_data(plan)
         _say(*plan_lines(plan, seeds, resolve_device(options.device), chain), "nothing was written")
         return 0
     report = run_search(plan, seeds, out, execution=execution, retrain=retrain, listener=show_progress())

@@ -88,7 +88,7 @@ def run_search(
     with locked(out):
         first = next(iter(chain.searches.values()))
         if not (out / "records" / f"{first.stem}.json").exists():
-            _check_data(plan)
+            check_data(plan)
         try:
             ledger = run_jobs(chain.start(), out, execution, listener, grow=chain.grow)
         finally:
@@ -111,7 +111,12 @@ def run_search(
     return SearchReport(out, len(chain.searches), tuple(chain.found()), best, full, chain.metric, failures)
 
 
-def _check_data(plan: SearchPlan) -> None:
+def check_data(plan: SearchPlan) -> None:
+    """Read all data of a search and check it, before anything starts.
+
+    Raises:
+        DataError: It cannot be read, or is too small or degenerate.
+    """
     from search.run.task import SearchTask
 
     SearchTask().check(plan.config, plan.data)

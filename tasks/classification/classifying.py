@@ -164,16 +164,7 @@ class Classifying:
 
     def _read(self, found: FoundData) -> tuple[list[str], Tensor]:
         """Read the vectors of all words that occur in any split: words that train lacks have vectors, too."""
-        limit = self.settings.vocabulary_size
-        if limit:
-            wanted = set(vocabulary(self.corpus.splits["train"], 1, limit))
-        else:
-            wanted = {
-                word
-                for items in (*self.corpus.splits.values(), *self.corpus.unlabelled.values())
-                for item in items
-                for word in (*item.first, *item.second)
-            }
+        wanted = self.corpus.looked_up(self.settings.vocabulary_size)
         read = read_vectors(found.parts["vectors"], wanted)
         return list(read.words), read.vectors
 
@@ -246,4 +237,8 @@ class Classifying:
         if self._classes and len(Counter(predicted)) == 1:
             label = self.corpus.table.labels[int(predicted[0])]
             notes.append(f"degenerate on {split}: every prediction is {label!r}")
+        elif not self._classes and len(set(predicted)) == 1:
+            notes.append(
+                f"degenerate on {split}: every prediction is {predicted[0]:g}, so correlations are undefined"
+            )
         return tuple(notes)

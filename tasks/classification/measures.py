@@ -21,7 +21,8 @@ def measure(name: Measure, gold: Sequence[float], predicted: Sequence[float]) ->
 
     Returns:
         100 times the measure; NaN where it is undefined, such as a correlation with equal scores. Matthews
-        correlation is 0 where all predictions are of one class, as GLUE has it.
+        correlation is 0 where all predictions are of one class, as GLUE has it, but undefined where all that is
+        right is of one class.
     """
     if name in ("pearson", "spearman"):
         return 100.0 * _correlation(name, gold, predicted)
@@ -30,7 +31,7 @@ def measure(name: Measure, gold: Sequence[float], predicted: Sequence[float]) ->
     if name == "accuracy":
         return 100.0 * float(accuracy_score(gold, predicted))
     if name == "mcc":
-        return 100.0 * float(matthews_corrcoef(gold, predicted))
+        return math.nan if len(set(gold)) < 2 else 100.0 * float(matthews_corrcoef(gold, predicted))
     if not any(gold) and not any(predicted):
         return math.nan
     return 100.0 * float(f1_score(gold, predicted, pos_label=1, zero_division=0))

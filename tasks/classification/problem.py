@@ -46,10 +46,14 @@ def build(
 
 
 def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) -> None:
-    """Read and check the examples alone; see `ProblemKind`."""
+    """Read and check the examples, and the vectors of their words; see `ProblemKind`."""
     from tasks.classification.texts import Corpus
 
-    Corpus.read(data[settings.corpus], settings)
+    corpus = Corpus.read(data[settings.corpus], settings)
+    if settings.vectors:
+        from tasks.data.vectors import read_vectors
+
+        read_vectors(data[settings.vectors].parts["vectors"], corpus.looked_up(settings.vocabulary_size))
 
 
 KIND = ProblemKind(

@@ -99,6 +99,17 @@ class Corpus:
             unlabelled = {role: _items(files[role].rows, settings) for role in UNLABELLED if role in files}
         return cls(found.name, table, splits, tuple(notes), unlabelled)
 
+    def looked_up(self, limit: int) -> set[str]:
+        """Words whose vectors are looked up: those of any split, since words that train lacks have them, too.
+
+        Args:
+            limit: Take only so many, the most frequent ones of train; 0 takes all.
+        """
+        if limit:
+            return set(vocabulary(self.splits["train"], 1, limit))
+        groups = (*self.splits.values(), *self.unlabelled.values())
+        return {word for items in groups for item in items for word in (*item.first, *item.second)}
+
 
 def vocabulary(items: Sequence[Tokenized], min_count: int, size: int) -> list[str]:
     """List the words that occur often enough, the most frequent first, ties by alphabet.

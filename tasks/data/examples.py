@@ -50,18 +50,19 @@ class Examples:
     notes: tuple[str, ...] = ()
 
 
-def read_examples(part: Part, table: Table) -> Examples:
+def read_examples(part: Part, table: Table, encoding: str = "utf-8") -> Examples:
     """Read a file.
 
     Args:
         part: The file.
         table: Its columns and labels.
+        encoding: Of its text.
 
     Raises:
         DataError: The file cannot be read, lacks a column of its header, holds no row, has an unknown label,
             or more than 1 % of its rows lack columns. The message names file, line and value.
     """
-    lines = part.lines()
+    lines = part.lines(encoding)
     header = lines[0].split("\t") if table.header else None
     wanted = [table.first, *([table.second] if table.second is not None else [])]
     places = [_place(part, column, header) for column in wanted]

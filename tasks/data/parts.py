@@ -147,8 +147,7 @@ class Part:
         if text.count("\0") > _MOST_NULS * len(text):
             raise DataError(
                 f"{self}: is not {encoding.upper()} text ({text.count(chr(0)):,} of {len(text):,} characters "
-                "are NUL); is it UTF-16? Convert it to UTF-8, or name its encoding where that can be set, such "
-                "as --set encoding=utf-16-le"
+                f"are NUL); is it UTF-16? {_advice('utf-16-le')}"
             )
         return text
 
@@ -158,11 +157,17 @@ class Part:
         found = " ".join(f"{byte:02X}" for byte in content[offset : offset + 4])
         marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
         advice = f"its mark says {marked.upper()}" if marked else "it has another encoding"
-        example = marked or "latin-1"
         return DataError(
             f"{self}:{line}: is not {encoding.upper()} text (bytes {found} at offset {offset}); {advice}. "
-            f"Convert it to UTF-8, or name its encoding where that can be set, such as --set encoding={example}"
+            f"{_advice(marked or 'latin-1')}"
         )
+
+
+def _advice(encoding: str) -> str:
+    return (
+        f"Convert it to UTF-8, or name its encoding: --set encoding={encoding} for a tagged corpus, "
+        f'encoding = "{encoding}" in a data set\'s own file for other text'
+    )
 
 
 def find_part(folder: Path, names: tuple[str, ...]) -> Part | None:

@@ -144,7 +144,7 @@ def read_examples(found: FoundData) -> dict[str, Examples]:
     _require_format(found, "examples")
     tables = {role: _table_of(found, role) for role in found.parts}
     return {
-        role: _examples(*_stamp(found.parts[role]), table)
+        role: _examples(*_stamp(found.parts[role]), table, found.data_set.encoding)
         for role, table in tables.items()
         if table is not None
     }
@@ -194,7 +194,7 @@ def _items(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | N
     elif kind == "pairs":
         yield from (f"{pair.word1}\t{pair.word2}\t{pair.score!r}" for pair in _pairs(part, stamp))
     elif table is not None:
-        rows = _examples(part, stamp, table).rows
+        rows = _examples(part, stamp, table, reading.encoding).rows
         yield from (f"{row.first}\t{row.second}\t{_label_text(row.label, table)}" for row in rows)
     else:
         documents = _news(part, stamp) if kind == "news" else _lines(part, stamp, reading.encoding)
@@ -230,8 +230,8 @@ def _lines(part: Part, stamp: Any, encoding: str) -> list[list[str]]:
 
 
 @lru_cache(maxsize=32)
-def _examples(part: Part, stamp: Any, table: Table) -> Examples:
-    return read_example_file(part, table)
+def _examples(part: Part, stamp: Any, table: Table, encoding: str) -> Examples:
+    return read_example_file(part, table, encoding)
 
 
 @lru_cache(maxsize=2)

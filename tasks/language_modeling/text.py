@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NEARLY_ALL = 0.95
 """Share of lines that must end in a mark for it to be the mark of a line's end."""
 END_MARKS = frozenset({END, "</s>", "<eol>", "<end>", "<nl>", "<newline>", "[eos]", "<|eos|>", "<|endoftext|>"})
+UNKNOWN_MARKS = frozenset({"[unk]", "<unknown>", "@@unknown@@", "__unk__", "<unk/>", "<oov>"})
 START_MARKS = frozenset({"<s>", "<bos>", "<sos>", "<start>", "[bos]", "<|bos|>", "<|startoftext|>"})
 
 
@@ -124,10 +125,34 @@ def without_marks(
         "the perplexity is lower than without it"
         for mark, where in begun.items()
     ]
+    notes += _other_marks(found)
     if inside.total():
         where = ", ".join(f"{split} {count:,}" for split, count in inside.items() if count)
         notes.append(f"{END!r} stands in the text beside the ends of lines ({where}); it counts as an end, too")
     return found, tuple(notes)
+
+
+def _other_marks(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
+    """Note marks that are taken for words: other spellings of `<unk>`, and ends that are part of a word."""
+    unknown, glued = Counter[str](), Counter[str]()
+    for lines in splits.values():
+        for line in lines:
+            unknown.update(
+                word for word in line if word != UNKNOWN and word.lower() in {UNKNOWN, *UNKNOWN_MARKS}
+            )
+            if line and line[-1] != END and line[-1].endswith(END):
+                glued[line[-1]] += 1
+    notes = [
+        f"{mark!r} stands in the text ({count:,} times) and counts as a word, not as {UNKNOWN}"
+        for mark, count in unknown.most_common(1)
+    ]
+    if glued:
+        word = glued.most_common(1)[0][0]
+        notes.append(
+            f"{glued.total():,} lines end in a word such as {word!r:.60}: {END} is part of it, and another one "
+            "is added; put a space before it"
+        )
+    return notes
 
 
 def _most_frequent(words: Sequence[str], marks: frozenset[str]) -> tuple[str, float]:

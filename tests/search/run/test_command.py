@@ -207,3 +207,15 @@ def test_what_is_searched_on(place, monkeypatch, on, task, corpus):
     assert target.settings.get("corpus") == corpus
     with pytest.raises(CellzooError, match="unknown task"):
         find_target("nothing")
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [("O O", "train and dev hold no entity"), ("B-x person", "is not a tag of spans"), ("B-x", "1 column in")],
+)
+def test_a_dry_run_reads_and_checks_the_data(place, capsys, tags, message):
+    lines = "".join(f"{word}\t{tag}\n" for word, tag in zip("ab", tags.split(), strict=False))
+    (place / "data.conll").write_text(f"{lines}c\tO\nd\n" if tags == "B-x" else f"{lines}\n" * 20)
+    corpus = ("--set", "corpus=conll:data.conll", "--data", str(place))
+    assert main(["search", "darts", "--on", "conll-tagging", *corpus, "--dry-run"]) == 3
+    assert message in capsys.readouterr().err

@@ -53,6 +53,7 @@ def test_measures_are_those_of_the_libraries():
     assert measure("mcc", gold, [1] * 50) == metrics.matthews_corrcoef(gold, [1] * 50) == 0.0
     assert math.isnan(measure("pearson", scores, [2.0] * 30))
     assert math.isnan(measure("f1", [0, 0], [0, 0]))
+    assert math.isnan(measure("mcc", [1, 1, 1], [0, 1, 1]))
 
 
 def test_metrics_follow_from_the_data_set():
@@ -195,3 +196,22 @@ def test_files_without_labels_are_predicted_as_a_whole_and_in_order(tmp_path):
     )
     assert plain.evaluate(model, "test").items == items
     assert plain.evaluate(model, "test").metrics == evaluation.metrics
+
+
+def test_vectors_are_checked_before_anything_is_trained(tmp_path):
+    rows = "".join(f"a {word} film\t{number % 2}\n" for number, word in enumerate(["fine", "poor"] * 10))
+    (tmp_path / "train.tsv").write_text("sentence\tlabel\n" + rows)
+    (tmp_path / "films.toml").write_text(
+        'name = "films"\ntitle = "Films"\nformat = "examples"\n'
+        '[files]\ntrain = "train.tsv"\ndev = "train.tsv"\n'
+        '[table]\nfirst = "sentence"\nlabel = "label"\nlabels = ["0", "1"]\nmetrics = "accuracy"\n'
+    )
+    (tmp_path / "words.toml").write_text(
+        'name = "words"\ntitle = "Words"\nformat = "vectors"\n[files]\nvectors = "words.txt"\n'
+    )
+    corpus, words = str(tmp_path / "films.toml"), str(tmp_path / "words.toml")
+    (tmp_path / "words.txt").write_text("film 1 2\nfine 3 nan\nrare nan 1\n")
+    with pytest.raises(DataError, match=r"words\.txt:2: the word 'fine' has the value nan"):
+        KIND.check({corpus: find(corpus), words: find(words)}, settings(corpus, vectors=words))
+    (tmp_path / "words.txt").write_text("film 1 2\nfine 3 4\nrare nan 1\n")
+    KIND.check({corpus: find(corpus), words: find(words)}, settings(corpus, vectors=words))

@@ -322,6 +322,18 @@ def test_reserved_words_elsewhere_are_counted_and_said(words):
     assert problem.text.lengths["test"].tolist()[2] == 1 + 3 + 1
 
 
+def test_marks_that_are_taken_for_words_are_said(words):
+    lines = words.read_text().splitlines()
+    lines = [line.replace("w3", "<UNK>") + "<eos>" for line in lines]
+    words.write_text("\n".join(lines) + "\n")
+    count = sum(line.split().count("<UNK>") for line in lines)
+    problem = problem_on(words)
+    first, second = problem.text.notes
+    assert first == f"'<UNK>' stands in the text ({count} times) and counts as a word, not as <unk>"
+    assert second.startswith("120 lines end in a word such as '")
+    assert problem.facts["test <unk>"] == 0
+
+
 def test_rare_words_are_unknown_and_their_share_is_said(words):
     lines = words.read_text().splitlines()
     lines[119] = "w0 never seen before"  # the last line of test
