@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
-from cellzoo.errors import CellzooError, unknown
+from cellzoo.errors import CellzooError, RunError, unknown
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +22,8 @@ The published trainings of NAS-Bench-NLP (Klyuchnikov et al. 2020) as one file.
   show    what the file has; with RECIPE, what is known of one: by its number, hash, or the recipe itself
   compare let samplers search in it, many trials each, and write their regret against simulated time to OUT
   analyse parameters, time, early ranks, transfer, distances and held-out models of the space, as a page in OUT
+  train   train RECIPEs for real, as the benchmark did or at a small size, beside their logs; a longer training
+          goes on from a shorter one of the same OUT
 
 Methods of compare are samplers (`cellzoo list methods`), with settings after colons, separated by commas; `all`
 are those that can search a table, and random search with 10 epochs.
@@ -31,18 +33,23 @@ _EXAMPLES = """\
   cellzoo table show                              what it has
   cellzoo table show 7537 --epoch 10              losses and seconds of one recipe after 10 epochs
   cellzoo table compare --methods all --trials 200 --hours 50,100,200 --out regret
+  cellzoo table train 7537 --data DIR --epochs 51 --out more      a log, checked and gone on with
+  cellzoo table train 7537 1 2 --size small --modes reference_frozen,fixed --data DIR --out modes
   cellzoo table analyse --out space               one page on the space
   cellzoo table compare --methods random,evolution:population=20:sample=5 --out regret
 
 exit codes:
-  0 done   2 bad input or usage   3 data missing or malformed   5 the output cannot be written
+  0 done   1 a training failed or diverged   2 bad input or usage   3 data missing or malformed
+  5 the output cannot be written
 """
 _DEFAULT_TABLE = "nas-bench-nlp.npz"
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="ACTION", help=", ".join(_ACTIONS))
-    parser.add_argument("recipes", metavar="RECIPE", nargs="*", help="number, hash or recipe, for show")
+    parser.add_argument(
+        "recipes", metavar="RECIPE", nargs="*", help="number, hash or recipe, for show and train"
+    )
     parser.add_argument("--table", default=_DEFAULT_TABLE, metavar="FILE", help=f"default {_DEFAULT_TABLE}")
     parser.add_argument("--data", metavar="DIR", help="folder with nas-bench-nlp and nas-bench-nlp-ptb in it")
     parser.add_argument(
@@ -63,8 +70,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--pool", default="both", metavar="POOL", help="all, drawn (no RNN, LSTM, GRU), or both"
     )
     compared.add_argument("--seed", default="0", metavar="N", help="of the first trial; default 0")
-    compared.add_argument("--workers", default="1", metavar="N", help="processes of this machine; default 1")
+    compared.add_argument(
+        "--workers", default="1", metavar="N", help="processes of this machine, for train too; default 1"
+    )
     compared.add_argument("--out", metavar="DIR", help="output folder")
+    trained = parser.add_argument_group("for train")
+    trained.add_argument("--epochs", metavar="N", help="default 50, or 5 of the small size")
+    trained.add_argument("--size", default="paper", metavar="SIZE", help="paper (default) or small")
+    trained.add_argument("--modes", default="reference_frozen", metavar="A,B", help="of weight drop, or fixed")
+    trained.add_argument("--seeds", default="1", metavar="N|A,B,...", help="how many, or which; default 1")
+    trained.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    trained.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
+    trained.add_argument("--threads", default="1", metavar="N", help="threads of each training; default 1")
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -149,6 +166,41 @@ def _analyse(options: argparse.Namespace) -> int:
     return 0
 
 
+def _train(options: argparse.Namespace) -> int:
+    from cellzoo.system.paths import typed_path
+    from search.benchmark.train import EPOCHS_SETTING, SIZES, Request, check_lines, train_recipes
+    from tasks.commands.run import parse_seeds, parse_settings
+    from tasks.runs.progress import show_progress
+    from tasks.runs.run import ExecutorSettings
+
+    if options.out is None or not options.recipes:
+        raise CellzooError("name recipes and --out, such as: cellzoo table train 7537 --data DIR --out more")
+    if options.size not in SIZES:
+        raise unknown("size", options.size[:80], SIZES)
+    table = _table(options)
+    settings = {**SIZES[options.size], **parse_settings(options.settings)}
+    if options.epochs is not None:
+        settings[EPOCHS_SETTING] = _whole("--epochs", options.epochs, 100_000)
+    seeds = parse_seeds(options.seeds)
+    request = Request(
+        tuple(table.find(recipe) for recipe in options.recipes),
+        tuple(mode.strip() for mode in options.modes.split(",")),
+        tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        settings,
+    )
+    workers, threads = _whole("--workers", options.workers, 256), _whole("--threads", options.threads, 1024)
+    execution = ExecutorSettings("serial" if workers == 1 else "processes", workers, threads, options.device)
+    trained, failed = train_recipes(
+        request,
+        typed_path(options.out, "--out"),
+        data=options.data,
+        execution=execution,
+        listener=show_progress(),
+    )
+    _say(*check_lines(table, request, trained), *(f"failed: {line}" for line in failed))
+    return RunError.exit_code if failed else 0
+
+
 def _hours(text: str) -> tuple[float, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch(r"\d{1,6}(\.\d{1,3})?", part, re.ASCII) and float(part) > 0 for part in parts):
@@ -185,6 +237,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "show": _show,
     "compare": _compare,
     "analyse": _analyse,
+    "train": _train,
 }
 
 COMMAND = Command(
