@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from cellzoo.errors import CellError, CellzooError, NotationError, UnknownNameEr
 from cellzoo.families import FAMILIES
 from cellzoo.found import check_found
 from cellzoo.notations import NOTATIONS, parse
+from cellzoo.system.lazy import lazy_property
 from cellzoo.system.plugins import leave_out, plugins
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class CellEntry:
         """Where the cell was first described: `source` up to its first semicolon."""
         return self.source.partition(";")[0].strip()
 
-    @cached_property
+    @lazy_property
     def cell(self) -> Cell:
         """The graph.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from cellzoo.cells.canonical import content_hash
@@ -12,6 +11,7 @@ from cellzoo.cells.graph import HIDDEN_WIDTH, CellGraph, Node, State
 from cellzoo.cells.initial import rules
 from cellzoo.cells.validation import check_graph
 from cellzoo.errors import CellError
+from cellzoo.system.lazy import lazy_property
 
 MAX_JSON = 10_000_000
 _JSON_VERSION = 1
@@ -29,7 +29,7 @@ class Cell(CellGraph):
         check_graph(self)
         rules(self)
 
-    @cached_property
+    @lazy_property
     def hash(self) -> str:
         """64 hexadecimal digits that depend on the cell's meaning alone, not on names or listing order."""
         return content_hash(self)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, RECAST, SCALAR
 from cellzoo.errors import CellError
+from cellzoo.system.lazy import lazy_property
 
 if TYPE_CHECKING:
     from cellzoo.cells.initial import Init
@@ -114,7 +114,7 @@ class CellGraph:
     name: str = field(default="", compare=False)
     init: Init = field(default=(), compare=False)
 
-    @cached_property
+    @lazy_property
     def live_nodes(self) -> tuple[Node, ...]:
         """The nodes that the output or a next state depends on; the others have no effect."""
         wanted = {self.output, *(state.next for state in self.states)}
@@ -123,7 +123,7 @@ class CellGraph:
                 wanted.update(node.inputs)
         return tuple(node for node in self.nodes if node.name in wanted)
 
-    @cached_property
+    @lazy_property
     def widths(self) -> dict[str, str]:
         """Value name -> `input` (E), `hidden` (H), or a number of units in digits."""
         widths = {INPUT: INPUT_WIDTH, **{state.name: state.width for state in self.states}}
@@ -135,7 +135,7 @@ class CellGraph:
                 widths[node.name] = widths[node.inputs[0]]
         return widths
 
-    @cached_property
+    @lazy_property
     def heads(self) -> int:
         """What divides a size that all of its block-diagonal matrices fit; 1 where there are none."""
         return math.lcm(*(node.heads for node in self.live_nodes))

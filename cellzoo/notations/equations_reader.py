@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
 from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, SCALAR, VECTOR
 from cellzoo.cells.validation import LEAST_CONSTANT, MAX_HEADS, MOST_CONSTANT
 from cellzoo.errors import NotationError, unknown
+from cellzoo.system.lazy import lazy_property
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Expression:
     heads: int = 1
     value: float | None = None
 
-    @cached_property
+    @lazy_property
     def height(self) -> int:
         """Operations on the longest way from here to a value; asked for from the leaves up."""
         return 1 + max((part.height for part in self.arguments if isinstance(part, Expression)), default=0)

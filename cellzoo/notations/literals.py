@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from cellzoo.errors import NotationError, unknown
 from cellzoo.notations.expressions import read_expression
 from cellzoo.notations.finding import MAX_JSON, UNREADABLE, Finder, read_json
 from cellzoo.notations.plain import plain
+from cellzoo.system.lazy import lazy_property
 
 MAX_TEXT = 20_000
 
@@ -54,7 +54,7 @@ class Form:
                 raise self.fault(f"has an unknown part: {unknown('part', str(key)[:80], self.parts)}")
         return {**self.optional, **content}
 
-    @cached_property
+    @lazy_property
     def parts(self) -> tuple[str, ...]:
         """All parts that there may be."""
         return (*self.required, *self.optional)
@@ -123,7 +123,7 @@ class Form:
         # Search code that follows DARTS calls its own genotypes so, too.
         return tuple({self.call, "Genotype"}) if self.call else ()
 
-    @cached_property
+    @lazy_property
     def _starts(self) -> re.Pattern[str]:
         names = "|".join((*self._calls, "OrderedDict", "dict"))
         named = rf"[A-Za-z_]\w*(?=\s*\(\s*(?:{'|'.join(self.required)})\s*=)"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+
+from cellzoo.system.lazy import lazy_property
 
 
 class Op(IntEnum):
@@ -242,7 +243,7 @@ class Plan:
         ]
         return tuple(dict.fromkeys(named))
 
-    @cached_property
+    @lazy_property
     def norms(self) -> tuple[str, ...]:
         """The values that a step normalises over its rows, by name, in the order in which it does."""
         return tuple(kernel.label for kernel in self.forward_step if kernel.norm is not NormKind.NONE)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellzoo.errors import CellzooError, UnknownNameError, unknown
 from cellzoo.system.extras import require
+from cellzoo.system.lazy import lazy_property
 from search.benchmark.logs import EPOCHS, WIKITEXT2
 from search.benchmark.table import UNIT, Number, recipes_of
 from search.benchmark.timing import fit_costs, work
@@ -98,19 +98,19 @@ class Outside:
         best = max(range(len(places)), key=lambda place: (round(likeness[place], 12), -place))
         return self.table.architectures[places[best]], 1.0 - likeness[best]
 
-    @cached_property
+    @lazy_property
     def surrogate(self) -> Surrogate:
         """Fitted on all recipes with known graphs that ended well."""
         return fit_surrogate(self.table, self.seed)
 
-    @cached_property
+    @lazy_property
     def _counted(self) -> tuple[list[int], list[Counter[str]], list[float]]:
         cells = recipes_of(self.table.pool())
         counted = [words(cell) for cell in cells.values()]
         norms = [math.sqrt(sum(count * count for count in one.values())) for one in counted]
         return list(cells), counted, norms
 
-    @cached_property
+    @lazy_property
     def _costs(self) -> NDArray[np.float64]:
         return fit_costs(self.table)[0]
 

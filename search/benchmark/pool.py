@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellzoo.errors import CellzooError
 from cellzoo.notations import nas_bench_nlp
+from cellzoo.system.lazy import lazy_property
 from search.benchmark.logs import WIKITEXT2
 from search.benchmark.table import Architecture, recipes_of
 from search.benchmark.words import count_words
@@ -74,15 +74,15 @@ class PoolSpace:
             return nas_bench_nlp.parse(self.architectures[genotype].recipe, name)
         return self._cells[genotype]
 
-    @cached_property
+    @lazy_property
     def _counts(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         return count_words([self._cells[number] for number in self.numbers])
 
-    @cached_property
+    @lazy_property
     def _words(self) -> list[tuple[int, ...]]:
         return [tuple(map(int, row)) for row in self._counts]
 
-    @cached_property
+    @lazy_property
     def _nearest(self) -> list[list[int]]:
         unit = self._counts / np.linalg.norm(self._counts, axis=1, keepdims=True)
         likeness = unit @ unit.T

@@ -13,7 +13,6 @@ import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from zipfile import BadZipFile
 
@@ -23,6 +22,7 @@ from cellzoo.cells.cell import Cell
 from cellzoo.errors import CellzooError, DataError, NotationError, UnknownNameError
 from cellzoo.notations import nas_bench_nlp
 from cellzoo.system.atomic import output_errors, write_atomically
+from cellzoo.system.lazy import lazy_property
 from search.benchmark.logs import EPOCHS, PTB, WIKITEXT2
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class Table:
         """Indices of the runs of an architecture on a data set, in the order of their ids."""
         return self._runs.get((architecture.index, data), ())
 
-    @cached_property
+    @lazy_property
     def _runs(self) -> dict[tuple[int, str], tuple[int, ...]]:
         found: dict[tuple[int, str], list[int]] = defaultdict(list)
         architectures = self.arrays["run_architecture"].tolist()
@@ -257,7 +257,7 @@ class Table:
         """`seconds` of, or the `train`, `valid` or `test` loss after, each epoch of a run."""
         return self._curves[what][run]
 
-    @cached_property
+    @lazy_property
     def _curves(self) -> dict[str, list[list[float]]]:
         """As lists, which answer one number faster than arrays do."""
         places = list(zip(self._ends[:-1], self._ends[1:], strict=True))
@@ -326,7 +326,7 @@ class Table:
         rows = (self._features.get(number) for number in architecture.numbers)
         return next((row for row in rows if row is not None), None)
 
-    @cached_property
+    @lazy_property
     def _features(self) -> dict[int, NDArray[np.float64]]:
         return dict(zip(self.arrays["feature_number"].tolist(), self.arrays["features"], strict=True))
 

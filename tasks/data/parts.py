@@ -97,9 +97,14 @@ class Part:
         Raises:
             DataError: As in `open`; also more than `limit` bytes.
         """
-        with self.open() as stream:
-            content = stream.read(limit + 1)
-        if len(content) > limit:
+        self.require_regular()
+        is_packed = self.member or self.path.suffix == ".gz"
+        is_larger = not is_packed and self.path.stat().st_size > limit
+        content = b""
+        if not is_larger:
+            with self.open() as stream:
+                content = stream.read(limit + 1)
+        if is_larger or len(content) > limit:
             raise DataError(f"{self}: holds more than {limit:,} bytes; take a smaller text")
         return content
 

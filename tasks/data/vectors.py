@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tasks.data.parts import Part
 
 _COUNT = re.compile("[0-9]{1,9}")
+_LONGEST_LINE = 2**18
 _SAMPLE = 1000
 """Rows that tell the number of values in a file without a header."""
 
@@ -101,7 +103,11 @@ def read_vectors(part: Part, wanted: Collection[str] | None = None) -> WordVecto
 def _lines(part: Part) -> Iterator[tuple[int, str]]:
     """Give lines and their numbers, single spaces between the fields; empty ones are left out."""
     with part.open() as stream:
-        for number, content in enumerate(stream, start=1):
+        for number, content in enumerate(iter(partial(stream.readline, _LONGEST_LINE), b""), start=1):
+            if len(content) == _LONGEST_LINE:
+                raise DataError(
+                    f"{part}:{number}: has more than {_LONGEST_LINE:,} bytes; expected a word and its numbers a line"
+                )
             try:
                 line = content.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:

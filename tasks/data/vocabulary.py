@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from cellzoo.system.lazy import lazy_property
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ class Vocabulary:
         kept = [word for word, number in counts.items() if number >= min_count and word not in {UNKNOWN, END}]
         return cls((UNKNOWN, END, *sorted(kept, key=lambda word: (-counts[word], word))))
 
-    @cached_property
+    @lazy_property
     def index(self) -> Mapping[str, int]:
         """Word -> number."""
         return MappingProxyType({word: number for number, word in enumerate(self.words)})

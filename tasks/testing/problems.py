@@ -10,7 +10,6 @@ import random
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 import cellzoo
 from cellzoo.errors import CellzooError
+from cellzoo.system.lazy import lazy_property
 from tasks.data.locate import find
 from tasks.problem import LOSS, ProblemKind
 from tasks.registry import find_problem, load_target
@@ -65,7 +65,7 @@ class Trial:
     recompute: Recompute | None = None
     layers: Sequence[Layer] = ()
 
-    @cached_property
+    @lazy_property
     def found(self) -> ProblemKind:
         """The kind."""
         if ":" not in self.kind:
@@ -84,7 +84,7 @@ class Trial:
         data = {name: find(name, self.data) for name in self.found.outline(config).data}
         return self.found.build(data, config, torch.device("cpu"))
 
-    @cached_property
+    @lazy_property
     def problem(self) -> Problem:
         """The problem, built once."""
         return self.build()

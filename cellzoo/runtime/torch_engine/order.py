@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
+
+from cellzoo.system.lazy import lazy_property
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Rows:
 
     batch_sizes: tuple[int, ...]
 
-    @cached_property
+    @lazy_property
     def starts(self) -> tuple[int, ...]:
         """First row of each step, and the number of rows at the end."""
         return tuple(accumulate(self.batch_sizes, initial=0))
@@ -45,13 +46,13 @@ class Order:
     rows: Rows
     descending: bool
 
-    @cached_property
+    @lazy_property
     def steps(self) -> tuple[int, ...]:
         """The steps in order."""
         count = len(self.rows.batch_sizes)
         return tuple(range(count - 1, -1, -1) if self.descending else range(count))
 
-    @cached_property
+    @lazy_property
     def counts(self) -> tuple[int, ...]:
         """Rows of each step, in order."""
         return self.rows.batch_sizes[::-1] if self.descending else self.rows.batch_sizes
@@ -61,12 +62,12 @@ class Order:
         """The walk back."""
         return Order(self.rows, not self.descending)
 
-    @cached_property
+    @lazy_property
     def arrivals(self) -> list[tuple[int, int, int]]:
         """(position, first, end): sequences first, ..., end - 1 begin with the walk's step at `position`."""
         return self._ends() if self.descending else [(0, 0, self.rows.batch)]
 
-    @cached_property
+    @lazy_property
     def departures(self) -> list[tuple[int, int, int]]:
         """(position, first, end): sequences first, ..., end - 1 end with the walk's step at `position`."""
         return [(len(self.steps) - 1, 0, self.rows.batch)] if self.descending else self._ends()

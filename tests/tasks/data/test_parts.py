@@ -10,6 +10,7 @@ import pytest
 
 from cellzoo.errors import DataError
 from tasks.data.parts import Part, find_part
+from tasks.data.vectors import read_vectors
 
 TEXT = b"one\ntwo\n"
 
@@ -111,3 +112,16 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(10**6)))
     with pytest.raises(DataError, match="more than 1,000 bytes"):
         Part(tmp_path / "a.gz").read(limit=1000)
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "a.txt").open("wb") as stream:
+        stream.truncate(2**45)
+    with pytest.raises(DataError, match="more than 1,073,741,824 bytes"):
+        Part(tmp_path / "a.txt").lines()
+
+
+def test_vectors_without_ends_of_lines_are_refused(tmp_path):
+    (tmp_path / "bomb.txt.gz").write_bytes(gzip.compress(b"word " + bytes(10**7)))
+    with pytest.raises(DataError, match=r"bomb\.txt\.gz:1: has more than 262,144 bytes"):
+        read_vectors(Part(tmp_path / "bomb.txt.gz"))
