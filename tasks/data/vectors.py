@@ -106,7 +106,8 @@ def _lines(part: Part) -> Iterator[tuple[int, str]]:
         for number, content in enumerate(iter(partial(stream.readline, _LONGEST_LINE), b""), start=1):
             if len(content) == _LONGEST_LINE:
                 raise DataError(
-                    f"{part}:{number}: has more than {_LONGEST_LINE:,} bytes; expected a word and its numbers a line"
+                    f"{part}:{number}: has more than {_LONGEST_LINE:,} bytes; expected a word and its numbers "
+                    "a line"
                 )
             try:
                 line = content.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -79,7 +79,7 @@ def attempt(job: Job, setup: RunSetup, report: Callable[[float, str], None]) -> 
             place = getattr(error, "filename", None) or setup.out
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             return Failure(job, f"{place}: cannot be written: {reason}", stops_all=True)
-        if isinstance(error, MemoryError | RuntimeError):
+        if isinstance(error, MemoryError | RuntimeError | ValueError | OSError):
             from tasks.training.memory import MEMORY_RAN_OUT, is_out_of_memory
 
             if is_out_of_memory(error):

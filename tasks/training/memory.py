@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,15 @@ MEMORY_RAN_OUT = (
     "memory ran out; everything written before is kept. Take a smaller model or batch, such as "
     "--set hidden_size=64, or fewer --workers"
 )
-_ON_CPU = ("can't allocate memory", "Storage size calculation overflowed")
-"""torch has no class of its own for these errors on a CPU."""
+_ON_CPU = (
+    "can't allocate memory",
+    "not enough memory",
+    "Storage size calculation overflowed",
+    "multiplication overflow",
+    "ALLOC_FAILED",
+    "array is too big",
+)
+"""torch and numpy have no class of their own for these errors."""
 
 
 @contextmanager
@@ -33,7 +41,7 @@ def memory_errors(place: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ValueError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         raise RunError(f"{place}: {MEMORY_RAN_OUT}") from error
@@ -41,6 +49,8 @@ def memory_errors(place: str) -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on a CPU or on a GPU."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         words in str(error) for words in _ON_CPU
     )
