@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_memory_that_ran_out_is_said_in_one_way(ask):
 
 
 @pytest.mark.parametrize(
-    "fails", [lambda: torch.ones(2) @ torch.ones(3), lambda: int("x"), lambda: os.stat("/no/such/file")]
+    "fails", [lambda: torch.ones(2) @ torch.ones(3), lambda: int("x"), Path("/no/such/file").stat]
 )
 def test_other_errors_stay_what_they_are(fails):
     with pytest.raises((RuntimeError, ValueError, FileNotFoundError)), memory_errors("toy"):
