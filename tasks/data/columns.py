@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from cellzoo.errors import DataError
+from cellzoo.system.lazy import lazy_property
 from tasks.data.tags import OUTSIDE, is_of_spans, respell
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class _Table:
         self.count = count
         self.sentences = sentences
 
-    @cached_property
+    @lazy_property
     def _values(self) -> list[Counter[str]]:
         """How often each value occurs, for each column."""
         return [
@@ -209,7 +209,7 @@ class _Table:
             for column in range(self.count)
         ]
 
-    @cached_property
+    @lazy_property
     def _of_spans(self) -> list[bool]:
         """Whether a column holds tags of spans; `O` alone is none."""
         return [_are_of_spans(values) for values in self._values]
