@@ -34,11 +34,13 @@ from cellzoo.hub.classification import (  # noqa: E402
 from cellzoo.hub.config import CellConfig  # noqa: E402
 from cellzoo.hub.model import CellModel, CellPreTrainedModel  # noqa: E402
 from cellzoo.hub.state import RecurrentState  # noqa: E402
+from cellzoo.hub.texts import CellForTextClassification  # noqa: E402
 
 __all__ = [
     "CellConfig",
     "CellForCausalLM",
     "CellForSequenceClassification",
+    "CellForTextClassification",
     "CellForTokenClassification",
     "CellModel",
     "CellPreTrainedModel",

@@ -38,6 +38,10 @@ class CellConfig(PretrainedConfig):
         pooling: What a sequence classifier reads: `last`, the output after the last token (and of the
             backward direction, after the first); `mean` or `max` over the tokens.
         use_cache: Whether a causal language model gives its state, for the next call, outside of training.
+        head_size: Units of the hidden layer of a classifier of texts.
+        pairs: Whether such a classifier reads pairs of texts.
+        cross_attention: Whether it compares each token of a pair with what it attends to in the other text.
+        head_dropout: Probability of the dropouts in its head.
         tie_word_embeddings: Whether a causal language model predicts with the embedding matrix; needs
             E = H.
         **kwargs: See transformers.PretrainedConfig.
@@ -69,6 +73,10 @@ class CellConfig(PretrainedConfig):
         initializer_range: float = 0.1,
         pooling: str = "last",
         use_cache: bool = True,
+        head_size: int = 256,
+        pairs: bool = False,
+        cross_attention: bool = False,
+        head_dropout: float = 0.0,
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -90,6 +98,10 @@ class CellConfig(PretrainedConfig):
         self.initializer_range = initializer_range
         self.pooling = pooling
         self.use_cache = use_cache
+        self.head_size = head_size
+        self.pairs = pairs
+        self.cross_attention = cross_attention
+        self.head_dropout = head_dropout
         self._check()
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
@@ -122,20 +134,23 @@ class CellConfig(PretrainedConfig):
         return {**super().to_diff_dict(), "tie_word_embeddings": self.tie_word_embeddings}
 
     def _check(self) -> None:
-        for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"):
+        for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "head_size"):
             size = getattr(self, name)
             if type(size) is not int or size < 1:
                 raise ValueError(f"{name} is {size!r:.40}; expected a number from 1")
         if self.num_hidden_layers > MAX_LAYERS:
             raise ValueError(f"num_hidden_layers is {self.num_hidden_layers}; expected at most {MAX_LAYERS}")
-        for name in ("bidirectional", "bias"):
+        for name in ("bidirectional", "bias", "pairs", "cross_attention"):
             choice = getattr(self, name)
             if not isinstance(choice, bool):
                 raise ValueError(f"{name} is {choice!r:.40}; expected true or false")
         spread = self.initializer_range
         if not isinstance(spread, int | float) or not 0 <= spread < float("inf"):
             raise ValueError(f"initializer_range is {spread!r:.40}; expected a number from 0")
-        for name in ("embedding_dropout", "dropout", "output_dropout", "dropout_x", "dropout_h"):
+        for name in (
+            *("embedding_dropout", "dropout", "output_dropout"),
+            *("dropout_x", "dropout_h", "head_dropout"),
+        ):
             probability = getattr(self, name)
             if not isinstance(probability, int | float) or not 0 <= probability <= 1:
                 raise ValueError(f"{name} is {probability!r:.40}; expected a probability, 0 to 1")

@@ -133,13 +133,13 @@ def test_pairs_are_compared_as_the_papers_say():
         for u in ours:
             scores = torch.stack([u @ v / 3**0.5 for v in theirs])
             a = sum(share * v for share, v in zip(scores.softmax(0), theirs, strict=True))
-            made.append(torch.relu(model.compare(torch.cat([u, a, (u - a).abs(), u * a]))))
+            made.append(torch.relu(model.head.compare(torch.cat([u, a, (u - a).abs(), u * a]))))
         return torch.stack(made).amax(0)
 
     one, other = ([vectors[word] for word in text] for text in (first, second))
     u, v = compared(one, other), compared(other, one)
-    hidden = torch.relu(model.hidden(torch.cat([u, v, (u - v).abs(), u * v])))
-    torch.testing.assert_close(model(Texts(words, torch.tensor([3, 2])))[0], model.output(hidden))
+    hidden = torch.relu(model.head.hidden(torch.cat([u, v, (u - v).abs(), u * v])))
+    torch.testing.assert_close(model(Texts(words, torch.tensor([3, 2])))[0], model.head.output(hidden))
 
 
 def test_it_learns_what_a_pair_has_in_common(corpus, tmp_path):
@@ -157,7 +157,7 @@ def test_a_degenerate_model_is_named(corpus):
     generator = torch.Generator().manual_seed(0)
     model = ours.model(recurrent_layer(cellzoo.load("gru"), ours.layer, generator), generator)
     with torch.no_grad():
-        model.output.bias.copy_(torch.tensor([9.0, 0.0]))
+        model.head.output.bias.copy_(torch.tensor([9.0, 0.0]))
     assert "degenerate on test: every prediction is 'yes'" in ours.evaluate(model, "test").notes
 
 
