@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = "all"
-LOW_FIDELITY = Method("random, 10 epochs", BASELINE, (("epochs", 10),))
+# What is compared beside the samplers as they are, as in the paper: fewer epochs, more dimensions.
+VARIANTS = {
+    BASELINE: Method("random, 10 epochs", BASELINE, (("epochs", 10),)),
+    "bayes": Method("bayes, 50 dimensions", "bayes", (("dimensions", 50),)),
+}
 # The horizons are so short that the usual populations would never be complete: a whole training takes 5.7
 # hours.
 SETTINGS: dict[str, tuple[tuple[str, Any], ...]] = {"evolution": (("population", 10), ("sample", 5))}
@@ -57,17 +61,17 @@ def all_methods(table: Table) -> tuple[list[Method], list[str]]:
     from search.samplers.kind import SamplerKind
 
     space = searchable(table)
-    methods, notes = [Method(BASELINE, BASELINE), LOW_FIDELITY], []
-    for name in method_names():
-        if name == BASELINE or not isinstance(find_method(name), SamplerKind):
-            continue
+    names = [name for name in method_names() if isinstance(find_method(name), SamplerKind)]
+    methods: list[Method] = []
+    notes = []
+    for name in sorted(names, key=lambda name: (name != BASELINE, name)):
         method = Method(name, name, SETTINGS.get(name, ()))
         try:
             build_sampler(method, space, random.Random(0))  # noqa: S311 - a seed
         except CellzooError as error:
             notes.append(f"{name} is left out: {error}")
         else:
-            methods.append(method)
+            methods += [method, *([VARIANTS[name]] if name in VARIANTS else [])]
     return methods, notes
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from cellzoo.cells.cell import Cell
     from search.benchmark.table import Table
 
@@ -74,8 +76,42 @@ class PoolSpace:
             return nas_bench_nlp.parse(self.architectures[genotype].recipe, name)
         return self._cells[genotype]
 
+    def features(self, genotypes: Sequence[int], dimensions: int) -> NDArray[np.float64]:
+        """Vectors of recipes, (genotypes, dimensions), for samplers that need numbers.
+
+        With 10 dimensions the released graph2vec features, where the table has any; a recipe that lacks them
+        has those of the nearest one that does not. Otherwise, and with other dimensions, the leading components
+        of the counts of words, scaled by how rare a word is.
+        """
+        places = [self._place[number] for number in genotypes]
+        released = self._released
+        if released is not None and released.shape[1] == dimensions:
+            return released[places]
+        components = self._components
+        padding = np.zeros((len(components), max(0, dimensions - components.shape[1])))
+        return np.hstack([components, padding])[places, :dimensions]
+
     @lazy_property
-    def _counts(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def _released(self) -> NDArray[np.float64] | None:
+        vectors = [self.table.features(found) for found in self.architectures.values()]
+        known = [place for place, vector in enumerate(vectors) if vector is not None]
+        if not known:
+            return None
+        nearest = [known[int(np.argmax(row[known]))] for row in np.round(self._likeness, 9)]
+        filled = [vectors[nearest[place]] if vector is None else vector for place, vector in enumerate(vectors)]
+        return np.array(filled)
+
+    @lazy_property
+    def _components(self) -> NDArray[np.float64]:
+        having = (self._counts > 0).sum(axis=0)
+        weighted = np.log1p(self._counts) * np.log(1 + len(self._counts) / having)
+        left, sizes, _ = np.linalg.svd(weighted - weighted.mean(axis=0), full_matrices=False)
+        # A component's sign is arbitrary, so it is fixed.
+        signs = np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])
+        return np.asarray(left * sizes * signs, dtype=np.float64)
+
+    @lazy_property
+    def _counts(self) -> NDArray[np.float64]:
         return count_words([self._cells[number] for number in self.numbers])
 
     @lazy_property
@@ -83,12 +119,17 @@ class PoolSpace:
         return [tuple(map(int, row)) for row in self._counts]
 
     @lazy_property
-    def _nearest(self) -> list[list[int]]:
+    def _likeness(self) -> NDArray[np.float64]:
+        """Cosines between counts of words; -1 of a recipe with itself."""
         unit = self._counts / np.linalg.norm(self._counts, axis=1, keepdims=True)
-        likeness = unit @ unit.T
-        np.fill_diagonal(likeness, -np.inf)
+        likeness = np.asarray(unit @ unit.T, dtype=np.float64)
+        np.fill_diagonal(likeness, -1.0)
+        return likeness
+
+    @lazy_property
+    def _nearest(self) -> list[list[int]]:
         # Stable, and rounded first, so that every machine has the same neighbours.
-        order = np.argsort(-np.round(likeness, 9), axis=1, kind="stable")
+        order = np.argsort(-np.round(self._likeness, 9), axis=1, kind="stable")
         return [row[: self.neighbours].tolist() for row in order]
 
 

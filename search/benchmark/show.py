@@ -10,7 +10,9 @@ from search.benchmark.logs import EPOCHS
 from search.benchmark.table import SPLITS, UNIT
 
 if TYPE_CHECKING:
+    from cellzoo.cells.cell import Cell
     from search.benchmark.clock import Clock
+    from search.benchmark.outside import Outside
     from search.benchmark.table import Architecture, Number, Table
 
 
@@ -55,6 +57,21 @@ def describe(table: Table, architecture: Architecture, clock: Clock, epoch: int 
     if architecture.recipe:
         lines.append(f"  {architecture.recipe}")
     return lines
+
+
+def describe_outside(outside: Outside, cell: Cell, epoch: int | None) -> list[str]:
+    """What the rule says of a cell that the table does not have, or the table of one that it has.
+
+    Raises:
+        CellzooError: The rule is to refuse, or there is no such epoch.
+    """
+    at = epoch or EPOCHS
+    numbers = [outside.score(cell, split=split, epoch=at) for split in ("valid", "test")]
+    return [
+        f"graph {cell.hash[:12]}",
+        f"  {numbers[0].data} after epoch {at}: {', '.join(map(_in_words, numbers))}{_took(numbers[0])}",
+        f"  {numbers[0].source}",
+    ]
 
 
 def _in_words(number: Number) -> str:

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cellzoo.errors import CellzooError
+
 if TYPE_CHECKING:
     from search.benchmark.pool import PoolSpace
     from search.benchmark.session import Session, Trained
@@ -80,7 +82,11 @@ def simulate(
     now, begun, busy, free_in_a_row = 0.0, 0, 0, 0
     while True:
         while len(running) + busy < workers and free_in_a_row < _MOST_FREE:
-            proposal = sampler.ask()
+            try:
+                proposal = sampler.ask()
+            except CellzooError:
+                # The contract of samplers: the space holds nothing else.
+                proposal = None
             if proposal is None:
                 break
             architecture = space.architectures[proposal.genotype]

@@ -7,19 +7,21 @@ import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
-from cellzoo.errors import CellzooError, RunError, unknown
+from cellzoo.errors import CellzooError, RunError, UnknownNameError, unknown
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from cellzoo.cells.cell import Cell
     from search.benchmark.table import Table
 
 _DESCRIPTION = """\
 The published trainings of NAS-Bench-NLP (Klyuchnikov et al. 2020) as one file.
 
   build   make the file from the published ones in --data DIR, and further logs named by --logs
-  show    what the file has; with RECIPE, what is known of one: by its number, hash, or the recipe itself
+  show    what the file has; with RECIPE, what is known of one: by its number, hash, the recipe itself, or a
+          cell by name or file; --rule says what is done about a cell that was never trained
   compare let samplers search in it, many trials each, and write their regret against simulated time to OUT
   analyse parameters, time, early ranks, transfer, distances and held-out models of the space, as a page in OUT
   train   train RECIPEs for real, as the benchmark did or at a small size, beside their logs; a longer training
@@ -31,6 +33,7 @@ are those that can search a table, and random search with 10 epochs.
 _EXAMPLES = """\
   cellzoo table build --data DIR                  the file nas-bench-nlp.npz, in a second
   cellzoo table show                              what it has
+  cellzoo table show darts-v2 --rule surrogate    a cell that was never trained
   cellzoo table show 7537 --epoch 10              losses and seconds of one recipe after 10 epochs
   cellzoo table compare --methods all --trials 200 --hours 50,100,200 --out regret
   cellzoo table train 7537 --data DIR --epochs 51 --out more      a log, checked and gone on with
@@ -57,6 +60,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clock", default="corrected", metavar="CLOCK", help="released, corrected or retimed")
     parser.add_argument("--epoch", metavar="N", help="for show: after which epoch; default the last")
+    parser.add_argument(
+        "--rule",
+        default="refuse",
+        metavar="RULE",
+        help="for show: cells that it lacks: refuse, nearest, surrogate",
+    )
     compared = parser.add_argument_group("for compare")
     compared.add_argument("--methods", default="all", metavar="A,B,...", help="samplers; default all")
     compared.add_argument("--trials", default="200", metavar="N", help="searches of each method; default 200")
@@ -113,14 +122,37 @@ def _show(options: argparse.Namespace) -> int:
     if not options.recipes:
         _say(*_contents(table))
         return 0
-    from search.benchmark.show import describe
+    from search.benchmark.outside import Outside
+    from search.benchmark.show import describe, describe_outside
     from search.benchmark.timing import make_clock
 
     epoch = None if options.epoch is None else _whole("--epoch", options.epoch, 10_000)
     clock = make_clock(table, options.clock)
+    outside = Outside(table, clock, options.rule)
     for recipe in options.recipes:
-        _say(*describe(table, table.find(recipe), clock, epoch))
+        try:
+            found = table.find(recipe)
+        except UnknownNameError:
+            cell = _cell(recipe)
+            if cell is None:
+                raise
+            _say(*describe_outside(outside, cell, epoch))
+        else:
+            _say(*describe(table, found, clock, epoch))
     return 0
+
+
+def _cell(text: str) -> Cell | None:
+    """A cell that is named, in a file, or a recipe; None for a number or a hash."""
+    from cellzoo.catalog import load
+    from cellzoo.notations import nas_bench_nlp
+
+    if text.lstrip().startswith("{"):
+        return nas_bench_nlp.parse(text)
+    try:
+        return load(text)
+    except UnknownNameError:
+        return None
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -111,6 +111,17 @@ def test_a_sampler_that_only_repeats_is_stopped(small):
     assert search(small, Stubborn()).ended == NOTHING_NEW
 
 
+def test_a_sampler_that_says_the_space_is_used_up_ends(small):
+    class Strict(Script):
+        def ask(self):
+            if not self.proposals:
+                raise CellzooError("all cells were proposed")
+            return super().ask()
+
+    course = search(small, Strict((1_000_010, 5)))
+    assert (course.ended, len(course.points)) == (EXHAUSTED, 1)
+
+
 def test_the_best_is_chosen_by_validation_and_shown_on_test(small):
     course = search(small, Script((1_000_010, 5), (1_000_011, 5), (1_000_012, 5), (1_000_013, 5)))
     seen = []
@@ -136,6 +147,26 @@ def test_the_pool_samples_all_and_mutates_to_near_recipes(path):
     assert len({len(code) for code in codes}) == 1
     with pytest.raises(CellzooError, match="at least 2"):
         PoolSpace(table, table.pool()[:1])
+
+
+def test_features_are_the_released_ones_or_components_of_words(path):
+    table = Table.read(path)
+    space = searchable(table)
+    ten, fifty = (space.features(space.numbers, count) for count in (10, 50))
+    assert (ten.shape, fifty.shape) == ((291, 10), (291, 50))
+    missing = 0
+    for number, row in zip(space.numbers, ten, strict=True):
+        released = table.features(table.find(number))
+        missing += released is None
+        assert released is None or np.array_equal(row, released)
+    assert missing == 291 - 259
+    assert np.isfinite(ten).all()
+    # Components: distances are those of the weighted counts that they are made of, as far as 50 hold them.
+    whole = space.features(space.numbers, 291)
+    counts = np.array([space.encode(number)[:-1] for number in space.numbers], dtype=float)
+    weighted = np.log1p(counts) * np.log(1 + len(counts) / (counts > 0).sum(axis=0))
+    assert np.linalg.norm(whole[0] - whole[1]) == pytest.approx(np.linalg.norm(weighted[0] - weighted[1]))
+    assert np.array_equal(whole[:, :50], fifty)
 
 
 def test_equal_graphs_are_nearest_to_each_other(path):

@@ -353,6 +353,20 @@ def test_the_command_builds_and_shows(tmp_path, monkeypatch, capsys):
     assert "no logs of NAS-Bench-NLP" in capsys.readouterr().err
 
 
+def test_a_cell_that_was_never_trained_is_refused_or_answered_by_a_rule(tmp_path, monkeypatch, capsys):
+    table = tmp_path / "table.npz"
+    small(tmp_path).write(table)
+    assert invoke(monkeypatch, "table", "show", "darts-v2", "--table", table) == 2
+    assert "nearest or surrogate" in capsys.readouterr().err
+    given = ["table", "show", "darts-v2", "--table", table, "--epoch", "2"]
+    assert invoke(monkeypatch, *given, "--rule", "nearest") == 0
+    shown = capsys.readouterr().out
+    assert "nearest: 10000" in shown
+    assert "after epoch 2" in shown
+    assert invoke(monkeypatch, *given, "--rule", "guess") == 2
+    assert "unknown rule" in capsys.readouterr().err
+
+
 def test_unknown_names_are_of_their_kind(tmp_path):
     with pytest.raises(UnknownNameError):
         small(tmp_path).find("no such recipe")
