@@ -1,10 +1,14 @@
-"""Cells in Flair's character language model, `LanguageModel(recurrent_type="cell:<name>")`."""
+"""Cells in Flair's character language model, `LanguageModel(recurrent_type="cell:<name>")`.
+
+Once this module is imported, with `CellTagger` or by itself, Flair finds cells by their names, also those of
+saved models.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flair.nn.recurrent import rnn_layers
+from flair.nn import recurrent
 
 from cellzoo import load
 from cellzoo.cells.graph import HIDDEN_WIDTH
@@ -14,7 +18,7 @@ from tasks.tagging.layers import PREFIX
 
 
 def register_language_model_cell(name: str) -> str:
-    """Let `flair.models.LanguageModel` take a cell; also needed before such a model is loaded.
+    """Let `flair.models.LanguageModel` take a cell; Flair's table does so itself when it is asked for one.
 
     Flair asks how many states a layer has; with one it hands over a tensor, with several a tuple.
 
@@ -40,6 +44,18 @@ def register_language_model_cell(name: str) -> str:
     def layer(input_size: int, hidden_size: int, layers: int, **options: Any) -> CellRNN:
         return CellRNN(cell, input_size, hidden_size, layers, **options)
 
-    known: dict[str, tuple[Any, int]] = rnn_layers
+    known: dict[str, tuple[Any, int]] = recurrent.rnn_layers
     known[PREFIX + name] = (layer, len(cell.states))
     return PREFIX + name
+
+
+class _Layers(dict[str, tuple[Any, int]]):
+    """Flair's table of recurrent layers, in which a cell is there once it is asked for."""
+
+    def __contains__(self, kind: object) -> bool:
+        if isinstance(kind, str) and kind.startswith(PREFIX) and not super().__contains__(kind):
+            register_language_model_cell(kind.removeprefix(PREFIX))
+        return super().__contains__(kind)
+
+
+recurrent.rnn_layers = _Layers(recurrent.rnn_layers)

@@ -14,7 +14,8 @@ from flair.training_utils import store_embeddings
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import tasks.embeddings.frozen
-import tasks.tagging.embeddings  # noqa: F401 - both register embeddings that saved taggers may hold
+import tasks.tagging.embeddings
+import tasks.tagging.flair_language_model  # noqa: F401 - these register what saved models may hold
 from cellzoo.errors import CellzooError
 from cellzoo.layer import CellRNN
 from tasks.embeddings.batch import is_computed_here, parts, token_features

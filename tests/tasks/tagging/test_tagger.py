@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import product
 
 import flair.nn
@@ -12,7 +13,6 @@ from flair.datasets import FlairDatapointDataset
 from flair.embeddings import FlairEmbeddings, StackedEmbeddings, TokenEmbeddings
 from flair.embeddings.base import register_embeddings
 from flair.models import LanguageModel, SequenceTagger
-from flair.nn.recurrent import rnn_layers
 from flair.trainers import ModelTrainer
 from tagging_samples import DEV, TEST, TRAIN, features, predictions, python, tagger
 
@@ -411,11 +411,17 @@ def test_a_safe_file_that_is_not_one_is_one_clear_message(tmp_path):
             CellTagger.load_safely(path)
 
 
+@pytest.fixture
+def flair_layers(monkeypatch):
+    """A copy of Flair's table of layers, so that none is left in it."""
+    monkeypatch.setattr("flair.nn.recurrent.rnn_layers", copy.copy(flair.nn.recurrent.rnn_layers))
+    return flair.nn.recurrent
+
+
 @pytest.mark.parametrize("name", ["darts-v2", "gru", "lstm"])
-def test_a_cell_in_flairs_language_model(tmp_path, name, monkeypatch):
-    monkeypatch.setattr("flair.nn.recurrent.rnn_layers", dict(rnn_layers))
-    monkeypatch.setattr("tasks.tagging.flair_language_model.rnn_layers", flair.nn.recurrent.rnn_layers)
-    kind = register_language_model_cell(name)
+@pytest.mark.parametrize("beforehand", [True, False])
+def test_a_cell_in_flairs_language_model(tmp_path, name, beforehand, flair_layers):
+    kind = register_language_model_cell(name) if beforehand else f"cell:{name}"
     letters = Dictionary()
     for letter in "abc \n":
         letters.add_item(letter)
@@ -435,6 +441,18 @@ def test_a_cell_in_flairs_language_model(tmp_path, name, monkeypatch):
     sentence = Sentence(["abc", "b"])
     loaded.embed(sentence)
     assert sentence[1].get_embedding().shape == (6,)
+
+
+def test_a_saved_language_model_finds_its_cell(tmp_path, flair_layers):
+    model = LanguageModel(Dictionary(), True, 6, 1, embedding_size=4, recurrent_type="cell:gru")
+    model.save(tmp_path / "lm.pt")
+    del flair_layers.rnn_layers["cell:gru"]
+    loaded = LanguageModel.load_language_model(tmp_path / "lm.pt")
+    assert loaded.rnn.cell.hash == model.rnn.cell.hash
+    with pytest.raises(CellzooError, match="unknown cell 'grue'"):
+        LanguageModel(Dictionary(), True, 6, 1, recurrent_type="cell:grue")
+    with pytest.raises(AssertionError):
+        LanguageModel(Dictionary(), True, 6, 1, recurrent_type="grue")
 
 
 def test_a_cell_that_flairs_language_model_cannot_run_is_refused(tmp_path):
