@@ -83,6 +83,8 @@ def rules(graph: CellGraph) -> dict[str, Rule]:
     Raises:
         CellError: A selector names no weight, or a rule is not one, or does not fit its weight.
     """
+    if not graph.init:
+        return {}
     label = f"cell {graph.name!r:.80}: init" if graph.name else "cell: init"
     if len(graph.init) > MAX_RULES:
         raise CellError(f"{label}: {len(graph.init)} rules; at most {MAX_RULES} are read")

@@ -186,7 +186,11 @@ def subject_key(subject: str, init: Mapping[str, float | str]) -> str:
         subject: The cell's content hash, or `baseline:<name>`.
         init: As `init_in_use` gives it.
     """
-    return f"{subject}:{content_digest({'init': list(init.items())})}" if init else subject
+    if not init:
+        return subject
+    # A whole number in a cell file is a float in a record.
+    rules = [[selector, rule if isinstance(rule, str) else float(rule)] for selector, rule in init.items()]
+    return f"{subject}:{content_digest({'init': rules})}"
 
 
 def record_key(

@@ -65,7 +65,8 @@ def describe(layer: nn.Module) -> dict[str, Any]:
     """
     names, cell = _ARGUMENTS, None
     if isinstance(layer, CellRNN):
-        names, cell = [*_ARGUMENTS, *_MASKS], layer.cell.to_json()
+        # Layer norm is in the cell.
+        names, cell = [*_ARGUMENTS, *_MASKS, "zoneout"], layer.cell.to_json()
     elif type(layer) not in _TORCH_LAYERS.values():
         raise CellzooError(
             f"a tagger around a {type(layer).__name__} cannot be saved: only cells and torch's "

@@ -183,3 +183,12 @@ def test_a_file_with_a_wrong_initialisation_is_named(tmp_path):
 def test_an_unknown_choice():
     with pytest.raises(UnknownNameError, match="unknown init 'xavier'"):
         cellzoo.rnn("lstm", 3, 5, init="xavier")
+
+
+@pytest.mark.parametrize("name", [name for name in cellzoo.list_cells() if cellzoo.entry(name).init])
+def test_the_published_start_of_every_cell_of_the_zoo(name):
+    """Each weight that a rule names is drawn by it, finite, and a pass from there is finite, too."""
+    rnn = cellzoo.rnn(name, 8, 8, init="published")
+    assert all(weight.isfinite().all() for weight in rnn.parameters())
+    output, _ = rnn(torch.randn(12, 2, 8, generator=torch.Generator().manual_seed(0)))
+    assert output.isfinite().all()
