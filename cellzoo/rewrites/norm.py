@@ -23,10 +23,13 @@ def layer_norm(cell: Cell) -> Cell:
 
     a = W x + U h becomes (1 + g) * (a - mean(a)) / sqrt(var(a) + 1e-5) + b, with vectors g and b and the biased
     variance; Ba et al. 2016, "Layer normalization", equation 4. That g stands beside a 1 lets it start around
-    0, as all weights do.
+    0, as all weights do. The node's bias, where it has one, is b.
 
     Args:
         cell: The cell.
+
+    Raises:
+        CellError: A bias is shared with a node that no activation reads.
     """
     read = {source for node in cell.live_nodes if node.op in ACTIVATIONS for source in node.inputs}
     names = Names(cell)
@@ -62,7 +65,7 @@ def layer_norm(cell: Cell) -> Cell:
             Node(
                 names.free(f"{node.name}_s"),
                 VECTOR,
-                weights=(names.free(f"{node.name}_shift"),),
+                weights=(node.bias or names.free(f"{node.name}_shift"),),
                 width=node.width,
             )
         )

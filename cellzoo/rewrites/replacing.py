@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import INPUT
 from cellzoo.cells.initial import rules
+from cellzoo.cells.ops import VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ def replace_nodes(cell: Cell, suffix: str, change: Callable[[Node], Sequence[Nod
 
 
 def with_init(rewritten: Cell, *cells: Cell, prefixes: Sequence[str] = ("",)) -> Cell:
-    """Take over how the weights start that are still there, of the same kind."""
+    """Take over how the weights start that are still there, of the same kind; a bias may be a vector now."""
     kinds = _kinds(rewritten)
     init = []
     for cell, prefix in zip(cells, prefixes, strict=True):
@@ -61,7 +62,7 @@ def with_init(rewritten: Cell, *cells: Cell, prefixes: Sequence[str] = ("",)) ->
 
 def _kinds(cell: CellGraph) -> dict[str, str]:
     kinds = {weight: node.op for node in cell.live_nodes for weight in node.weights}
-    return kinds | {node.bias: "bias" for node in cell.live_nodes if node.bias is not None}
+    return kinds | {node.bias: VECTOR for node in cell.live_nodes if node.bias is not None}
 
 
 def depends_on(cell: CellGraph, sources: set[str]) -> set[str]:

@@ -77,7 +77,7 @@ def test_layer_norm_is_that_of_torch():
     cell = rewrites.layer_norm(cellzoo.load("rnn"))
     p, x, h = drawn(cell)
     raw = x @ p["h_next_1_0"].T + h @ p["h_next_1_1"].T
-    normal = torch.nn.functional.layer_norm(raw, (H,), 1 + p["h_next_1_gain"], p["h_next_1_shift"], eps=1e-5)
+    normal = torch.nn.functional.layer_norm(raw, (H,), 1 + p["h_next_1_gain"], p["h_next_1_b"], eps=1e-5)
     torch.testing.assert_close(step(cell, p, x, h)[0], torch.tanh(normal), rtol=1e-12, atol=1e-12)
 
 
@@ -112,6 +112,9 @@ def test_what_was_published_of_the_start_stays_where_the_weight_does():
     weights = cellzoo.CellRNN(cell, E, H, init="published").direction(0).weights
     ones = {name for name, weight in weights.items() if torch.equal(weight, torch.ones_like(weight))}
     assert ones == {"f1_f_1_b", "f2_f_1_b"}
+    for rewrite in (rewrites.layer_norm, rewrites.multiplicative_integration, rewrites.independent_recurrence):
+        weights = cellzoo.CellRNN(rewrite(cellzoo.load("lstm")), E, H, init="published").direction(0).weights
+        assert (weights["f_1_b"] == 1).all()
     assert rewrites.independent_recurrence(cellzoo.load("darts-v2")).init == tuple(
         (name, "uniform(0.04)") for name in ("c0_x", "u0_x")
     )
