@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellzoo.notations import darts
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,6 +46,8 @@ def draw_random_darts(seed: int) -> str:
     This is the space that random search is run in by Li & Talwalkar 2019, "Random Search and
     Reproducibility for NAS", section 4.1.
     """
+    from cellzoo.notations import darts
+
     return darts.sample(random.Random(seed))  # noqa: S311 - a reproducible draw, no secret
 
 

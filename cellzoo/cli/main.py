@@ -14,7 +14,7 @@ from cellzoo.system.streams import mute, prepare_streams
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Sequence
 
 GROUP = "cellzoo.commands"
 _OWN_OPTIONS = ("-h", "--help", "--version")
@@ -62,18 +62,17 @@ def _say(message: str) -> None:
 
 
 def _run(given: list[str]) -> int:
-    commands = find_commands()
-    given = _command_first(given, commands)
+    given = _command_first(given)
     if not given or given[0].startswith("-"):
         # Ends the process: with the help, the version, or by naming what is wrong.
-        _overview(commands).parse_args(given)
-    if given[0] not in commands:
-        raise unknown("command", given[0][:80], commands)
-    command = commands[given[0]]
+        _overview(find_commands()).parse_args(given)
+    command = find_commands(given[0]).get(given[0])
+    if command is None:
+        raise unknown("command", given[0][:80], find_commands())
     return command.execute(_parser(command).read(given[1:]))
 
 
-def _command_first(given: list[str], commands: Container[str]) -> list[str]:
+def _command_first(given: list[str]) -> list[str]:
     """Put the command before options that were typed before it.
 
     Raises:
@@ -81,6 +80,7 @@ def _command_first(given: list[str], commands: Container[str]) -> list[str]:
     """
     if not given or not given[0].startswith("-") or given[0] in _OWN_OPTIONS:
         return given
+    commands = find_commands()
     places = [place for place, word in enumerate(given) if word in commands]
     if len(places) > 1:
         words = " or ".join(repr(given[place]) for place in places[:4])
@@ -90,10 +90,10 @@ def _command_first(given: list[str], commands: Container[str]) -> list[str]:
     return [given[places[0]], *given[: places[0]], *given[places[0] + 1 :]] if places else given
 
 
-def find_commands() -> dict[str, Command]:
-    """Load the commands of the entry-point group `cellzoo.commands`, by name."""
+def find_commands(wanted: str | None = None) -> dict[str, Command]:
+    """Load the commands of the entry-point group `cellzoo.commands`, by name; of ours, only the wanted one."""
     commands: dict[str, Command] = {}
-    for name, command, package in plugins(GROUP):
+    for name, command, package in plugins(GROUP, wanted):
         if not isinstance(command, Command):
             leave_out(GROUP, name, package, f"expected a Command, not {type(command).__name__}")
         elif command.name in commands:

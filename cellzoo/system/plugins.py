@@ -59,13 +59,19 @@ def registered(group: str) -> list[Plugin]:
     return sorted(found, key=lambda plugin: (plugin.package != _OWN, plugin.name))
 
 
-def plugins(group: str) -> Iterator[tuple[str, Any, str]]:
+def plugins(group: str, wanted: str | None = None) -> Iterator[tuple[str, Any, str]]:
     """Load the entry points of a group, ours first, then those of other packages by name.
+
+    Args:
+        group: The group.
+        wanted: If given, of ours that name alone is loaded: what is not used costs no import.
 
     Yields:
         The name, what it stands for, and the package that brings it.
     """
     for plugin in registered(group):
+        if wanted is not None and plugin.package == _OWN and plugin.name != wanted:
+            continue
         try:
             found = plugin.load()
         except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""Text from outside, such as names, messages and cell files, made fit for terminals and pages."""
+"""Text for terminals and pages: what came from outside made fit to be shown, and times in words."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ def printable(text: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """Cut text to `limit` characters, the last of which then is an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Say a time as people do: `8 s`, `3 min 05 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

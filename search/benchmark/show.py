@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cellzoo.system.duration import duration
+from cellzoo.system.text import duration
 from search.benchmark.logs import EPOCHS
 from search.benchmark.table import SPLITS, UNIT
 

@@ -11,7 +11,7 @@ from cellzoo.notations import parse
 from cellzoo.pages.chart import chart_style
 from cellzoo.pages.page import picture
 from cellzoo.pages.page import render_page as render
-from cellzoo.system.duration import duration
+from cellzoo.system.text import duration
 from search.plot.chart import draw_course, in_words
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.system.duration import duration
-from cellzoo.system.text import printable
+from cellzoo.system.text import duration, printable
 from search.run.chain import mean_of
 from search.run.settings import SECONDS, build_problem, method_settings
 from tasks.settings import plain

@@ -133,7 +133,7 @@ def input_width(layout: Layout) -> str:
 
 
 def gate_states(layout: Layout) -> dict[str, str]:
-    """The states that the gates add to h, in the order of `search.supernets.states`, but for `seen`.
+    """The states that the gates add to h, in the order of `search.supernets.gates`, but for `seen`.
 
     Returns:
         Name -> width.

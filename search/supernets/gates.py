@@ -7,11 +7,17 @@ previous state and the input are multiplied by a gate that the other's past deci
 
 where e_i is the input, or the state, i steps back and `drop` gives 0. The mean runs over the steps that exist;
 a gate to which none exists is 1.
+
+What a supernet with gates carries from step to step, so that text which is cut into segments is as one text:
+
+    h, h2, ..., hm      the states 1 to m steps back          (B, H)
+    x1, ..., xm         the inputs 1 to m steps back          (B, E)
+    seen                how many steps there have been        (B, 1)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +29,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from search.supernets.layout import Layout
+
+
+class History(NamedTuple):
+    """The states of a supernet with gates, by what they are.
+
+    Attributes:
+        hidden: States 1, 2, ... steps back, each (b, H).
+        inputs: Inputs 1, 2, ... steps back, each (b, E).
+        seen: Steps so far, (b, 1).
+    """
+
+    hidden: Sequence[Tensor]
+    inputs: Sequence[Tensor]
+    seen: Tensor
+
+    @classmethod
+    def of(cls, states: Sequence[Tensor]) -> History:
+        """Sort carried states."""
+        delay = len(states) // 2
+        return cls(states[:delay], states[delay : 2 * delay], states[2 * delay])
+
+    def after(self, x: Tensor, output: Tensor) -> list[Tensor]:
+        """The states after a step that read x and gave an output."""
+        return [output, *self.hidden[:-1], x, *self.inputs[:-1], self.seen + 1]
 
 
 def gate(

@@ -94,6 +94,12 @@ class Layout:
             shapes |= dict.fromkeys(GATES, (self.delay, len(self.past_operations)))
         return shapes
 
+    def state_widths(self, input_size: int, hidden_size: int) -> list[int]:
+        """Widths of what is carried from step to step: h, or with gates what `search.supernets.gates` says."""
+        if not self.delay:
+            return [hidden_size]
+        return [hidden_size] * self.delay + [input_size] * self.delay + [1]
+
     def weight_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every weight of one direction; rows multiply, so that a product is `value @ weight`.
 

@@ -15,7 +15,6 @@ from cellzoo.runtime import engine_in_use
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
 from search.supernets.relaxation import Chosen
-from search.supernets.states import state_widths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +165,7 @@ class Supernet(nn.Module):
         return F.dropout(like.new_ones(batch, width), probability)
 
     def _initial(self, hx: States | None, batch: int, like: Tensor) -> list[Tensor]:
-        widths = state_widths(self.layout, self.input_size, self.hidden_size)
+        widths = self.layout.state_widths(self.input_size, self.hidden_size)
         shapes = [(len(self.directions), batch, width) for width in widths]
         if hx is None:
             return [like.new_zeros(shape) for shape in shapes]

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellzoo.runtime import load_engine
+from cellzoo.runtime.auto import choose_for
+from search.supernets.planned import PlannedSupernet
+from search.supernets.reference import ReferenceSupernet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
     from search.supernets.layout import Layout
+    from search.supernets.normalisation import SharedStatistics
     from search.supernets.runtime import SupernetRuntime
 
 
@@ -19,13 +27,53 @@ def prepare(name: str, layout: Layout) -> SupernetRuntime:
         CellzooError: The engine is not available here.
     """
     if name == "auto":
-        from search.supernets.auto import AutoSupernet
-
         return AutoSupernet(layout)
     if load_engine(name).prepare_plans is None:
-        from search.supernets.reference import ReferenceSupernet
-
         return ReferenceSupernet(layout)
-    from search.supernets.planned import PlannedSupernet
-
     return PlannedSupernet(layout, name)
+
+
+class AutoSupernet:
+    """Hands each call to an engine for plans, and what only torch's own operations can do to the reference.
+
+    See `search.supernets.runtime.SupernetRuntime` for the call.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._planned: SupernetRuntime = PlannedSupernet(layout, "auto")
+        self._reference: SupernetRuntime = ReferenceSupernet(layout)
+        self._last: SupernetRuntime | None = None
+
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """The engines that ran the last call, in the order of its steps."""
+        return () if self._last is None else self._last.ran
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        batch_sizes: Sequence[int],
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        mixtures: Mapping[str, Tensor],
+        statistics: SharedStatistics | None,
+        *,
+        reverse: bool = False,
+        mask_x: Tensor | None = None,
+        mask_h: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run the supernet as `SupernetRuntime` says."""
+        others = (*states, *weights.values(), *mixtures.values())
+        is_planned = choose_for(inputs, others) != "reference"
+        self._last = self._planned if is_planned else self._reference
+        return self._last(
+            inputs,
+            batch_sizes,
+            states,
+            weights,
+            mixtures,
+            statistics,
+            reverse=reverse,
+            mask_x=mask_x,
+            mask_h=mask_h,
+        )

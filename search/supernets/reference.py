@@ -22,9 +22,8 @@ from torch import Tensor
 
 from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.steps.graph import NONE
-from search.supernets.gates import gate
+from search.supernets.gates import History, gate
 from search.supernets.layout import CELL, PAST_INPUTS, PAST_STATES
-from search.supernets.states import History
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

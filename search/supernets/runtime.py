@@ -47,7 +47,7 @@ class SupernetRuntime(Protocol):
             inputs: (N, E), rows packed as in `cellzoo.runtime.Runtime`.
             batch_sizes: Rows at each step, never growing.
             states: h (B, H); for a layout with gates also what `Layout.delay` asks for, see
-                `search.supernets.states`.
+                `search.supernets.gates`.
             weights: As in `Layout.weight_shapes`.
             mixtures: Group -> share of each operation on each edge, as in `Layout.mixture_shapes`. They are
                 multiplied as they are, whether they sum to 1 or not.

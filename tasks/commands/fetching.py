@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cellzoo.system import streams
-from cellzoo.system.duration import duration
+from cellzoo.system.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cellzoo.system import streams
-from cellzoo.system.duration import duration
-from cellzoo.system.text import printable
+from cellzoo.system.text import duration, printable
 from tasks.runs.estimate import Estimate
 from tasks.runs.events import describe_failure
 

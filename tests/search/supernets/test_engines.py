@@ -16,7 +16,6 @@ from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
 from search.supernets.relaxation import LocalSoftmax
 from search.supernets.shares import cell_shares
-from search.supernets.states import state_widths
 from tasks.problem import LayerSpec
 
 ENGINES = ["torch", *(["native"] if is_available() else [])]
@@ -75,7 +74,7 @@ def results(
     inputs = draw(sum(batch_sizes), input_size).requires_grad_(not frozen)
     states = [
         draw(batch_sizes[0], width).requires_grad_(not frozen)
-        for width in state_widths(layout, input_size, hidden_size)
+        for width in layout.state_widths(input_size, hidden_size)
     ]
     if layout.delay:
         # Rows that have seen no step, one, and so on.
