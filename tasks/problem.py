@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.data.splits import Split
     from tasks.metric import Metric
     from tasks.settings import Json, Settings
+    from tasks.vectors import LearnedVectors
 
 Carry: TypeAlias = Any
 """What goes from one batch of a stream to the next: a detached recurrent state, or None where batches have
@@ -300,6 +301,19 @@ class Resizable(Protocol):
 
     def resized(self, layer: LayerSpec) -> Problem:
         """The same problem around another layer, which differs in its width."""
+        ...
+
+
+@runtime_checkable
+class TakesEncoder(Protocol):
+    """A problem whose words and recurrent layer can be those that another task has trained."""
+
+    def around(self, learned: LearnedVectors) -> Problem:
+        """The same problem around what another run has left, which stays as it is.
+
+        Raises:
+            CellzooError: It left no recurrent layer.
+        """
         ...
 
 

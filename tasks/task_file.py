@@ -67,7 +67,8 @@ class TaskFile(TomlModel):
         revision: Raised by one whenever the same settings would give other numbers.
         problem: Kind of the problem that is trained and evaluated; empty in a probe.
         probe: Kind of the probe; empty in a task that is trained.
-        after: The task whose run a probe comes after: a name, or a path relative to this file.
+        after: The task whose run a probe comes after, or whose trained layer a classifier takes as its encoder,
+            which then stays as it is: a name, or a path relative to this file.
         leaves: What each run leaves for probes.
         scale: Where results lie for an average over tasks; None for a task that takes part in none.
         settings: Settings of the problem or of the probe that differ from the defaults.
@@ -89,8 +90,11 @@ class TaskFile(TomlModel):
     def _check(self) -> Self:
         if bool(self.problem) == bool(self.probe):
             raise ValueError("needs one of the keys 'problem' (what is trained) and 'probe' (what is measured)")
-        if self.problem and self.after:
-            raise ValueError("key 'after' is for probes; a task with a 'problem' trains its own model")
+        if self.problem and self.after and self.problem != "classification":
+            raise ValueError(
+                "key 'after' is for probes, and for classifiers around a frozen encoder; a task with another "
+                "'problem' trains its own model"
+            )
         if self.probe and not self.after:
             raise ValueError("key 'after' is missing; it names the task whose runs the probe reads")
         if self.probe and (self.training or self.leaves):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
-from tasks.problem import Resizable
+from tasks.problem import Resizable, TakesEncoder
 from tasks.settings import configure, join, part, setting_names
 from tasks.task import Outcome, ParameterCounts, Task
 from tasks.training.settings import TrainingSettings
@@ -53,6 +53,7 @@ class TrainedTask(Task):
         self.baselines = kind.baselines
         self.name, self.title, self.revision = file.name, file.title, file.revision
         self.leaves = "vectors.safetensors" if file.leaves else ""
+        self.after = file.after or None
         owner = f"task {file.name!r}"
         _check_tables(file, kind, source)
         self.settings: type[Settings] = join(
@@ -122,7 +123,7 @@ class TrainedTask(Task):
         context.report(0.0, "reading data")
         problem = self.build_problem(config, context.data, torch.device(context.device), context.cache)
         if subject.cell is not None:
-            problem = sized(problem, subject.cell)
+            problem = self._encoded(problem, context) if self.after else sized(problem, subject.cell)
         prepared = time.perf_counter() - started
         settings = self.training_settings(config)
 
@@ -154,6 +155,18 @@ class TrainedTask(Task):
         if context.artifact is not None:
             _leave(problem, fitted, outcome, context.artifact, context.key)
         return outcome
+
+    def _encoded(self, problem: Problem, context: Context) -> Problem:
+        """The problem around the layer that the run before has left."""
+        from tasks.vectors import read_vectors
+
+        if not isinstance(problem, TakesEncoder):
+            raise CellzooError(
+                f"{self.name}: its problem takes no encoder, so that it comes after no other task"
+            )
+        if context.left is None:
+            raise CellzooError(f"{context.label}: the run of {self.after} that it reads is not known")
+        return problem.around(read_vectors(context.left))
 
     def _values(self, config: Any, dev: Evaluation, test: Evaluation) -> dict[str, float]:
         selection = self.outline(config).selection
@@ -234,5 +247,7 @@ def _leave(problem: Problem, fitted: Fitted, outcome: Outcome, path: Path, key: 
         tokens=outcome.tokens,
         seconds=outcome.seconds.get("train", 0.0),
         history=tuple(dict(epoch) for epoch in outcome.history),
+        encoder={name: weight.detach().cpu() for name, weight in fitted.rnn.state_dict().items()},
+        hidden_size=problem.layer.hidden_size,
     )
     write_vectors(path, key, learned)

@@ -1,8 +1,8 @@
-"""The word vectors that a trained model leaves for probes, in one file."""
+"""The word vectors and the recurrent layer that a trained model leaves for other tasks, in one file."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
@@ -10,11 +10,13 @@ from cellzoo.system.tensor_file import read_tensors, write_tensors
 from tasks.task import ParameterCounts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
 
 SUFFIX = "vectors.safetensors"
+_ENCODER = "encoder."
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class LearnedVectors:
         tokens: Words it was trained on, over all epochs.
         seconds: Wall seconds of the training.
         history: One JSON object an epoch.
+        encoder: Weights of the recurrent layer above the vectors, by name; none where there is no such layer.
+        hidden_size: Of that layer; 0 without one.
     """
 
     words: tuple[str, ...]
@@ -38,6 +42,8 @@ class LearnedVectors:
     tokens: int
     seconds: float
     history: tuple[dict[str, Any], ...]
+    encoder: Mapping[str, Tensor] = field(default_factory=dict)
+    hidden_size: int = 0
 
 
 def write_vectors(path: Path, key: str, learned: LearnedVectors) -> None:
@@ -59,8 +65,10 @@ def write_vectors(path: Path, key: str, learned: LearnedVectors) -> None:
         "tokens": learned.tokens,
         "seconds": learned.seconds,
         "history": learned.history,
+        "hidden_size": learned.hidden_size,
     }
-    write_tensors(path, {"vectors": learned.vectors}, content)
+    encoder = {_ENCODER + name: weight for name, weight in learned.encoder.items()}
+    write_tensors(path, {"vectors": learned.vectors, **encoder}, content)
 
 
 def read_vectors(path: Path) -> LearnedVectors:
@@ -79,6 +87,12 @@ def read_vectors(path: Path) -> LearnedVectors:
             tokens=content["tokens"],
             seconds=content["seconds"],
             history=tuple(content["history"]),
+            encoder={
+                name.removeprefix(_ENCODER): weight
+                for name, weight in tensors.items()
+                if name.startswith(_ENCODER)
+            },
+            hidden_size=content["hidden_size"],
         )
         fits = found.vectors.dim() == 2 and found.vectors.shape[0] == len(found.words)
     except (KeyError, TypeError):

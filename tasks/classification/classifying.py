@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from cellzoo.errors import CellzooError
 from tasks.classification.measures import measure
 from tasks.classification.model import ExampleBatch, TextClassifier, Texts
 from tasks.classification.settings import MISMATCHED, metrics_of
 from tasks.classification.texts import vocabulary
 from tasks.data.vectors import read_vectors
+from tasks.data.vocabulary import UNKNOWN
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.training.streams import default_generator
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tasks.data.splits import Split
     from tasks.problem import Carry
     from tasks.settings import Json
+    from tasks.vectors import LearnedVectors
 
 _EVALUATION_BATCH = 64
 """Examples evaluated at once."""
@@ -63,6 +66,8 @@ class Classifying:
         self.selection = self.metrics[0].name
         self._classes = len(corpus.table.labels)
         self._pretrained: Tensor | None = None
+        self._unknown = _UNKNOWN
+        self._encoder: Mapping[str, Tensor] | None = None
         if vectors is None:
             self.words = vocabulary(corpus.splits["train"], settings.word_min_count, settings.vocabulary_size)
             width = settings.word_size
@@ -96,8 +101,34 @@ class Classifying:
         other.facts = {**self.facts, "hidden size": layer.hidden_size}
         return other
 
+    def around(self, learned: LearnedVectors) -> Classifying:
+        """See `tasks.problem.TakesEncoder`: only what stands above the layer is trained.
+
+        Words that the encoder does not know are its `<unk>`, if it has one.
+        """
+        if not learned.hidden_size:
+            raise CellzooError(f"{self.name}: the run before has left word vectors alone, no recurrent layer")
+        other = copy(self)
+        changes = {"hidden_size": learned.hidden_size, "bidirectional": False, "layers": 1}
+        other.settings = self.settings.model_copy(update={**changes, "train_vectors": False})
+        other.words, other._pretrained = list(learned.words), learned.vectors
+        other._index = {word: number for number, word in enumerate(other.words, start=_FIRST)}
+        other._unknown = other._index.get(UNKNOWN, _UNKNOWN)
+        other._encoder = learned.encoder
+        other.layer = LayerSpec(learned.vectors.size(1), learned.hidden_size, device=self.device)
+        other.facts = {**self.facts, "vocabulary": len(other.words)}
+        return other
+
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
         """Build the classifier; vectors of words that are not pretrained are uniform in ±0.1, padding is 0."""
+        if self._encoder is not None:
+            try:
+                rnn.load_state_dict(dict(self._encoder))
+            except RuntimeError as error:
+                raise CellzooError(
+                    f"{self.name}: what the run before has left is not one layer of this cell: {error}"
+                ) from error
+            rnn.requires_grad_(requires_grad=False)
         count = len(self.words) + _FIRST
         table = torch.empty(count, self.layer.input_size).uniform_(-0.1, 0.1, generator=generator)  # (V, E)
         if self._pretrained is not None:
@@ -184,7 +215,7 @@ class Classifying:
         words = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)  # (B', T)
         known = self._index
         for row, text in zip(words, texts, strict=True):
-            row[: len(text)] = torch.tensor([known.get(word, _UNKNOWN) for word in text])
+            row[: len(text)] = torch.tensor([known.get(word, self._unknown) for word in text])
         labels = torch.tensor([item.label for item in items])  # (B,)
         if self._classes:
             labels = labels.long()
