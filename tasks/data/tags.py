@@ -78,7 +78,10 @@ def respell(tags: Collection[str]) -> dict[str, str]:
         prefixes = {match["prefix"].upper() for match in found.values()}
         typed = "type" in spelling.groupindex
         # Tags of tokens may look so one by one (`S`, `NN_B`), but not with `O`, or as a whole set.
-        sure = prefixes >= {"B"} and (OUTSIDE in tags or "o" in tags if typed else len(prefixes) > 1)
+        has_outside = bool(_OUTSIDE_TAGS & set(tags))
+        sure = ("B" in prefixes and (has_outside or (not typed and len(prefixes) > 1))) or (
+            prefixes == {"I"} and has_outside
+        )
         if len(found) == len(inside) and sure:
             kinds = {tag: match["type"] if typed else ONLY_TYPE for tag, match in found.items()}
             spelt = {tag: f"{match['prefix'].upper()}-{kinds[tag]}" for tag, match in found.items()}

@@ -152,7 +152,12 @@ def test_tags_that_are_spelt_otherwise_are_spans_all_the_same(scheme, spelling, 
 
 @pytest.mark.parametrize(
     ("tags", "types"),
-    [("B I O B", ["B-span", "I-span", "O", "B-span"]), ("B M E S", ["B-span", "M-span", "E-span", "S-span"])],
+    [
+        ("B I O B", ["B-span", "I-span", "O", "B-span"]),
+        ("B O", ["B-span", "O"]),
+        ("O I I", ["O", "I-span", "I-span"]),
+        ("B M E S", ["B-span", "M-span", "E-span", "S-span"]),
+    ],
 )
 def test_tags_without_types_have_one_type(tags, types):
     spelt = respell(set(tags.split()))
@@ -163,6 +168,7 @@ def test_tags_without_types_have_one_type(tags, types):
     "tags",
     [
         "B-x I-x O",
+        "M L O",
         "NN VB IN O",
         "N V A",
         "S V",
