@@ -135,7 +135,7 @@ def _execute(options: argparse.Namespace) -> int:
     if options.dry_run:
         execution.check()
         chain = Chain(plan, seeds, out, retrain, 1)
-        check_data(plan)
+        check_data(chain)
         _say(*plan_lines(plan, seeds, resolve_device(options.device), chain), "nothing was written")
         return 0
     report = run_search(plan, seeds, out, execution=execution, retrain=retrain, listener=show_progress())

@@ -88,7 +88,7 @@ def run_search(
     with locked(out):
         first = next(iter(chain.searches.values()))
         if not (out / "records" / f"{first.stem}.json").exists():
-            check_data(plan)
+            check_data(chain)
         try:
             ledger = run_jobs(chain.start(), out, execution, listener, grow=chain.grow)
         finally:
@@ -111,15 +111,18 @@ def run_search(
     return SearchReport(out, len(chain.searches), tuple(chain.found()), best, full, chain.metric, failures)
 
 
-def check_data(plan: SearchPlan) -> None:
-    """Read all data of a search and check it, before anything starts.
+def check_data(chain: Chain) -> None:
+    """Read all data of a search and of what follows it, and check it, before anything starts.
 
     Raises:
         DataError: It cannot be read, or is too small or degenerate.
     """
     from search.run.task import SearchTask
 
+    plan = chain.plan
     SearchTask().check(plan.config, plan.data)
+    for config in chain.stages.values():
+        plan.target.task.check(config, plan.data)
 
 
 def _write_best(out: Path, chain: Chain, best: Found) -> None:

@@ -219,3 +219,15 @@ def test_a_dry_run_reads_and_checks_the_data(place, capsys, tags, message):
     corpus = ("--set", "corpus=conll:data.conll", "--data", str(place))
     assert main(["search", "darts", "--on", "conll-tagging", *corpus, "--dry-run"]) == 3
     assert message in capsys.readouterr().err
+
+
+def test_the_data_of_what_follows_a_search_is_checked_before_it_starts(place, capsys):
+    stages = "".join(f"[then.language-modeling.{stage}]\nepochs = 1\n" for stage in ("brief", "full"))
+    (place / "book.toml").write_text(BOOK_PRESET + stages)
+    given = request(place, on="book.txt", preset="book.toml")
+    then = ["--then", "--full", "bptt=20", "--brief", "batch_size=5000"]
+    for more in (["--dry-run"], []):
+        assert run_search.main([*given, *then, *more]) == 3
+        shown = capsys.readouterr()
+        assert "fewer than one batch of 5000 streams" in shown.out + shown.err
+        assert not (place / "out" / "searches").exists()
