@@ -220,7 +220,8 @@ class Table:
             matching = [graph for graph in self._of_graph if graph.startswith(text)]
             if len(matching) == 1:
                 return self._of_graph[matching[0]][0]
-            raise _absent(f"{len(matching) or 'no'} graphs whose hash begins with {text}")
+            one = "one graph alone" if matching else "a graph"
+            raise _absent(f"{one} whose hash begins with {text}")
         if not text.startswith("{"):
             raise _absent(f"{text!r:.80}")
         return self.find(nas_bench_nlp.parse(text))
