@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.runtime.native.binding import status
 from cellzoo.system.machine import installed, processor, processor_features, usable_cores
+from cellzoo.system.paths import typed_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -200,7 +201,7 @@ def data() -> Iterator[Finding]:
     """The folder with original data files."""
     value = os.environ.get("CELLZOO_DATA", "")
     where = "`cellzoo data where` says what belongs there"
-    folder = Path(value).expanduser()
+    folder = typed_path(value, "CELLZOO_DATA") if value else Path()
     if not value:
         message = "CELLZOO_DATA is not set; tasks on real text need it, or --data"
         yield Finding("data", Status.ABSENT, message, where)

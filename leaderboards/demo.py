@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.system.paths import path_option
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -81,7 +82,7 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _say(*lines: str) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(printable("\n".join(lines) + "\n"))
     sys.stdout.flush()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RecordError
 from cellzoo.system.paths import path_option, typed_path
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -123,7 +124,7 @@ def _execute(options: argparse.Namespace) -> int:
     seed = max(r.seed for r in runs) + 1 if options.seed is None else options.seed
     cell_file = options.out / "cells" / f"{record.cell.name}.toml"
     arguments = run_arguments(record, seed, cell_file, options.out, options.data)
-    sys.stdout.write(f"cellzoo {shlex.join(arguments)}\n")
+    sys.stdout.write(printable(f"cellzoo {shlex.join(arguments)}\n"))
     if options.dry_run:
         return 0
     with output_errors(cell_file.parent):
@@ -145,7 +146,7 @@ def _execute(options: argparse.Namespace) -> int:
     ]
     if not made:
         raise RecordError(f"{options.out}: the run left no record under the settings of {record.key[:12]}…")
-    sys.stdout.write(verdict([r for r in runs if r.seed != seed], made[-1]) + "\n")
+    sys.stdout.write(printable(verdict([r for r in runs if r.seed != seed], made[-1]) + "\n"))
     return 0
 
 

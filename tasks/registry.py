@@ -17,7 +17,6 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, MissingDependencyError, unknown
@@ -27,6 +26,7 @@ from cellzoo.system.plugins import leave_out, registered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
+    from pathlib import Path
 
     from cellzoo.system.plugins import Plugin
     from tasks.probe import ProbeKind
@@ -215,7 +215,9 @@ def _beside(source: TaskSource, folder: Path) -> TaskSource:
     file = source.file
     if file is None or not file.after.endswith(SUFFIX):
         return source
-    return replace(source, file=file.model_copy(update={"after": str(folder / Path(file.after).expanduser())}))
+    return replace(
+        source, file=file.model_copy(update={"after": str(folder / typed_path(file.after, "after"))})
+    )
 
 
 def _of_class(source: TaskSource) -> Task:

@@ -12,6 +12,7 @@ from cellzoo.cli.command import Command
 from cellzoo.errors import RunError, unknown
 from cellzoo.selection import expand_cells, split_cells
 from cellzoo.system.paths import path_option
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -182,7 +183,7 @@ def _compare(cases: list[Case], settings: TimingSettings, out: Path | None, *, m
     for note in (show.NOTE, show.MEMORY_NOTE) if settings.memory else (show.NOTE,):
         console.print(note, style="dim", highlight=False)
     if out is not None:
-        sys.stdout.write(f"{out}\n")
+        sys.stdout.write(printable(f"{out}\n"))
     faults = [
         (result.case, name) for result in results for name in result.case.engines if name in result.left_out
     ]

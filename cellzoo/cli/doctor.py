@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +43,7 @@ def _execute(options: argparse.Namespace) -> int:
         topics = max(len(one.topic) for one in findings)
         # Lines are not broken: advice is copied, and rich, which would wrap them, may be what is missing.
         for one in findings:
-            sys.stdout.write(f"{one.state.value:<6}  {one.topic:<{topics}}  {one.message}\n")
+            sys.stdout.write(printable(f"{one.state.value:<6}  {one.topic:<{topics}}  {one.message}\n"))
             if one.advice:
                 sys.stdout.write(f"{'':<{topics + 10}}-> {one.advice}\n")
         plural = "" if faults == 1 else "s"

@@ -9,6 +9,7 @@ from cellzoo.catalog import entry, list_cells
 from cellzoo.cli.command import Command
 from cellzoo.errors import unknown
 from cellzoo.system.paths import path_option
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -42,11 +43,11 @@ def _execute(options: argparse.Namespace) -> int:
 
         for name, text in render_pages(entries):
             write_atomically(options.out / name, text.encode())
-        sys.stdout.write(f"{options.out / INDEX}\n")
+        sys.stdout.write(printable(f"{options.out / INDEX}\n"))
         return 0
     page = options.out / PAGE
     write_atomically(page, render_gallery(entries).encode())
-    sys.stdout.write(f"{page}\n")
+    sys.stdout.write(printable(f"{page}\n"))
     return 0
 
 

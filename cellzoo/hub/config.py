@@ -13,6 +13,8 @@ from cellzoo.errors import CellError
 
 POOLINGS = ("last", "mean", "max")
 MAX_LAYERS = 1000
+MAX_SIZE = 2**31 - 1
+_LARGEST_SPREAD = 1e30
 
 
 class CellConfig(PretrainedConfig):
@@ -136,8 +138,8 @@ class CellConfig(PretrainedConfig):
     def _check(self) -> None:
         for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "head_size"):
             size = getattr(self, name)
-            if type(size) is not int or size < 1:
-                raise ValueError(f"{name} is {size!r:.40}; expected a number from 1")
+            if type(size) is not int or not 1 <= size <= MAX_SIZE:
+                raise ValueError(f"{name} is {size!r:.40}; expected a number from 1 to {MAX_SIZE}")
         if self.num_hidden_layers > MAX_LAYERS:
             raise ValueError(f"num_hidden_layers is {self.num_hidden_layers}; expected at most {MAX_LAYERS}")
         for name in ("bidirectional", "bias", "pairs", "cross_attention"):
@@ -145,7 +147,7 @@ class CellConfig(PretrainedConfig):
             if not isinstance(choice, bool):
                 raise ValueError(f"{name} is {choice!r:.40}; expected true or false")
         spread = self.initializer_range
-        if not isinstance(spread, int | float) or not 0 <= spread < float("inf"):
+        if not isinstance(spread, int | float) or not 0 <= spread <= _LARGEST_SPREAD:
             raise ValueError(f"initializer_range is {spread!r:.40}; expected a number from 0")
         for name in (
             *("embedding_dropout", "dropout", "output_dropout"),

@@ -8,6 +8,8 @@ import threading
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from cellzoo.system.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,13 +43,17 @@ def mute(descriptor: int = 1) -> None:
 
 
 def console(*, stderr: bool = False, **options: Any) -> Console:
-    """A rich console that ends a command quietly when its reader has gone.
+    """A rich console that shows no control characters of others, and ends a command quietly without a reader.
 
     In the main thread that is a `BrokenPipeError`; a thread that draws a display falls silent instead.
     """
     from rich.console import Console
 
     class QuietConsole(Console):
+        def print(self, *objects: Any, **how: Any) -> None:
+            texts = (printable(item) if isinstance(item, str) else item for item in objects)
+            super().print(*texts, **how)
+
         def on_broken_pipe(self) -> None:
             self.quiet = True
             mute(2 if stderr else 1)

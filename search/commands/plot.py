@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,7 @@ def _execute(options: argparse.Namespace) -> int:
     from search.plot.write import search_folders, write_plot
 
     for folder in search_folders(typed_path(options.folder, "DIR")):
-        sys.stdout.writelines(f"{path}\n" for path in write_plot(folder))
+        sys.stdout.writelines(printable(f"{path}\n") for path in write_plot(folder))
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -175,7 +176,7 @@ def _whole(option: str, text: str, most: int) -> int:
 
 
 def _say(*lines: str) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.writelines(printable(f"{line}\n") for line in lines)
 
 
 COMMAND = Command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError, UnknownNameError, unknown
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -260,7 +261,7 @@ def _whole(option: str, text: str, most: int) -> int:
 
 
 def _say(*lines: str) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.writelines(printable(f"{line}\n") for line in lines)
 
 
 _POOLS = {"all": (True,), "drawn": (False,), "both": (True, False)}

@@ -14,12 +14,12 @@ epochs = 50                          # of every supernet whose table says nothin
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from cellzoo.errors import CellzooError, unknown
+from cellzoo.system.paths import typed_path
 from search.registry import preset_names
 from tasks.settings import Size
 from tasks.toml_file import TomlModel, parse_toml, read_text
@@ -123,7 +123,7 @@ def read_preset(preset: str) -> Preset:
         CellzooError: The file cannot be read, is not TOML, or its tables are of another form.
     """
     if preset.endswith(SUFFIX):
-        path = Path(preset).expanduser()
+        path = typed_path(preset, "--preset")
         return parse_toml(read_text(path), Preset, str(path))
     if preset not in preset_names():
         raise unknown(

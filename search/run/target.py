@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import CellzooError, DataNotFoundError, unknown
+from cellzoo.system.paths import typed_path
 from tasks.data.own import is_own
 from tasks.registry import TaskSource, build_task, find_source, task_names
 from tasks.trained import TrainedTask
@@ -55,7 +56,7 @@ def find_target(on: str, folder: Path | None = None) -> Target:
         return _target(on, folder=folder)
     if is_own(on):
         prefix, _, files = on.partition(":")
-    elif on.endswith(".txt") or os.sep in on or "," in on or Path(on).expanduser().exists():
+    elif on.endswith(".txt") or os.sep in on or "," in on or typed_path(on, "--on").exists():
         prefix, files = "text", on
     elif ":" in on:
         return _target(on, folder=folder)
@@ -78,9 +79,20 @@ def _own_name(prefix: str, files: list[str], folder: Path | None) -> tuple[str, 
     below = not any(Path(file).is_absolute() or ".." in Path(file).parts for file in files)
     if folder is not None and below and all((folder / file).is_file() for file in files):
         return f"{prefix}:{','.join(files)}", folder
-    paths = [Path(file).expanduser().resolve() for file in files]
-    for path in paths:
+    typed = [typed_path(file, "--on") for file in files]
+    for path in typed:
         if not path.is_file():
             raise DataNotFoundError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
+        if not _is_unicode(str(path)):
+            raise DataNotFoundError(f"{str(path)!r:.200}: is not UTF-8 and cannot stand in a record; rename it")
+    paths = [path.resolve() for path in typed]
     common = Path(os.path.commonpath([path.parent for path in paths]))
     return f"{prefix}:{','.join(path.relative_to(common).as_posix() for path in paths)}", common
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

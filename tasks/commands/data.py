@@ -82,11 +82,11 @@ def _execute(options: argparse.Namespace) -> int:
         except DataError as error:
             lines = [f"{name}: wrong", *str(error).splitlines()]
             code = DataError.exit_code
-        sys.stdout.write("\n    ".join(lines) + "\n")
+        sys.stdout.write(printable("\n    ".join(lines) + "\n"))
     if action == "where":
         from tasks.data.cache import data_folder
 
-        sys.stdout.write(f"cache of what is fetched: {data_folder()}\n")
+        sys.stdout.write(printable(f"cache of what is fetched: {data_folder()}\n"))
     return code
 
 
@@ -116,7 +116,7 @@ def _fetch_all(names: list[str], options: argparse.Namespace) -> int:
                 code = DataError.exit_code
             else:
                 state = f"fetched, {found.places}" if is_new else f"there already ({found.origin})"
-                sys.stdout.write("\n    ".join([f"{name}: {state}", *found.notes]) + "\n")
+                sys.stdout.write(printable("\n    ".join([f"{name}: {state}", *found.notes]) + "\n"))
     return code
 
 

@@ -11,6 +11,7 @@ from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError
 from cellzoo.selection import split_cells
 from cellzoo.system.paths import typed_path
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -227,7 +228,7 @@ def _show_report(report: RunReport, console: Console) -> None:
     if more > 0:
         shown[_NOTES_SHOWN:] = [f"{more} more in the records"]
     for note in shown:
-        sys.stderr.write(f"cellzoo: note: {note}\n")
+        sys.stderr.write(printable(f"cellzoo: note: {note}\n"))
     for line in report.averages:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     there = len(report.records) - report.made

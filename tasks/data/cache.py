@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cellzoo.errors import CellzooError
+from cellzoo.system.paths import typed_path
 
 VARIABLE = "CELLZOO_CACHE"
 
@@ -18,9 +19,9 @@ def cache_folder() -> Path:
     """
     try:
         if named := os.environ.get(VARIABLE, ""):
-            return Path(named).expanduser()
+            return typed_path(named, VARIABLE)
         above = os.environ.get("XDG_CACHE_HOME", "")
-        return (Path(above).expanduser() if above else Path.home() / ".cache") / "cellzoo"
+        return (typed_path(above, "XDG_CACHE_HOME") if above else Path.home() / ".cache") / "cellzoo"
     except RuntimeError as error:
         raise CellzooError(
             f"there is no home folder; name a folder for what is fetched by {VARIABLE}"

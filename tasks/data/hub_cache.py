@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellzoo.system.paths import typed_path
+
 if TYPE_CHECKING:
     from tasks.data.catalog import Hub
 
@@ -46,9 +48,9 @@ def is_in_hub_cache(hub: Hub) -> bool:
 
 def _home(variable: str, folder: str) -> Path:
     if named := os.environ.get(variable, ""):
-        return Path(named).expanduser()
+        return typed_path(named, variable)
     if home := os.environ.get("HF_HOME", ""):
-        return Path(home).expanduser() / folder
+        return typed_path(home, "HF_HOME") / folder
     above = os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
     with suppress(RuntimeError):
         return Path(above).expanduser() / "huggingface" / folder

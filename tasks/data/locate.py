@@ -119,7 +119,7 @@ def _places(data_set: DataSet, name: str, data_dir: Path | None) -> Iterator[_Pl
         yield _Place("beside its file", typed_path(name, "data set").parent)
     yield _Place("--data", data_dir, "not given")
     value = os.environ.get(VARIABLE, "")
-    yield _Place(VARIABLE, Path(value).expanduser() if value else None, "not set")
+    yield _Place(VARIABLE, typed_path(value, VARIABLE) if value else None, "not set")
     yield _Place("cache", data_folder(), absent="nothing fetched")
     if data_set.hub is not None:
         yield _hub_place(data_set, data_set.hub)

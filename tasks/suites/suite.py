@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, JsonValue
@@ -29,6 +28,7 @@ from tasks.toml_file import TomlModel, parse_toml, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tasks.registry import TaskSource
 
@@ -144,7 +144,7 @@ def parse_suite(text: str, *, name: str, source: str, folder: Path | None = None
     for number, item in enumerate(content.task, 1):
         wanted = item.name
         if wanted.endswith(SUFFIX) and folder is not None:
-            wanted = str(folder / Path(wanted).expanduser())
+            wanted = str(folder / typed_path(wanted, "task"))
         place = f"key 'task[{number}].name'"
         try:
             found = find_source(wanted)

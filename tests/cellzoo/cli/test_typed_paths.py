@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         ["board", "results", "--out", "~no-such-user/board"],
         ["board", "~no-such-user", "--out", "board"],
         ["demo", "--out", ""],
+        ["search", "darts", "--on", "~no-such-user", "--out", "o", "--dry-run"],
+        ["search", "darts", "--on", "small-ner", "--preset", "~no-such-user/a.toml", "--out", "o", "--dry-run"],
+        ["run", "suite.toml", "--cells", "lstm", "--dry-run"],
         ["demo", "--out", "~no-such-user"],
         ["reproduce", "abcdef", "results", "--out", " "],
         ["reproduce", "abcdef", "~no-such-user"],
@@ -36,10 +39,22 @@ def test_empty_paths_and_unknown_homes_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
+    (tmp_path / "suite.toml").write_text('title = "T"\n[[task]]\nname = "~no-such-user/t.toml"\n')
     assert main(arguments) in (2, 3)
     captured = capsys.readouterr()
     assert "is empty" in captured.out + captured.err or "home folder" in captured.out + captured.err
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "suite.toml"]
+
+
+@pytest.mark.parametrize("variable", ["CELLZOO_DATA", "CELLZOO_CACHE", "XDG_CACHE_HOME", "HF_HOME"])
+def test_unknown_homes_in_variables_are_named(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CELLZOO_CACHE", raising=False)
+    monkeypatch.setenv(variable, "~no-such-user/x")
+    assert main(["data", "where", "wnut17", "sst-2"]) in (0, 2, 3)
+    captured = capsys.readouterr()
+    assert "is not the home folder of a known user" in captured.out + captured.err
 
 
 def test_a_pipe_is_not_a_cell_file(tmp_path: Path) -> None:
