@@ -14,6 +14,7 @@ from cellzoo.errors import CellzooError
 from search.samplers.kind import SamplerKind
 from search.samplers.sampler import Proposal
 from search.samplers.settings import SamplerSettings
+from search.zero_cost.names import ScoreName
 from tasks.settings import Size
 
 if TYPE_CHECKING:
@@ -29,11 +30,16 @@ class EvolutionSettings(SamplerSettings):
         population: P, cells that live at a time; so many random ones are evaluated first, and count as trials.
         sample: S, cells that are drawn from them with replacement; the best is the parent.
         start: Known cells of the space, such as `lstm` of `fenas`, with which the first population begins.
+        warm_start: A zero-cost score (`search.zero_cost`): the rest of the first population are the best by it
+            of `warm_pool` random cells; None for random ones.
+        warm_pool: See there.
     """
 
     population: Size = 100
     sample: Size = 25
     start: tuple[str, ...] = ()
+    warm_start: ScoreName | None = None
+    warm_pool: Size = 500
 
 
 class Evolution:
@@ -58,6 +64,11 @@ class Evolution:
         self.asked = self.told = 0
         self.population: deque[tuple[float, Any]] = deque(maxlen=settings.population)
         self.start = [_member(space, name) for name in settings.start]
+        if settings.warm_start is not None:
+            from search.zero_cost.ranking import best_by_score
+
+            ranked = best_by_score(space, generator, settings.warm_pool, settings.warm_start)
+            self.start += ranked[: settings.population - len(self.start)]
 
     def ask(self) -> Proposal | None:
         """See `Sampler`."""

@@ -24,7 +24,21 @@ METHODS = {
     "enas": SMALL | {"controller_steps": 2, "controller_samples": 2, "candidates": 3},
     "random-ws": SMALL | {"candidates": 5, "candidates_an_epoch": 2},
 }
-SAMPLERS = {"random": {}, "evolution": {"population": 8, "sample": 3}, "fenas": {"population": 8, "nodes": 9}}
+LEARNING = {"trials": 24, "nodes": 3, "initial": 8, "refit": 8}
+SAMPLERS = {
+    "random": {},
+    "evolution": {"population": 8, "sample": 3},
+    "fenas": {"population": 8, "nodes": 9},
+    "local-search": {"neighbours": 4},
+    "hyperband": {"epochs": 9},
+    "asha": {"epochs": 9},
+    "bananas": LEARNING | {"models": 2, "candidates": 8},
+    "bayes": LEARNING | {"pool": 60},
+    "boosting": LEARNING | {"pool": 60, "models": 3},
+    "tpe": LEARNING | {"pool": 60},
+    "zero-cost": {"pool": 40, "score": "parameters"},
+}
+NEEDS = {"bananas": "sklearn", "bayes": "sklearn", "boosting": "lightgbm", "tpe": "optuna"}
 SPACES = get_args(SamplerSettings.model_fields["space"].annotation)
 
 
@@ -41,6 +55,8 @@ def test_methods(name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers(name):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     check_sampler(find_method(name), {"trials": 40, "nodes": 3, **SAMPLERS[name]})
 
 

@@ -1,0 +1,1 @@
+"""Numbers that describe cells: words of their graphs, vectors learned from them, pools of such cells."""

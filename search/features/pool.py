@@ -1,0 +1,140 @@
+"""A pool of described cells: what samplers choose from that need numbers, whatever the space.
+
+Such a sampler knows each cell by a vector, and asks for the cell of the pool whose vector promises most, or
+which is nearest to a point that a library proposes, as the paper of NAS-Bench-NLP does it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellzoo.errors import CellzooError
+from search.features.vectors import GraphVectors
+from search.samplers.sampler import Proposal
+from search.samplers.settings import SamplerSettings
+from tasks.settings import Size
+
+if TYPE_CHECKING:
+    import random
+
+    from numpy.typing import NDArray
+
+    from cellzoo.cells.cell import Cell
+    from search.spaces.space import Space
+
+_FRUITLESS = 200
+
+
+class PoolSettings(SamplerSettings):
+    """Settings of a sampler that chooses from a pool; see `SamplerSettings` for the others.
+
+    Attributes:
+        pool: Cells that are drawn at the beginning, different graphs; fewer where the space has no more.
+        initial: Random ones among them that are evaluated before anything is learned.
+        dimensions: Of the vectors.
+        refit: What is learned is learned anew after so many scores.
+    """
+
+    pool: Size = 500
+    initial: Size = 10
+    dimensions: Size = 10
+    refit: Size = 1
+
+
+class Pool:
+    """Cells with their vectors, and what is known of them.
+
+    A space that has a method `features(genotypes, dimensions)` gives the vectors itself, such as the published
+    ones of a table; for others they are learned from the pool, which takes no score.
+
+    Args:
+        settings: See there.
+        space: Where the cells come from.
+        generator: Draws them.
+    """
+
+    def __init__(self, settings: PoolSettings, space: Space[Any], generator: random.Random) -> None:
+        self.settings, self.generator = settings, generator
+        cells: dict[str, tuple[Any, Cell]] = {}
+        fruitless = 0
+        while len(cells) < settings.pool and fruitless < _FRUITLESS:
+            genotype = space.sample(generator)
+            cell = space.to_cell(genotype)
+            fruitless = fruitless + 1 if cell.hash in cells else 0
+            cells.setdefault(cell.hash, (genotype, cell))
+        self.genotypes = [genotype for genotype, _ in cells.values()]
+        own = getattr(space, "features", None)
+        seed = generator.getrandbits(31)
+        if own is not None:
+            vectors = np.asarray(own(self.genotypes, settings.dimensions), dtype=np.float64)
+        else:
+            vectors = GraphVectors([cell for _, cell in cells.values()], settings.dimensions, seed).learned()
+        spread = vectors.std(axis=0)
+        self.vectors: NDArray[np.float64] = (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        self.free = list(range(len(self.genotypes)))
+        self.places: list[int] = []
+        self.scores: dict[int, float | None] = {}
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether enough is known to learn from: `initial` scores, at least two of them numbers."""
+        known = [score for score in self.scores.values() if score is not None]
+        return len(self.scores) >= self.settings.initial and len(known) > 1
+
+    def propose(self, place: int | None = None) -> Proposal:
+        """Propose a cell of the pool; a random one where no place is given.
+
+        Raises:
+            CellzooError: All of them were proposed.
+        """
+        if not self.free:
+            raise CellzooError(
+                f"all {len(self.genotypes)} cells of the pool were proposed; pool = says how many"
+            )
+        chosen = self.generator.choice(self.free) if place is None else place
+        self.free.remove(chosen)
+        self.places.append(chosen)
+        return Proposal(len(self.places) - 1, self.genotypes[chosen], self.settings.epochs)
+
+    def tell(self, proposal: Proposal, score: float | None) -> None:
+        """Take what a proposal of the pool is worth."""
+        self.scores[self.places[proposal.number]] = score
+
+    def known(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Vectors of what was evaluated, and their scores as normal quantiles.
+
+        The quantiles are taken because scores of cells that hardly learn lie orders of magnitude away. A cell
+        that failed counts as the worst.
+        """
+        from scipy.stats import norm, rankdata
+
+        places = list(self.scores)
+        finite = [score for score in self.scores.values() if score is not None]
+        worst = max(finite, default=0.0)
+        values = [worst if self.scores[place] is None else self.scores[place] for place in places]
+        ranks = rankdata(values)
+        return self.vectors[places], np.asarray(norm.ppf((ranks - 0.5) / len(ranks)), dtype=np.float64)
+
+    def nearest(self, point: NDArray[np.float64]) -> int:
+        """The free cell whose vector is nearest to a point.
+
+        Raises:
+            CellzooError: None is free.
+        """
+        if not self.free:
+            self.propose()
+        distances = np.linalg.norm(self.vectors[self.free] - point, axis=1)
+        return self.free[int(distances.argmin())]
+
+
+def expected_improvement(
+    mean: NDArray[np.float64], deviation: NDArray[np.float64], best: float
+) -> NDArray[np.float64]:
+    """By how much a value is expected to lie below the best one, where it is normal (Jones et al. 1998)."""
+    from scipy.stats import norm
+
+    deviation = np.maximum(deviation, 1e-9)
+    scaled = (best - mean) / deviation
+    return np.asarray(deviation * (scaled * norm.cdf(scaled) + norm.pdf(scaled)), dtype=np.float64)

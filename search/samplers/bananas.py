@@ -1,0 +1,155 @@
+"""An ensemble of networks over the words of graphs, and mutants of the best cells: after BANANAS.
+
+White et al. 2021, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search":
+mutants of the best cells are ranked by independent Thompson sampling from the ensemble's predictions. Here the
+words of the graph stand for the paths of its encoding, as recurrent graphs have no paths from end to end.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellzoo.errors import CellzooError
+from cellzoo.system.extras import require
+from search.features.words import graph_words
+from search.samplers.kind import SamplerKind
+from search.samplers.sampler import Proposal
+from search.samplers.settings import SamplerSettings
+from tasks.settings import Size
+
+if TYPE_CHECKING:
+    import random
+
+    from search.spaces.space import Space
+
+_TRIES = 20
+_WORD_ROUNDS = 2
+
+
+class BananasSettings(SamplerSettings):
+    """Settings of `bananas`; see `SamplerSettings` for the others.
+
+    Attributes:
+        initial: Random cells that are evaluated first.
+        models: Networks of the ensemble.
+        width: Of their two hidden layers.
+        parents: Best cells whose mutants are looked at.
+        candidates: Mutants that are looked at, half as many random cells beside them.
+        refit: The ensemble is trained anew after so many scores.
+    """
+
+    initial: Size = 10
+    models: Size = 5
+    width: Size = 20
+    parents: Size = 10
+    candidates: Size = 50
+    refit: Size = 5
+
+
+class Bananas:
+    """A `Sampler`; no graph is proposed twice.
+
+    Args:
+        settings: See there.
+        space: Draws and mutates.
+        generator: Decides all draws.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+
+    def __init__(self, settings: BananasSettings, space: Space[Any], generator: random.Random) -> None:
+        require("sklearn", "search")
+        self.settings, self.space, self.generator = settings, space, generator
+        self.words: dict[int, str] = {}
+        self.seen: set[str] = set()
+        self.told: list[tuple[float, int, Any]] = []
+        self.model: Any = None
+        self.learned = 0
+
+    def ask(self) -> Proposal | None:
+        """See `Sampler`.
+
+        Raises:
+            CellzooError: Neither a mutant nor a draw is new.
+        """
+        number = len(self.words)
+        if number == self.settings.trials:
+            return None
+        good = sorted((one for one in self.told if one[0] < math.inf), key=lambda one: one[:2])
+        if len(self.told) < self.settings.initial or len(good) < 2:
+            found = self._new([None], 1)
+        else:
+            parents = [genotype for _, _, genotype in good[: self.settings.parents]]
+            found = self._new(parents, self.settings.candidates) + self._new(
+                [None], self.settings.candidates // 2
+            )
+        if not found:
+            raise CellzooError("neither a mutant of the best cells nor a draw is a graph that is new")
+        place = self._best([words for _, _, words in found]) if len(found) > 1 else 0
+        genotype, graph, self.words[number] = found[place]
+        self.seen.add(graph)
+        return Proposal(number, genotype, self.settings.epochs)
+
+    def tell(self, proposal: Proposal, score: float | None) -> None:
+        """See `Sampler`."""
+        self.told.append((math.inf if score is None else score, proposal.number, proposal.genotype))
+
+    def _new(self, parents: list[Any], count: int) -> list[tuple[Any, str, str]]:
+        """Mutants of parents in turn, draws where a parent is None; each graph once, with its words."""
+        found: dict[str, tuple[Any, str, str]] = {}
+        for attempt in range(_TRIES * count):
+            parent = parents[attempt % len(parents)]
+            sample, mutate = self.space.sample, self.space.mutate
+            genotype = sample(self.generator) if parent is None else mutate(parent, self.generator)
+            cell = self.space.to_cell(genotype)
+            if cell.hash not in self.seen and cell.hash not in found:
+                found[cell.hash] = (genotype, cell.hash, " ".join(graph_words(cell, _WORD_ROUNDS)))
+                if len(found) == count:
+                    break
+        return list(found.values())
+
+    def _best(self, words: list[str]) -> int:
+        """The candidate whose draw from the ensemble's normal prediction is the smallest."""
+        if self.model is None or len(self.told) - self.learned >= self.settings.refit:
+            self.model, self.learned = self._fit(), len(self.told)
+        counter, networks = self.model
+        counts = counter.transform(words)
+        guesses = np.stack([network.predict(counts) for network in networks])  # (models, candidates)
+        draws = np.random.default_rng(self.generator.getrandbits(32)).standard_normal(len(words))
+        return int((guesses.mean(axis=0) + guesses.std(axis=0) * draws).argmin())
+
+    def _fit(self) -> Any:
+        from scipy.stats import norm, rankdata
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.neural_network import MLPRegressor
+
+        counter = CountVectorizer(analyzer=str.split, binary=True)
+        counts = counter.fit_transform([self.words[number] for _, number, _ in self.told])
+        ranks = rankdata([score for score, _, _ in self.told])
+        values = norm.ppf((ranks - 0.5) / len(ranks))
+        networks = []
+        with warnings.catch_warnings():
+            # An ensemble of networks that are not trained to the end is more diverse.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            for _ in range(self.settings.models):
+                network = MLPRegressor(
+                    hidden_layer_sizes=(self.settings.width,) * 2,
+                    max_iter=100,
+                    random_state=self.generator.getrandbits(31),
+                )
+                networks.append(network.fit(counts, values))
+        return counter, networks
+
+
+SAMPLER = SamplerKind(
+    "bananas",
+    "mutants of the best cells, by an ensemble of networks over words of graphs (White et al. 2021)",
+    settings=BananasSettings,
+    build=Bananas,
+)

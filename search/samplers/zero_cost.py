@@ -1,0 +1,70 @@
+"""Zero-cost search: the cells of a pool in the order of a score that needs no training (`search.zero_cost`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cellzoo.errors import CellzooError
+from search.samplers.kind import SamplerKind
+from search.samplers.sampler import Proposal
+from search.samplers.settings import SamplerSettings
+from search.zero_cost.names import ScoreName
+from tasks.settings import Size
+
+if TYPE_CHECKING:
+    import random
+
+    from search.spaces.space import Space
+
+
+class ZeroCostSettings(SamplerSettings):
+    """Settings of `zero-cost`; see `SamplerSettings` for the others.
+
+    Attributes:
+        score: What the cells are ordered by.
+        pool: Cells that are drawn and scored, different graphs.
+    """
+
+    score: ScoreName = "hidden-1"
+    pool: Size = 200
+
+
+class ZeroCost:
+    """A `Sampler`; what the cells turn out to be worth changes nothing.
+
+    Args:
+        settings: See there.
+        space: Where the pool comes from.
+        generator: Draws it.
+    """
+
+    def __init__(self, settings: ZeroCostSettings, space: Space[Any], generator: random.Random) -> None:
+        from search.zero_cost.ranking import best_by_score
+
+        self.settings = settings
+        self.ranked = best_by_score(space, generator, settings.pool, settings.score)
+        self.asked = 0
+
+    def ask(self) -> Proposal | None:
+        """See `Sampler`.
+
+        Raises:
+            CellzooError: All cells of the pool were proposed.
+        """
+        if self.asked == self.settings.trials:
+            return None
+        if self.asked == len(self.ranked):
+            raise CellzooError(f"all {len(self.ranked)} cells of the pool were proposed; pool = says how many")
+        self.asked += 1
+        return Proposal(self.asked - 1, self.ranked[self.asked - 1], self.settings.epochs)
+
+    def tell(self, proposal: Proposal, score: float | None) -> None:
+        """Nothing is learned."""
+
+
+SAMPLER = SamplerKind(
+    "zero-cost",
+    "the best of many random cells by a score that needs no training",
+    settings=ZeroCostSettings,
+    build=ZeroCost,
+)

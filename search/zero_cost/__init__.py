@@ -1,0 +1,1 @@
+"""Zero-cost scores: what one minibatch through an untrained model says of a cell."""

@@ -1,0 +1,116 @@
+"""Zero-cost scores against their formulas written anew, their cost, sampler, warm start and command."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+import numpy as np
+import pytest
+import torch
+from one_command import invoke
+from torch.func import jacrev
+
+import cellzoo
+from cellzoo.errors import CellzooError
+from search.registry import find_method
+from search.spaces.nas_bench_nlp import NasBenchNlpSpace
+from search.zero_cost.ranking import best_by_score
+from search.zero_cost.scores import SCORES, Minibatch, Untrained, zero_cost
+
+SMALL = Minibatch(sequences=5, length=4, words=11, size=6, layers=3, seed=2)
+
+
+def eigenvalue_score(rows):
+    values = np.linalg.eigvalsh(np.corrcoef(np.asarray(rows, dtype=np.float64)))
+    values = np.maximum(values, 0)
+    return -np.sum(np.log(values + 1e-5) + 1 / (values + 1e-5))
+
+
+@pytest.mark.parametrize("name", ["lstm", "rnn", "darts-v2"])
+def test_scores_equal_their_formulas(name):
+    cell = cellzoo.load(name)
+    found = zero_cost(cell, batch=SMALL)
+    assert list(found) == list(SCORES)
+    model = Untrained(cell, SMALL)
+    words = model.embedding[model.words[:-1]]  # (T, B, E)
+    outputs = model.outputs(words)
+    for number, output in enumerate(outputs, start=1):
+        rows = np.stack([output[:, b].detach().numpy().ravel() for b in range(5)])
+        assert found[f"hidden-{number}"] == pytest.approx(eigenvalue_score(rows), rel=0.02)
+    # The whole Jacobian, summed over what comes out.
+    slopes = jacrev(lambda x: model.outputs(x)[-1].sum((0, 2)))(words)  # (B, T, B, E)
+    rows = np.stack([slopes[b, :, b].detach().numpy().ravel() for b in range(5)])
+    assert found["jacobian-covariance"] == pytest.approx(eigenvalue_score(rows), rel=0.02)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    pairs = [abs(unit[a] @ unit[b]) for a in range(5) for b in range(5) if a != b]
+    assert found["jacobian-cosine"] == pytest.approx(
+        np.mean([1 - p ** (1 / 20) for p in pairs]), rel=1e-3, abs=1e-6
+    )
+    layer = cell.num_parameters(input_size=6, hidden_size=6)
+    assert found["parameters"] == layer == sum(w.numel() for w in model.layers[0].parameters())
+    loss = torch.nn.functional.cross_entropy(
+        (outputs[-1] @ model.embedding.T).permute(0, 2, 1), model.words[1:], reduction="mean"
+    )
+    loss.backward()
+    saliency = sum(float((w.detach() * w.grad).abs().sum()) for w in model.weights if w.grad is not None)
+    assert found["saliency"] == pytest.approx(saliency, rel=1e-4)
+
+
+def test_synflow_of_a_product_counts_its_weights():
+    """For h' = W x + U h + b, one step from h = 0 with x = 1: the weights of W and b count once, U does not."""
+    cell = cellzoo.parse("h' = linear(x, h)", "equations")
+    batch = Minibatch(sequences=1, length=1, words=5, size=3, layers=1, seed=4)
+    model = Untrained(cell, batch)
+    weights = [weight.detach().abs() for weight in model.weights]
+    plain = [weight for weight in weights if weight.dim() == 1]
+    matrices = [weight for weight in weights if weight.dim() == 2]
+    # W_h meets a state of zeros; each weight of W_x and b enters the sum of outputs once.
+    candidates = [float(matrix.sum()) + sum(float(b.sum()) for b in plain) for matrix in matrices]
+    assert any(
+        zero_cost(cell, ["synflow"], batch)["synflow"] == pytest.approx(math.log(c), rel=1e-5)
+        for c in candidates
+    )
+
+
+def test_a_score_that_is_not_finite_is_none():
+    exploding = cellzoo.parse("a = linear(x, h)\nb = a + h\nc = b + b\nd = c + c\nh' = d + d", "equations")
+    assert zero_cost(exploding, ["hidden-3"], Minibatch(length=200, size=8))["hidden-3"] is None
+
+
+def test_the_command_sorts_and_refuses(monkeypatch, capsys):
+    assert invoke(monkeypatch, "zero-cost", "rnn,lstm", "--by", "parameters") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["cell", "lstm", "rnn"]
+    assert lines[0].split()[1:] == list(SCORES)
+    # Per layer 4 (E + H + 1) H and (E + H + 1) H with E = H = 48.
+    assert [int(float(line.split()[-1])) for line in lines[1:]] == [18624, 4656]
+    assert invoke(monkeypatch, "zero-cost", "rnn", "--by", "size") == 2
+    assert invoke(monkeypatch, "zero-cost", "rnn", "--seed", "-1") == 2
+
+
+def test_a_cell_takes_less_than_a_fifth_of_a_second():
+    space, generator = NasBenchNlpSpace(), random.Random(1)
+    cells = [space.to_cell(space.sample(generator)) for _ in range(20)]
+    zero_cost(cells[0])
+    began = time.process_time()
+    for cell in cells:
+        zero_cost(cell)
+    assert (time.process_time() - began) / len(cells) < 0.2
+
+
+def test_the_sampler_and_the_warm_start_take_the_best_of_the_pool():
+    kind = find_method("zero-cost")
+    settings = kind.settings(nodes=3, pool=30, trials=40, score="parameters")
+    sampler = kind.build(settings, settings.cells(), random.Random(3))
+    ranked = best_by_score(settings.cells(), random.Random(3), 30, "parameters")
+    assert [sampler.ask().genotype for _ in range(30)] == ranked
+    with pytest.raises(CellzooError, match="all 30 cells of the pool were proposed"):
+        sampler.ask()
+    scores = [zero_cost(settings.cells().to_cell(one), ["parameters"])["parameters"] for one in ranked]
+    assert scores == sorted(scores, reverse=True)
+    evolution = find_method("evolution")
+    warm = evolution.settings(nodes=3, population=5, sample=2, warm_start="parameters", warm_pool=30)
+    started = evolution.build(warm, warm.cells(), random.Random(3))
+    assert [started.ask().genotype for _ in range(5)] == ranked[:5]
