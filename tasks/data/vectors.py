@@ -94,6 +94,10 @@ def read_vectors(part: Part, wanted: Collection[str] | None = None) -> WordVecto
             continue
         words[word] = len(words)
         vectors.append(_vector(values, _place(part, number, word)))
+    if not rows:
+        raise DataError(
+            f"{part}: holds no vector, only a first line with sizes; expected a word and its numbers a line"
+        )
     if count is not None and rows != count:
         raise DataError(f"{part}: holds {rows:,} vectors; its first line says {count:,}. Is it complete?")
     matrix = np.stack(vectors) if vectors else np.zeros((0, size), dtype=np.float32)

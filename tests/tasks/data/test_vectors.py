@@ -58,6 +58,7 @@ def test_only_wanted_words_are_kept_and_the_digest_is_of_them(tmp_path):
     [
         (b"", "v.txt: is empty"),
         (b" \n\n", "v.txt: is empty"),
+        (b"0 3\n", "v.txt: holds no vector"),
         (b"alone\nother\n", "v.txt:1: 'alone' is not a word with its vector"),
         (b"a 1 2\nb 1\nc 1 2\n", "v.txt:2: the word 'b' has 1 values; expected 2"),
         (b"a 1 2\nb 1 2 3\nc 1 2\n", "v.txt:2: the word 'b' has 3 values; expected 2"),
