@@ -155,7 +155,7 @@ def test_states_are_ordered_with_h_first():
         ("h' = tanh(linear(x)", r"found the end of the line, expected '\)'"),
         ("h' = tanh(x, h)", r"tanh takes 1 value\(s\), not 2"),
         ("h' = linear(x) $ 2", r"column 16: '\$' is not part"),
-        ("h' = 2 * linear(x)", "found '2', expected a value"),
+        ("h' = * linear(x)", "found '\\*', expected a value"),
         ("h = linear(x)\nh' = h", "line 1: .*'h' is the input or a state"),
         ("x = linear(x)\nh' = x", "'x' is the input or a state"),
         ("a = linear(x)\na = linear(x)\nh' = a", "line 2: 'a' is defined twice"),
