@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 import random
+import re
 import time
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from one_command import invoke
+from real_data import data_folder
+from scipy.stats import kendalltau
 from torch.func import jacrev
 
 import cellzoo
@@ -114,3 +120,62 @@ def test_the_sampler_and_the_warm_start_take_the_best_of_the_pool():
     warm = evolution.settings(nodes=3, population=5, sample=2, warm_start="parameters", warm_pool=30)
     started = evolution.build(warm, warm.cells(), random.Random(3))
     assert [started.ask().genotype for _ in range(5)] == ranked[:5]
+
+
+def recipe_losses():
+    """Recipes with a known graph -> mean last-epoch loss on Penn Treebank; seeds joined by number."""
+    ptb = {}
+    with (folder("nas-bench-nlp-ptb") / "RNN_parameters.csv").open(encoding="utf-8-sig", newline="") as stream:
+        for row in csv.DictReader(stream):
+            name = re.search(r"model_(\d+)_", row["log name"])
+            # The header stands in the file again.
+            loss = float(row["loss"]) if name and row["loss"] else math.nan
+            if name and math.isfinite(loss):
+                ptb.setdefault(joined(int(name.group(1))), []).append(loss)
+    found = {}
+    with zipfile.ZipFile(folder("nas-bench-nlp") / "train_logs_wikitext-2.zip") as logs:
+        for name in logs.namelist():
+            number = re.search(r"model_(\d+)_", name)
+            if number and joined(int(number.group(1))) in ptb:
+                cell = cellzoo.parse(json.loads(logs.read(name))["recepie"], "nas-bench-nlp")
+                found[cell.hash] = (cell, float(np.mean(ptb[joined(int(number.group(1)))])))
+    return list(found.values())
+
+
+def joined(number):
+    k = number - 1_000_000
+    return k % 2000 if 0 <= k < 6000 else 6000 + (k - 6000) % 2000 if 6000 <= k < 12000 else k
+
+
+def folder(name):
+    return data_folder(name) / name
+
+
+def test_the_published_score_goes_with_losses_as_published():
+    """Serianni & Kalita 2023: Kendall's tau .38 of the first layer's covariance."""
+    with (folder("nas-bench-nlp-ptb") / "RNN_results.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    scores = np.array([float(row["Layer 1 Hidden Covariance"] or "nan") for row in rows])
+    losses = np.array([float(row["loss"]) for row in rows])
+    known = np.isfinite(scores) & np.isfinite(losses)
+    assert abs(kendalltau(scores[known], -losses[known])[0] - 0.38) < 0.02
+
+
+@pytest.mark.slow
+def test_our_score_goes_with_losses_on_recipes_that_did_not_choose_it():
+    """One half of the recipes chooses the score and its sign, the other half tests it; ten splits."""
+    recipes = recipe_losses()
+    assert len(recipes) > 200
+    losses = np.array([loss for _, loss in recipes])
+    scored = [zero_cost(cell) for cell, _ in recipes]
+    table = {name: np.array([-1e30 if s[name] is None else s[name] for s in scored]) for name in SCORES}
+    held_out = []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(len(recipes))
+        choose, test = order[: len(order) // 2], order[len(order) // 2 :]
+        taus = {name: kendalltau(values[choose], -losses[choose])[0] for name, values in table.items()}
+        best = max(taus, key=lambda name: abs(taus[name]))
+        sign = np.sign(taus[best])
+        held_out.append(sign * kendalltau(table[best][test], -losses[test])[0])
+    print("held-out tau", np.mean(held_out), "+-", np.std(held_out))  # noqa: T201
+    assert np.mean(held_out) > 0.25

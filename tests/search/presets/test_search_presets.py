@@ -8,6 +8,7 @@ from cellzoo.errors import CellzooError, UnknownNameError
 from search.registry import method_names, preset_names
 from search.run.presets import read_preset
 from search.run.request import configure_search
+from search.run.settings import outline_of
 from tasks.settings import Typed, plain
 
 TASKS = ("ptb", "wnut17")
@@ -92,6 +93,24 @@ def test_the_evaluation_is_as_long_as_each_paper_says(method, epochs):
 def test_taggers_of_idarts_are_annealed_after_two_epochs_without_gain():
     full = plain(configure_search("idarts", "wnut17", preset="paper").retraining("full", {}))
     assert (full["anneal_factor"], full["anneal_patience"], full["hidden_size"]) == (0.25, 1, 512)
+
+
+def test_fenas_has_the_settings_of_its_paper():
+    config = configure_search("fenas", "ptb", preset="paper").config
+    own = {"trials": 5000, "population": 100, "sample": 25, "epochs": 20, "nodes": 9, "start": ["lstm"]}
+    assert config.method_settings | own == config.method_settings
+    training = {"optimizer": "adam", "learning_rate": 1e-3, "clip": 0.25, "weight_decay": 8e-6}
+    assert config.training_settings | training == config.training_settings
+    assert config.problem_settings["hidden_size"] == 300
+    full = plain(configure_search("fenas", "ptb", preset="paper").retraining("full", {}))
+    assert full["hidden_size"] == 900
+
+
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_a_search_on_glue_chooses_on_a_part_of_train_and_never_on_what_is_reported(preset):
+    for task in ("rte", "sst-2", "wnli"):
+        outline = outline_of(configure_search("fenas", task, preset=preset).config)
+        assert (outline.dev, outline.test) == ("inner dev", "dev")
 
 
 TINY = """\
