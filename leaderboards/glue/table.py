@@ -73,7 +73,9 @@ def is_degenerate(columns: Mapping[str, Sequence[Any]]) -> bool:
 
 def _task(collection: Collection, group: Sequence[RunRecord]) -> Iterator[str]:
     first = group[0]
-    metrics = [name for name in first.metrics if name in ("accuracy", "f1", "mcc", "pearson", "spearman")]
+    # A run whose metrics are undefined, such as a constant one's correlations, does not have them all.
+    named = dict.fromkeys(name for record in group for name in record.metrics)
+    metrics = [name for name in named if name in ("accuracy", "f1", "mcc", "pearson", "spearman")]
     runs: dict[str, list[RunRecord]] = defaultdict(list)
     for record in group:
         runs[record.cell.name].append(record)

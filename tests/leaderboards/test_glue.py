@@ -181,3 +181,19 @@ def test_the_command(results, tmp_path, capsys):
         call("--check", path)
     with pytest.raises(CellzooError, match="name the folder"):
         call()
+
+
+def test_the_smallest_difference_of_correlations_does_not_need_the_constant_baseline(tmp_path):
+    draw = random.Random(3)
+    gold = [draw.uniform(0, 5) for _ in range(50)]
+    items = [
+        {"split": "test", "index": i, "gold": g, "prediction": g + draw.gauss(0, 2)} for i, g in enumerate(gold)
+    ]
+    values = {"score": 50.0, "pearson": 50.0, "spearman": 50.0}
+    write_with_items(tmp_path, record("gru", task="sts-b", metrics=values, corpus="sts-b"), items)
+    constant = record("constant", task="sts-b", metrics={"score": 0.0}, corpus="sts-b", baseline=True)
+    write_with_items(tmp_path, constant, [{**item, "prediction": 1.0} for item in items])
+    lines = list(describe(collect([tmp_path])))
+    assert any(
+        line.startswith("  smallest difference that a test set of this size can show:") for line in lines
+    )
