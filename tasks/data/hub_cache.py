@@ -41,6 +41,14 @@ def parquet_below(snapshot: Path, config: str, split: str) -> list[Path]:
     return sorted(path for path in flat or _entries(snapshot / config / split) if path.suffix == ".parquet")
 
 
+def model_folder(name: str) -> Path | None:
+    """The folder of a model that was downloaded from the hub, on its main branch; None if there is none."""
+    place = _home("HF_HUB_CACHE", "hub") / f"models--{name.replace('/', '--')}"
+    with suppress(OSError):
+        return place / "snapshots" / (place / "refs" / "main").read_text(encoding="utf-8").strip()
+    return None
+
+
 def is_in_hub_cache(hub: Hub) -> bool:
     """Whether all splits are on this machine."""
     return all(arrow_files(hub, split) or parquet_files(hub, split) for split in hub.splits.values())

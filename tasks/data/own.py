@@ -1,6 +1,8 @@
-"""Files of the user's own as a data set: text for language models, column files for taggers.
+"""Files of the user's own as a data set: text for language models, column files for taggers, word vectors.
 
-A name says the kind and the files, below the data folder: `text:FILE` or `conll:TRAIN,DEV,TEST`.
+A name says the kind and the files, below the data folder: `text:FILE` or `conll:TRAIN,DEV,TEST`. Word vectors
+are one file in any format of `tasks.data.vectors`, whichever of `glove:FILE`, `fasttext:FILE`, `word2vec:FILE`
+and `vectors:FILE` is written; being large, they may also lie elsewhere, named by an absolute path or by `~`.
 
 - One file is cut in order, by whole lines or sentences: eight tenths train, one tenth dev, one tenth test.
 - Two files are train and test; the last tenth of the training file becomes dev.
@@ -16,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cellzoo.errors import DataError, DataNotFoundError
+from cellzoo.system.paths import typed_path
 from tasks.data.catalog import DataSet
 from tasks.data.found import FoundData
 from tasks.data.parts import find_part
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-KINDS: dict[str, Literal["lines", "tags"]] = {"text": "lines", "conll": "tags"}
+KINDS: dict[str, Literal["lines", "tags", "vectors"]] = {
+    "text": "lines",
+    "conll": "tags",
+    **dict.fromkeys(("glove", "fasttext", "word2vec", "vectors"), "vectors"),
+}
 _ROLES: dict[int, tuple[str, ...]] = {1: ("all",), 2: ("train", "test"), 3: ("train", "dev", "test")}
 _TENTHS = 10
 
@@ -49,6 +56,8 @@ def find_own(name: str, data_dir: Path | None) -> FoundData:
         DataError: The name has more files, leaves the folder, or a file cannot be read.
     """
     kind, _, listed = name.partition(":")
+    if KINDS[kind] == "vectors":
+        return _find_vectors(name, listed, data_dir)
     files = listed.split(",")
     if not all(files) or len(files) not in _ROLES:
         raise DataError(f"data {name!r}: expected one to three files, such as text:book.txt or conll:a,b,c")
@@ -72,6 +81,21 @@ def find_own(name: str, data_dir: Path | None) -> FoundData:
     )
     digests = {role: part.digest() for role, part in parts.items()}
     return FoundData(name, "own files", parts, digests, data_set)
+
+
+def _find_vectors(name: str, typed: str, data_dir: Path | None) -> FoundData:
+    from tasks.data.vectors import file_digest
+
+    path = typed_path(typed, f"data {name!r}")
+    folder = (data_dir or Path()) / path.parent
+    part = find_part(folder, (path.name,)) if path.name else None
+    if part is None:
+        raise DataNotFoundError(
+            f"{folder / path.name}: no such file; it is the word vectors {name!r}. A file is named by its "
+            "path, from the folder of --data or absolute; known vectors by name, see cellzoo list data"
+        )
+    data_set = DataSet(name="own-vectors", title=name, format="vectors", files={"vectors": (path.name,)})
+    return FoundData(name, "own files", {"vectors": part}, {"vectors": file_digest(part)}, data_set)
 
 
 def split_items(parts: Mapping[str, Sequence[Item]]) -> dict[Split, Sequence[Item]]:

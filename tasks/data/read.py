@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -13,10 +12,11 @@ from tasks.data.conll import Reading, TaggedText, read_conll
 from tasks.data.examples import read_examples as read_example_file
 from tasks.data.news import read_news, split_news
 from tasks.data.own import split_items
+from tasks.data.vectors import file_digest, read_vectors
 from tasks.data.word_pairs import read_pairs as read_pair_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tasks.data.catalog import Table
     from tasks.data.conll import TaggedSentence
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from tasks.data.parts import Part
     from tasks.data.splits import Split
     from tasks.data.tags import Scheme
+    from tasks.data.vectors import WordVectors
     from tasks.data.word_pairs import WordPair
 
 
 UNLABELLED = ("test", "test_mismatched", "diagnostic")
 """Roles of a data set of examples whose files have no labels: GLUE keeps them."""
-_BLOCK = 2**20
-_LONGEST_HEADER = 64
 
 
 @dataclass(frozen=True)
@@ -150,6 +149,23 @@ def read_examples(found: FoundData) -> dict[str, Examples]:
     }
 
 
+def read_word_vectors(found: FoundData, wanted: Collection[str] | None = None) -> WordVectors:
+    """Read word vectors, cut to the words that are wanted; see `tasks.data.vectors.read_vectors`.
+
+    Raises:
+        DataError: As there; also another width than the data set has.
+    """
+    _require_format(found, "vectors")
+    read = read_vectors(found.parts["vectors"], wanted)
+    size = found.data_set.counts.get("vectors", {}).get("dimensions", read.size)
+    if read.size != size:
+        raise DataError(
+            f"{found.places}: has vectors of {read.size} values; those of {found.name} have {size}. "
+            "A file of your own is named by glove:FILE"
+        )
+    return read
+
+
 def content_digest(found: FoundData) -> dict[str, str]:
     """Digest what a data set holds, role by role: what its reader yields, not how the files are packed.
 
@@ -166,23 +182,11 @@ def content_digest(found: FoundData) -> dict[str, str]:
 @lru_cache(maxsize=64)
 def _digest(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | None) -> str:
     if kind == "vectors":
-        return _vectors_digest(part)
+        return file_digest(part)
     digest = hashlib.sha256()
     for item in _items(part, stamp, kind, reading, table):
         digest.update(item.encode())
         digest.update(b"\n")
-    return digest.hexdigest()
-
-
-def _vectors_digest(part: Part) -> str:
-    """Digest the lines of a file of word vectors, without the header that word2vec has and GloVe lacks."""
-    digest = hashlib.sha256()
-    with part.open() as stream:
-        first = stream.readline(_LONGEST_HEADER)
-        if not re.fullmatch(rb"\d+ \d+\s*", first):
-            digest.update(first)
-        while block := stream.read(_BLOCK):
-            digest.update(block)
     return digest.hexdigest()
 
 

@@ -6,15 +6,39 @@ saved models.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
+from flair.models import LanguageModel
 from flair.nn import recurrent
 
 from cellzoo import load
+from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.layer import CellRNN
 from tasks.tagging.layers import PREFIX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CELL = "cellzoo_cell"
+"""Key of the cell in a file of a language model; Flair reads on without it."""
+
+
+def load_language_model(path: Path) -> LanguageModel:
+    """Load a file of a Flair `LanguageModel`, also one with a cell inside.
+
+    It is a pickle, as Flair's files are: open only files of people you trust.
+
+    Raises:
+        CellzooError: Its cell is neither in the file nor in the zoo.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=False)
+    kind = str(state["recurrent_type"]) if "recurrent_type" in state else "lstm"
+    if kind.startswith(PREFIX):
+        _register(kind, Cell.from_json(state[CELL]) if CELL in state else load(kind.removeprefix(PREFIX)))
+    return LanguageModel.load_language_model(path)
 
 
 def register_language_model_cell(name: str) -> str:
@@ -40,13 +64,16 @@ def register_language_model_cell(name: str) -> str:
         )
     if name != name.lower():
         raise CellzooError(f"cell {name!r}: Flair writes recurrent_type in lower case; rename the cell's file")
+    _register(PREFIX + name, cell)
+    return PREFIX + name
 
+
+def _register(kind: str, cell: Cell) -> None:
     def layer(input_size: int, hidden_size: int, layers: int, **options: Any) -> CellRNN:
         return CellRNN(cell, input_size, hidden_size, layers, **options)
 
     known: dict[str, tuple[Any, int]] = recurrent.rnn_layers
-    known[PREFIX + name] = (layer, len(cell.states))
-    return PREFIX + name
+    known[kind] = (layer, len(cell.states))
 
 
 class _Layers(dict[str, tuple[Any, int]]):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 def outline(settings: TaggingSettings) -> Outline:
     """See `tasks.problem.Outline`."""
-    data = (settings.corpus, settings.vectors) if settings.vectors else (settings.corpus,)
+    features = [feature.data for feature in settings.declared if feature.data]
     metrics = metrics_of(settings)
     dev = "dev (trained on)" if settings.train_with_dev else "dev"
-    return Outline(data, metrics, metrics[0].name, dev=dev)
+    return Outline((settings.corpus, *features), metrics, metrics[0].name, dev=dev)
 
 
 def build(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
-from tasks.data.read import read_tagged, with_reading
+from tasks.data.read import read_tagged, read_word_vectors, with_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,11 +46,10 @@ def read_corpus(data: Mapping[str, FoundData], settings: TaggingSettings) -> Tag
 def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None:
     """Read everything that settings name; see `tasks.problem.ProblemKind.check`."""
     corpus = read_corpus(data, settings)
-    if settings.vectors:
-        from tasks.data.vectors import read_vectors
-
-        tokens = (token for split in corpus.splits.values() for one in split for token in one.tokens)
-        read_vectors(data[settings.vectors].parts["vectors"], looked_up(tokens))
+    for feature in settings.declared:
+        if feature.kind == "vectors":
+            tokens = (token for split in corpus.splits.values() for one in split for token in one.tokens)
+            read_word_vectors(data[feature.data], looked_up(tokens))
 
 
 def looked_up(tokens: Iterable[str]) -> set[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tasks.data.conll import Comments
 from tasks.data.tags import Scheme
+from tasks.embeddings.features import declared
 from tasks.metric import Metric
 from tasks.settings import Count, Probability, Settings, Size
+
+if TYPE_CHECKING:
+    from tasks.embeddings.features import Feature
 
 TagFormat: TypeAlias = Literal["BIOES", "BIO"]
 
@@ -36,8 +40,10 @@ class TaggingSettings(Settings):
             (`all`), or none is (`none`).
         tags: `repair` reads tags that their scheme does not allow as conlleval does, `strict` refuses them.
         encoding: Of the text.
-        vectors: Word vectors by name, such as `glove-6b-50d`, which stay as they are; empty for word vectors
-            that are trained from scratch.
+        vectors: Word vectors by name, such as `glove-6b-50d` or `glove:FILE`, which stay as they are; empty for
+            word vectors that are trained from scratch.
+        features: All that is read of each token, in place of `vectors` and characters: parts joined by `+`, see
+            `tasks.embeddings.features`.
         word_size: Size of a word's vector, where they are trained.
         word_min_count: Words that are rarer in the training data share one vector, where they are trained.
         character_size: Size of a character's vector.
@@ -74,6 +80,7 @@ class TaggingSettings(Settings):
     tags: Literal["repair", "strict"] | None = None
     encoding: str | None = None
     vectors: str = ""
+    features: str = ""
     word_size: Size = 100
     word_min_count: Size = 2
     character_size: Size = 25
@@ -97,6 +104,11 @@ class TaggingSettings(Settings):
     init: Literal["uniform", "published"] = "uniform"
     batch_size: Size = 32
     validation_batch_size: Size = 32
+
+    @property
+    def declared(self) -> tuple[Feature, ...]:
+        """What is read of each token."""
+        return declared(self.features, self.vectors, self.character_hidden)
 
 
 def metrics_of(settings: TaggingSettings) -> tuple[Metric, ...]:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import torch
 from flair.embeddings import OneHotEmbeddings, StackedEmbeddings, TokenEmbeddings
 
-from tasks.data.vectors import read_vectors
+from tasks.data.read import read_word_vectors
 from tasks.embeddings.batch import parts
-from tasks.embeddings.frozen import freeze
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.tagging.corpus import LABEL, flair_sentences, gold_spans, type_dictionary
 from tasks.tagging.embeddings import characters, trained_words, word_embeddings
 from tasks.tagging.evaluation import NOTHING, evaluate_batch
 from tasks.tagging.flair_device import flair_on, quiet_flair
+from tasks.tagging.pretrained import frozen_features, pretrained_model
 from tasks.tagging.reading import looked_up, read_corpus
 from tasks.tagging.scores import count_sentence, micro, micro_strict
 from tasks.tagging.settings import metrics_of
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tasks.data.found import FoundData
     from tasks.data.read import TaggedData
     from tasks.data.splits import Split
+    from tasks.data.vectors import WordVectors
+    from tasks.embeddings.features import Feature
     from tasks.metric import Metric
     from tasks.problem import Carry
     from tasks.tagging.scores import SpanScore
@@ -57,7 +59,7 @@ class Tagging:
             and recall are the accuracy.
         settings: See there.
         device: Where models run.
-        frozen: Features that stay as they are, in place of word vectors that are trained.
+        frozen: Features that stay as they are, each as it was declared and its embeddings.
         cache: Folder for what is computed once, see `freeze`.
         notes: What a reader must know of the data; every evaluation says it.
 
@@ -72,7 +74,7 @@ class Tagging:
         settings: TaggingSettings,
         device: torch.device,
         *,
-        frozen: TokenEmbeddings | None = None,
+        frozen: Sequence[tuple[Feature, TokenEmbeddings]] = (),
         cache: Path | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
@@ -95,13 +97,14 @@ class Tagging:
         self._known = frozenset(self.types.get_items())
         self._sentences = {split: flair_sentences(part, scheme) for split, part in splits.items()}
         with flair_on(device):
-            self._frozen = None
-            if frozen is not None:
-                every = [one for sentences in self._sentences.values() for one in sentences]
-                self._frozen = freeze(frozen, every, cache)
-        width = settings.word_size if self._frozen is None else self._frozen.embedding_length
+            every = [one for sentences in self._sentences.values() for one in sentences]
+            self._frozen = frozen_features(frozen, every, self._sentences["train"], cache)
+        self._trained = {feature.kind for feature in settings.declared}
+        width = sum(part.embedding_length for part in self._frozen)
+        width += settings.word_size if "words" in self._trained else 0
+        width += 2 * settings.character_hidden if "char" in self._trained else 0
         self.layer = LayerSpec(
-            width + 2 * settings.character_hidden,
+            width,
             settings.hidden_size,
             num_layers=settings.layers,
             bidirectional=settings.bidirectional,
@@ -132,12 +135,10 @@ class Tagging:
         """Build the tagger."""
         settings, training = self.settings, self._training
         with flair_on(self.device), quiet_flair(), default_generator(generator):
-            features: list[TokenEmbeddings] = [
-                trained_words(training, settings.word_size, settings.word_min_count)
-                if self._frozen is None
-                else self._frozen
-            ]
-            if settings.character_hidden:
+            features: list[TokenEmbeddings] = list(self._frozen)
+            if "words" in self._trained:
+                features.append(trained_words(training, settings.word_size, settings.word_min_count))
+            if "char" in self._trained:
                 features.append(characters(training, settings.character_size, settings.character_hidden))
             tagger = CellTagger(
                 StackedEmbeddings(features, overwrite_names=False),
@@ -256,33 +257,44 @@ def read(
     """See `tasks.problem.BuildProblem`."""
     corpus = read_corpus(data, settings)
     splits = corpus.splits
-    notes, words = corpus.notes, None
-    if settings.vectors:
-        tokens = {
-            split: [token for one in sentences for token in one.tokens] for split, sentences in splits.items()
-        }
-        vectors = read_vectors(
-            data[settings.vectors].parts["vectors"], looked_up(chain.from_iterable(tokens.values()))
-        )
-        with flair_on(device):
-            words = word_embeddings(vectors)
-        missing = ", ".join(
-            f"{split} {100 * sum(map(partial(_is_missing, words), part)) / len(part):.1f} %"
-            for split, part in tokens.items()
-        )
-        notes = (
-            *notes,
-            f"{settings.vectors}: {len(vectors.words):,} of {vectors.rows:,} vectors are used (sha256 of these "
-            f"{vectors.digest()}); tokens without one: {missing}",
-        )
+    tokens = {
+        split: [token for one in sentences for token in one.tokens] for split, sentences in splits.items()
+    }
+    notes = list(corpus.notes)
+    frozen: list[tuple[Feature, TokenEmbeddings]] = []
+    for feature in settings.declared:
+        if feature.kind == "vectors":
+            vectors = read_word_vectors(data[feature.data], looked_up(chain.from_iterable(tokens.values())))
+            with flair_on(device):
+                words = word_embeddings(vectors)
+            if frozen:
+                words.name = f"{len(frozen)}-words"
+            notes += [_coverage(feature.data, vectors, words, tokens), *vectors.notes]
+            frozen.append((feature, words))
+        elif feature.data:
+            with flair_on(device), quiet_flair():
+                frozen.append((feature, pretrained_model(feature, data[feature.data])))
     return Tagging(
         settings.corpus,
         corpus,
         settings,
         device,
-        frozen=words,
+        frozen=frozen,
         cache=cache,
-        notes=notes,
+        notes=tuple(notes),
+    )
+
+
+def _coverage(
+    name: str, vectors: WordVectors, words: WordEmbeddings, tokens: Mapping[Split, Sequence[str]]
+) -> str:
+    missing = ", ".join(
+        f"{split} {100 * sum(map(partial(_is_missing, words), part)) / len(part):.1f} %"
+        for split, part in tokens.items()
+    )
+    return (
+        f"{name}: {len(vectors.words):,} of {vectors.rows:,} vectors are used (sha256 of these "
+        f"{vectors.digest()}); tokens without one: {missing}"
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from tagging_samples import TRAIN, problem, python, train
 
 from cellzoo.errors import RunError
+from tasks.embeddings.features import Feature
 from tasks.tagging.tagger import CellTagger
 from tasks.training.events import read_events, without_times
 
@@ -153,7 +154,8 @@ def test_word_vectors_that_are_given_are_not_in_checkpoints(tmp_path):
     from tasks.tagging.tagging import Tagging
 
     words = WordEmbeddings(None, vocab={"saw": 0}, embedding_length=3, name="words")
-    tagging = Tagging("samples", DATA, TaggingSettings(**TINY), CPU, frozen=words)
+    settings = TaggingSettings(**{**TINY, "vectors": "v"})
+    tagging = Tagging("samples", DATA, settings, CPU, frozen=[(Feature("vectors", "v"), words)])
     fitted = train(tmp_path, tagging, epochs=1)
     tensors, _ = read_tensors(tmp_path / "checkpoint.safetensors")
     assert any("linear.weight" in name for name in tensors)

@@ -38,6 +38,7 @@ from search.supernets.relaxation import LocalSoftmax
 from tasks.data.conll import TaggedSentence
 from tasks.data.locate import find
 from tasks.data.read import TaggedData
+from tasks.embeddings.features import Feature
 from tasks.settings import configure
 from tasks.tagging import tagging as tagging_module
 from tasks.tagging.corpus import flair_sentences
@@ -453,7 +454,9 @@ def test_frozen_features_are_computed_once_for_all_runs_of_a_folder(tmp_path, mo
 
     def run(folder, cache):
         settings = TaggingSettings(**{**TINY, **STRONG, "hidden_size": 3})
-        tagging = Tagging("samples", DATA, settings, CPU, frozen=Slow(), cache=cache)
+        tagging = Tagging(
+            "samples", DATA, settings, CPU, frozen=[(Feature("flair", "slow"), Slow())], cache=cache
+        )
         return train(folder, tagging, epochs=2).standing.history
 
     different = {sentence.tokens for split in DATA.splits.values() for sentence in split}
@@ -481,9 +484,14 @@ def test_trained_word_vectors_and_tables_are_counted():
     frozen = Tagging(
         "samples",
         DATA,
-        TaggingSettings(**TINY),
+        TaggingSettings(**{**TINY, "vectors": "v"}),
         CPU,
-        frozen=WordEmbeddings(None, vocab={"saw": 0}, embedding_length=3, name="words"),
+        frozen=[
+            (
+                Feature("vectors", "v"),
+                WordEmbeddings(None, vocab={"saw": 0}, embedding_length=3, name="words"),
+            )
+        ],
     )
     assert frozen.embedding_parameters(model_of(frozen)) == 2 * 3 + letters.numel()
 
