@@ -368,6 +368,8 @@ class ProblemKind:
         outline: Reads an outline off settings.
         build: Makes the problem.
         baselines: What is trained beside cells, by their names in `tasks.layers.baselines`.
+        leave: Writes a trained model as a file, for tasks with `leaves = "model"`.
+        leaves: How the name of that file ends.
         check_data: Reads the data and checks it as `build` does, where that can be done with less: without
             pretrained vectors and without the packages that the model needs. None: the problem is built.
     """
@@ -379,6 +381,8 @@ class ProblemKind:
     build: BuildProblem
     check_data: Callable[[Mapping[str, FoundData], Any], None] | None = None
     baselines: tuple[str, ...] = ()
+    leave: Callable[[Problem, nn.Module, Path], None] | None = None
+    leaves: str = ""
 
     def check(self, data: Mapping[str, FoundData], settings: Any) -> None:
         """Read the data and check all of it, before anything is trained.

@@ -38,6 +38,7 @@ SUFFIX = ".toml"
 TASKS, PROBLEMS, PROBES = "cellzoo.tasks", "cellzoo.problems", "cellzoo.probes"
 KINDS: Mapping[str, Mapping[str, str]] = {
     PROBLEMS: {
+        "character-modeling": "tasks.language_modeling.characters:KIND",
         "classification": "tasks.classification.problem:KIND",
         "language-modeling": "tasks.language_modeling.problem:KIND",
         "tagging": "tasks.tagging.problem:KIND",

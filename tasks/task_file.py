@@ -69,7 +69,8 @@ class TaskFile(TomlModel):
         probe: Kind of the probe; empty in a task that is trained.
         after: The task whose run a probe comes after, or whose trained layer a classifier takes as its encoder,
             which then stays as it is: a name, or a path relative to this file.
-        leaves: What each run leaves for probes.
+        leaves: What each run leaves: word `vectors` for probes, or its `model` as a file, where its kind of
+            problem can write one.
         scale: Where results lie for an average over tasks; None for a task that takes part in none.
         settings: Settings of the problem or of the probe that differ from the defaults.
         training: Settings of the training that differ from the defaults.
@@ -81,7 +82,7 @@ class TaskFile(TomlModel):
     problem: str = ""
     probe: str = ""
     after: str = ""
-    leaves: Literal["", "vectors"] = ""
+    leaves: Literal["", "vectors", "model"] = ""
     scale: Scale | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     training: dict[str, JsonValue] = Field(default_factory=dict)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tasks.task_file import TaskFile
     from tasks.training.fit import Fitted
 
+_LEAVES = {"": "", "vectors": "vectors.safetensors"}
 _TRAINING_SHARE = 0.97
 
 
@@ -52,8 +53,10 @@ class TrainedTask(Task):
         self.kind = kind
         self.baselines = kind.baselines
         self.name, self.title, self.revision = file.name, file.title, file.revision
-        self.leaves = "vectors.safetensors" if file.leaves else ""
         self.after = file.after or None
+        self.leaves = _LEAVES[file.leaves] if file.leaves != "model" else kind.leaves
+        if file.leaves == "model" and kind.leave is None:
+            raise CellzooError(f"{source}: problems of the kind {kind.name!r} leave no model")
         owner = f"task {file.name!r}"
         _check_tables(file, kind, source)
         self.settings: type[Settings] = join(
@@ -153,7 +156,10 @@ class TrainedTask(Task):
             notes=tuple(dict.fromkeys((*_data_notes(context), *dev.notes, *test.notes))),
         )
         if context.artifact is not None:
-            _leave(problem, fitted, outcome, context.artifact, context.key)
+            if self.leaves == _LEAVES["vectors"] or self.kind.leave is None:
+                _leave(problem, fitted, outcome, context.artifact, context.key)
+            else:
+                self.kind.leave(problem, fitted.model, context.artifact)
         return outcome
 
     def _encoded(self, problem: Problem, context: Context) -> Problem:

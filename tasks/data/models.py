@@ -1,8 +1,8 @@
 """Pretrained models that features are computed with, as data: found on this machine, and digested.
 
 `flair:SOURCE [forward|backward]` is a character language model: a file, a folder that holds one file for each
-direction (`*forward*.pt`), or a name of Flair's with its file in Flair's cache. `transformer:SOURCE` is a folder
-as transformers saves it, or a name in the cache of the Hugging Face hub. The net is never asked.
+direction (`*forward*.pt`), or a name of Flair's with its file in Flair's cache. `transformer:SOURCE` is a
+folder as transformers saves it, or a name in the cache of the Hugging Face hub. The net is never asked.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from cellzoo.errors import CellzooError
 Kind: TypeAlias = Literal["words", "char", "vectors", "flair", "transformer"]
 DIRECTIONS = ("forward", "backward")
 POOLED = "pooled"
+_TRAINED: dict[str, Kind] = {"words": "words", "char": "char"}
 _EXAMPLE = "such as 'glove-6b-50d + char', 'flair:DIR forward + backward' or 'transformer:DIR'"
 
 
@@ -61,8 +62,8 @@ def parse_features(text: str) -> tuple[Feature, ...]:
         source = ""
         if not part or (colon and not rest.strip()):
             raise CellzooError(f"features {text!r}: a part is empty; expected parts joined by +, {_EXAMPLE}")
-        if part == "words" or part == "char":
-            found.append(Feature(part))
+        if part in _TRAINED:
+            found.append(Feature(_TRAINED[part]))
         elif kind == "flair" and colon:
             words, said = rest.split(), []
             while len(words) > 1 and words[-1] in (*DIRECTIONS, POOLED):

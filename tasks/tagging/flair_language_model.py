@@ -17,13 +17,11 @@ from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.layer import CellRNN
+from tasks.language_modeling.flair_file import CELL
 from tasks.tagging.layers import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CELL = "cellzoo_cell"
-"""Key of the cell in a file of a language model; Flair reads on without it."""
 
 
 def load_language_model(path: Path) -> LanguageModel:
