@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from copy import copy
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tasks.classification.measures import measure
 from tasks.classification.model import ExampleBatch, TextClassifier, Texts
 from tasks.classification.settings import MISMATCHED, metrics_of
 from tasks.classification.texts import vocabulary
-from tasks.data.vectors import read_vectors
+from tasks.data.read import read_word_vectors
 from tasks.data.vocabulary import UNKNOWN
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 from tasks.training.streams import default_generator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from tasks.classification.context import Context
     from tasks.classification.settings import ClassificationSettings
     from tasks.classification.texts import Corpus, Tokenized
     from tasks.data.found import FoundData
@@ -51,11 +53,15 @@ class Classifying:
         corpus: The examples.
         settings: See there.
         device: Where models run.
-        vectors: Pretrained word vectors, if any.
+        data: The pretrained word vectors that the settings name, by name.
     """
 
     def __init__(
-        self, corpus: Corpus, settings: ClassificationSettings, device: torch.device, vectors: FoundData | None
+        self,
+        corpus: Corpus,
+        settings: ClassificationSettings,
+        device: torch.device,
+        data: Mapping[str, FoundData],
     ) -> None:
         self.name = corpus.name
         self.corpus = corpus
@@ -68,12 +74,17 @@ class Classifying:
         self._pretrained: Tensor | None = None
         self._unknown = _UNKNOWN
         self._encoder: Mapping[str, Tensor] | None = None
-        if vectors is None:
+        self._context: Context | None = None
+        kinds = {feature.kind: feature.data for feature in settings.declared}
+        if "vectors" in kinds:
+            self.words, self._pretrained = self._read(data[kinds["vectors"]])
+            width = self._pretrained.size(1)
+        elif "words" in kinds:
             self.words = vocabulary(corpus.splits["train"], settings.word_min_count, settings.vocabulary_size)
             width = settings.word_size
         else:
-            self.words, self._pretrained = self._read(vectors)
-            width = self._pretrained.size(1)
+            self.words, self._pretrained, width = [], torch.empty(0, 0), 0
+        self._word_size = width
         self._index = {word: number for number, word in enumerate(self.words, start=_FIRST)}
         self.layer = LayerSpec(
             width,
@@ -92,6 +103,11 @@ class Classifying:
             "classes": self._classes,
             "vocabulary": len(self.words),
         }
+
+    def add_context(self, context: Context) -> None:
+        """Let models read frozen features of each word beside its vector."""
+        self._context = context
+        self.layer = replace(self.layer, input_size=self._word_size + context.size)
 
     def resized(self, layer: LayerSpec) -> Classifying:
         """See `tasks.problem.Resizable`."""
@@ -115,6 +131,7 @@ class Classifying:
         other._index = {word: number for number, word in enumerate(other.words, start=_FIRST)}
         other._unknown = other._index.get(UNKNOWN, _UNKNOWN)
         other._encoder = learned.encoder
+        other._word_size, other._context = learned.vectors.size(1), None
         other.layer = LayerSpec(learned.vectors.size(1), learned.hidden_size, device=self.device)
         other.facts = {**self.facts, "vocabulary": len(other.words)}
         return other
@@ -130,7 +147,7 @@ class Classifying:
                 ) from error
             rnn.requires_grad_(requires_grad=False)
         count = len(self.words) + _FIRST
-        table = torch.empty(count, self.layer.input_size).uniform_(-0.1, 0.1, generator=generator)  # (V, E)
+        table = torch.empty(count, self._word_size).uniform_(-0.1, 0.1, generator=generator)  # (V, E)
         if self._pretrained is not None:
             table[_FIRST:] = self._pretrained
         table[0] = 0.0
@@ -196,7 +213,7 @@ class Classifying:
     def _read(self, found: FoundData) -> tuple[list[str], Tensor]:
         """Read the vectors of all words that occur in any split: words that train lacks have vectors, too."""
         wanted = self.corpus.looked_up(self.settings.vocabulary_size)
-        read = read_vectors(found.parts["vectors"], wanted)
+        read = read_word_vectors(found, wanted)
         return list(read.words), read.vectors
 
     def _shuffled(self, split: Split, size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -219,7 +236,9 @@ class Classifying:
         labels = torch.tensor([item.label for item in items])  # (B,)
         if self._classes:
             labels = labels.long()
-        return ExampleBatch(Texts(words.t().contiguous().to(self.device), lengths), labels.to(self.device))
+        context = None if self._context is None else self._context.read(texts)
+        read = Texts(words.t().contiguous().to(self.device), lengths, context)
+        return ExampleBatch(read, labels.to(self.device))
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Loss of each example, (B,)."""

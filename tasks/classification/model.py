@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -20,10 +21,12 @@ class Texts(NamedTuple):
     Attributes:
         words: Word numbers, (T, B), padded with 0.
         lengths: Words of each text, (B,), on the CPU, each at least 1.
+        context: Frozen features of each word, (T, B, E'), if there are any.
     """
 
     words: Tensor
     lengths: Tensor
+    context: Tensor | None = None
 
 
 class ExampleBatch(NamedTuple):
@@ -78,7 +81,11 @@ class TextClassifier(nn.Module):
     def forward(self, texts: Texts) -> Tensor:
         """Score the classes of each example, (B, classes)."""
         packed = pack_padded_sequence(texts.words, texts.lengths, enforce_sorted=False)
-        embedded = F.dropout(F.embedding(packed.data, self.vectors), self.dropout, self.training)  # (N, E)
+        embedded = F.embedding(packed.data, self.vectors)  # (N, E)
+        if texts.context is not None:
+            context = pack_padded_sequence(texts.context, texts.lengths, enforce_sorted=False)
+            embedded = torch.cat([embedded, context.data], dim=1)  # (N, E + E')
+        embedded = F.dropout(embedded, self.dropout, self.training)
         outputs, _ = self.rnn(packed._replace(data=embedded))
         states = pad_packed_sequence(outputs, batch_first=True)[0]  # (B', T, D)
         scores: Tensor = self.head(states, texts.lengths)

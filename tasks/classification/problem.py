@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.classification.settings import ClassificationSettings, metrics_of
+from tasks.data.read import read_word_vectors
+from tasks.embeddings.features import MODELS
 from tasks.problem import Outline, ProblemKind
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def outline(settings: ClassificationSettings) -> Outline:
     """The data sets, and what the corpus is measured in."""
-    data = (settings.corpus, *([settings.vectors] if settings.vectors else []))
+    data = (settings.corpus, *(feature.data for feature in settings.declared if feature.data))
     metrics = metrics_of(settings.corpus) if settings.corpus else ()
     chosen_on = "inner dev" if settings.choose_on == "inner-dev" else "dev"
     reported = "dev" if settings.choose_on == "inner-dev" else "dev (selected)"
@@ -41,8 +43,13 @@ def build(
     from tasks.classification.texts import Corpus
 
     corpus = Corpus.read(data[settings.corpus], settings)
-    vectors = data[settings.vectors] if settings.vectors else None
-    return Classifying(corpus, settings, device, vectors)
+    problem = Classifying(corpus, settings, device, data)
+    models = [(feature, data[feature.data]) for feature in settings.declared if feature.kind in MODELS]
+    if models:
+        from tasks.classification.context import Context
+
+        problem.add_context(Context(corpus, models, device, cache))
+    return problem
 
 
 def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) -> None:
@@ -50,10 +57,9 @@ def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) 
     from tasks.classification.texts import Corpus
 
     corpus = Corpus.read(data[settings.corpus], settings)
-    if settings.vectors:
-        from tasks.data.vectors import read_vectors
-
-        read_vectors(data[settings.vectors].parts["vectors"], corpus.looked_up(settings.vocabulary_size))
+    for feature in settings.declared:
+        if feature.kind == "vectors":
+            read_word_vectors(data[feature.data], corpus.looked_up(settings.vocabulary_size))
 
 
 KIND = ProblemKind(

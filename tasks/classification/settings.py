@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from cellzoo.errors import CellzooError
 from tasks.data.catalog import find_set
+from tasks.embeddings.features import declared
 from tasks.metric import Metric
 from tasks.settings import Count, Probability, Settings, Size
 
 if TYPE_CHECKING:
     from tasks.data.catalog import Measure
+    from tasks.embeddings.features import Feature
 
 TITLES: dict[Measure, str] = {
     "accuracy": "accuracy (%)",
@@ -29,6 +31,8 @@ class ClassificationSettings(Settings):
         corpus: A data set of examples, such as `rte`.
         vectors: Word vectors by name, such as `glove-6b-50d`; empty for word vectors that are trained from
             scratch.
+        features: All that is read of each word, in place of `vectors`: parts joined by `+`, see
+            `tasks.embeddings.features`; at most one of them a table of word vectors, and none `char`.
         train_vectors: Whether pretrained vectors are trained further.
         word_size: Size of a word's vector, where they are trained from scratch.
         word_min_count: Words that are rarer in the training data share one vector, where they are trained from
@@ -65,6 +69,7 @@ class ClassificationSettings(Settings):
 
     corpus: str = ""
     vectors: str = ""
+    features: str = ""
     train_vectors: bool = False
     word_size: Size = 100
     word_min_count: Size = 2
@@ -89,6 +94,20 @@ class ClassificationSettings(Settings):
     init: Literal["uniform", "published"] = "uniform"
     batch_size: Size = 32
     validation_batch_size: Size = 32
+
+    @property
+    def declared(self) -> tuple[Feature, ...]:
+        """What is read of each word.
+
+        Raises:
+            CellzooError: Characters, or several tables of word vectors, are asked for.
+        """
+        found = declared(self.features, self.vectors, 0)
+        if len([one for one in found if one.kind in ("words", "vectors")]) > 1:
+            raise CellzooError(
+                f"features {self.features!r}: a classifier has one table of word vectors at most"
+            )
+        return found
 
 
 def metrics_of(corpus: str) -> tuple[Metric, ...]:

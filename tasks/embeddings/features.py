@@ -23,6 +23,8 @@ from cellzoo.errors import CellzooError
 
 Kind: TypeAlias = Literal["words", "char", "vectors", "flair", "transformer"]
 DIRECTIONS = ("forward", "backward")
+MODELS = ("flair", "transformer")
+"""Kinds that are computed by pretrained models."""
 POOLED = "pooled"
 _TRAINED: dict[str, Kind] = {"words": "words", "char": "char"}
 _EXAMPLE = "such as 'glove-6b-50d + char', 'flair:DIR forward + backward' or 'transformer:DIR'"
