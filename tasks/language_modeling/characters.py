@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from cellzoo.errors import CellzooError, DataError
 from tasks.data.own import split_items
 from tasks.data.vocabulary import Vocabulary
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from tasks.data.found import FoundData
@@ -57,6 +56,8 @@ def read_characters(found: FoundData, settings: CharacterSettings) -> Text:
     Raises:
         DataError: A file cannot be read, a split is empty, or the text has fewer than two characters.
     """
+    import torch
+
     from tasks.language_modeling.text import Text
 
     if found.data_set.format != "lines":

@@ -70,6 +70,30 @@ class TestLanguageModeling(ProblemConformance):
     layers = (supernet,)
 
 
+@pytest.fixture(scope="class")
+def letters(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("letters")
+    (folder / "a.txt").write_text("the cat sat\n\non the mat\nunder a tree\n" * 30)
+    lines = ['name = "letters"', 'title = "Letters"', 'format = "lines"', 'files = { all = "a.txt" }']
+    (folder / "letters.toml").write_text("\n".join(lines))
+    request.cls.settings = {
+        "corpus": str(folder / "letters.toml"),
+        "hidden_size": 6,
+        "embedding_size": 4,
+        "batch_size": 4,
+        "bptt": 8,
+    }
+
+
+@pytest.mark.usefixtures("letters")
+class TestCharacterModeling(ProblemConformance):
+    kind = "character-modeling"
+    neutral: ClassVar = {"evaluation_streams": 3, "validation_batch_size": 5}
+    tolerance = 1e-4
+    recompute = staticmethod(perplexity)
+    layers = (supernet,)
+
+
 def accuracy(items):
     return {"accuracy": 100 * sum(item["gold"] == item["prediction"] for item in items) / len(items)}
 
@@ -100,7 +124,8 @@ class TestSequenceSums(ProblemConformance):
 
 
 def test_every_problem_of_ours_is_under_test():
-    tested = {TestClassification.kind, TestTagging.kind, TestLanguageModeling.kind}
+    tested = {problem.kind for problem in (TestClassification, TestTagging, TestLanguageModeling)}
+    tested |= {TestCharacterModeling.kind}
     assert tested == set(KINDS[PROBLEMS])
 
 

@@ -43,6 +43,7 @@ epochs = 5
 
 def test_the_built_in_tasks_are_listed_in_order():
     assert registry.task_names() == [
+        "char-lm",
         "cola",
         "conll-tagging",
         "conll2000",
