@@ -8,9 +8,9 @@ average, and these are compared like the runs of any task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from leaderboards.board import Average, Averages
 from leaderboards.stats.families import pairs, samples, spread_of
 from leaderboards.stats.ranks import ranges_from
 from leaderboards.stats.seeds import FEWEST_SEEDS, forth, scale_of, summarize
@@ -20,46 +20,9 @@ if TYPE_CHECKING:
 
     from leaderboards.board import BoardSubject, TaskTable
     from leaderboards.stats.ranks import RankRange
-    from leaderboards.stats.seeds import Summary
     from tasks.task_file import Scale
 
 FEWEST_TASKS = 2
-
-
-@dataclass(frozen=True)
-class Average:
-    """One subject's.
-
-    Attributes:
-        subject: Whose.
-        seeds: Seeds that it has on every task.
-        summary: Of the average share in per cent over those seeds.
-        shares: Its share on each task in per cent, in the order of the tables.
-        rank: Among those with enough seeds.
-    """
-
-    subject: BoardSubject
-    seeds: tuple[int, ...]
-    summary: Summary
-    shares: tuple[float, ...]
-    rank: RankRange | None
-
-
-@dataclass(frozen=True)
-class Averages:
-    """The average over the tasks of a board.
-
-    Attributes:
-        tables: The tasks, one table each.
-        rows: By rank, tied ones by name; then those without a rank.
-        lacking: Subjects without a result on each task, with the tasks that they lack.
-        passed_over: Task -> why it is not in the average.
-    """
-
-    tables: tuple[TaskTable, ...]
-    rows: tuple[Average, ...]
-    lacking: Mapping[BoardSubject, tuple[str, ...]]
-    passed_over: Mapping[str, str]
 
 
 def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | None]) -> Averages | None:

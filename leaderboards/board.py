@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leaderboards.averages import Averages
     from leaderboards.collect import Fault
     from leaderboards.provenance import Provenance
     from leaderboards.published import Published
@@ -183,6 +182,42 @@ class TaskTable:
     def row(self, subject: BoardSubject) -> Row | None:
         """The row of `subject`, if it was run."""
         return next((row for row in self.rows if row.subject == subject), None)
+
+
+@dataclass(frozen=True)
+class Average:
+    """One subject's.
+
+    Attributes:
+        subject: Whose.
+        seeds: Seeds that it has on every task.
+        summary: Of the average share in per cent over those seeds.
+        shares: Its share on each task in per cent, in the order of the tables.
+        rank: Among those with enough seeds.
+    """
+
+    subject: BoardSubject
+    seeds: tuple[int, ...]
+    summary: Summary
+    shares: tuple[float, ...]
+    rank: RankRange | None
+
+
+@dataclass(frozen=True)
+class Averages:
+    """The average over the tasks of a board.
+
+    Attributes:
+        tables: The tasks, one table each.
+        rows: By rank, tied ones by name; then those without a rank.
+        lacking: Subjects without a result on each task, with the tasks that they lack.
+        passed_over: Task -> why it is not in the average.
+    """
+
+    tables: tuple[TaskTable, ...]
+    rows: tuple[Average, ...]
+    lacking: Mapping[BoardSubject, tuple[str, ...]]
+    passed_over: Mapping[str, str]
 
 
 @dataclass(frozen=True)

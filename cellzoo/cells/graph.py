@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES, RECAST, SCALAR
 from cellzoo.errors import CellError
 from cellzoo.system.lazy import lazy_property
 
-if TYPE_CHECKING:
-    from cellzoo.cells.initial import Init
-
+Init: TypeAlias = "tuple[tuple[str, float | str], ...]"
+"""Selector of weights and rule, as in `cellzoo.cells.initial`."""
 INPUT = "x"
 HIDDEN_WIDTH, INPUT_WIDTH = "hidden", "input"
 OTHER_WIDTH = {INPUT_WIDTH: HIDDEN_WIDTH, HIDDEN_WIDTH: INPUT_WIDTH}

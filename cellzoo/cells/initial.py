@@ -28,7 +28,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from cellzoo.cells.ops import LINEAR, SCALAR
 from cellzoo.errors import CellError, unknown
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cellzoo.cells.graph import CellGraph
-
-Init: TypeAlias = "tuple[tuple[str, float | str], ...]"
 
 MATRIX, BIAS = "matrix", "bias"
 CONSTANT = "constant"

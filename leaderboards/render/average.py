@@ -12,7 +12,7 @@ from leaderboards.render.grid import Grid, GridCell, GridColumn, GridRow, subjec
 from leaderboards.stats.critical import FEWEST_TASKS, critical_difference
 
 if TYPE_CHECKING:
-    from leaderboards.averages import Average, Averages
+    from leaderboards.board import Average, Averages
 
 DIGITS = 1
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 180, 700, 62, 18
