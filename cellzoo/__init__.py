@@ -13,8 +13,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.catalog import CellEntry, entry, list_cells, load
+from cellzoo.catalog import entry, list_cells, load
 from cellzoo.cells.cell import Cell
+from cellzoo.entry import CellEntry
 from cellzoo.errors import CellzooError
 from cellzoo.notations import parse
 

@@ -9,22 +9,19 @@ import re
 import tomllib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.errors import CellError, CellzooError, NotationError, UnknownNameError, unknown
+from cellzoo.entry import CellEntry
+from cellzoo.errors import CellError, CellzooError, UnknownNameError, unknown
 from cellzoo.families import FAMILIES
 from cellzoo.found import check_found
-from cellzoo.notations import NOTATIONS, parse
-from cellzoo.system.lazy import lazy_property
+from cellzoo.notations import NOTATIONS
 from cellzoo.system.plugins import leave_out, plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cellzoo.cells.cell import Cell
 
 GROUP = "cellzoo.cells"
@@ -35,59 +32,6 @@ MAX_FILE_BYTES = 200_000
 _TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes", "record")
 _FIELDS = (*_TEXT_FIELDS, "genotype", "aliases", "published", "init")
 _REQUIRED = ("name", "notation", "genotype")
-
-
-@dataclass(frozen=True)
-class CellEntry:
-    """A cell with where it comes from.
-
-    Attributes:
-        name: Its name in the catalog.
-        notation: The notation of `genotype`.
-        genotype: The cell as text.
-        origin: `zoo`, `family`, `package NAME`, or the file's name.
-        source: Paper, repository and path that it was taken from.
-        searched_on: The task it was searched on; empty for hand-designed cells.
-        published: Reported results, each a mapping with `data`, `by`, and numbers.
-        licence: Licence note.
-        confidence: How sure the source is, such as `file read`.
-        notes: Anything else worth knowing.
-        aliases: Other names that it loads by.
-        init: How its weights start where it was published, as in `cellzoo.cells.initial`: selector -> rule.
-        record: Of a found cell: the record of a training, beside its file; see `cellzoo.found`.
-    """
-
-    name: str
-    notation: str
-    genotype: str
-    origin: str
-    source: str = ""
-    searched_on: str = ""
-    published: tuple[Mapping[str, Any], ...] = ()
-    licence: str = ""
-    confidence: str = ""
-    notes: str = ""
-    aliases: tuple[str, ...] = ()
-    init: Mapping[str, float | str] = field(default_factory=dict)
-    record: str = ""
-
-    @property
-    def paper(self) -> str:
-        """Where the cell was first described: `source` up to its first semicolon."""
-        return self.source.partition(";")[0].strip()
-
-    @lazy_property
-    def cell(self) -> Cell:
-        """The graph.
-
-        Raises:
-            NotationError, CellError: The genotype is invalid; the message names the entry.
-        """
-        try:
-            cell = parse(self.genotype, self.notation, self.name)
-            return replace(cell, init=tuple(self.init.items())) if self.init else cell
-        except (NotationError, CellError) as error:
-            raise type(error)(f"{self.origin}: {self.name}: {error}") from error
 
 
 def list_cells(pattern: str = "*") -> list[str]:

@@ -17,7 +17,7 @@ from cellzoo.shelves import FOUND_PREFIX
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cellzoo.catalog import CellEntry
+    from cellzoo.entry import CellEntry
 
 MAX_RECORD_BYTES = 20_000_000
 

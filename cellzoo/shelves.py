@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellzoo.catalog import CellEntry
+    from cellzoo.entry import CellEntry
 
 FOUND_PREFIX = "found-"
 _BENCHMARK = ("nbnlp-*",)

@@ -8,7 +8,7 @@ import textwrap
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from cellzoo.catalog import CellEntry, entry, same_graph
+from cellzoo.catalog import entry, same_graph
 from cellzoo.cli.command import Command
 from cellzoo.shelves import shelf_of
 from cellzoo.system.paths import path_option, typed_path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cellzoo.cells.cell import Cell
+    from cellzoo.entry import CellEntry
 
 STANDARD_OUTPUT = "-"
 GROUP = "cellzoo.worth"

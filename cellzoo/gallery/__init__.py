@@ -14,7 +14,7 @@ from cellzoo.shelves import SHELVES, Shelf, shelf_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cellzoo.catalog import CellEntry
+    from cellzoo.entry import CellEntry
 
 PAGE = "index.html"
 SIZE = 256

@@ -13,7 +13,7 @@ from cellzoo.shelves import SHELVES, shelf_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cellzoo.catalog import CellEntry
+    from cellzoo.entry import CellEntry
 
 INDEX = "README.md"
 

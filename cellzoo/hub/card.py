@@ -18,8 +18,8 @@ from cellzoo.system.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cellzoo.catalog import CellEntry
     from cellzoo.cells.cell import Cell
+    from cellzoo.entry import CellEntry
 
 # Class of the saved model -> (what the hub calls its task, the Auto class that loads it).
 _ARCHITECTURES = {

@@ -14,8 +14,8 @@ import pytest
 
 import cellzoo
 from cellzoo import draw
-from cellzoo.catalog import CellEntry
 from cellzoo.cli.main import main
+from cellzoo.entry import CellEntry
 from cellzoo.gallery import render_gallery
 from cellzoo.notations import NOTATIONS
 
