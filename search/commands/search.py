@@ -52,7 +52,7 @@ _OF_THEN: dict[str, Any] = {"test_seeds": "3", "brief": [], "full": [], "beside"
 def _configure(parser: argparse.ArgumentParser) -> None:
     from search.registry import method_names, preset_names
 
-    names = textwrap.fill(", ".join(method_names()), 100)
+    names = textwrap.fill(", ".join(method_names()), 100, break_on_hyphens=False)
     parser.description = _DESCRIPTION.format(methods=names, presets=", ".join(preset_names()))
     parser.add_argument("method", metavar="METHOD", help="such as darts; an unknown one lists all")
     parser.add_argument("--on", required=True, metavar="TASK|FILE", help="what is searched on")

@@ -164,13 +164,16 @@ def test_text_json_and_data_are_one():
         ("[(['tanh', 'relu'], 0)]", "3", "node 1: 3 is not a list"),
         ("range(1, 5)", "range(1, 5), normalize=1", "normalize is 1; expected True or False"),
         ("range(1, 5)", "[9]", "concat names state 9"),
-        ("EGS", "IDARTS", "not part of a genotype"),
     ],
 )
 def test_faults_are_named(old, new, message):
     with pytest.raises(NotationError, match=f"DARTS-EGS code: .*{message}") as caught:
         parse(CODE.replace(old, new), "egs")
     assert "\n" not in str(caught.value)
+
+
+def test_the_class_may_have_any_name_where_the_notation_is_given():
+    assert parse(CODE.replace("EGS", "Code"), "egs").hash == parse(CODE, "egs").hash
 
 
 def test_a_code_without_anything_active_is_no_cell():

@@ -141,7 +141,6 @@ def test_text_json_and_data_are_one():
         ("'mean'", "'max'", "combine is 'max'; expected 'mean' or 'sum'"),
         ("'mean'", "['mean']", "combine is .* expected 'mean' or 'sum'"),
         ("range(1, 5)", "range(1, 6)", "concat names state 5; the states are 0 to 4"),
-        ("IDARTS", "Genotype", "not part of a genotype"),
         ("concat", "combine", "'combine' is there twice"),
         (", concat=range(1, 5)", "", "lacks 'concat'"),
     ],
@@ -150,6 +149,10 @@ def test_faults_are_named(old, new, message):
     with pytest.raises(NotationError, match=f"I-DARTS genotype: .*{message}") as caught:
         parse(EDGES.replace(old, new), "idarts")
     assert "\n" not in str(caught.value)
+
+
+def test_the_class_may_have_any_name_where_the_notation_is_given():
+    assert parse(EDGES.replace("IDARTS", "Genotype"), "idarts").hash == parse(EDGES, "idarts").hash
 
 
 def test_a_graph_beyond_the_limit_of_nodes_is_the_cells_error():

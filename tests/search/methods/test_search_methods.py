@@ -180,7 +180,7 @@ def test_a_gradient_that_is_no_number_stops_a_joint_search_with_all_as_it_was():
         ("enas", {"table": "enas_lm_tpu"}, "averages loose ends"),
         ("enas", {"baseline_decay": 1.0}, "is 1.0; it must be below 1"),
         ("random-ws", {"candidates": 0}, "is 0; it must be at least 1"),
-        ("random", {"space": "fenas"}, "is 'fenas'; it must be 'darts'"),
+        ("random", {"space": "fence"}, "is 'fence'; it must be 'darts'"),
         ("random", {"trials": 0}, "is 0; it must be at least 1"),
         ("random", {"nodes": 101}, "nodes is 101"),
         ("evolution", {"sample": 2**63}, "must be at most 2,147,483,647"),
