@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cellzoo needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[nlp,hub,datasets,export,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[nlp,hub,datasets,export,search,dev]'
 	@touch $@
 
 clean:

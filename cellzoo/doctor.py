@@ -34,6 +34,8 @@ EXTRAS = {
     "glove": "GloVe vectors from a package",
     "export": "cells as ONNX",
     "board": "leaderboards as Parquet files",
+    "search": "samplers that learn",
+    "toolboxes": "NAS-Bench-NLP for other toolboxes",
 }
 # Widest first; as the system calls it, and as people do.
 _INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
