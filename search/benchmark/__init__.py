@@ -7,6 +7,6 @@
     table.score(found, split="valid", epoch=50)
 
 `logs.py` reads the published files, `build.py` makes the one file of them, `table.py` answers questions,
-`clocks.py` says what a training cost, `session.py` trains to an epoch and goes on later, `outside.py` answers
+`clock.py` says what a training cost, `session.py` trains to an epoch and goes on later, `outside.py` answers
 for cells that were never trained, `simulate.py` lets samplers work on it, `regret.py` compares them.
 """
