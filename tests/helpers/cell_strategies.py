@@ -40,6 +40,17 @@ def cells(draw, max_nodes=9):
         first = draw(st.sampled_from(list(widths)))
         alike = [value for value, width in widths.items() if op == LINEAR or width == widths[first]]
         inputs = (first, *(draw(st.sampled_from(alike)) for _ in range(count - 1)))[:count]
+        if op == "sqrt":
+            # Of numbers above 0: elsewhere its derivative is not finite, and engines that multiply it by a
+            # gradient of 0 get NaN where the reference leaves the product out.
+            positive, half, sum_ = (f"{kind}{index}" for kind in ("positive", "half", "sum"))
+            nodes += [
+                Node(positive, "softplus", (first,)),
+                Node(half, CONSTANT, (), width=widths[first], value=0.5),
+                Node(sum_, "add", (positive, half)),
+            ]
+            inputs = (sum_,)
+            widths |= dict.fromkeys((positive, half, sum_), widths[first])
         has_own_width = op == LINEAR or not inputs
         width = (
             draw(st.sampled_from([HIDDEN_WIDTH] * 3 + [INPUT_WIDTH, "2"])) if has_own_width else widths[first]
