@@ -53,7 +53,10 @@ def test_methods(name):
     check_method(find_method(name), METHODS[name])
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("bananas", "bayes") else ()) for name in SAMPLERS],
+)
 def test_samplers(name):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])

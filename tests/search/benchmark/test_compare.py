@@ -205,6 +205,7 @@ for method in all_methods(Table.read(path))[0]:
 """
 
 
+@pytest.mark.slow
 def test_a_seed_means_one_trajectory_in_every_process(path):
     runs = [
         subprocess.run(

@@ -326,6 +326,7 @@ def test_names_and_places_do_not_change_the_identity(tmp_path, model):
     assert identity(named) == identity(words())
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_identity(model):
     process = python(
         """

@@ -140,6 +140,7 @@ print(json.dumps([dict(found.metrics), list(found.items)]))
 """
 
 
+@pytest.mark.slow
 def test_skip_gram_depends_on_the_seed_and_not_on_the_hash_seed() -> None:
     results = []
     for seed, hash_seed in ((0, "1"), (0, "2"), (1, "1")):
