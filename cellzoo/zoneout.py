@@ -16,6 +16,7 @@ from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH, Node, constant
 from cellzoo.errors import CellError, unknown
 from cellzoo.rewrites.replacing import Names
+from cellzoo.runtime.steps import walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,36 +93,17 @@ def run_zoned(
         mask_x: See there.
         mask_h: See there.
     """
-    steps = data.split(list(batch_sizes))
-    order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
-    outputs: list[Tensor] = [data] * len(steps)
-    current = [state[: batch_sizes[order[0]]] for state in states]
-    finished: list[list[Tensor]] = []
     source = next((index for index, state in enumerate(cell.states) if state.next == cell.output), None)
-    for t in order:
-        rows, active = batch_sizes[t], current[0].size(0)
-        if rows < active:
-            finished.append([state[rows:] for state in current])
-            current = [state[:rows] for state in current]
-        elif rows > active:
-            current = [
-                torch.cat([state, initial[active:rows]]) for state, initial in zip(current, states, strict=True)
-            ]
-        output, after = runtime(
-            steps[t],
-            (rows,),
-            current,
-            weights,
-            mask_x=None if mask_x is None else mask_x[:rows],
-            mask_h=None if mask_h is None else mask_h[:rows],
-        )
+
+    def step(
+        _: int, x: Tensor, states: Sequence[Tensor], mask_x: Tensor | None, mask_h: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        output, after = runtime(x, (x.size(0),), states, weights, mask_x=mask_x, mask_h=mask_h)
         zoned = []
-        for state, old, new in zip(cell.states, current, after, strict=True):
+        for state, old, new in zip(cell.states, states, after, strict=True):
             rate = rates.get(state.name, 0.0)
             stays = torch.rand_like(new) < rate if rate else None  # (b, H)
             zoned.append(new if stays is None else torch.where(stays, old, new))
-        outputs[t] = output if source is None else zoned[source]
-        current = zoned
-    parts = [current, *reversed(finished)]
-    final = tuple(torch.cat([part[index] for part in parts]) for index in range(len(states)))
-    return torch.cat(outputs), final
+        return output if source is None else zoned[source], zoned
+
+    return walk(step, data, batch_sizes, states, reverse=reverse, mask_x=mask_x, mask_h=mask_h)

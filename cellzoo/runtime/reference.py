@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH, Node
 from cellzoo.cells.ops import CONSTANT, LINEAR, PRIMITIVES
 from cellzoo.runtime.interface import Engine
+from cellzoo.runtime.steps import walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,39 +74,22 @@ class ReferenceRuntime:
                 of the step before, or zeros, is given again.
         """
         stacked = [_stack(item, weights) if isinstance(item, _Product) else None for item in self.program]
-        steps = inputs.split(list(batch_sizes))
-        order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
-        outputs: list[Tensor] = [inputs] * len(steps)
-        current = [state[: batch_sizes[order[0]]] for state in states]
-        finished: list[list[Tensor]] = []
         last: Tensor | None = None
-        for t in order:
-            rows, active = batch_sizes[t], current[0].size(0)
-            if rows < active:
-                finished.append([state[rows:] for state in current])
-                current = [state[:rows] for state in current]
-            elif rows > active:
-                current = [
-                    torch.cat([state, initial[active:rows]])
-                    for state, initial in zip(current, states, strict=True)
-                ]
-            output, after = self._step(
-                steps[t],
-                current,
-                stacked,
-                weights,
-                None if mask_x is None else mask_x[:rows],
-                None if mask_h is None else mask_h[:rows],
-            )
+
+        def step(
+            t: int, x: Tensor, states: Sequence[Tensor], mask_x: Tensor | None, mask_h: Tensor | None
+        ) -> tuple[Tensor, list[Tensor]]:
+            nonlocal last
+            output, after = self._step(x, states, stacked, weights, mask_x, mask_h)
             if kept is not None:
+                rows = x.size(0)
                 keep = kept[t * rows : (t + 1) * rows].unsqueeze(1)  # (B, 1)
-                after = [torch.where(keep, new, old) for new, old in zip(after, current, strict=True)]
+                after = [torch.where(keep, new, old) for new, old in zip(after, states, strict=True)]
                 output = torch.where(keep, output, torch.zeros_like(output) if last is None else last)
                 last = output
-            outputs[t], current = output, after
-        parts = [current, *reversed(finished)]
-        final = tuple(torch.cat([part[index] for part in parts]) for index in range(len(states)))
-        return torch.cat(outputs), final
+            return output, after
+
+        return walk(step, inputs, batch_sizes, states, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
 
     def _step(
         self,

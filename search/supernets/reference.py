@@ -22,6 +22,7 @@ from torch import Tensor
 
 from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.notations.steps.graph import NONE
+from cellzoo.runtime.steps import walk
 from search.supernets.gates import History, gate
 from search.supernets.layout import CELL, PAST_INPUTS, PAST_STATES
 
@@ -82,24 +83,13 @@ class ReferenceSupernet:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the supernet as `SupernetRuntime` says."""
         call = _Call(weights, mixtures, self._nodes(weights, mixtures[CELL]), statistics)
-        steps = inputs.split(list(batch_sizes))
-        order = range(len(steps) - 1, -1, -1) if reverse else range(len(steps))
-        outputs: list[Tensor] = [inputs] * len(steps)
-        current = [state[: batch_sizes[order[0]]] for state in states]
-        finished: list[list[Tensor]] = []
-        for t in order:
-            rows, active = batch_sizes[t], current[0].size(0)
-            if rows < active:
-                finished.append([state[rows:] for state in current])
-                current = [state[:rows] for state in current]
-            elif rows > active:
-                pairs = zip(current, states, strict=True)
-                current = [torch.cat([state, initial[active:rows]]) for state, initial in pairs]
-            masks = [None if mask is None else mask[:rows] for mask in (mask_x, mask_h)]
-            outputs[t], current = self._step(call, steps[t], current, masks[0], masks[1])
-        parts = [current, *reversed(finished)]
-        final = tuple(torch.cat([part[index] for part in parts]) for index in range(len(states)))
-        return torch.cat(outputs), final
+
+        def step(
+            _: int, x: Tensor, states: Sequence[Tensor], mask_x: Tensor | None, mask_h: Tensor | None
+        ) -> tuple[Tensor, list[Tensor]]:
+            return self._step(call, x, states, mask_x, mask_h)
+
+        return walk(step, inputs, batch_sizes, states, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
 
     def _nodes(self, weights: Mapping[str, Tensor], mixture: Tensor) -> list[_Node]:
         """Choose what each node computes: everything while the mixture learns, what has a share otherwise."""
