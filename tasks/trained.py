@@ -153,7 +153,7 @@ class TrainedTask(Task):
             },
             history=fitted.standing.history,
             facts=problem.facts,
-            notes=tuple(dict.fromkeys((*_data_notes(context), *dev.notes, *test.notes))),
+            notes=tuple(dict.fromkeys((*_data_notes(context), *fitted.notes, *dev.notes, *test.notes))),
         )
         if context.artifact is not None:
             if self.leaves == _LEAVES["vectors"] or self.kind.leave is None:

@@ -34,12 +34,14 @@ class Fitted:
         rnn: The recurrent layer in it, or what stands in its place.
         standing: Epochs, steps, words, seconds and history.
         best_epoch: The epoch (from 1) that was best on dev.
+        notes: What a reader must know of the training.
     """
 
     model: nn.Module
     rnn: nn.Module
     standing: Standing
     best_epoch: int
+    notes: tuple[str, ...] = ()
 
 
 def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed: int, place: Place) -> Fitted:
@@ -67,7 +69,7 @@ def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed:
         trainer = Trainer(problem, problem.model(rnn, streams.model), settings)
         standing = train(trainer, problem, budget, streams, place)
         trainer.show_best()
-    return Fitted(trainer.model, rnn, standing, trainer.best_epoch)
+    return Fitted(trainer.model, rnn, standing, trainer.best_epoch, trainer.remarks())
 
 
 def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> CellRNN | CellStack:

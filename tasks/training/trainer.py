@@ -123,6 +123,15 @@ class Trainer:
         """Whether averaged weights were evaluated, where averaging is asked for."""
         return {} if self.average is None else {"averaged": self.average.is_active}
 
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the result must know of the training, after its last step."""
+        if self.average is None or self.average.is_active:
+            return ()
+        return (
+            f"averaging = {self.settings.averaging!r} never began within {self.epoch} epoch(s): no weights are "
+            "averaged, and the result is not one of the recipe; it needs a longer training",
+        )
+
     def show_best(self) -> None:
         """Put the weights that the training is to end with into the model.
 

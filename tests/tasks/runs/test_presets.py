@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from language_models import write_text
 from small_examples import write_pairs
 
 import cellzoo
@@ -24,8 +25,11 @@ SMALL = "hidden_size = 4\nword_size = 4\nmlp_size = 4\n[training]\nepochs = 1\no
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_that_comes_along_fits_its_tasks(name):
     preset, source = read_preset(name)
-    suite = find_suite("tagging" if "tagging" in preset.problems else "glue")
-    assert len(plan_tasks(suite, {}, name)) == len(suite.tasks)
+    suites = {"tagging": "tagging", "classification": "glue", "language-modeling": "lm"}
+    assert preset.problems
+    for kind in preset.problems:
+        suite = find_suite(suites[kind])
+        assert len(plan_tasks(suite, {}, name)) == len(suite.tasks)
     for task in preset.tasks:
         kind = find_source(task).file.problem
         configure(find_task(task).settings, preset.of_task(task, kind, source), task)
@@ -80,6 +84,69 @@ def test_taggers_of_papers():
     # The learning rate falls after the second epoch in a row without improvement: patience 1 as ours counts.
     assert (idarts.anneal_factor, idarts.anneal_patience, idarts.train_with_dev) == (0.25, 1, False)
     assert (ess.batch_size, ess.train_with_dev, ess.restore_best) == (24, True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "epochs"),
+    [("darts", 850, 1600), ("egs", 850, 1600), ("idarts", 850, 3000), ("ess", 850, 3000)],
+)
+def test_language_models_of_papers(name, size, epochs):
+    """The evaluation of DARTS (section 3.2, and its authors' code), which the others take over."""
+    config = plan_tasks(find_suite("ptb"), {}, f"{name}-paper")[0].config
+    assert (config.hidden_size, config.embedding_size, config.epochs, config.tied) == (size, 0, epochs, True)
+    dropouts = (config.dropout, config.dropout_h, config.dropout_x, config.dropout_i, config.dropout_e)
+    assert dropouts == (0.75, 0.25, 0.75, 0.2, 0.1)
+    assert (config.batch_size, config.bptt, config.jitter) == (64, 35, "gaussian")
+    assert (config.alpha, config.beta, config.weight_range) == (0.0, 1e-3, 0.04)
+    assert (config.optimizer, config.learning_rate, config.weight_decay, config.clip) == (
+        "sgd",
+        20.0,
+        8e-7,
+        0.25,
+    )
+    assert (config.averaging, config.averaging_window) == ("plateau", 5)
+    if name in {"darts", "egs"}:
+        config = plan_tasks(find_suite("wikitext-2"), {}, f"{name}-paper")[0].config
+        assert (config.hidden_size, config.dropout_h, config.weight_decay) == (700, 0.15, 5e-7)
+
+
+def test_language_models_of_fenas():
+    search, found = (
+        plan_tasks(find_suite("ptb"), {}, f"fenas-lm-{stage}")[0].config for stage in ("search", "paper")
+    )
+    assert (search.hidden_size, search.epochs, search.optimizer, search.learning_rate) == (
+        300,
+        20,
+        "adam",
+        1e-3,
+    )
+    assert (search.clip, search.weight_decay, search.averaging) == (0.25, 8e-6, "never")
+    assert (found.hidden_size, found.optimizer, found.averaging, found.alpha) == (900, "sgd", "plateau", 0.7)
+
+
+SHRUNKEN = {"corpus": "text:words.txt", "hidden_size": 6, "batch_size": 4, "bptt": 10}
+
+
+@pytest.mark.parametrize(("epochs", "began"), [(2, False), (6, True)])
+def test_the_recipe_of_darts_is_run_small_and_says_whether_it_averaged(epochs, began, tmp_path):
+    write_text(tmp_path / "words.txt")
+    settings = {**SHRUNKEN, "epochs": epochs, "averaging_window": 1, "learning_rate": 200.0}
+    report = run_suite(
+        "text-lm",
+        ["darts-v2"],
+        out=tmp_path / "out",
+        data=tmp_path,
+        settings=settings,
+        preset="darts-paper",
+        executor="serial",
+        device="cpu",
+    )
+    report.raise_for_failures()
+    (record,) = report.records
+    notes = [note for note in record.notes if "averaging" in note]
+    assert record.history[-1]["averaged"] is began
+    assert bool(notes) is not began
+    assert all(note.startswith("averaging = 'plateau' never began within 2 epoch(s)") for note in notes)
 
 
 def test_settings_go_over_a_preset_and_a_preset_over_a_suite():
