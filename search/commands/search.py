@@ -76,6 +76,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="processes: several runs at a time (default); serial: one after another in this process",
     )
     parser.add_argument(
+        "--longest-silence",
+        default="3600",
+        metavar="SECONDS",
+        help="end a run that says nothing for so long: it hangs; default 3600",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -116,7 +122,7 @@ def _execute(options: argparse.Namespace) -> int:
     from search.run.request import request_search
     from search.run.run import check_data, run_search
     from search.run.summary import plan_lines, report_lines
-    from tasks.commands.run import parse_settings
+    from tasks.commands.run import parse_seconds, parse_settings
     from tasks.runs.device import resolve_device
     from tasks.runs.progress import show_progress
     from tasks.runs.run import ExecutorSettings
@@ -132,7 +138,8 @@ def _execute(options: argparse.Namespace) -> int:
         changes=changes,
     )
     retrain = _retrain(options)
-    execution = ExecutorSettings(options.executor, workers, threads, options.device)
+    silence = parse_seconds("--longest-silence", options.longest_silence)
+    execution = ExecutorSettings(options.executor, workers, threads, options.device, silence)
     if options.dry_run:
         execution.check()
         chain = Chain(plan, seeds, out, retrain, 1)

@@ -158,14 +158,14 @@ class Sampling:
     def result(self, job: Job, result: RunRecord | Failure) -> list[Job]:
         """Take the result of a candidate; returns the jobs that it makes possible.
 
-        A candidate whose process died is done again once, from its last checkpoint; one that diverged would
-        diverge again.
+        A candidate that failed is done again once, from its last checkpoint: its process may have died or hung,
+        and on some devices a training that diverged does not diverge again.
         """
         graph = next(graph for graph, one in self._open.items() if one.job.key == job.key)
         if isinstance(result, Failure):
             if result.stops_all:
                 return []
-            if result.may_pass and job.key not in self._done_again:
+            if job.key not in self._done_again:
                 self._done_again.add(job.key)
                 return [job]
             self._settle(graph, None, result.message)

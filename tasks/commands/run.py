@@ -87,6 +87,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda or cuda:N"
     )
     parser.add_argument(
+        "--longest-silence",
+        default="3600",
+        metavar="SECONDS",
+        help="end a run that says nothing for so long: it hangs; default 3600",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -116,6 +122,7 @@ def _execute(options: argparse.Namespace) -> int:
     }
     workers = None if options.workers is None else _number("--workers", options.workers)
     threads = _number("--threads", options.threads)
+    silence = parse_seconds("--longest-silence", options.longest_silence)
     confirm = 0 if options.confirm is None else _number("--confirm", options.confirm)
     if options.dry_run:
         return _dry_run(request, options.out, confirm, console)
@@ -131,6 +138,7 @@ def _execute(options: argparse.Namespace) -> int:
         workers=workers,
         threads=threads,
         device=options.device,
+        longest_silence=silence,
         listener=show_progress(console),
     )
     _show_report(report, console)
@@ -170,6 +178,17 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise CellzooError(f"--set {pair!r}: {key} is given twice")
         settings[key] = Typed(value.strip())
     return settings
+
+
+def parse_seconds(option: str, text: str) -> float:
+    """Read seconds.
+
+    Raises:
+        CellzooError: Not a number above 0.
+    """
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text.strip(), re.ASCII) or not float(text) > 0:
+        raise CellzooError(f"{option} {text!r:.40}: expected seconds above 0, such as 600")
+    return float(text)
 
 
 def _number(option: str, text: str) -> int:

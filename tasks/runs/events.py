@@ -21,14 +21,12 @@ class Failure:
         message: One line that says why.
         log: A file with the details, if there is one.
         stops_all: Whether the other runs would fail alike, because the output folder cannot be written.
-        may_pass: Whether the same run may succeed when it is done again, as where its process was killed.
     """
 
     job: Job
     message: str
     log: Path | None = None
     stops_all: bool = False
-    may_pass: bool = False
 
 
 def describe_failure(failure: Failure) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from tasks.runs.device import resolve_device
 from tasks.runs.environment import describe_code, describe_environment
 from tasks.runs.events import Silent, describe_failure
 from tasks.runs.execute import ARTIFACTS, RunSetup, clear_work
-from tasks.runs.executors.worker import WORKER_VARIABLE
+from tasks.runs.executors.worker import LONGEST_SILENCE, WORKER_VARIABLE
 from tasks.runs.lock import locked
 from tasks.runs.plan import make_plan
 from tasks.runs.queue import JobQueue
@@ -48,12 +49,15 @@ class ExecutorSettings:
         workers: Runs at a time; None for one a processor, or one in all on a GPU.
         threads: Threads of each run. Another number can change the last digits of results.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        longest_silence: Seconds after which a worker process that has said nothing of its run is taken to hang;
+            it is ended, and its run fails. With `serial` there is nobody who could notice.
     """
 
     executor: Executor = "processes"
     workers: int | None = None
     threads: int = 1
     device: str = "auto"
+    longest_silence: float = LONGEST_SILENCE
 
     def check(self) -> None:
         """Check what can be checked without loading torch.
@@ -66,6 +70,8 @@ class ExecutorSettings:
         for name, value in (("workers", self.workers), ("threads", self.threads)):
             if value is not None and value < 1:
                 raise CellzooError(f"{name} = {value}: expected at least 1")
+        if not 0 < self.longest_silence < math.inf:
+            raise CellzooError(f"longest_silence = {self.longest_silence}: expected seconds above 0")
         # `auto` and `cpu` cannot be wrong, and looking for a device imports torch.
         if self.device not in ("auto", "cpu"):
             resolve_device(self.device)
@@ -141,6 +147,7 @@ def run_suite(
     workers: int | None = None,
     threads: int = 1,
     device: str = "auto",
+    longest_silence: float = LONGEST_SILENCE,
     settings: Mapping[str, Any] | None = None,
     confirm: int = 0,
     preset: str | None = None,
@@ -158,10 +165,11 @@ def run_suite(
         seeds: The seeds, or how many (5 means 0 to 4).
         out: Output folder; only one call at a time may use it.
         data: Folder with the original files of data sets.
-        executor: See `ExecutorSettings`, as the next three.
+        executor: See `ExecutorSettings`, as the next four.
         workers: See there.
         threads: See there.
         device: See there.
+        longest_silence: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
         confirm: Fresh seeds on which the best cell of each task is run again when all others are done.
         preset: Name of a preset (`fenas-paper`), or the path of a preset file (`.toml`); settings go over it.
@@ -174,7 +182,7 @@ def run_suite(
     With the executor `processes`, a script must call this under `if __name__ == "__main__":`, since worker
     processes import the script.
     """
-    execution = ExecutorSettings(executor, workers, threads, device)
+    execution = ExecutorSettings(executor, workers, threads, device, longest_silence)
     execution.check()
     begin = time.perf_counter()
     folder = typed_path(str(out), "--out")
@@ -262,7 +270,7 @@ def run_jobs(
         else:
             from tasks.runs.executors.processes import run_in_processes
 
-            run_in_processes(ledger, setup, listener, size)
+            run_in_processes(ledger, setup, listener, size, execution.longest_silence)
         stopped = False
     finally:
         listener.end(stopped)

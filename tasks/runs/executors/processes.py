@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from cellzoo.errors import RunError
 from tasks.runs.events import Failure
-from tasks.runs.executors.worker import OUTPUT, WORKER_VARIABLE, Done, Progressed, Ready, work
+from tasks.runs.executors.worker import LONGEST_SILENCE, OUTPUT, WORKER_VARIABLE, Done, Progressed, Ready, work
 from tasks.runs.threads import environment, thread_variables
 
 if TYPE_CHECKING:
@@ -32,18 +33,28 @@ _PATIENCE = 5.0
 _SIGKILL = 9
 
 
-def run_in_processes(queue: Queue, setup: RunSetup, listener: Listener, workers: int) -> None:
+def run_in_processes(
+    queue: Queue, setup: RunSetup, listener: Listener, workers: int, longest_silence: float = LONGEST_SILENCE
+) -> None:
     """Do the jobs of a queue, `workers` at a time; stops early only if the output folder cannot be written.
 
-    A worker that dies (killed, or out of memory) fails its job and is replaced.
+    A worker that dies (killed, or out of memory) or hangs fails its job and is replaced.
+
+    Args:
+        queue: Gives out jobs and takes results.
+        setup: What all runs share.
+        listener: Is told of starts and progress.
+        workers: Runs at a time.
+        longest_silence: Seconds after which a worker that has said nothing of its job is taken to hang.
 
     Raises:
         RunError: Worker processes cannot be started.
     """
-    pool = _WorkerPool(queue, setup, listener, workers)
+    pool = _WorkerPool(queue, setup, listener, workers, longest_silence)
     try:
         while pool.assign_jobs():
             pool.listen()
+            pool.end_hanging()
             listener.tick()
     finally:
         pool.stop()
@@ -57,13 +68,17 @@ class _WorkerPool:
         setup: What all runs share.
         listener: Is told of starts and progress.
         size: Workers at a time.
+        longest_silence: Seconds after which a busy worker is taken to hang.
     """
 
-    def __init__(self, queue: Queue, setup: RunSetup, listener: Listener, size: int) -> None:
+    def __init__(
+        self, queue: Queue, setup: RunSetup, listener: Listener, size: int, longest_silence: float
+    ) -> None:
         self._queue = queue
         self._setup = setup
         self._listener = listener
         self._size = size
+        self._longest_silence = longest_silence
         self._workers: list[_Worker] = []
         self._any_ready = False
 
@@ -93,7 +108,22 @@ class _WorkerPool:
             except (EOFError, OSError):
                 self._handle_exit(worker)
             else:
+                worker.heard = time.monotonic()
                 self._take(worker, message)
+
+    def end_hanging(self) -> None:
+        """End the workers that have said nothing for too long, and fail what they were doing."""
+        last = time.monotonic() - self._longest_silence
+        for worker in self._workers:
+            # What has been said already may wait to be read, behind what others say.
+            if worker.job is not None and worker.heard < last and not worker.connection.poll():
+                worker.kill()
+                message = (
+                    f"its worker process hung: it said nothing for {self._longest_silence:g} s and was ended; "
+                    "it goes on from its last checkpoint when run again"
+                )
+                self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
+                worker.job = None
 
     def _take(self, worker: _Worker, message: Ready | Progressed | Done) -> None:
         job = worker.job
@@ -127,7 +157,7 @@ class _WorkerPool:
             )
         if worker.job is not None:
             message = f"its worker process died ({cause}); it goes on from its last checkpoint when run again"
-            self._queue.fail(Failure(worker.job, message, self._output(worker.job), may_pass=True))
+            self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
 
     def _output(self, job: Job) -> Path | None:
         path = self._setup.work(job) / OUTPUT
@@ -150,6 +180,7 @@ class _Worker:
     Attributes:
         connection: Our end of the pipe.
         job: What it is doing; None if it waits.
+        heard: When it last said something, or was given its job; by `time.monotonic`.
     """
 
     def __init__(self, setup: RunSetup) -> None:
@@ -157,6 +188,7 @@ class _Worker:
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self.job: Job | None = None
+        self.heard = time.monotonic()
         self._process = context.Process(target=work, args=(theirs, setup))
         with _inherited(setup.environment.threads):
             self._process.start()
@@ -169,7 +201,7 @@ class _Worker:
 
     def give(self, job: Job) -> None:
         """Send it a job."""
-        self.job = job
+        self.job, self.heard = job, time.monotonic()
         with suppress(OSError):  # if it has died, reading from the pipe will tell
             self.connection.send(job)
 
@@ -180,6 +212,12 @@ class _Worker:
                 self.connection.send(None)
         else:
             self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once, also where it is stopped or deaf to signals."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
 
     def join(self) -> None:
         """Wait until it has ended, and make it end if it takes long."""

@@ -25,6 +25,9 @@ WORKER_VARIABLE = "CELLZOO_WORKER"
 """Environment variable that is set in worker processes."""
 OUTPUT = "output.log"
 """What a run writes to its standard output and error, in its work folder."""
+LONGEST_SILENCE = 3600.0
+"""Seconds. A training speaks with every batch; what is long without a word is an evaluation, or data that is
+read or downloaded, so an hour ends no honest run."""
 _PAUSE = 0.2
 
 

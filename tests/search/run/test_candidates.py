@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fake_search import folder_of, search, toy
 from run_search import start
+from troubled_sums import Clock, troubled_task
 
 from search.registry import find_method
 from search.run.chain import TaskEvaluator
@@ -24,7 +25,8 @@ from search.run.settings import method_settings
 from search.samplers.kind import SamplerKind
 from search.samplers.sampler import Proposal
 from search.samplers.settings import SamplerSettings
-from tasks.runs.events import Failure
+from tasks.runs.events import Failure, Silent
+from tasks.runs.executors import processes
 from tasks.runs.record import read_record
 from tasks.runs.run import ExecutorSettings, run_jobs
 
@@ -173,22 +175,49 @@ def told_of_folder(folder):
     return [line.model_dump(exclude={"seconds"}) for line in lines]
 
 
-def test_a_candidate_whose_process_died_is_done_again_once(tmp_path):
+def test_a_candidate_that_failed_is_done_again_once(tmp_path):
     plan = own(tmp_path, "RUNGS", **{"method.epochs": 5})
     sampling = Sampling(plan.config, 0, TaskEvaluator(plan, 0), plan.job(0), tmp_path / "out", 3)
     jobs = sampling.start()
     assert len(jobs) == 3
-    died = [Failure(job, "its worker process died", may_pass=True) for job in jobs]
-    assert sampling.result(jobs[0], died[0]) == [jobs[0]]
-    assert sampling.takes(jobs[0])
-    assert sampling.result(jobs[1], died[1]) == [jobs[1]]
-    assert sampling.result(jobs[1], died[1]) == []
+    failed = [Failure(job, message) for job, message in zip(jobs, ("died", "hung", "is nan"), strict=True)]
+    for job, failure in zip(jobs, failed, strict=True):
+        assert sampling.result(job, failure) == [job]
+        assert sampling.takes(job)
+    assert sampling.result(jobs[1], failed[1]) == []
     assert not sampling.takes(jobs[1])
-    # One that diverged would diverge again.
-    assert sampling.result(jobs[2], Failure(jobs[2], "the training loss is nan")) == []
+    assert sampling.result(jobs[2], failed[2]) == []
     sampling.close()
     failures = [line["failure"] for line in told_of_folder(tmp_path / "out") if line["event"] == "tell"]
-    assert failures == ["its worker process died", "the training loss is nan"]
+    assert failures == ["hung", "is nan"]
+
+
+class Heard(Silent):
+    """Notes the messages of failures."""
+
+    def __init__(self):
+        self.messages = []
+
+    def failed(self, failure):
+        self.messages.append(failure.message)
+
+
+def test_a_search_goes_on_past_workers_that_hang_die_or_give_no_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "time", Clock(tmp_path))
+    plan = toy(tmp_path, "random", troubled_task(tmp_path, "hang", "", "die", "nan"), trials=3)
+    execution = ExecutorSettings("processes", 1, device="cpu")
+    heard = Heard()
+    report = search(plan, tmp_path / "out", execution=execution, listener=heard)
+    assert [message.partition(":")[0] for message in heard.messages[:2]] == [
+        "its worker process hung",
+        "its worker process died (SIGKILL",
+    ]
+    assert "it said nothing for 3600 s" in heard.messages[0]
+    told = [line for line in told_of(tmp_path / "out") if line["event"] == "tell"]
+    assert [line["score"] is None for line in told] == [False, True, False]
+    assert "the training loss is nan" in told[1]["failure"]
+    assert [failure.message for failure in report.failures] == [told[1]["failure"]] == heard.messages[2:]
+    assert report.best.record.facts["search trials"] == 3
 
 
 @pytest.mark.slow

@@ -111,10 +111,10 @@ def test_a_failed_job_that_is_given_again_is_done_again():
     ledger.add([job("a")])
     ledger.begin(0, 1)
     (first,) = take_all(ledger)
-    ledger.fail(Failure(first, "its process died", may_pass=True))
+    ledger.fail(Failure(first, "its process died"))
     assert ledger.failures == []
     assert take_all(ledger) == [first]
-    ledger.fail(Failure(first, "its process died", may_pass=True))
+    ledger.fail(Failure(first, "its process died"))
     assert [failure.job for failure in ledger.failures] == [first]
     assert take_all(ledger) == []
 
