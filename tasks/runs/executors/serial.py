@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cellzoo.system.allocator import keep_freed_memory
 from tasks.runs.events import Failure
 from tasks.runs.execute import attempt
 from tasks.runs.threads import environment, thread_variables
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 def run_serially(queue: Queue, setup: RunSetup, listener: Listener) -> None:
     """Do the jobs of a queue in order; stops early only if the output folder cannot be written."""
+    keep_freed_memory()
     with _threads(setup.environment.threads):
         while (job := queue.take()) is not None:
             listener.started(job)

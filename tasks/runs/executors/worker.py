@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cellzoo.system.allocator import keep_freed_memory
 from tasks.runs.execute import attempt
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def work(connection: Connection, setup: RunSetup) -> None:
     """Do jobs until None comes or the other end is closed. The main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives out the jobs
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    keep_freed_memory()
     try:
         connection.send(Ready())
         while (job := connection.recv()) is not None:
