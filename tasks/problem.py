@@ -12,7 +12,7 @@ A new problem is one new file with a `ProblemKind`, registered in `tasks.registr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from cellzoo.errors import CellzooError
@@ -98,34 +98,6 @@ class LayerSpec:
     def flops(self, cell: Cell) -> int:
         """Count the operations of a cell for one token, in all layers and directions."""
         return self._sum(cell.flops)
-
-    def with_parameters(self, cell: Cell, count: int) -> LayerSpec:
-        """The layer as wide as a cell must be to have so many parameters, in all layers and directions.
-
-        Args:
-            cell: The cell.
-            count: Parameters; the width whose number of them is nearest is taken.
-
-        Raises:
-            CellzooError: Even the narrowest layer has more than twice as many.
-        """
-        low, high = 1, 2
-        while replace(self, hidden_size=high).num_parameters(cell) < count:
-            low, high = high, 2 * high
-        while high - low > 1:
-            middle = (low + high) // 2
-            if replace(self, hidden_size=middle).num_parameters(cell) < count:
-                low = middle
-            else:
-                high = middle
-        sizes = {width: replace(self, hidden_size=width).num_parameters(cell) for width in (low, high)}
-        best = min(sizes, key=lambda width: (abs(sizes[width] - count), width))
-        if sizes[best] > 2 * count:
-            raise CellzooError(
-                f"cell_parameters = {count:,}: the narrowest layer of {cell.name or 'this cell'} has "
-                f"{sizes[best]:,} parameters; allow more"
-            )
-        return replace(self, hidden_size=best)
 
     def check_searchable(self, name: str) -> None:
         """Check that a supernet fits in.
@@ -286,21 +258,6 @@ class Problem(Protocol):
 
     def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor] | None:
         """The word vectors that the model has learned: V words and (V, E) on the CPU; or None."""
-        ...
-
-
-@runtime_checkable
-class Resizable(Protocol):
-    """A problem whose recurrent layer is made as wide as a number of parameters allows.
-
-    Attributes:
-        cell_parameters: The parameters of the recurrent layer; 0 leaves it as it is.
-    """
-
-    cell_parameters: int
-
-    def resized(self, layer: LayerSpec) -> Problem:
-        """The same problem around another layer, which differs in its width."""
         ...
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.cell import Cell
     from tasks.data.found import FoundData
+    from tasks.equal_terms import Held
     from tasks.metric import Metric
     from tasks.settings import Json, Settings
 
@@ -71,6 +72,7 @@ class Outcome:
         seconds: Phase -> wall seconds, such as `{"train": 12.1, "evaluate": 0.8}`.
         history: One JSON object an epoch; keys that hold times start with `seconds`.
         facts: What a reader sees of the data, such as `{"vocabulary": 10000}`.
+        held: What was held equal for all cells; None for nothing.
         notes: What a reader must know of the numbers.
     """
 
@@ -82,6 +84,7 @@ class Outcome:
     seconds: Mapping[str, float]
     history: Sequence[Mapping[str, Json]] = ()
     facts: Mapping[str, int] = field(default_factory=dict)
+    held: Held | None = None
     notes: tuple[str, ...] = ()
 
 

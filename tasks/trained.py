@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
-from tasks.problem import Resizable, TakesEncoder
+from tasks.problem import TakesEncoder
 from tasks.settings import configure, join, part, setting_names
+from tasks.sizing import sized
 from tasks.task import Outcome, ParameterCounts, Task
 from tasks.training.settings import TrainingSettings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from cellzoo.cells.cell import Cell
     from tasks.data.found import FoundData
     from tasks.metric import Metric
     from tasks.problem import Evaluation, Outline, Problem, ProblemKind
@@ -125,8 +125,11 @@ class TrainedTask(Task):
         started = time.perf_counter()
         context.report(0.0, "reading data")
         problem = self.build_problem(config, context.data, torch.device(context.device), context.cache)
-        if subject.cell is not None:
-            problem = self._encoded(problem, context) if self.after else sized(problem, subject.cell)
+        held = None
+        if subject.cell is not None and self.after:
+            problem = self._encoded(problem, context)
+        elif subject.cell is not None:
+            problem, held = sized(problem, subject.cell, context.cache)
         prepared = time.perf_counter() - started
         settings = self.training_settings(config)
 
@@ -153,6 +156,7 @@ class TrainedTask(Task):
             },
             history=fitted.standing.history,
             facts=problem.facts,
+            held=held,
             notes=tuple(dict.fromkeys((*_data_notes(context), *fitted.notes, *dev.notes, *test.notes))),
         )
         if context.artifact is not None:
@@ -182,13 +186,6 @@ class TrainedTask(Task):
             else test.metrics[metric.name]
             for metric in self.metrics(config)
         }
-
-
-def sized(problem: Problem, cell: Cell) -> Problem:
-    """A problem with a layer of the parameters that its settings ask for, if they do."""
-    if isinstance(problem, Resizable) and problem.cell_parameters:
-        return problem.resized(problem.layer.with_parameters(cell, problem.cell_parameters))
-    return problem
 
 
 def _check_tables(file: TaskFile, kind: ProblemKind, source: str) -> None:

@@ -39,6 +39,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
 
 
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file, with its folder, unless it is there: the first of several writers decides what it holds.
+
+    Raises:
+        OutputError: As `write_atomically`.
+    """
+    temporary = path.with_name(f".cellzoo-{uuid4().hex}.tmp")
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
     """Turn what the system says about an output file or folder into one clear message.

@@ -66,7 +66,6 @@ class Classifying:
         self.name = corpus.name
         self.corpus = corpus
         self.settings = settings
-        self.cell_parameters = settings.cell_parameters
         self.device = device
         self.metrics = metrics_of(settings.corpus)
         self.selection = self.metrics[0].name
@@ -109,12 +108,11 @@ class Classifying:
         self._context = context
         self.layer = replace(self.layer, input_size=self._word_size + context.size)
 
-    def resized(self, layer: LayerSpec) -> Classifying:
-        """See `tasks.problem.Resizable`."""
+    def resized(self, hidden_size: int) -> Classifying:
+        """See `tasks.sizing.Resizable`."""
         other = copy(self)
-        other.layer = layer
-        other.settings = self.settings.model_copy(update={"hidden_size": layer.hidden_size})
-        other.facts = {**self.facts, "hidden size": layer.hidden_size}
+        other.layer = replace(self.layer, hidden_size=hidden_size)
+        other.settings = self.settings.model_copy(update={"hidden_size": hidden_size})
         return other
 
     def around(self, learned: LearnedVectors) -> Classifying:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from cellzoo.errors import CellzooError
 from tasks.data.catalog import find_set
 from tasks.embeddings.features import declared
+from tasks.equal_terms import EqualTerms
 from tasks.metric import Metric
-from tasks.settings import Count, Probability, Settings, Size
+from tasks.settings import Count, Probability, Size
 
 if TYPE_CHECKING:
     from tasks.data.catalog import Measure
@@ -24,7 +25,7 @@ TITLES: dict[Measure, str] = {
 MISMATCHED = "mismatched_accuracy"
 
 
-class ClassificationSettings(Settings):
+class ClassificationSettings(EqualTerms):
     """The data, and the classifier around the cell.
 
     Attributes:
@@ -48,8 +49,6 @@ class ClassificationSettings(Settings):
         predict_test: Whether the test files without labels, where they are there, and MNLI's diagnostic set are
             predicted, for `cellzoo glue --submission`.
         hidden_size: H of the recurrent layer, for each direction.
-        cell_parameters: Parameters of the recurrent layer, in all layers and directions: every cell gets the
-            `hidden_size` that comes nearest. 0 gives every cell `hidden_size`, which baselines always have.
         layers: Recurrent layers.
         bidirectional: Whether the recurrent layer runs in both directions.
         pooling: What stands for a text: the largest value of each unit over its words, their mean, or the last
@@ -81,7 +80,6 @@ class ClassificationSettings(Settings):
     inner_dev_seed: Count = 0
     predict_test: bool = True
     hidden_size: Size = 256
-    cell_parameters: Count = 0
     layers: Size = 1
     bidirectional: bool = True
     pooling: Literal["max", "mean", "last"] = "max"

@@ -46,6 +46,8 @@ class LanguageModel(nn.Module):
         dropout_e: Dropout of whole words in the embedding.
         dropout_i: Locked dropout on embedded words.
         tied: One tensor for embedding and decoder.
+        projects: A linear map, without bias, of the outputs of the recurrent layer to the width of a tied
+            decoder, which can then be another one.
         embedding_range: Embedding and decoder are uniform in ± this; the decoder's bias is zero.
         generator: Draws them, a CPU generator; torch's default when None.
 
@@ -62,12 +64,13 @@ class LanguageModel(nn.Module):
         dropout_e: float = 0.0,
         dropout_i: float = 0.0,
         tied: bool = True,
+        projects: bool = False,
         embedding_range: float = EMBEDDING_RANGE,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         embedding_size, hidden_size = cast("Any", rnn).input_size, cast("Any", rnn).hidden_size
-        if tied and embedding_size != hidden_size:
+        if tied and not projects and embedding_size != hidden_size:
             raise ValueError(
                 f"a tied decoder needs embedding_size == hidden_size, not {embedding_size} and {hidden_size}"
             )
@@ -77,13 +80,14 @@ class LanguageModel(nn.Module):
         self.rnn = rnn
         weight = next(rnn.parameters())
 
-        def drawn(width: int) -> nn.Parameter:
-            values = torch.empty(vocabulary_size, width, dtype=weight.dtype)  # (V, width)
-            values.uniform_(-embedding_range, embedding_range, generator=generator)
+        def drawn(rows: int, width: int, bound: float) -> nn.Parameter:
+            values = torch.empty(rows, width, dtype=weight.dtype)  # (rows, width)
+            values.uniform_(-bound, bound, generator=generator)
             return nn.Parameter(values.to(weight.device))
 
-        self.embedding = drawn(embedding_size)
-        self.decoder = None if tied else drawn(hidden_size)
+        self.embedding = drawn(vocabulary_size, embedding_size, embedding_range)
+        self.decoder = None if tied else drawn(vocabulary_size, hidden_size, embedding_range)
+        self.projection = drawn(embedding_size, hidden_size, hidden_size**-0.5) if projects else None  # (E, H)
         self.decoder_bias = nn.Parameter(weight.new_zeros(vocabulary_size))
         self.tied_weights = ("embedding",) if tied else ()
 
@@ -97,7 +101,8 @@ class LanguageModel(nn.Module):
         raw, last = self.read(tokens, hidden)  # (T, B, H)
         dropped = locked_dropout(raw, self.dropout, self.training)
         decoder = self.embedding if self.decoder is None else self.decoder
-        logits = F.linear(dropped, decoder, self.decoder_bias)  # (T, B, V)
+        read = dropped if self.projection is None else F.linear(dropped, self.projection)  # (T, B, E)
+        logits = F.linear(read, decoder, self.decoder_bias)  # (T, B, V)
         return LanguageModelOutput(logits, last, raw, dropped)
 
     def read(self, tokens: Tensor, hidden: Carry = None) -> tuple[Tensor, Carry]:

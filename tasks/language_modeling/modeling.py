@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -55,6 +56,7 @@ class LanguageModeling:
         self.facts: Mapping[str, int] = text.facts
         dev = text.words["dev"].numel()
         most = max(1, min(settings.batch_size, dev // settings.bptt))
+        self._projects = False
         self._train = self._streams("train", settings.batch_size, "batch_size", device)
         self._dev = (
             self._streams("dev", settings.validation_batch_size, "validation_batch_size", device)
@@ -62,6 +64,14 @@ class LanguageModeling:
             else training_streams(text.words["dev"], text.end, most).to(device)
         )
         self.steps = math.ceil(self._train.inputs.shape[0] / mean_steps(settings.bptt, settings.jitter))
+
+    def resized(self, hidden_size: int) -> LanguageModeling:
+        """See `tasks.sizing.Resizable`; the embedding stays as wide as it is."""
+        settings = self.settings
+        other = copy(self)
+        other.layer = layer_spec(settings, self.layer.device, hidden_size)
+        other._projects = settings.tied and settings.model == "single"
+        return other
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> LanguageModel:
         """Build the language model."""
@@ -73,6 +83,7 @@ class LanguageModeling:
             dropout_e=settings.dropout_e,
             dropout_i=settings.dropout_i,
             tied=settings.tied,
+            projects=self._projects,
             embedding_range=settings.embedding_range,
             generator=generator,
         )
@@ -147,20 +158,22 @@ class LanguageModeling:
         return training_streams(words, self.text.end, streams).to(device)
 
 
-def layer_spec(settings: LanguageModelingSettings, device: torch.device | None = None) -> LayerSpec:
-    """The recurrent layer, or layers, that a model of these settings has."""
-    width = settings.embedding_width
+def layer_spec(
+    settings: LanguageModelingSettings, device: torch.device | None = None, hidden_size: int | None = None
+) -> LayerSpec:
+    """The recurrent layer, or layers, that a model of these settings has, or of another `hidden_size`."""
+    width, hidden_size = settings.embedding_width, hidden_size or settings.hidden_size
     awd = settings.model == "awd"
     return LayerSpec(
         input_size=width,
-        hidden_size=width if awd else settings.hidden_size,
+        hidden_size=width if awd else hidden_size,
         dropout=settings.dropout_between,
         dropout_x=settings.dropout_x,
         dropout_h=settings.dropout_h,
         init=settings.init,
         weight_range=settings.weight_range or None,
         device=device,
-        below=(settings.hidden_size,) * (settings.num_layers - 1),
+        below=(hidden_size,) * (settings.num_layers - 1),
         weight_drop=settings.weight_drop,
         trains_dropped=settings.weight_drop_mode == "fixed",
     )

@@ -6,13 +6,14 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from tasks.equal_terms import EqualTerms
 from tasks.metric import Metric
-from tasks.settings import Count, NotNegative, Positive, Probability, Settings, Size
+from tasks.settings import Count, NotNegative, Positive, Probability, Size
 
 PERPLEXITY = Metric("perplexity", "perplexity", higher_is_better=False)
 
 
-class LanguageModelingSettings(Settings):
+class LanguageModelingSettings(EqualTerms):
     """A text, how it is cut, and the model; the defaults are those of DARTS' evaluation on Penn Treebank.
 
     Source: quark0/darts rnn/train.py, but for `evaluation_streams` with `evaluation_context`.
@@ -25,7 +26,8 @@ class LanguageModelingSettings(Settings):
         model: `single`: one recurrent layer (Liu et al. 2019, arXiv 1806.09055, section 3.2). `awd`: several,
             with weight drop (Merity et al. 2018, arXiv 1708.02182), as NAS-Bench-NLP has it.
         hidden_size: `single`: width of the layer. `awd`: width between the layers; the last is as wide as the
-            embedding.
+            embedding. Where something is held equal for all cells, this is the width that is solved for; a tied
+            decoder of `single` then reads the layer's outputs through a linear map to the embedding's width.
         embedding_size: 0 takes `hidden_size`, the only choice for a tied decoder of `single`.
         num_layers: Recurrent layers of `awd`.
         tied: Whether embedding and decoder are one tensor.
@@ -94,6 +96,10 @@ class LanguageModelingSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.model == "awd":
+            if self.target is not None and self.num_layers == 1:
+                raise ValueError(
+                    "the only layer of model = 'awd' is as wide as the embedding: nothing can be equal"
+                )
             return self
         if self.tied and self.embedding_width != self.hidden_size:
             raise ValueError(

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from cellzoo.system.regular_file import read_regular
 from tasks.registry import build_task
 from tasks.runs.events import Failure
 from tasks.runs.job import record_head
-from tasks.runs.record import LARGEST_NUMBER, MetricValue, Parameters, RunRecord, Timing
+from tasks.runs.record import LARGEST_NUMBER, HeldEqual, MetricValue, Parameters, RunRecord, Timing
 from tasks.runs.store import RecordStore
 from tasks.settings import configure
 from tasks.task import Context
@@ -173,6 +173,7 @@ def _record(
         ),
         history=_finite(outcome.history),
         facts=dict(outcome.facts),
+        held=HeldEqual(**asdict(outcome.held)) if outcome.held else None,
         notes=[*outcome.notes, *undefined],
         code=setup.code,
         environment=setup.environment,

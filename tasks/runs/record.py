@@ -119,12 +119,27 @@ class Environment(_Strict):
     threads: int = Field(ge=1)
 
 
+class HeldEqual(_Strict):
+    """What every cell got equally much of, the width that was solved for it, and how near that came."""
+
+    quantity: Literal["parameters", "flops", "time"]
+    target: float = Field(gt=0)
+    reached: float = Field(gt=0)
+    hidden_size: int = Field(ge=1)
+
+    @property
+    def deviation(self) -> float:
+        """Distance from the target as a share of it: -0.01 is one per cent less."""
+        return self.reached / self.target - 1
+
+
 class RunRecord(_Strict):
     """One result. `key` is `record_key` of everything that decides the number.
 
-    `after` is the key of the run whose artifact was measured; `facts` are sizes of the data; `notes` is what a
-    reader must know of the numbers. A run whose `purpose` is confirmation measures, on a fresh seed, a cell
-    that was chosen because its other runs were the best: it takes no part in a ranking.
+    `after` is the key of the run whose artifact was measured; `facts` are sizes of the data; `held` is what was
+    held equal for all cells; `notes` is what a reader must know of the numbers. A run whose `purpose` is
+    confirmation measures, on a fresh seed, a cell that was chosen because its other runs were the best: it
+    takes no part in a ranking.
     """
 
     schema_version: Literal[1]
@@ -145,6 +160,7 @@ class RunRecord(_Strict):
     timing: Timing
     history: list[dict[str, JsonValue]]
     facts: dict[str, int] = {}
+    held: HeldEqual | None = None
     notes: list[str] = []
     code: CodeVersion
     environment: Environment

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from tasks.data.conll import Comments
 from tasks.data.tags import Scheme
 from tasks.embeddings.features import declared
+from tasks.equal_terms import EqualTerms
 from tasks.metric import Metric
-from tasks.settings import Count, Probability, Settings, Size
+from tasks.settings import Count, Probability, Size
 
 if TYPE_CHECKING:
     from tasks.embeddings.features import Feature
@@ -26,7 +27,7 @@ TOKEN_METRICS = (Metric("accuracy", "accuracy of tags (%)", higher_is_better=Tru
 """Of corpora whose settings say that tags label single tokens, such as parts of speech."""
 
 
-class TaggingSettings(Settings):
+class TaggingSettings(EqualTerms):
     """The data, and the tagger around the cell; the defaults of the tagger are Flair's for a BiRNN-CRF.
 
     Attributes:
@@ -53,8 +54,6 @@ class TaggingSettings(Settings):
         train_with_dev: Whether dev is trained on as well, as in some published results. Dev then chooses
             nothing that holds for other texts: take the last weights (`restore_best = false`).
         hidden_size: H of the recurrent layer, for each direction.
-        cell_parameters: Parameters of the recurrent layer, in all layers and directions: every cell gets the
-            `hidden_size` that comes nearest. 0 gives every cell `hidden_size`.
         layers: Recurrent layers.
         bidirectional: Whether the recurrent layer runs in both directions.
         crf: Conditional random field if true, else a softmax for each token.
@@ -89,7 +88,6 @@ class TaggingSettings(Settings):
     dev_sentences: Count = 0
     train_with_dev: bool = False
     hidden_size: Size = 256
-    cell_parameters: Count = 0
     layers: Size = 1
     bidirectional: bool = True
     crf: bool = True

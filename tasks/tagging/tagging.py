@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -80,7 +81,6 @@ class Tagging:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.cell_parameters = settings.cell_parameters
         self.device = device
         self.metrics: tuple[Metric, ...] = metrics_of(settings)
         self.selection = self.metrics[0].name
@@ -124,11 +124,10 @@ class Tagging:
             "types": len(self._known),
         }
 
-    def resized(self, layer: LayerSpec) -> Tagging:
-        """See `tasks.problem.Resizable`."""
+    def resized(self, hidden_size: int) -> Tagging:
+        """See `tasks.sizing.Resizable`."""
         other = copy(self)
-        other.layer = layer
-        other.facts = {**self.facts, "hidden size": layer.hidden_size}
+        other.layer = replace(self.layer, hidden_size=hidden_size)
         return other
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:

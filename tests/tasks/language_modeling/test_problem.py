@@ -22,7 +22,9 @@ from tasks.data.read import read_texts
 from tasks.language_modeling.model import LanguageModelOutput
 from tasks.language_modeling.modeling import segment_loss
 from tasks.language_modeling.problem import KIND
+from tasks.problem import LayerSpec
 from tasks.settings import configure
+from tasks.sizing import sized
 from tasks.training.fit import recurrent_layer
 
 
@@ -55,6 +57,41 @@ def test_training_segments_cover_the_text_once_and_in_order(words):
     assert sum(batch.tokens for batch in batches) == targets.numel()
     again = list(problem.train_batches(generator(1)))
     assert [batch.scale for batch in again] == [batch.scale for batch in batches]
+
+
+def test_a_cell_of_another_width_keeps_the_embedding(words):
+    """A tied decoder reads the outputs through a linear map: logits are (h P') E' + b."""
+    cell = cellzoo.load("gru")
+    target = 2 * LayerSpec(SMALL["hidden_size"], SMALL["hidden_size"]).num_parameters(cell)
+    problem, held = sized(problem_on(words, cell_parameters=target), cell)
+    rnn = recurrent_layer(cell, problem.layer, generator())
+    model = problem.model(rnn, generator()).eval()
+    assert problem.layer.input_size == SMALL["hidden_size"] < held.hidden_size == rnn.hidden_size
+    assert sum(weight.numel() for weight in rnn.parameters()) == held.reached
+    tokens = torch.randint(0, 10, (7, 2), generator=generator(3))
+    with torch.no_grad():
+        embedding, projection = model.embedding, model.projection  # (V, E), (E, H)
+        output, _ = rnn(embedding[tokens])
+        expected = output @ projection.t() @ embedding.t() + model.decoder_bias
+        assert torch.allclose(model(tokens).logits, expected, atol=1e-6)
+    assert math.isfinite(problem.evaluate(model, "dev").metrics["loss"])
+    untied, _ = sized(problem_on(words, tied=False, cell_flops=4000), cell)
+    assert model_of(untied, "gru").projection is None
+
+
+def test_the_layers_of_awd_are_of_equal_terms_between_the_embeddings(words):
+    cell = cellzoo.load("lstm")
+    problem, held = sized(
+        problem_on(words, model="awd", num_layers=3, embedding_size=6, cell_parameters=5000), cell
+    )
+    assert problem.layer.sizes == (
+        (6, held.hidden_size),
+        (held.hidden_size, held.hidden_size),
+        (held.hidden_size, 6),
+    )
+    assert abs(held.reached - 5000) < 500
+    with pytest.raises(CellzooError, match="nothing can be equal"):
+        problem_on(words, model="awd", cell_parameters=5000)
 
 
 def test_held_out_segments_come_again_and_again(words):
