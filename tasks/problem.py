@@ -325,8 +325,9 @@ class ProblemKind:
         outline: Reads an outline off settings.
         build: Makes the problem.
         baselines: What is trained beside cells, by their names in `tasks.layers.baselines`.
-        leave: Writes a trained model as a file, for tasks with `leaves = "model"`.
+        leave: Writes a trained model as a file, for tasks with `leaves = "model"` and for `run --keep-models`.
         leaves: How the name of that file ends.
+        can_leave: Whether a model of some settings can be written so.
         check_data: Reads the data and checks it as `build` does, where that can be done with less: without
             pretrained vectors and without the packages that the model needs. None: the problem is built.
     """
@@ -340,6 +341,7 @@ class ProblemKind:
     baselines: tuple[str, ...] = ()
     leave: Callable[[Problem, nn.Module, Path], None] | None = None
     leaves: str = ""
+    can_leave: Callable[[Any], bool] = lambda settings: True
 
     def check(self, data: Mapping[str, FoundData], settings: Any) -> None:
         """Read the data and check all of it, before anything is trained.

@@ -131,7 +131,7 @@ class Task(ABC):
         after: Name of the task (or path of its file) whose run of the same subject and seed leaves what this
             one reads.
         leaves: How the name of the file ends that a run leaves for others, such as `found.toml`; empty for
-            none.
+            none. See also `keeps`.
         budget: Settings that say how long to train and nothing else: a run goes on from the checkpoint of one
             that differs in them alone and was shorter.
     """
@@ -156,6 +156,10 @@ class Task(ABC):
     @abstractmethod
     def run(self, config: Any, subject: Subject, seed: int, context: Context) -> Outcome:
         """Train and evaluate `subject`; the same seed gives the same outcome in another process."""
+
+    def keeps(self, config: Any) -> str:
+        """How the name of the file ends that `--keep-models` writes; empty where there is none."""
+        return ""
 
     def check(self, config: Any, data: Mapping[str, FoundData]) -> None:  # noqa: B027 - most plug-ins read little
         """Read the data and check all of it, before any run starts.

@@ -108,6 +108,11 @@ class TrainedTask(Task):
         """Read the data and make the problem; errors as `tasks.problem.BuildProblem`."""
         return self.kind.build(data, self.problem_settings(config), device, cache)
 
+    def keeps(self, config: Any) -> str:
+        """See `Task`."""
+        able = self.kind.leave is not None and self.kind.can_leave(self.problem_settings(config))
+        return self.kind.leaves if able else ""
+
     def check(self, config: Any, data: Mapping[str, FoundData]) -> None:
         """See `Task`."""
         self.kind.check(data, self.problem_settings(config))
@@ -161,7 +166,7 @@ class TrainedTask(Task):
         )
         if context.artifact is not None:
             if self.leaves == _LEAVES["vectors"] or self.kind.leave is None:
-                _leave(problem, fitted, outcome, context.artifact, context.key)
+                _leave_vectors(problem, fitted, outcome, context.artifact, context.key)
             else:
                 self.kind.leave(problem, fitted.model, context.artifact)
         return outcome
@@ -235,7 +240,7 @@ def _size(weights: Iterable[torch.Tensor]) -> int:
     return sum(weight.numel() for weight in weights)
 
 
-def _leave(problem: Problem, fitted: Fitted, outcome: Outcome, path: Path, key: str) -> None:
+def _leave_vectors(problem: Problem, fitted: Fitted, outcome: Outcome, path: Path, key: str) -> None:
     from tasks.vectors import LearnedVectors, write_vectors
 
     found = problem.vectors(fitted.model)

@@ -58,6 +58,7 @@ class OnnxCell:
         weights: Name in the cell -> tensor; a bias that is absent counts as none.
         graph: The outermost graph; takes the weights.
         prefix: Stands before every name.
+        used: Stands before the prefix in names that are not those of weights, where the cell is used again.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class OnnxCell:
         weights: Mapping[str, np.ndarray],
         graph: OnnxGraph,
         prefix: str,
+        used: str = "",
     ) -> None:
         self.cell = cell
         self.sizes = sizes
@@ -78,7 +80,7 @@ class OnnxCell:
         self.fixed: dict[str, str] = {}
         for node in cell.live_nodes:
             if all(source in self.fixed for source in node.inputs):
-                self.fixed[node.name] = self._emit(graph, node, self.fixed, f"{prefix}{node.name}")
+                self.fixed[node.name] = self._emit(graph, node, self.fixed, f"{used}{prefix}{node.name}")
 
     def step(self, graph: OnnxGraph, x: str, states: Sequence[str], prefix: str) -> tuple[str, list[str]]:
         """Add the nodes of one step.

@@ -38,7 +38,8 @@ def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
     elif isinstance(steps, int):
         finals = _unrolled(graph, rnn, states, steps)
     else:
-        finals = _scan(graph, rnn, states)
+        value, finals = scan_layers(graph, rnn, _INPUT, states, _time_axis(rnn))
+        graph.add("Identity", [value], _OUTPUT)
     for state, values in zip(rnn.inference_cell.states, zip(*finals, strict=True), strict=True):
         graph.stack(values, f"{state.name}_n")
     inputs, outputs = _interface(rnn, steps)
@@ -77,13 +78,32 @@ def _unrolled(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]], s
     return finals
 
 
-def _scan(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> list[list[str]]:
-    value = _INPUT
+def scan_layers(
+    graph: OnnxGraph,
+    rnn: CellRNN,
+    value: str,
+    states: Sequence[Sequence[str]],
+    axis: int,
+    prefix: str = "",
+) -> tuple[str, list[list[str]]]:
+    """Add all layers of a recurrent layer, over sequences of any length.
+
+    Args:
+        graph: Where they go.
+        rnn: The layer.
+        value: Name of the input, (T, B, E) or (B, T, E).
+        states: Names of the states that each layer and direction starts from, (B, H) or (B, E).
+        axis: The time axis of the input, 0 or 1.
+        prefix: Stands before the names of what is computed, for a layer that is used again; weights are shared.
+
+    Returns:
+        Name of the output, and of the last states of each layer and direction.
+    """
     finals: list[list[str]] = []
-    axis = _time_axis(rnn)
+    used = prefix
 
     def run(index: int, *, reverse: bool) -> str:
-        prefix = _label(index)
+        prefix = used + _label(index)
         final = [f"{prefix}scan.states.{state.name}" for state in rnn.inference_cell.states]
         output = f"{prefix}scan.output"
         graph.nodes.append(
@@ -92,7 +112,7 @@ def _scan(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> li
                 [*states[index], value],
                 [*final, output],
                 name=f"{prefix}scan",
-                body=_body(graph, rnn, index),
+                body=_body(graph, rnn, index, used),
                 num_scan_inputs=1,
                 scan_input_axes=[axis],
                 scan_output_axes=[axis],
@@ -105,18 +125,17 @@ def _scan(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -> li
 
     for layer in range(rnn.num_layers):
         ways = [run(index, reverse=reverse) for index, reverse in _ways(rnn, layer)]
-        value = graph.join(ways, f"layer.{layer}", axis=2)
-    graph.add("Identity", [value], _OUTPUT)
-    return finals
+        value = graph.join(ways, f"{prefix}layer.{layer}", axis=2)
+    return value, finals
 
 
-def _body(graph: OnnxGraph, rnn: CellRNN, index: int) -> GraphProto:
+def _body(graph: OnnxGraph, rnn: CellRNN, index: int, used: str) -> GraphProto:
     """The step that a Scan repeats: states and input in, next states and output out."""
-    prefix = _label(index, "step.")
+    prefix = used + _label(index, "step.")
     body = OnnxGraph(graph)
     names = [f"{prefix}{state.name}" for state in rnn.inference_cell.states]
     x = f"{prefix}x"
-    output, after = _cell(graph, rnn, index).step(body, x, names, prefix)
+    output, after = _cell(graph, rnn, index, used).step(body, x, names, prefix)
     # A value of its own for each output: one value may be two outputs, or be an input.
     following = [
         body.add("Identity", [value], f"{name}.next") for name, value in zip(names, after, strict=True)
@@ -156,10 +175,10 @@ def _info(name: str, *shape: str | int) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _cell(graph: OnnxGraph, rnn: CellRNN, index: int) -> OnnxCell:
+def _cell(graph: OnnxGraph, rnn: CellRNN, index: int, used: str = "") -> OnnxCell:
     weights = {name: value.cpu().numpy() for name, value in weights_in_use(rnn.direction(index)).items()}
     sizes = rnn.inference_cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
-    return OnnxCell(rnn.inference_cell, sizes, weights, graph, _label(index))
+    return OnnxCell(rnn.inference_cell, sizes, weights, graph, _label(index), used)
 
 
 def _state_width(rnn: CellRNN, width: str) -> int:

@@ -13,8 +13,11 @@ from cellzoo.system.extras import require
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from collections.abc import Mapping
 
+    from onnx import GraphProto, ModelProto
+
+    from cellzoo.cells.cell import Cell
     from cellzoo.layer import CellRNN
 
 ANY: Literal["any"] = "any"
@@ -49,35 +52,46 @@ def to_onnx(rnn: CellRNN, path: Path | str, *, steps: int | Literal["any"] | Non
         OutputError: The file cannot be written.
     """
     require("onnx", "export")
+    write_model(build_model(rnn, steps), Path(path))
+
+
+def write_model(model: ModelProto, path: Path) -> None:
+    """Check a model and write it, whole or not at all.
+
+    Raises:
+        OutputError: It is too large for one file, or cannot be written.
+    """
     import onnx
 
-    destination = Path(path)
-    model = build_model(rnn, steps)
     if model.ByteSize() > MAX_BYTES:
-        raise OutputError(f"{destination}: the model has {model.ByteSize():,} bytes; ONNX files end at 2 GiB")
+        raise OutputError(f"{path}: the model has {model.ByteSize():,} bytes; ONNX files end at 2 GiB")
     onnx.checker.check_model(model, full_check=True)
-    write_atomically(destination, model.SerializeToString())
+    write_atomically(path, model.SerializeToString())
 
 
 def build_model(rnn: CellRNN, steps: int | Literal["any"] | None) -> ModelProto:
     """Build what `to_onnx` writes; arguments and errors as there."""
-    from onnx import helper
-
-    from cellzoo import __version__
     from cellzoo.export.onnx_layers import build_graph
 
     _check(rnn, steps)
+    return model_of(build_graph(rnn, steps), rnn.cell, {})
+
+
+def model_of(graph: GraphProto, cell: Cell, properties: Mapping[str, str]) -> ModelProto:
+    """Put a graph into a model whose metadata hold the cell, and further properties."""
+    from onnx import helper
+
+    from cellzoo import __version__
+
     model = helper.make_model(
-        build_graph(rnn, steps),
+        graph,
         producer_name="cellzoo",
         producer_version=__version__,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
-    helper.set_model_props(
-        model,
-        {"cell_name": printable(rnn.cell.name), "cell_hash": rnn.cell.hash, "cell": rnn.cell.to_json()},
-    )
+    about = {"cell_name": printable(cell.name), "cell_hash": cell.hash, "cell": cell.to_json()}
+    helper.set_model_props(model, {**about, **properties})
     return model
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from cellzoo.errors import CellzooError
 from tasks.classification.measures import measure
 from tasks.classification.model import ExampleBatch, TextClassifier, Texts
+from tasks.classification.model_file import FIRST, SavedClassifier
 from tasks.classification.settings import MISMATCHED, metrics_of
 from tasks.classification.texts import vocabulary
 from tasks.data.read import read_word_vectors
@@ -40,7 +41,7 @@ _EVALUATION_BATCH = 64
 """Examples evaluated at once."""
 UNLABELLED_SPLIT = "unlabelled"
 """The field `split` of items with predictions of a whole file that has no labels."""
-_UNKNOWN, _FIRST = 1, 2
+_UNKNOWN, _FIRST = 1, FIRST
 """Rows of the word vectors: 0 is padding, 1 stands for words that are not known."""
 
 
@@ -207,6 +208,19 @@ class Classifying:
         """The word vectors that were trained; None where pretrained ones stay as they are."""
         table = model.get_parameter("vectors")
         return (self.words, table.detach()[_FIRST:].cpu().clone()) if table.requires_grad else None
+
+    def saved(self, model: nn.Module) -> SavedClassifier:
+        """The classifier with all that is needed to read texts."""
+        if not isinstance(model, TextClassifier):
+            raise TypeError(f"the model is a {type(model).__name__}, not one of Classifying.model")
+        return SavedClassifier(
+            model=model,
+            words=tuple(self.words),
+            unknown=self._unknown,
+            labels=self.corpus.table.labels,
+            is_pairs=self.corpus.is_pairs,
+            settings=self.settings,
+        )
 
     def _read(self, found: FoundData) -> tuple[list[str], Tensor]:
         """Read the vectors of all words that occur in any split: words that train lacks have vectors, too."""

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from torch import nn
 
     from tasks.classification.classifying import Classifying
     from tasks.data.found import FoundData
+    from tasks.problem import Problem
 
 
 def outline(settings: ClassificationSettings) -> Outline:
@@ -62,6 +64,21 @@ def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) 
             read_word_vectors(data[feature.data], corpus.looked_up(settings.vocabulary_size))
 
 
+def leave(problem: Problem, model: nn.Module, path: Path) -> None:
+    """Write the classifier with all that reads texts; see `tasks.classification.model_file`."""
+    from tasks.classification.classifying import Classifying
+    from tasks.classification.model_file import write_classifier
+
+    if not isinstance(problem, Classifying):
+        raise TypeError(f"{problem.name}: is a {type(problem).__name__}")
+    write_classifier(path, problem.saved(model))
+
+
+def can_leave(settings: ClassificationSettings) -> bool:
+    """Whether no feature is of a pretrained model, which is not in the file."""
+    return all(feature.kind not in MODELS for feature in settings.declared)
+
+
 KIND = ProblemKind(
     name="classification",
     summary="classify texts and pairs of texts, or score pairs",
@@ -70,4 +87,7 @@ KIND = ProblemKind(
     build=build,
     check_data=check_data,
     baselines=("constant", "no-recurrence"),
+    leave=leave,
+    leaves="classifier.safetensors",
+    can_leave=can_leave,
 )

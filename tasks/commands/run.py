@@ -105,6 +105,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"settings as in a paper: {', '.join(preset_names())}, or a file (.toml); --set goes over them",
     )
+    parser.add_argument(
+        "--keep-models",
+        action="store_true",
+        help="keep the trained models of taggers and classifiers below OUT/artifacts; see `cellzoo export`",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be run; write nothing")
 
 
@@ -119,6 +124,7 @@ def _execute(options: argparse.Namespace) -> int:
         "data": options.data,
         "settings": parse_settings(options.settings),
         "preset": options.preset,
+        "keep_models": options.keep_models,
     }
     workers = None if options.workers is None else _number("--workers", options.workers)
     threads = _number("--threads", options.threads)

@@ -93,6 +93,7 @@ def make_job(
     work: str = "",
     keep_work: bool = False,
     purpose: Purpose = "evaluation",
+    leaves: str = "",
 ) -> Job:
     """Make the job of a task, a subject and a seed.
 
@@ -107,6 +108,7 @@ def make_job(
         work: See `Job`; by default a folder named by the identity.
         keep_work: See `Job`.
         purpose: As the record will have it.
+        leaves: How the name of the artifact ends, where the task leaves none of its own.
 
     Raises:
         CellzooError: Something that the record will hold cannot be written in a file.
@@ -143,7 +145,7 @@ def make_job(
         work=work or f"{WORK}/{identity}",
         after=after.key if after else None,
         left=after.leaves if after else "",
-        leaves=f"{stem}.{task.leaves}" if task.leaves else "",
+        leaves=f"{stem}.{suffix}" if (suffix := task.leaves or leaves) else "",
         keep_work=keep_work,
         purpose=purpose,
     )

@@ -78,6 +78,7 @@ class RunPlan:
         data: The data sets found for them.
         notes: What the user should know about how the request was read.
         skipped: Names of the tasks that are left out, as their data is not there.
+        keeps_models: Whether runs of cells leave their models, where their tasks can write them.
     """
 
     tasks: tuple[PlannedTask, ...]
@@ -85,6 +86,7 @@ class RunPlan:
     data: Mapping[str, FoundData]
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    keeps_models: bool = False
 
     def before(self, planned: PlannedTask) -> PlannedTask | None:
         """The task whose artifact a task of the plan reads; None if it reads none."""
@@ -109,7 +111,7 @@ class RunPlan:
                     ) from error
 
     def remake(self, jobs: Iterable[Job], artifacts: Path) -> tuple[list[Job], list[str]]:
-        """Find runs whose record is there, but not the artifact that one of `jobs` reads.
+        """Find runs whose record is there, but not the artifact that one of `jobs` reads or the user asks for.
 
         Args:
             jobs: The runs to do.
@@ -133,6 +135,11 @@ class RunPlan:
                 notes.append(
                     f"{before.label} is run again: its record is there, but not what {job.label} reads ({path})"
                 )
+        for job in self.jobs if self.keeps_models else ():
+            path = artifacts / job.leaves
+            if job.leaves and job.key not in todo and job.key not in again and not path.is_file():
+                again[job.key] = replace(job, remake=True)
+                notes.append(f"{job.label} is run again: its record is there, but not its model ({path})")
         return list(again.values()), notes
 
 
@@ -144,6 +151,7 @@ def make_plan(
     data_dir: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     preset: str | None = None,
+    keep_models: bool = False,
 ) -> RunPlan:
     """Work out the runs of a suite; finds and verifies the data once for all of them.
 
@@ -154,6 +162,7 @@ def make_plan(
         data_dir: Where to look for data sets first.
         settings: Overrides: `key` for every task that has the setting, `task.key` for one task.
         preset: Name or path of a preset; see `tasks.presets.preset`.
+        keep_models: Whether runs of cells leave their models.
 
     Raises:
         CellzooError: Anything about the request that cannot be done.
@@ -170,13 +179,22 @@ def make_plan(
             for subject in (*subjects, *_baselines(planned, subjects)):
                 before = made.get((_after(planned, tasks), subject.name)) if subject.cell else None
                 config = planned.config_of(subject)
-                job = make_job(planned.task, planned.source, config, subject, seed, data, after=before)
+                kept = planned.task.keeps(config) if keep_models and subject.cell else ""
+                job = make_job(
+                    planned.task, planned.source, config, subject, seed, data, after=before, leaves=kept
+                )
                 made[planned.name, subject.name] = job
                 jobs.setdefault(job.key, job)
     if not jobs:
         raise CellzooError("nothing to run: no seed was given")
     notes += [note for found in data.values() for note in found.notes]
-    return RunPlan(tuple(tasks), tuple(jobs.values()), data, tuple(notes), tuple(missing))
+    if keep_models:
+        notes += [
+            f"{planned.name}: its models are not kept: nothing writes them, or their features, as a file"
+            for planned in tasks
+            if not planned.task.keeps(planned.config)
+        ]
+    return RunPlan(tuple(tasks), tuple(jobs.values()), data, tuple(notes), tuple(missing), keep_models)
 
 
 def plan_tasks(suite: Suite, overrides: Mapping[str, Any], preset: str | None = None) -> list[PlannedTask]:

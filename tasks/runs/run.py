@@ -151,6 +151,7 @@ def run_suite(
     settings: Mapping[str, Any] | None = None,
     confirm: int = 0,
     preset: str | None = None,
+    keep_models: bool = False,
     listener: Listener | None = None,
 ) -> RunReport:
     """Run every task of a suite for every cell and seed, and for the tasks' baselines; keep the records.
@@ -173,6 +174,8 @@ def run_suite(
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
         confirm: Fresh seeds on which the best cell of each task is run again when all others are done.
         preset: Name of a preset (`fenas-paper`), or the path of a preset file (`.toml`); settings go over it.
+        keep_models: Whether each run of a cell leaves its trained model below OUT/artifacts, where its task can
+            write one.
         listener: Is told what happens; by default nobody is.
 
     Raises:
@@ -187,7 +190,9 @@ def run_suite(
     begin = time.perf_counter()
     folder = typed_path(str(out), "--out")
     found = suite if isinstance(suite, Suite) else find_suite(str(suite))
-    plan = request_plan(found, cells, seeds, data=data, settings=settings, preset=preset)
+    plan = request_plan(
+        found, cells, seeds, data=data, settings=settings, preset=preset, keep_models=keep_models
+    )
     with locked(folder):
         report = _complete(plan, folder, execution, listener)
         report = replace(report, averages=tuple(describe_average(found, report.records, plan.skipped)))
@@ -285,6 +290,7 @@ def request_plan(
     data: str | Path | None,
     settings: Mapping[str, Any] | None,
     preset: str | None = None,
+    keep_models: bool = False,
 ) -> RunPlan:
     """Work out what `run_suite` would run; writes nothing. Arguments and errors as there."""
     if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
@@ -298,6 +304,7 @@ def request_plan(
         data_dir=None if data is None else typed_path(str(data), "--data"),
         settings=settings,
         preset=preset,
+        keep_models=keep_models,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.embeddings.features import MODELS
 from tasks.problem import Outline, ProblemKind
 from tasks.tagging.settings import TaggingSettings, metrics_of
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from torch import nn
 
     from tasks.data.found import FoundData
+    from tasks.problem import Problem
     from tasks.tagging.tagging import Tagging
 
 
@@ -44,6 +47,20 @@ def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None
     check(data, settings)
 
 
+def leave(problem: Problem, model: nn.Module, path: Path) -> None:
+    """Write the tagger as `CellTagger.save_safely` does."""
+    from tasks.tagging.tagger import CellTagger
+
+    if not isinstance(model, CellTagger):
+        raise TypeError(f"{problem.name}: the model is a {type(model).__name__}")
+    model.save_safely(path)
+
+
+def can_leave(settings: TaggingSettings) -> bool:
+    """Whether none of the features is of a pretrained model, whose code a file without pickle cannot hold."""
+    return all(feature.kind not in MODELS for feature in settings.declared)
+
+
 KIND = ProblemKind(
     name="tagging",
     summary="spans in sentences, such as entities or chunks",
@@ -51,4 +68,7 @@ KIND = ProblemKind(
     outline=outline,
     build=build,
     check_data=check_data,
+    leave=leave,
+    leaves="tagger.safetensors",
+    can_leave=can_leave,
 )

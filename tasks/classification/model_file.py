@@ -1,0 +1,97 @@
+"""A trained classifier, with all it needs to read texts, in one safetensors file with JSON in its header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import DataError
+from cellzoo.system.tensor_file import read_tensors, write_tensors
+from tasks.classification.model import TextClassifier
+from tasks.classification.settings import ClassificationSettings
+from tasks.settings import configure, plain
+from tasks.tagging.layers import describe, rebuild
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FORMAT = "cellzoo classifier 1"
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+FIRST = 2
+"""The row of the first word in the table of word vectors."""
+
+
+@dataclass(frozen=True)
+class SavedClassifier:
+    """A classifier and how it reads texts.
+
+    Attributes:
+        model: Around the layer of a cell.
+        words: The words that have vectors, from row 2 of the table on.
+        unknown: The row of all other words.
+        labels: The classes; none where a score is predicted.
+        is_pairs: Whether it reads pairs of texts.
+        settings: Of the problem; the width of the layer as it is.
+    """
+
+    model: TextClassifier
+    words: tuple[str, ...]
+    unknown: int
+    labels: tuple[str, ...]
+    is_pairs: bool
+    settings: ClassificationSettings
+
+
+def write_classifier(path: Path, saved: SavedClassifier) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        CellzooError: The layer is not that of a cell.
+        OutputError: It cannot be written.
+    """
+    content = {
+        "format": _FORMAT,
+        "layer": describe(saved.model.rnn),
+        "words": saved.words,
+        "unknown": saved.unknown,
+        "labels": saved.labels,
+        "is_pairs": saved.is_pairs,
+        "settings": plain(saved.settings),
+    }
+    write_tensors(path, saved.model.state_dict(), content)
+
+
+def read_classifier(path: Path) -> SavedClassifier:
+    """Read what `write_classifier` wrote; the model is in evaluation mode, on the CPU.
+
+    Raises:
+        DataError: The file is missing, damaged, or holds something else.
+    """
+    tensors, content = read_tensors(path)
+    if content.get("format") != _FORMAT:
+        raise DataError(f"{path}: is not a classifier that a run has left")
+    try:
+        settings = configure(ClassificationSettings, content["settings"], "classifier", str(path))
+        labels = tuple(content["labels"])
+        model = TextClassifier(
+            rebuild(content["layer"]),
+            tensors["vectors"],
+            settings,
+            max(1, len(labels)),
+            pairs=content["is_pairs"],
+            trainable=False,
+        )
+        model.load_state_dict(tensors)
+        saved = SavedClassifier(
+            model=model.eval(),
+            words=tuple(content["words"]),
+            unknown=content["unknown"],
+            labels=labels,
+            is_pairs=content["is_pairs"],
+            settings=settings,
+        )
+    except _MALFORMED as error:
+        raise DataError(f"{path}: is damaged: {type(error).__name__}: {error!s:.200}") from error
+    if len(saved.words) + FIRST != len(tensors["vectors"]) or not 0 <= saved.unknown < len(tensors["vectors"]):
+        raise DataError(f"{path}: is damaged: its words do not fit its vectors")
+    return saved

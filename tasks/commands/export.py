@@ -1,0 +1,52 @@
+"""`cellzoo export`: a whole trained model as one ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellzoo.cli.command import Command
+from cellzoo.system.paths import path_option, typed_path
+
+if TYPE_CHECKING:
+    import argparse
+
+_DESCRIPTION = """\
+Write a trained tagger or classifier, with everything from the numbers of words to tags or classes, as one ONNX
+file. How words get their numbers stands in its metadata; `tasks.deploy.reader.load` reads both. The runs of
+`cellzoo run --keep-models` leave such models.
+"""
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RECORD|MODEL", help="the record of a run, or the model that it left")
+    parser.add_argument(
+        "--out",
+        type=path_option("--out"),
+        default=Path("model.onnx"),
+        metavar="FILE",
+        help="the file to write; default model.onnx",
+    )
+
+
+def _execute(options: argparse.Namespace) -> int:
+    from cellzoo.system.streams import console
+    from tasks.deploy.find import export_model, find_model
+
+    model = find_model(typed_path(options.model, "model"))
+    export_model(model, options.out)
+    size = options.out.stat().st_size / 2**20
+    console().print(
+        f"{options.out}: {size:.1f} MiB, from {model}", markup=False, highlight=False, soft_wrap=True
+    )
+    return 0
+
+
+COMMAND = Command(
+    name="export",
+    summary="write a trained tagger or classifier as one ONNX file",
+    description=_DESCRIPTION,
+    examples="  cellzoo export results/records/wnut17--lstm--seed0--1b0c3a5e0f12.json --out tagger.onnx",
+    configure=_configure,
+    execute=_execute,
+)

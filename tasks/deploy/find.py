@@ -1,0 +1,73 @@
+"""The trained model that a run has left, by the file itself or by the run's record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellzoo.errors import CellzooError, DataError
+from tasks.runs.execute import ARTIFACTS
+from tasks.runs.record import read_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAGGER, CLASSIFIER = "tagger.safetensors", "classifier.safetensors"
+
+
+def find_model(path: Path) -> Path:
+    """Find the file of a model.
+
+    Args:
+        path: The file, or the run record of its training.
+
+    Raises:
+        DataError: There is no such file, or the run has left no model.
+        CellzooError: It is another kind of file.
+        RecordError: The record is damaged.
+    """
+    if path.name.endswith((TAGGER, CLASSIFIER)):
+        return path
+    if path.suffix != ".json":
+        raise CellzooError(
+            f"{path}: expected the record of a run (.json), or a model that it left ({TAGGER}, {CLASSIFIER})"
+        )
+    if not path.is_file():
+        raise DataError(f"{path}: is not there; expected the record of a run, or the model that it left")
+    record = read_record(path)
+    folder = path.parent.parent / ARTIFACTS
+    for suffix in (TAGGER, CLASSIFIER):
+        model = folder / f"{path.stem}.{suffix}"
+        if model.is_file():
+            return model
+    raise DataError(
+        f"{folder}: holds no model of {record.task.name} {record.cell.name} seed {record.seed}: taggers and "
+        "classifiers leave one when they are run with --keep-models"
+    )
+
+
+def export_model(model: Path, out: Path) -> None:
+    """Write a model that a run has left as an ONNX file.
+
+    Raises:
+        MissingDependencyError: The package onnx is not installed.
+        CellzooError: The model cannot be in an ONNX file.
+        DataError: It is damaged.
+        OutputError: The file cannot be written.
+    """
+    from cellzoo.system.extras import require
+
+    require("onnx", "export")
+    if model.name.endswith(TAGGER):
+        import torch
+
+        from tasks.deploy.tagger import export_tagger
+        from tasks.tagging.flair_device import flair_on
+        from tasks.tagging.tagger import CellTagger
+
+        with flair_on(torch.device("cpu")):
+            export_tagger(CellTagger.load_safely(model), out)
+    else:
+        from tasks.classification.model_file import read_classifier
+        from tasks.deploy.classifier import export_classifier
+
+        export_classifier(read_classifier(model), out)

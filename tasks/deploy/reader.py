@@ -1,0 +1,128 @@
+"""Use a deployed model: text in, tags or classes out; needs numpy and onnxruntime, not torch.
+
+tagger = load("tagger.onnx")
+tagger.tags(["Ada", "is", "in", "Paris"])       # ["S-person", "O", "O", "S-location"]
+classifier = load("classifier.onnx")
+classifier.label("a charming journey")          # "positive"
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from cellzoo.errors import CellzooError, DataError
+from cellzoo.system.extras import require
+from tasks.deploy.reading import PROPERTY, Description, Numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from tasks.data.tags import Span
+
+
+class DeployedTagger:
+    """A tagger in a session of onnxruntime.
+
+    Args:
+        session: An `onnxruntime.InferenceSession`.
+        description: What its file says of it.
+    """
+
+    def __init__(self, session: Any, description: Description) -> None:
+        self.description = description
+        self._session = session
+        self._inputs = [Numbers(described) for described in description.inputs]
+
+    def tags(self, tokens: Sequence[str]) -> list[str]:
+        """Tag the tokens of a sentence."""
+        if not tokens:
+            return []
+        (found,) = self._session.run(["tags"], {one.name: one(tokens) for one in self._inputs})
+        return [self.description.labels[tag] for tag in found.tolist()]
+
+    def spans(self, tokens: Sequence[str]) -> list[Span]:
+        """Find the spans of a sentence: first token, the token after the last, type."""
+        from tasks.data.tags import read_spans
+
+        return read_spans(self.tags(tokens), self.description.scheme)[0]
+
+
+class DeployedClassifier:
+    """A classifier in a session of onnxruntime.
+
+    Args:
+        session: An `onnxruntime.InferenceSession`.
+        description: What its file says of it.
+    """
+
+    def __init__(self, session: Any, description: Description) -> None:
+        self.description = description
+        self._session = session
+        self._words = Numbers(description.inputs[0])
+
+    def scores(self, first: str, second: str | None = None) -> np.ndarray:
+        """Score the classes of a text, or of a pair of texts, (classes,).
+
+        Raises:
+            CellzooError: A pair is given to a classifier of single texts, or one text to one of pairs.
+        """
+        is_pairs = self.description.task == "pairs"
+        if is_pairs == (second is None):
+            raise CellzooError(f"this classifier reads {'pairs of texts' if is_pairs else 'single texts'}")
+        feed = {"first": self._read(first)}
+        if second is not None:
+            feed["second"] = self._read(second)
+        found: np.ndarray = self._session.run(["scores"], feed)[0]
+        return found
+
+    def label(self, first: str, second: str | None = None) -> str | float:
+        """Name the class of a text or pair, or give its score where that is predicted; errors as above."""
+        scores = self.scores(first, second)
+        labels = self.description.labels
+        return labels[int(scores.argmax())] if labels else float(scores[0])
+
+    def _read(self, text: str) -> np.ndarray:
+        from tasks.classification.texts import words_of
+
+        return self._words(words_of(text)[: self.description.max_length or None])
+
+
+def load(path: Path | str, *, threads: int = 1) -> DeployedTagger | DeployedClassifier:
+    """Open a file that `cellzoo export` wrote.
+
+    Args:
+        path: The file.
+        threads: Threads of onnxruntime.
+
+    Raises:
+        MissingDependencyError: The package onnxruntime is not installed.
+        DataError: The file is missing or damaged, or not one of a whole model.
+    """
+    require("onnxruntime", "export")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    if not Path(path).is_file():
+        raise DataError(f"{path}: is not there; expected a file that `cellzoo export` wrote")
+    try:
+        session = onnxruntime.InferenceSession(Path(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each fault
+        raise DataError(f"{path}: is not a whole ONNX file ({str(error).splitlines()[0]:.160})") from error
+    text = session.get_modelmeta().custom_metadata_map.get(PROPERTY)
+    if text is None:
+        raise DataError(f"{path}: is not a whole model, which `cellzoo export` writes (no {PROPERTY!r} in it)")
+    try:
+        description = Description.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {PROPERTY!r} in its metadata: {place}: {first['msg']}") from error
+    kind = DeployedTagger if description.task == "tagging" else DeployedClassifier
+    return kind(session, description)
