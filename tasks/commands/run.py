@@ -159,7 +159,7 @@ def parse_seeds(text: str) -> int | list[int]:
         CellzooError: Neither.
     """
     if re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII):
-        return int(text)
+        return int(text.strip())
     parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
     if not all(re.fullmatch(r"\d{1,10}", part, re.ASCII) for part in parts):
         raise CellzooError(f"--seeds {text!r}: expected how many, such as 5, or a list of seeds, such as 0,3,7")
