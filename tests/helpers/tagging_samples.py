@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flair
 import torch
@@ -13,6 +13,7 @@ from flair.embeddings import StackedEmbeddings
 
 import cellzoo
 from tasks.data.conll import TaggedSentence
+from tasks.data.locate import find
 from tasks.data.read import TaggedData
 from tasks.data.tags import write_iob2
 from tasks.tagging.corpus import flair_sentences, type_dictionary
@@ -20,9 +21,12 @@ from tasks.tagging.embeddings import characters, trained_words
 from tasks.tagging.settings import TaggingSettings
 from tasks.tagging.tagger import CellTagger
 from tasks.tagging.tagging import Tagging
-from tasks.training.fit import fit
+from tasks.training.fit import fit, recurrent_layer
 from tasks.training.loop import Place
 from tasks.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from tasks.data.found import FoundData
 
 ROOT = Path(__file__).parents[2]
 PEOPLE = ("Ada", "Grace Hopper", "Alan", "Emmy Noether", "Kurt")
@@ -156,3 +160,28 @@ def predicted_tags(model: CellTagger, sentences: list[Any]) -> list[list[str]]:
         model.predict(sentence, force_token_predictions=True, label_name="found")
         tags.append([token.get_label("found").value for token in sentence])
     return tags
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def model_of(tagging: Tagging, cell: str = "gru", seed: int = 0) -> Any:
+    """A tagger's network around a cell, with weights drawn from the seed."""
+    drawn = generator(seed)
+    return tagging.model(recurrent_layer(cellzoo.load(cell), tagging.layer, drawn), drawn)
+
+
+NONE = [[("a", "O"), ("b", "O")]]
+SOME = [[("Ada", "B-person"), ("left", "O")]]
+
+
+def corpus_file(
+    folder: Path, train: list[Any], dev: list[Any], test: list[Any]
+) -> tuple[str, dict[str, FoundData]]:
+    """A corpus in column files below a folder, found as users' own data are."""
+    for name, sentences in (("train", train), ("dev", dev), ("test", test)):
+        lines = ("\n".join(f"{token}\t{tag}" for token, tag in sentence) for sentence in sentences)
+        (folder / f"{name}.conll").write_text("\n\n".join(lines) + "\n")
+    name = "conll:train.conll,dev.conll,test.conll"
+    return name, {name: find(name, folder)}
