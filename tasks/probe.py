@@ -47,8 +47,8 @@ class ProbeKind:
         summary: One line on what it is.
         settings: Its settings, with defaults; those of its baselines are among them.
         data: Names of the data sets that settings need.
-        metrics: What is measured, the first is what leaderboards rank by.
-        baselines: Names of what it can measure beside cells.
+        metrics: What is measured under settings, the first is what leaderboards rank by.
+        baselines: Names of what it measures beside cells under settings.
         measure: Called with what the run before has left (None for a baseline, which learns its own vectors),
             subject, seed, settings, data, and a function that takes (fraction done, a few words).
         check: Reads the data and checks it, before any run starts; called with data and settings.
@@ -58,8 +58,8 @@ class ProbeKind:
     summary: str
     settings: type[Settings]
     data: Callable[[Any], tuple[str, ...]]
-    metrics: tuple[Metric, ...]
-    baselines: tuple[str, ...]
+    metrics: Callable[[Any], tuple[Metric, ...]]
+    baselines: Callable[[Any], tuple[str, ...]]
     measure: Callable[
         [LearnedVectors | None, Subject, int, Any, Mapping[str, FoundData], Callable[[float, str], None]],
         Probed,
@@ -85,19 +85,32 @@ class ProbeTask(Task):
         self.kind = kind
         self.name, self.title, self.revision = file.name, file.title, file.revision
         self.after = file.after
-        self.baselines = kind.baselines
         owner = f"task {file.name!r}"
         self.settings: type[Settings] = with_defaults(
             owner, configure(kind.settings, file.settings, owner, source)
         )
 
     def data(self, config: Any) -> tuple[str, ...]:
-        """See `Task`."""
-        return self.kind.data(config)
+        """See `Task`.
+
+        Raises:
+            CellzooError: The corpus is the user's to name, and none is named.
+        """
+        names = self.kind.data(config)
+        if not all(names):
+            raise CellzooError(
+                f"task {self.name!r}: needs a corpus; name one with --set, such as corpus=text:FILE, "
+                f"for {self.after} and for it"
+            )
+        return names
 
     def metrics(self, config: Any) -> tuple[Metric, ...]:
         """See `Task`."""
-        return self.kind.metrics
+        return self.kind.metrics(config)
+
+    def baselines_for(self, config: Any) -> tuple[str, ...]:
+        """See `Task`."""
+        return self.kind.baselines(config)
 
     def check(self, config: Any, data: Mapping[str, FoundData]) -> None:
         """See `Task`."""
@@ -107,9 +120,10 @@ class ProbeTask(Task):
         """See `Task`."""
         from tasks.vectors import read_vectors
 
-        if subject.cell is None and subject.name not in self.baselines:
+        known = self.baselines_for(config)
+        if subject.cell is None and subject.name not in known:
             raise CellzooError(
-                f"{self.name}: has no baseline {subject.name!r}; it has {', '.join(self.baselines) or 'none'}"
+                f"{self.name}: has no baseline {subject.name!r}; it has {', '.join(known) or 'none'}"
             )
         left = None
         if subject.cell is not None:

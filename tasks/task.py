@@ -161,6 +161,10 @@ class Task(ABC):
         """How the name of the file ends that `--keep-models` writes; empty where there is none."""
         return ""
 
+    def baselines_for(self, config: Any) -> tuple[str, ...]:
+        """The baselines that a configuration has."""
+        return self.baselines
+
     def check(self, config: Any, data: Mapping[str, FoundData]) -> None:  # noqa: B027 - most plug-ins read little
         """Read the data and check all of it, before any run starts.
 

@@ -17,9 +17,9 @@
 
 A probe is trained no further: it measures what another task's run of the same cell and seed has left.
 
-    name = "word-similarity"
+    name = "news-similarity"
     title = "Word similarity, embeddings from news"
-    revision = 2
+    revision = 3
     probe = "word-similarity"     # a kind of probe: `cellzoo.probes`
     after = "news-lm"             # a task with `leaves = "vectors"`
 """

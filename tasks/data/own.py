@@ -4,6 +4,8 @@ A name says the kind and the files, below the data folder: `text:FILE` or `conll
 are one file in any format of `tasks.data.vectors`, whichever of `glove:FILE`, `fasttext:FILE`, `word2vec:FILE`
 and `vectors:FILE` is written; being large, they may also lie elsewhere, named by an absolute path or by `~`.
 
+Scored word pairs are one file, `pairs:FILE`, named in the same way.
+
 - One file is cut in order, by whole lines or sentences: eight tenths train, one tenth dev, one tenth test.
 - Two files are train and test; the last tenth of the training file becomes dev.
 - Three files are train, dev and test.
@@ -14,6 +16,7 @@ What cannot be said in a name (columns, encoding, other places) is said in a dat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -30,13 +33,16 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-KINDS: dict[str, Literal["lines", "tags", "vectors"]] = {
+KINDS: dict[str, Literal["lines", "tags", "vectors", "pairs"]] = {
     "text": "lines",
     "conll": "tags",
+    "pairs": "pairs",
     **dict.fromkeys(("glove", "fasttext", "word2vec", "vectors"), "vectors"),
 }
 _ROLES: dict[int, tuple[str, ...]] = {1: ("all",), 2: ("train", "test"), 3: ("train", "dev", "test")}
 _TENTHS = 10
+_WHOLE = {"vectors": "word vectors", "pairs": "scored word pairs"}
+"""Formats of one file that is not cut, and what they are."""
 
 
 def is_own(name: str) -> bool:
@@ -56,8 +62,8 @@ def find_own(name: str, data_dir: Path | None) -> FoundData:
         DataError: The name has more files, leaves the folder, or a file cannot be read.
     """
     kind, _, listed = name.partition(":")
-    if KINDS[kind] == "vectors":
-        return _find_vectors(name, listed, data_dir)
+    if KINDS[kind] in _WHOLE:
+        return _find_whole(name, listed, data_dir)
     files = listed.split(",")
     if not all(files) or len(files) not in _ROLES:
         raise DataError(f"data {name!r}: expected one to three files, such as text:book.txt or conll:a,b,c")
@@ -83,19 +89,21 @@ def find_own(name: str, data_dir: Path | None) -> FoundData:
     return FoundData(name, "own files", parts, digests, data_set)
 
 
-def _find_vectors(name: str, typed: str, data_dir: Path | None) -> FoundData:
-    from tasks.data.vectors import file_digest
+def _find_whole(name: str, typed: str, data_dir: Path | None) -> FoundData:
+    from tasks.data.read import content_digest
 
+    kind = KINDS[name.partition(":")[0]]
     path = typed_path(typed, f"data {name!r}")
     folder = (data_dir or Path()) / path.parent
     part = find_part(folder, (path.name,)) if path.name else None
     if part is None:
         raise DataNotFoundError(
-            f"{folder / path.name}: no such file; it is the word vectors {name!r}. A file is named by its "
-            "path, from the folder of --data or absolute; known vectors by name, see cellzoo list data"
+            f"{folder / path.name}: no such file; it is the {_WHOLE[kind]} {name!r}. A file is named by its "
+            f"path, from the folder of --data or absolute; known {kind} by name, see cellzoo list data"
         )
-    data_set = DataSet(name="own-vectors", title=name, format="vectors", files={"vectors": (path.name,)})
-    return FoundData(name, "own files", {"vectors": part}, {"vectors": file_digest(part)}, data_set)
+    data_set = DataSet(name=f"own-{kind}", title=name, format=kind, files={kind: (path.name,)})
+    found = FoundData(name, "own files", {kind: part}, {}, data_set)
+    return replace(found, sha256=content_digest(found))
 
 
 def split_items(parts: Mapping[str, Sequence[Item]]) -> dict[Split, Sequence[Item]]:

@@ -22,7 +22,7 @@ class WordPair:
 
 
 def read_pairs(part: Part) -> list[WordPair]:
-    r"""Read `word1<tab>word2<tab>score` lines.
+    r"""Read lines of two words and a score, with tabs between them or, where a line has none, with spaces.
 
     Lines that begin with `#` and empty lines are skipped. Words are kept as they are, capitals included.
 
@@ -43,7 +43,7 @@ def read_pairs(part: Part) -> list[WordPair]:
 
 
 def _pair(line: str, place: str) -> WordPair:
-    fields = line.split("\t")
+    fields = line.split("\t") if "\t" in line else line.split()
     if len(fields) != 3:
         raise DataError(
             f"{place}: {len(fields)} column(s) in {line[:60]!r}; expected word1<tab>word2<tab>score"

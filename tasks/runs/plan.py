@@ -296,7 +296,7 @@ def _in_order(planned: list[PlannedTask]) -> list[PlannedTask]:
 
 
 def _baselines(planned: PlannedTask, subjects: Sequence[Subject]) -> Iterable[Subject]:
-    for name in planned.task.baselines:
+    for name in planned.task.baselines_for(planned.config):
         for subject in subjects:
             if subject.name == name:
                 raise CellzooError(

@@ -10,7 +10,7 @@ from cellzoo.errors import RunError
 from tasks.data.vocabulary import END, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,8 @@ def cosines(
 ) -> list[float | None]:
     """Cosine of each pair's vectors; None where a word has no vector.
 
-    Words are looked up in lower case; `<unk>` and `<eos>` count as no words.
+    Words are looked up as they are and, where they have no vector, in the other forms of `spellings`; `<unk>`
+    and `<eos>` count as no words.
 
     Args:
         pairs: What to score.
@@ -36,13 +37,26 @@ def cosines(
     return [_cosine(pair, rows, vectors) for pair in pairs]
 
 
+def spellings(word: str) -> tuple[str, str, str, str]:
+    """A word as it is, in lower case, with a capital, in capitals: sets and texts differ in what they keep."""
+    return word, word.lower(), word.capitalize(), word.upper()
+
+
+def wanted_words(pairs: Iterable[WordPair]) -> set[str]:
+    """All words that pairs can ask for."""
+    return {form for pair in pairs for word in (pair.word1, pair.word2) for form in spellings(word)}
+
+
 def coverage(scores: Sequence[float | None]) -> float:
     """Share of the pairs that have a score."""
     return sum(score is not None for score in scores) / len(scores)
 
 
 def _cosine(pair: WordPair, rows: dict[str, int], vectors: NDArray[np.floating]) -> float | None:
-    first, second = (rows.get(word.lower()) for word in (pair.word1, pair.word2))
+    first, second = (
+        next((rows[form] for form in spellings(word) if form in rows), None)
+        for word in (pair.word1, pair.word2)
+    )
     if first is None or second is None:
         return None
     return float(_direction(pair.word1, vectors[first]) @ _direction(pair.word2, vectors[second]))

@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellzoo.errors import CellzooError
 from tasks.metric import Metric
 from tasks.probe import Probed, ProbeKind
 from tasks.settings import Settings, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.data.found import FoundData
     from tasks.data.vocabulary import Vocabulary
-    from tasks.settings import Json
+    from tasks.data.word_pairs import WordPair
     from tasks.task import Subject
     from tasks.vectors import LearnedVectors
 
-SETS = {"wordsim353": "wordsim-353", "simlex999": "simlex-999"}
-TITLES = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999"}
+SETS = {
+    "wordsim-353": "WordSim-353",
+    "simlex-999": "SimLex-999",
+    "men": "MEN",
+    "mturk-287": "MTurk-287",
+    "mturk-771": "MTurk-771",
+    "rg-65": "RG-65",
+    "mc-30": "MC-30",
+    "wordsim-353-sim": "WordSim-353 similarity",
+    "wordsim-353-rel": "WordSim-353 relatedness",
+}
+"""The published sets by the names of their data, with their titles."""
 SKIP_GRAM = "skip-gram"
-METRICS = (
-    *(
-        Metric(f"{name}_{measure}", f"{TITLES[name]}, {measure.capitalize()}", higher_is_better=True, digits=3)
-        for name in SETS
-        for measure in ("spearman", "pearson")
-    ),
-    *(
-        Metric(f"{name}_coverage", f"{TITLES[name]}, share of pairs covered", higher_is_better=True, digits=3)
-        for name in SETS
-    ),
-)
 
 
 class WordSimilaritySettings(Settings):
-    """Settings of the baseline, skip-gram by gensim; the vectors of cells are as their run left them.
+    """The pairs, and settings of the baselines; the vectors of cells are as their run left them.
 
     Attributes:
-        corpus: The text that it is trained on.
+        pairs: Sets of word pairs, separated by commas: data sets by name, or `pairs:FILE` with a line
+            `word word score` each. The first one's rank correlation is what leaderboards rank by.
+        vectors: Word vectors that are measured beside, separated by commas: data sets by name, or
+            `vectors:FILE`.
+        corpus: The text that the baseline skip-gram (gensim's) is trained on.
         min_count: Words that are rarer in the training text have no vector.
         hidden_size: Size of a vector.
         skip_gram_epochs: Passes over the training text.
@@ -46,12 +52,69 @@ class WordSimilaritySettings(Settings):
         skip_gram_negative: Noise words for each context word.
     """
 
+    pairs: str = ",".join(SETS)
+    vectors: str = ""
     corpus: str = "news"
     min_count: Size = 2
     hidden_size: Size = 64
     skip_gram_epochs: Size = 20
     skip_gram_window: Size = 5
     skip_gram_negative: Size = 5
+
+
+def short_names(pairs: str) -> dict[str, str]:
+    """What each set is called in the names of its metrics: the letters and digits of its name.
+
+    Args:
+        pairs: The setting.
+
+    Returns:
+        Short name -> name of the data set, in order.
+
+    Raises:
+        CellzooError: A name is empty, or two are alike.
+    """
+    found: dict[str, str] = {}
+    for name in pairs.split(","):
+        short = re.sub(r"[^a-z0-9]", "", Path(name.partition(":")[2] or name).stem.lower())
+        if not short or short in found:
+            raise CellzooError(
+                f"pairs = {pairs!r:.200}: {name!r} has no letter or digit, or stands there twice; expected "
+                "names of sets, separated by commas"
+            )
+        found[short] = name
+    return found
+
+
+def title_of(name: str) -> str:
+    """What a reader sees of a set."""
+    return SETS.get(name, name)
+
+
+def metrics(settings: WordSimilaritySettings) -> tuple[Metric, ...]:
+    """Both correlations of each set, then how much of it is covered."""
+    sets = short_names(settings.pairs)
+    return (
+        *(
+            Metric(f"{short}_{what}", f"{title_of(name)}, {what.capitalize()}", higher_is_better=True, digits=3)
+            for short, name in sets.items()
+            for what in ("spearman", "pearson")
+        ),
+        *(
+            Metric(
+                f"{short}_coverage",
+                f"{title_of(name)}, share of pairs covered",
+                higher_is_better=True,
+                digits=3,
+            )
+            for short, name in sets.items()
+        ),
+    )
+
+
+def baselines(settings: WordSimilaritySettings) -> tuple[str, ...]:
+    """Skip-gram, and the vectors that settings name."""
+    return (SKIP_GRAM, *_given(settings))
 
 
 def measure(
@@ -62,40 +125,25 @@ def measure(
     data: Mapping[str, FoundData],
     report: Callable[[float, str], None],
 ) -> Probed:
-    """Compare word vectors with people; see `ProbeKind`.
-
-    Words are looked up in lower case; a pair with a word that has no vector is left out, and the coverage says
-    how many are not. An item is a pair; its `score` is null where it is left out.
+    """Compare word vectors with people; see `ProbeKind` and `tasks.word_similarity.compare`.
 
     Raises:
-        RunError: Too few pairs are covered, or the vectors give all of them one score.
+        RunError: Too few pairs of every set are covered, or the vectors give all of them one score.
     """
     from tasks.data.read import read_pairs
-    from tasks.word_similarity.correlation import pearson, spearman
-    from tasks.word_similarity.pairs import cosines, coverage
+    from tasks.word_similarity.compare import compare
 
-    vectors = left or _skip_gram(seed, settings, data, report)
-    metrics: dict[str, float] = {}
-    items: list[dict[str, Json]] = []
-    for name, data_set in SETS.items():
-        pairs = read_pairs(data[data_set])
-        gold = [pair.score for pair in pairs]
-        scores = cosines(pairs, vectors.words, vectors.vectors.numpy())
-        metrics[f"{name}_spearman"] = spearman(gold, scores, TITLES[name])
-        metrics[f"{name}_pearson"] = pearson(gold, scores, TITLES[name])
-        metrics[f"{name}_coverage"] = coverage(scores)
-        items += [
-            {
-                "set": name,
-                "index": index,
-                "word1": pair.word1,
-                "word2": pair.word2,
-                "gold": pair.score,
-                "score": score,
-            }
-            for index, (pair, score) in enumerate(zip(pairs, scores, strict=True))
-        ]
-    return Probed(metrics, items, vectors)
+    sets = {short: read_pairs(data[name]) for short, name in short_names(settings.pairs).items()}
+    titles = {short: title_of(name) for short, name in short_names(settings.pairs).items()}
+    given = _given(settings)
+    if left is not None:
+        vectors = left
+    elif subject.name in given:
+        vectors = _read_given(data[given[subject.name]], sets)
+    else:
+        vectors = _skip_gram(seed, settings, data, report)
+    found = compare(vectors.words, vectors.vectors.numpy(), sets, titles)
+    return Probed(found.metrics, found.items, vectors, found.notes)
 
 
 def check(data: Mapping[str, FoundData], settings: WordSimilaritySettings) -> None:
@@ -103,8 +151,33 @@ def check(data: Mapping[str, FoundData], settings: WordSimilaritySettings) -> No
     from tasks.data.read import read_pairs
 
     _vocabulary(settings, data)
-    for data_set in SETS.values():
-        read_pairs(data[data_set])
+    for name in short_names(settings.pairs).values():
+        read_pairs(data[name])
+
+
+def _given(settings: WordSimilaritySettings) -> dict[str, str]:
+    """Baseline -> name of its vectors; file names become names that can stand in a record."""
+    found: dict[str, str] = {}
+    for name in filter(None, settings.vectors.split(",")):
+        plain = re.sub(r"[^a-z0-9]+", "-", Path(name.partition(":")[2] or name).name.lower()).strip("-")[:60]
+        if plain in ("", SKIP_GRAM, *found):
+            raise CellzooError(f"vectors = {settings.vectors!r:.200}: {name!r} is empty, or stands there twice")
+        found[plain] = name
+    return found
+
+
+def _read_given(found: FoundData, sets: Mapping[str, Sequence[WordPair]]) -> LearnedVectors:
+    from tasks.data.read import read_word_vectors
+    from tasks.task import ParameterCounts
+    from tasks.vectors import LearnedVectors
+    from tasks.word_similarity.pairs import wanted_words
+
+    read = read_word_vectors(found, wanted_words(pair for pairs in sets.values() for pair in pairs))
+    size = read.rows * read.size
+    counts = ParameterCounts(cell=0, total_without_embeddings=0, total=size)
+    return LearnedVectors(
+        read.words, read.vectors, counts, flops_per_token=0, tokens=0, seconds=0.0, history=()
+    )
 
 
 def _vocabulary(settings: WordSimilaritySettings, data: Mapping[str, FoundData]) -> Vocabulary:
@@ -159,9 +232,13 @@ KIND = ProbeKind(
     name="word-similarity",
     summary="cosines of word vectors against people's scores",
     settings=WordSimilaritySettings,
-    data=lambda settings: (settings.corpus, *SETS.values()),
-    metrics=METRICS,
-    baselines=(SKIP_GRAM,),
+    data=lambda settings: (
+        settings.corpus,
+        *short_names(settings.pairs).values(),
+        *_given(settings).values(),
+    ),
+    metrics=metrics,
+    baselines=baselines,
     measure=measure,
     check=check,
 )

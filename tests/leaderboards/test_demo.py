@@ -89,7 +89,7 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
 
 
 def test_the_demo_is_the_suite_of_three_tasks_that_need_no_download():
-    assert [task.name for task in find_suite("demo").tasks] == ["small-ner", "news-lm", "word-similarity"]
+    assert [task.name for task in find_suite("demo").tasks] == ["small-ner", "news-lm", "news-similarity"]
     assert CELLS == ("lstm", "gru", "darts-v2", "idarts-v1", "random-darts-0")
     assert SEEDS == 2
     assert all(cell in COMMAND.description for cell in CELLS)

@@ -121,7 +121,7 @@ BAD = [
     (["dart", "--on", "sums.toml", "--out", "o"], "unknown method 'dart'. Did you mean 'darts'"),
     (["no.such:METHOD", "--on", "sums.toml", "--out", "o"], "no.such:METHOD fails at import"),
     (["darts", "--on", "ptbx", "--out", "o"], "unknown task 'ptbx'. Did you mean 'ptb'"),
-    (["darts", "--on", "word-similarity", "--out", "o"], "nothing can be searched on it"),
+    (["darts", "--on", "news-similarity", "--out", "o"], "nothing can be searched on it"),
     (["darts", "--on", "none.txt", "--out", "o"], "none.txt: no such file"),
     (["darts", "--on", "sums.toml", "--out", "o", "--preset", "big"], "unknown preset 'big'"),
     (["darts", "TINY", "--out", "o", "--set", "nods=3"], "unknown setting 'nods'"),

@@ -64,11 +64,22 @@ def test_line_ends_comments_and_repeats(tmp_path: Path) -> None:
     ]
 
 
+def test_spaces_stand_between_words_where_there_is_no_tab(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("cat dog 1.5\n  cat   mouse  2 \nice cream\tcone\t3\n")
+    assert read_pairs(Part(path)) == [
+        WordPair("cat", "dog", 1.5),
+        WordPair("cat", "mouse", 2.0),
+        WordPair("ice cream", "cone", 3.0),
+    ]
+
+
 FAULTS = {
     "empty": (b"", ": is empty (0 bytes)"),
     "no pair": (b"# only a comment\n", ": holds no pair"),
     "latin-1": (b"a\tb\t1\n\xe9t\xe9\tb\t1\n", ":2: is not UTF-8"),
-    "spaces for tabs": (b"a b 1\n", ":1: 1 column(s) in 'a b 1'; expected word1<tab>word2<tab>score"),
+    "no column": (b"a_b\n", ":1: 1 column(s) in 'a_b'; expected word1<tab>word2<tab>score"),
+    "spaces, one too many": (b"a b 1\nice cream b 1\n", ":2: 4 column(s) in 'ice cream b 1'"),
     "no score": (b"a\tb\t1\na\tb\n", ":2: 2 column(s)"),
     "column too many": (b"a\tb\t1\t2\n", ":1: 4 column(s)"),
     "no word": (b"a\tb\t1\n\tb\t1\n", ":2: '' is not a word"),

@@ -53,7 +53,9 @@ def test_the_built_in_tasks_are_listed_in_order():
         "mnli-sample",
         "mrpc",
         "news-lm",
+        "news-similarity",
         "ptb",
+        "ptb-similarity",
         "qnli",
         "qnli-sample",
         "qqp",
@@ -64,11 +66,12 @@ def test_the_built_in_tasks_are_listed_in_order():
         "sst-2-frozen",
         "sts-b",
         "text-lm",
+        "text-similarity",
         "wikitext-2",
         "wikitext-2-awd",
+        "wikitext-2-similarity",
         "wnli",
         "wnut17",
-        "word-similarity",
     ]
 
 

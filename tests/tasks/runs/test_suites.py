@@ -20,7 +20,7 @@ TASK = 'name = "mine"\ntitle = "Mine"\nrevision = 1\nproblem = "tagging"\nsettin
 def test_the_demo_suite_comes_with_the_package():
     assert "demo" in suite_names()
     suite = find_suite("demo")
-    assert [task.name for task in suite.tasks] == ["small-ner", "news-lm", "word-similarity"]
+    assert [task.name for task in suite.tasks] == ["small-ner", "news-lm", "news-similarity"]
 
 
 def test_the_suite_of_glue_has_the_nine_tasks_of_its_paper():
@@ -72,7 +72,7 @@ def test_an_unknown_name_is_answered_with_the_closest_suite_or_task():
         ("[[task]]\n[task.settings]\nepochs = 1", "key 'task[1].name' is missing"),
         ("[[task]]\nname = 3", "key 'task[1].name' is 3; it must be text"),
         ("[[task]]\nname = 'news-lm'\nsettings = 4", "key 'task[1].settings' is 4; it must be a table"),
-        ("[[task]]\nname = 'news-ml'", "key 'task[1].name': unknown task 'news-ml'. Did you mean 'news-lm'?"),
+        ("[[task]]\nname = 'wnut71'", "key 'task[1].name': unknown task 'wnut71'. Did you mean 'wnut17'?"),
         (
             "[[task]]\nname = 'wnut17'\n[[task]]\nname = 'wnut17'",
             "key 'task[2].name': 'wnut17' is listed twice",

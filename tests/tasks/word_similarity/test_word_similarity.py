@@ -7,27 +7,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from language_models import model_of, problem_on, python
+from real_data import data_folder
 
+from cellzoo.cli.main import main
 from cellzoo.errors import CellzooError, RunError
 from tasks.data.locate import find
+from tasks.data.read import read_pairs, read_word_vectors
 from tasks.data.word_pairs import WordPair
 from tasks.settings import configure
 from tasks.task import ParameterCounts, Subject
-from tasks.vectors import LearnedVectors
+from tasks.vectors import LearnedVectors, write_vectors
+from tasks.word_similarity.compare import compare
 from tasks.word_similarity.correlation import pearson, spearman
 from tasks.word_similarity.pairs import cosines, coverage
-from tasks.word_similarity.probe import KIND
+from tasks.word_similarity.probe import KIND, SETS
 from tasks.word_similarity.skip_gram import skip_gram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tasks.probe import Probed
 
-SMALL = {"min_count": 8, "hidden_size": 6, "skip_gram_epochs": 1}
+GLOVE = "glove:glove/glove.6B.50d.subset.w2v.txt.gz"
+SMALL = {"min_count": 8, "hidden_size": 6, "skip_gram_epochs": 1, "pairs": "wordsim-353,simlex-999"}
+SETTINGS = configure(KIND.settings, SMALL, "the test")
 
 
 def mean_ranks(values: Sequence[float]) -> list[float]:
@@ -99,6 +107,84 @@ def test_cosines_by_hand() -> None:
         cosines([WordPair("love", "sex", 1.0)], words, vectors)
 
 
+def test_words_are_found_in_another_spelling() -> None:
+    vectors = np.array([[1, 0], [0, 1], [1, 1], [2, 1]], dtype=np.float32)
+    words = ("Russia", "NATO", "cup", "Cup")
+    pairs = [WordPair("russia", "nato", 1.0), WordPair("CUP", "Cup", 1.0), WordPair("rUSSIA", "cups", 1.0)]
+    assert cosines(pairs, words, vectors) == [pytest.approx(0.0), pytest.approx(3 / 10**0.5), None]
+
+
+def test_a_set_that_is_not_covered_has_no_correlation_and_the_others_have() -> None:
+    vectors = np.array([[1, 0], [1, 1], [0, 1], [3, 1]], dtype=np.float32)
+    pairs = [WordPair(a, b, score) for a, b, score in (("a", "b", 3.0), ("b", "c", 1.0), ("a", "d", 9.0))]
+    other = [WordPair("x", "y", 1.0)]
+    titles = {"known": "Known", "other": "Other"}
+    found = compare(("a", "b", "c", "d"), vectors, {"known": pairs, "other": other}, titles)
+    assert found.metrics["known_coverage"] == 1.0
+    assert found.metrics["other_coverage"] == 0.0
+    assert found.metrics["known_spearman"] == pytest.approx(3**0.5 / 2)  # ranks 2 1 3 and 1.5 1.5 3
+    assert math.isnan(found.metrics["other_spearman"])
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("Other: the vocabulary covers 0 of 1 pairs")
+
+
+def test_real_sets_on_real_vectors_are_as_gensim_evaluates_them() -> None:
+    folder = data_folder("glove")
+    read = read_word_vectors(find(GLOVE, folder))
+    theirs = KeyedVectors(read.size)
+    theirs.add_vectors(list(read.words), read.vectors.numpy())
+    sets = {name: find(name, folder) for name in SETS}
+    pairs = {name: read_pairs(found) for name, found in sets.items()}
+    found = compare(read.words, read.vectors.numpy(), pairs, SETS).metrics
+    for name, data in sets.items():
+        linear, ranks, missing = theirs.evaluate_word_pairs(data.files["pairs"])
+        assert found[f"{name}_spearman"] == pytest.approx(ranks.statistic, abs=1e-6)
+        assert found[f"{name}_pearson"] == pytest.approx(linear.statistic, abs=1e-6)
+        assert found[f"{name}_coverage"] == pytest.approx(1 - missing / 100)
+
+
+# Cosines by hand are .7071, .7071 and .9487, which lie as -1, -1, 2 around their mean.
+WANTED = ["pairs:mine.txt", "4", "75.0%", f"{3**0.5 / 2:.3f}", f"{14 / 208**0.5:.3f}"]
+
+
+def test_the_command_measures_files_and_what_runs_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("a b 3\nb c 1\nA d 9\nd e 2\n")
+    (tmp_path / "four.txt").write_text("a 1 0\nb 1 1\nc 0 1\nd 3 1\n")
+    counts = ParameterCounts(cell=1, total_without_embeddings=2, total=3)
+    vectors = torch.tensor([[1.0, 0], [1, 1], [0, 1], [3, 1]])
+    left = LearnedVectors(tuple("abcd"), vectors, counts, 4, 5, 6.0, ({"epoch": 1},))
+    write_vectors(tmp_path / "run.vectors.safetensors", "a" * 64, left)
+    names = ["vectors:four.txt", str(tmp_path / "run.vectors.safetensors")]
+    assert main(["similarity", *names, "--pairs", "pairs:mine.txt", "--data", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[2].split() == lines[5].split() == WANTED
+    assert main(["similarity", names[0], "--pairs", "pairs:no.txt", "--data", str(tmp_path)]) == 3
+    assert "no.txt: no such file" in capsys.readouterr().err
+
+
+def test_vectors_of_a_file_stand_beside_as_a_baseline(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("a b 3\nb c 1\nA d 9\nd e 2\n")
+    (tmp_path / "Four vectors.txt").write_text("a 1 0\nb 1 1\nc 0 1\nd 3 1\nz 1 1\n")
+    changes = {"pairs": "pairs:mine.txt", "vectors": "vectors:Four vectors.txt"}
+    values = configure(KIND.settings, {**SMALL, **changes}, "the test")
+    assert KIND.baselines(values) == ("skip-gram", "four-vectors-txt")
+    data = {name: find(name, tmp_path) for name in KIND.data(values)}
+    subject = Subject("four-vectors-txt", None, "baseline")
+    found = KIND.measure(None, subject, 0, values, data, lambda fraction, words: None)
+    assert found.metrics["mine_spearman"] == pytest.approx(3**0.5 / 2)
+    assert found.metrics["mine_coverage"] == 0.75
+    assert found.vectors.parameters.total == 10
+
+
+@pytest.mark.parametrize("pairs", ["", "men,,rg-65", "men,men", "pairs:a/men.txt,men"])
+def test_sets_that_cannot_be_told_apart_are_refused(pairs: str) -> None:
+    with pytest.raises(CellzooError, match="no letter or digit, or stands there twice"):
+        KIND.metrics(configure(KIND.settings, {"pairs": pairs}, "the test"))
+
+
 def test_skip_gram_puts_words_of_one_topic_together() -> None:
     generator = np.random.default_rng(0)
     topics = [[f"{topic}{number}" for number in range(6)] for topic in "ab"]
@@ -132,7 +218,7 @@ import json, sys
 from tasks.data.locate import find
 from tasks.settings import configure
 from tasks.task import Subject
-from tasks.word_similarity.probe import KIND
+from tasks.word_similarity.probe import KIND, SETS
 settings = configure(KIND.settings, json.loads(sys.argv[1]), "the test")
 data = {name: find(name) for name in KIND.data(settings)}
 found = KIND.measure(None, Subject("skip-gram", None, "baseline"), int(sys.argv[2]), settings, data, print)
@@ -154,8 +240,8 @@ def test_skip_gram_depends_on_the_seed_and_not_on_the_hash_seed() -> None:
 
 def test_the_metrics_follow_from_the_items() -> None:
     found = measured()
-    assert next(iter(found.metrics)) == KIND.metrics[0].name == "wordsim353_spearman"
-    assert set(found.metrics) == {metric.name for metric in KIND.metrics}
+    assert next(iter(found.metrics)) == KIND.metrics(SETTINGS)[0].name == "wordsim353_spearman"
+    assert set(found.metrics) == {metric.name for metric in KIND.metrics(SETTINGS)}
     for name, count in (("wordsim353", 353), ("simlex999", 999)):
         items = [item for item in found.items if item["set"] == name]
         assert [item["index"] for item in items] == list(range(count))
