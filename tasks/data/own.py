@@ -16,7 +16,6 @@ What cannot be said in a name (columns, encoding, other places) is said in a dat
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -90,7 +89,7 @@ def find_own(name: str, data_dir: Path | None) -> FoundData:
 
 
 def _find_whole(name: str, typed: str, data_dir: Path | None) -> FoundData:
-    from tasks.data.read import content_digest
+    from tasks.data.vectors import file_digest
 
     kind = KINDS[name.partition(":")[0]]
     path = typed_path(typed, f"data {name!r}")
@@ -102,8 +101,8 @@ def _find_whole(name: str, typed: str, data_dir: Path | None) -> FoundData:
             f"path, from the folder of --data or absolute; known {kind} by name, see cellzoo list data"
         )
     data_set = DataSet(name=f"own-{kind}", title=name, format=kind, files={kind: (path.name,)})
-    found = FoundData(name, "own files", {kind: part}, {}, data_set)
-    return replace(found, sha256=content_digest(found))
+    digest = file_digest(part) if kind == "vectors" else part.digest()
+    return FoundData(name, "own files", {kind: part}, {kind: digest}, data_set)
 
 
 def split_items(parts: Mapping[str, Sequence[Item]]) -> dict[Split, Sequence[Item]]:
