@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 from cellzoo.runtime import engine_in_use, prepare
+from cellzoo.runtime.operator import run_as_node
 from cellzoo.runtime.reference import ReferenceRuntime
 from cellzoo.zoneout import expected_cell, run_zoned
 
@@ -52,6 +53,8 @@ class Direction(nn.Module):
         shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
         self.cell = cell
         self.engine: Runtime = prepare(runtime, cell)
+        self._runtime = runtime
+        self._text = cell.to_json()
         # Ready from the start: what is exported must change nothing.
         self._reference = ReferenceRuntime(cell)
         self._others: dict[str, Runtime] = {"reference": self._reference}
@@ -72,7 +75,7 @@ class Direction(nn.Module):
     def forward(
         self,
         data: Tensor,
-        batch_sizes: Sequence[int],
+        batch_sizes: Sequence[int] | Tensor,
         states: Sequence[Tensor],
         *,
         reverse: bool,
@@ -80,9 +83,16 @@ class Direction(nn.Module):
         mask_h: Tensor | None,
         kept: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the engine with these weights; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`."""
+        """Run the engine with these weights; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`.
+
+        Batch sizes in a tensor (T,) make one node of the call, in a graph that is compiled or exported.
+        """
         weights = self.weights
         masks = {"mask_x": mask_x, "mask_h": mask_h}
+        if isinstance(batch_sizes, Tensor):
+            options: dict[str, Any] = {"reverse": reverse, **masks, "kept": kept}
+            text = self._text if self.resting is None or self.training else self.resting.text
+            return run_as_node(text, self._runtime, data, batch_sizes, states, weights, **options)
         if self.resting is not None and not self.training:
             return self.resting.run(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
         if self.zoneout and self.training:
@@ -120,6 +130,7 @@ class _Engines:
 
     def __init__(self, cell: Cell, runtime: str) -> None:
         self.cell = cell
+        self.text = cell.to_json()
         self.engine = prepare(runtime, cell)
         self.reference = ReferenceRuntime(cell)
         self.others: dict[str, Runtime] = {"reference": self.reference}

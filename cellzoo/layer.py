@@ -21,6 +21,7 @@ from cellzoo.initialise import INITS, draw
 from cellzoo.rewrites.norm import layer_norm as normalised
 from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
+from cellzoo.runtime.operator import longest_batch
 from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
 from cellzoo.zoneout import expected_cell, state_rates
 
@@ -257,9 +258,10 @@ class CellRNN(nn.Module):
     def _run_input(
         self, given: Tensor | PackedSequence, hx: States | None, kept: Tensor | None, every: bool
     ) -> tuple[list[Tensor | PackedSequence], States]:
-        # The loop over time steps, unrolled and compiled, would take minutes for each length of the input.
+        # What zoneout draws is new at each time step, and these, compiled, would take minutes for each length.
         # What is exported must be one graph, whatever its size.
-        if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+        draws = bool(self.zoneout) and self.training
+        if draws and torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
             from cellzoo.runtime.compiled import run_apart
 
             found: tuple[list[Tensor | PackedSequence], States] = run_apart(
@@ -267,6 +269,17 @@ class CellRNN(nn.Module):
             )
             return found
         return self._run_kind(given, hx, kept, every)
+
+    def _runs_as_nodes(self) -> bool:
+        """Whether passes become nodes of a graph that is compiled or exported, and are not written out."""
+        if not torch.compiler.is_compiling() or (self.zoneout and self.training):
+            return False
+        if not torch.compiler.is_exporting():
+            return True
+        # Plain operations of torch, where someone wants them, or has no other.
+        if self._runtime == "reference" or torch.onnx.is_in_onnx_export():
+            return False
+        return torch.compiler.is_dynamo_compiling() or engine_in_use() != "reference"
 
     def _run_kind(
         self, given: Tensor | PackedSequence, hx: States | None, kept: Tensor | None, every: bool
@@ -283,11 +296,19 @@ class CellRNN(nn.Module):
         data, batch_sizes, sorted_indices, unsorted_indices = packed
         if data.size(-1) != self.input_size:
             raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
-        sizes = batch_sizes.tolist()
-        states = self._initial_states(hx, sizes[0], data, batched=True)
+        sizes = batch_sizes if self._runs_as_nodes() else batch_sizes.tolist()
+        if not isinstance(sizes, Tensor):
+            batch = sizes[0]
+        elif sorted_indices is not None:
+            batch = sorted_indices.size(0)
+        elif hx is not None:
+            batch = (hx if isinstance(hx, Tensor) else hx[0]).size(1)
+        else:
+            batch = longest_batch(sizes)
+        states = self._initial_states(hx, batch, data, batched=True)
         if sorted_indices is not None:
             states = [state.index_select(1, sorted_indices) for state in states]
-        outputs, final = self._run(data, sizes, states, None, every)
+        outputs, final = self._run(data, batch, sizes, states, None, every)
         if unsorted_indices is not None:
             final = [state.index_select(1, unsorted_indices) for state in final]
         return [
@@ -317,7 +338,10 @@ class CellRNN(nn.Module):
         states = self._initial_states(hx, batch, padded, batched=batched)
         rows = sequence.reshape(steps * batch, self.input_size)
         kept_rows = None if kept is None else time_first(kept).reshape(steps * batch)
-        outputs, final = self._run(rows, [batch] * steps, states, kept_rows, every)
+        sizes = (
+            [batch] * steps if not self._runs_as_nodes() else torch.full((steps,), batch, device="cpu")
+        )  # (T,)
+        outputs, final = self._run(rows, batch, sizes, states, kept_rows, every)
         results = [output.view(steps, batch, output.size(1)) for output in outputs]  # (T, B, directions * H)
         if not batched:
             return [result.squeeze(1) for result in results], self._give_states(
@@ -328,7 +352,8 @@ class CellRNN(nn.Module):
     def _run(
         self,
         data: Tensor,
-        batch_sizes: Sequence[int],
+        batch: int,
+        batch_sizes: Sequence[int] | Tensor,
         states: Sequence[Tensor],
         kept: Tensor | None,
         every: bool,
@@ -347,8 +372,8 @@ class CellRNN(nn.Module):
                     [state[index] for state in states],
                     batch_sizes=batch_sizes,
                     reverse=way == 1,
-                    mask_x=self._mask(data, batch_sizes[0], data.size(1), self.dropout_x),
-                    mask_h=self._mask(data, batch_sizes[0], self.hidden_size, self.dropout_h),
+                    mask_x=self._mask(data, batch, data.size(1), self.dropout_x),
+                    mask_h=self._mask(data, batch, self.hidden_size, self.dropout_h),
                     kept=kept,
                 )
                 outputs.append(output)
