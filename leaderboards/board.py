@@ -75,6 +75,7 @@ class Cost:
         flops_per_token: Of the cell, forward.
         train_seconds: Mean wall seconds of the phase `train`.
         tokens_per_second: Mean throughput of training.
+        milliseconds: Mean of the median latencies of single test items.
     """
 
     parameters_cell: float | None
@@ -83,6 +84,7 @@ class Cost:
     flops_per_token: float | None
     train_seconds: float | None
     tokens_per_second: float | None
+    milliseconds: float | None
 
 
 @dataclass(frozen=True)

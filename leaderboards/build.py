@@ -247,6 +247,7 @@ def _cost(records: Sequence[RunRecord], subject: BoardSubject) -> Cost:
         flops_per_token=_mean(r.flops_per_token for r in records) if of_cell else None,
         train_seconds=_mean(_measured(r.timing.seconds.get("train") for r in records)),
         tokens_per_second=_mean(_measured(r.timing.tokens_per_second for r in records)),
+        milliseconds=_mean(r.timing.latency.median_ms for r in records if r.timing.latency is not None),
     )
 
 

@@ -262,6 +262,26 @@ class Problem(Protocol):
 
 
 @runtime_checkable
+class AnswersOne(Protocol):
+    """A problem whose models are used on one item at a time, so that it matters how long one takes.
+
+    Attributes:
+        test_items: Items of test.
+    """
+
+    test_items: int
+
+    def answer(self, model: nn.Module, number: int) -> None:
+        """Predict a test item alone, from its words to what a user wants to know.
+
+        Args:
+            model: From `model`, in evaluation mode; there are no gradients.
+            number: Of the item, from 0.
+        """
+        ...
+
+
+@runtime_checkable
 class TakesEncoder(Protocol):
     """A problem whose words and recurrent layer can be those that another task has trained."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +57,20 @@ class ParameterCounts:
     total: int
 
 
+class Latency(NamedTuple):
+    """How long a model takes for one test item alone, by one thread, in milliseconds.
+
+    Attributes:
+        median: Half of the items take less.
+        most: 95 % of the items take less.
+        items: How many were timed.
+    """
+
+    median: float
+    most: float
+    items: int
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a task gives back for one (configuration, subject, seed).
@@ -74,6 +88,7 @@ class Outcome:
         facts: What a reader sees of the data, such as `{"vocabulary": 10000}`.
         held: What was held equal for all cells; None for nothing.
         notes: What a reader must know of the numbers.
+        latency: Of single test items, where that was measured.
     """
 
     metrics: Mapping[str, float]
@@ -86,6 +101,7 @@ class Outcome:
     facts: Mapping[str, int] = field(default_factory=dict)
     held: Held | None = None
     notes: tuple[str, ...] = ()
+    latency: Latency | None = None
 
 
 @dataclass(frozen=True)

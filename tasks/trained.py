@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
-from tasks.problem import TakesEncoder
+from tasks.problem import AnswersOne, TakesEncoder
 from tasks.settings import configure, join, part, setting_names
 from tasks.sizing import sized
 from tasks.task import Outcome, ParameterCounts, Task
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tasks.metric import Metric
     from tasks.problem import Evaluation, Outline, Problem, ProblemKind
     from tasks.settings import Settings
-    from tasks.task import Context, Subject
+    from tasks.task import Context, Latency, Subject
     from tasks.task_file import TaskFile
     from tasks.training.fit import Fitted
 
@@ -147,6 +147,7 @@ class TrainedTask(Task):
         began = time.perf_counter()
         context.report(_TRAINING_SHARE, "evaluating")
         dev, test = (problem.evaluate(fitted.model, split) for split in ("dev", "test"))
+        latency = _latency(problem, fitted.model)
         parameters = _count(problem, fitted)
         outcome = Outcome(
             metrics=self._values(config, dev, test),
@@ -163,6 +164,7 @@ class TrainedTask(Task):
             facts=problem.facts,
             held=held,
             notes=tuple(dict.fromkeys((*_data_notes(context), *fitted.notes, *dev.notes, *test.notes))),
+            latency=latency,
         )
         if context.artifact is not None:
             if self.leaves == _LEAVES["vectors"] or self.kind.leave is None:
@@ -234,6 +236,12 @@ def _count(problem: Problem, fitted: Fitted) -> ParameterCounts:
     total = _size(fitted.model.parameters())
     tables = problem.embedding_parameters(fitted.model)
     return ParameterCounts(_size(fitted.rnn.parameters()), total - tables, total)
+
+
+def _latency(problem: Problem, model: torch.nn.Module) -> Latency | None:
+    from tasks.latency import measure_latency
+
+    return measure_latency(problem, model) if isinstance(problem, AnswersOne) and problem.test_items else None
 
 
 def _size(weights: Iterable[torch.Tensor]) -> int:

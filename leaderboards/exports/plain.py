@@ -164,6 +164,7 @@ def _row(table: TaskTable, row: Row) -> dict[str, Any]:
             "flops_per_token": row.cost.flops_per_token,
             "train_seconds": row.cost.train_seconds,
             "tokens_per_second": row.cost.tokens_per_second,
+            "milliseconds": row.cost.milliseconds,
         },
         "command": command(table, row),
     }

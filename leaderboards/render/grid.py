@@ -223,6 +223,11 @@ _COSTS: tuple[tuple[GridColumn, Callable[[Cost], float | None], Callable[[float 
         lambda cost: cost.tokens_per_second,
         numbers.count,
     ),
+    (
+        GridColumn("Latency", detail="one sentence, median"),
+        lambda cost: cost.milliseconds,
+        numbers.milliseconds,
+    ),
 )
 
 

@@ -70,6 +70,11 @@ def count(value: float | None) -> str:
     return MISSING if value is None else f"{round(value):,}"
 
 
+def milliseconds(value: float | None) -> str:
+    """`1.24 ms`."""
+    return MISSING if value is None else f"{value:.3g} ms"
+
+
 def duration(value: float | None) -> str:
     """Seconds as `8.1 s`, `3 min 20 s` or `2 h 05 min`."""
     if value is None:

@@ -23,6 +23,7 @@ COSTS: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
     ("parameters of the cell", lambda cost: cost.parameters_cell),
     ("FLOPs a token of the cell", lambda cost: cost.flops_per_token),
     ("training time in seconds", lambda cost: cost.train_seconds),
+    ("milliseconds for a sentence alone", lambda cost: cost.milliseconds),
 )
 
 

@@ -97,6 +97,7 @@ class Classifying:
             init=settings.init,
             device=device,
         )
+        self.test_items = len(corpus.splits["test"])
         self.steps = -(-len(corpus.splits["train"]) // settings.batch_size)
         self.facts: Mapping[str, int] = {
             **{f"{split} examples": len(items) for split, items in corpus.splits.items()},
@@ -199,6 +200,10 @@ class Classifying:
         return Evaluation(
             {LOSS: fmean(losses), **values}, [*items, *others, *blind], self._notes(split, predicted)
         )
+
+    def answer(self, model: nn.Module, number: int) -> None:
+        """See `tasks.problem.AnswersOne`: score the classes of an example."""
+        model(self._encode(self.corpus.splits["test"][number : number + 1]).texts).tolist()
 
     def embedding_parameters(self, model: nn.Module) -> int:
         """The table of word vectors."""

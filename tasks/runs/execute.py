@@ -19,7 +19,15 @@ from cellzoo.system.regular_file import read_regular
 from tasks.registry import build_task
 from tasks.runs.events import Failure
 from tasks.runs.job import record_head
-from tasks.runs.record import LARGEST_NUMBER, HeldEqual, MetricValue, Parameters, RunRecord, Timing
+from tasks.runs.record import (
+    LARGEST_NUMBER,
+    HeldEqual,
+    LatencyReference,
+    MetricValue,
+    Parameters,
+    RunRecord,
+    Timing,
+)
 from tasks.runs.store import RecordStore
 from tasks.settings import configure
 from tasks.task import Context
@@ -150,6 +158,7 @@ def _record(
     store: RecordStore,
 ) -> RunRecord:
     metrics, undefined = _metrics(job, declared, outcome)
+    late = outcome.latency
     phases = {name: float(value) for name, value in outcome.seconds.items()}
     training = phases.get("train", 0.0)
     items = store.write_items(job.stem, outcome.items)
@@ -170,6 +179,9 @@ def _record(
             # A resumed run knows the phases of its first part, but the clock here does not.
             total_seconds=max(seconds, sum(phases.values())),
             tokens_per_second=outcome.tokens / training if training > 0 else 0.0,
+            latency=LatencyReference(median_ms=late.median, p95_ms=late.most, items=late.items)
+            if late
+            else None,
         ),
         history=_finite(outcome.history),
         facts=dict(outcome.facts),

@@ -92,12 +92,21 @@ class Parameters(_Strict):
     total: int = Field(ge=0)
 
 
+class LatencyReference(_Strict):
+    """Milliseconds for a test item alone, by one thread: the median, and what 95 % of the items stay below."""
+
+    median_ms: float = Field(ge=0)
+    p95_ms: float = Field(ge=0)
+    items: int = Field(ge=1)
+
+
 class Timing(_Strict):
-    """Wall seconds by phase, and throughput over the training phase."""
+    """Wall seconds by phase, throughput over the training phase, and latency where it was measured."""
 
     seconds: dict[str, float]
     total_seconds: float = Field(ge=0)
     tokens_per_second: float = Field(ge=0)
+    latency: LatencyReference | None = None
 
 
 class CodeVersion(_Strict):

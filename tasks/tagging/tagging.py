@@ -114,6 +114,7 @@ class Tagging:
             init=settings.init,
             device=device,
         )
+        self.test_items = len(splits["test"])
         self.steps = -(-len(splits["train"]) // settings.batch_size)
         self.facts: Mapping[str, int] = {
             "train sentences": len(splits["train"]),
@@ -236,6 +237,11 @@ class Tagging:
         alone = ", ".join(f"{kind} ({kinds[kind]:,})" for kind in sorted(kinds.keys() - self._known))
         if alone:
             yield f"{split} has types that neither train nor dev has, so they cannot be found: {alone}"
+
+    def answer(self, model: nn.Module, number: int) -> None:
+        """See `tasks.problem.AnswersOne`: find the spans of a sentence."""
+        with flair_on(self.device):
+            evaluate_batch(_tagger(model), [self._sentences["test"][number]], [])
 
     def embedding_parameters(self, model: nn.Module) -> int:
         """Number of the values in tables of words and characters."""

@@ -37,6 +37,7 @@ def record(
     package: str = "2.13.0",
     corpus: str = "corpus",
     history: list[dict[str, Any]] | None = None,
+    latency: float | None = None,
 ) -> dict[str, Any]:
     """A sound record as JSON content; `hash_of` gives the cell the hash of another name."""
     digest = None if baseline else cell_hash(hash_of or cell)
@@ -88,6 +89,7 @@ def record(
             "seconds": {"train": 4.0, "evaluate": 1.0} if seconds is None else seconds,
             "total_seconds": 5.0,
             "tokens_per_second": speed,
+            "latency": latency and {"median_ms": latency, "p95_ms": 2 * latency, "items": 100},
         },
         "history": [{"epoch": 1, "loss": 0.5, "seconds": 2.0}] if history is None else history,
         "facts": {"train words": 6000},

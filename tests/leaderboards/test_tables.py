@@ -25,7 +25,13 @@ def test_a_row_sums_up_its_seeds():
     values = [88.0, 89.5, 87.0]
     board = board_of(
         *(
-            record(seed=seed, metrics={"f1": value}, seconds={"train": 10.0 * (seed + 1)}, speed=100.0 + seed)
+            record(
+                seed=seed,
+                metrics={"f1": value},
+                seconds={"train": 10.0 * (seed + 1)},
+                speed=100.0 + seed,
+                latency=[1.0, 1.5, None][seed],
+            )
             for seed, value in enumerate(values)
         )
     )
@@ -37,6 +43,7 @@ def test_a_row_sums_up_its_seeds():
     assert (row.cost.parameters_cell, row.cost.parameters_without_embeddings) == (1000, 2000)
     assert (row.cost.parameters_total, row.cost.flops_per_token) == (5000, 12345)
     assert (row.cost.train_seconds, row.cost.tokens_per_second) == (20.0, 101.0)
+    assert row.cost.milliseconds == 1.25
 
 
 def runs(name, values, **options):

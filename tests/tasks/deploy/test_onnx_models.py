@@ -153,6 +153,9 @@ def test_what_a_run_has_left(tmp_path, capsys):
         find_model(record)
     again = go(keep_models=True)
     assert again.records == first.records
+    latency = again.records[0].timing.latency
+    assert 0 < latency.median_ms <= latency.p95_ms < 1000
+    assert latency.items >= 10
     assert any("not its model" in note for note in again.notes)
     assert not go(keep_models=True).made
     assert main(["export", str(record), "--out", str(tmp_path / "m.onnx")]) == 0
