@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,6 +99,19 @@ class Learner(Protocol):
 
         Raises:
             DataError: The state is not one of such a learner; nothing was changed.
+        """
+        ...
+
+
+@runtime_checkable
+class Recovers(Protocol):
+    """A learner that can go back where a loss was not finite."""
+
+    def recover(self) -> Numbers | None:
+        """Go back to the best state so far, once; the epoch that failed is then begun again.
+
+        Returns:
+            What it went back to; None where there is nothing to go back to, or it went back before.
         """
         ...
 

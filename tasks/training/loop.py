@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cellzoo.errors import DataError, RunError
 from tasks.training.checkpoint import Checkpoint, CheckpointFile, Standing
 from tasks.training.events import EventLog, finite
-from tasks.training.learner import mean_numbers
+from tasks.training.learner import Recovers, mean_numbers
 from tasks.training.memory import peak_memory, start_peak_memory
+from tasks.training.weights import NotFiniteError, check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -102,7 +102,8 @@ def train(
         conclude: What is done when the budget is used, if anything is; done again where a kill undid it.
 
     Raises:
-        RunError: A loss is not finite; the last checkpoint is kept.
+        RunError: A loss is not finite, and the learner does not go back, or did so before; the last
+            checkpoint is kept.
         OutputError: Something cannot be written.
         DataError: The checkpoint is damaged or belongs to another run.
     """
@@ -176,7 +177,32 @@ class _Loop:
         return by_steps or 0.0 < self.budget.max_seconds <= seconds
 
     def _epoch(self) -> None:
-        before, began = self.standing, time.perf_counter()
+        began = time.perf_counter()
+        try:
+            self._pass(began)
+        except RunError as error:
+            if not self._goes_back(error.__cause__, began):
+                raise
+
+    def _goes_back(self, cause: BaseException | None, began: float) -> bool:
+        """Whether the learner went back to an earlier state, so that the epoch that failed can begin again.
+
+        No checkpoint is written: a training that is killed before the next one fails and goes back once more.
+        """
+        if not isinstance(cause, NotFiniteError) or not isinstance(self.learner, Recovers):
+            return False
+        restored = self.learner.recover()
+        if restored is None:
+            return False
+        self._note(
+            "rollback", epoch=self.standing.epoch + 1, step=self.standing.steps, why=str(cause), **restored
+        )
+        spent = self.standing.seconds.get("train", 0.0) + time.perf_counter() - began
+        self.standing = self.standing.model_copy(update={"seconds": {**self.standing.seconds, "train": spent}})
+        return True
+
+    def _pass(self, began: float) -> None:
+        before = self.standing
         place = f"epoch {before.epoch + 1}"
         current: dict[str, Any] = dict(self.learner.start_epoch(before.epoch, self.budget.epochs))
         validation = self.problem.validation_batches(self.streams.validation)
@@ -286,8 +312,7 @@ def require_finite(numbers: Numbers) -> None:
     """Check the numbers of a step.
 
     Raises:
-        RunError: One is not finite.
+        NotFiniteError: One is not finite.
     """
     for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise RunError(f"{name} is {value}; try a smaller learning_rate or clip")
+        check_finite(value, name)

@@ -49,6 +49,7 @@ class Trainer:
         self.best_epoch = 0
         self.best_score: float | None = None
         self.bad_epochs = self.bad_epochs_for_annealing = 0
+        self.failed_epoch = self.restored_epoch = 0
         self.losses: list[float] = []
         self.best: dict[str, Tensor] = {}
         self.average = None if settings.averaging == "never" else WeightAverage(self.weights.weights)
@@ -70,6 +71,7 @@ class Trainer:
     def start_epoch(self, epoch: int, epochs: int) -> Numbers:
         """See `Learner`."""
         self._show_trained_weights()
+        self.epoch = epoch
         self.model.train()
         return {"learning_rate": self.settings.learning_rate * self.annealing}
 
@@ -119,18 +121,39 @@ class Trainer:
         self._show_trained_weights()
         return {"is_best": float(improved)}
 
+    def recover(self) -> Numbers | None:
+        """Go back to the weights of the best epoch, once; averages and moments begin anew. See `Recovers`.
+
+        There are such weights only where `restore_best` has them kept.
+        """
+        if self.restored_epoch or not self.best:
+            return None
+        self._show_trained_weights()
+        self._load_best()
+        self.weights.restart()
+        if self.average is not None:
+            self.average.restart()
+        self.failed_epoch, self.restored_epoch = len(self.losses) + 1, self.best_epoch
+        return {"restored_epoch": float(self.best_epoch)}
+
     def notes(self) -> dict[str, Any]:
         """Whether averaged weights were evaluated, where averaging is asked for."""
         return {} if self.average is None else {"averaged": self.average.is_active}
 
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the result must know of the training, after its last step."""
-        if self.average is None or self.average.is_active:
-            return ()
-        return (
-            f"averaging = {self.settings.averaging!r} never began within {self.epoch} epoch(s): no weights are "
-            "averaged, and the result is not one of the recipe; it needs a longer training",
-        )
+        said = []
+        if self.restored_epoch:
+            said.append(
+                f"a loss in epoch {self.failed_epoch} was not finite: the training went back once, to the "
+                f"weights of epoch {self.restored_epoch}"
+            )
+        if self.average is not None and not self.average.is_active:
+            said.append(
+                f"averaging = {self.settings.averaging!r} never began within {self.epoch} epoch(s): no weights "
+                "are averaged, and the result is not one of the recipe; it needs a longer training"
+            )
+        return tuple(said)
 
     def show_best(self) -> None:
         """Put the weights that the training is to end with into the model.
@@ -145,7 +168,7 @@ class Trainer:
             return
         if not self.best:
             raise RunError(f"no epoch has a {self.problem.selection} on dev, so there is no best one")
-        self.model.load_state_dict({**self.model.state_dict(), **self.best})
+        self._load_best()
 
     def state(self) -> LearnerState:
         """See `Learner`."""
@@ -196,6 +219,9 @@ class Trainer:
             self.average.swap()
             self.is_swapped = False
 
+    def _load_best(self) -> None:
+        self.model.load_state_dict({**self.model.state_dict(), **self.best})
+
     def _changing_weights(self) -> dict[str, Tensor]:
         return {
             name: tensor.detach().clone()
@@ -217,6 +243,8 @@ class _Own(BaseModel):
     best_loss: float
     bad_epochs: Count
     bad_epochs_for_annealing: Count
+    failed_epoch: Count = 0
+    restored_epoch: Count = 0
     losses: list[Annotated[float, Field(allow_inf_nan=False)]]
     is_averaging: bool
 

@@ -24,6 +24,10 @@ _OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+class NotFiniteError(RunError):
+    """A loss or a gradient is not finite."""
+
+
 class WeightOptimizer:
     """Trains weights by clipped gradient descent.
 
@@ -68,6 +72,10 @@ class WeightOptimizer:
             group["lr"] = self.settings.learning_rate * scale
         self.optimizer.step()
 
+    def restart(self) -> None:
+        """Forget the moments of earlier steps."""
+        self.optimizer.state.clear()
+
 
 class WeightAverage(torch.nn.Module):
     """The mean of weights over the steps since averaging began (Polyak and Juditsky 1992).
@@ -102,6 +110,13 @@ class WeightAverage(torch.nn.Module):
             mean += (weight - mean) / self.count
 
     @torch.no_grad()
+    def restart(self) -> None:
+        """Forget all steps; the next mean begins with the weights as they are then."""
+        self.count.zero_()
+        for index, weight in enumerate(self._weights):
+            self.get_buffer(f"mean{index}").copy_(weight)
+
+    @torch.no_grad()
     def swap(self) -> None:
         """Exchange weights and their means; a second call undoes it."""
         for index, weight in enumerate(self._weights):
@@ -128,7 +143,7 @@ def check_finite(value: float, what: str) -> None:
     """Check a number.
 
     Raises:
-        RunError: It is not finite.
+        NotFiniteError: It is not.
     """
     if not math.isfinite(value):
-        raise RunError(f"{what} is {value}; try a smaller learning_rate or clip")
+        raise NotFiniteError(f"{what} is {value}; try a smaller learning_rate or clip")

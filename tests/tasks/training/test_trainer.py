@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tasks.training.events import read_events, without_times
 from tasks.training.fit import fit
 from tasks.training.loop import Place
 from tasks.training.settings import TrainingSettings
+from tasks.training.streams import RandomStreams
 from tasks.training.weights import WeightAverage
 
 CPU = torch.device("cpu")
@@ -142,6 +145,68 @@ def test_a_loss_that_is_not_finite_stops_with_one_message(tmp_path):
     problem = SequenceSums(Settings(spread=1e30), CPU)
     with pytest.raises(RunError, match=r"toy: stopped at epoch 1, step 1: the training loss is inf"):
         fit(problem, cellzoo.load("gru"), TrainingSettings(), 0, place(tmp_path))
+
+
+class FailsInEpochThree(SequenceSums):
+    """The loss is NaN in the order of batches that seed 0 has in epoch 3; if asked, in the next, too."""
+
+    def __init__(self, again=False):
+        super().__init__(Settings(), CPU)
+        self.again = again
+        generator = RandomStreams(0, CPU).train
+        self.orders = [torch.randperm(64, generator=generator) for _ in range(4)]
+
+    def train_batches(self, generator):
+        order = torch.randperm(64, generator=generator)
+        fails = any(torch.equal(order, other) for other in self.orders[2 : 4 if self.again else 3])
+        for place, batch in enumerate(self._batches("train", order)):
+            yield replace(batch, content=batch.content * math.nan) if fails and place == 2 else batch
+
+
+RECIPES = [
+    {"optimizer": "adam", "learning_rate": 0.02},
+    {"optimizer": "sgd", "learning_rate": 0.3, "averaging": "start"},
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_loss_that_is_not_finite_goes_back_to_the_best_epoch_once_and_says_so(tmp_path, recipe):
+    settings = TrainingSettings(epochs=4, **recipe)
+    whole = fit(FailsInEpochThree(), cellzoo.load("gru"), settings, 0, place(tmp_path / "whole"))
+    assert whole.notes == (
+        "a loss in epoch 3 was not finite: the training went back once, to the weights of epoch 2",
+    )
+    events = read_events(tmp_path / "whole" / "events.jsonl")
+    (back,) = [event for event in events if event["event"] == "rollback"]
+    assert (back["epoch"], back["restored_epoch"]) == (3, 2.0)
+    assert back["why"].startswith("the training loss is nan")
+    assert [epoch["epoch"] for epoch in whole.standing.history] == [1, 2, 3, 4]
+    assert whole.standing.history[2]["dev"]["error"] < whole.standing.history[0]["dev"]["error"]
+
+    def stop(fraction, words):
+        if fraction >= 0.55:  # after the third epoch began again
+            raise StoppedError
+
+    stopped = Place(tmp_path / "parts", "a" * 64, "toy", stop)
+    (tmp_path / "parts").mkdir()
+    with pytest.raises(StoppedError):
+        fit(FailsInEpochThree(), cellzoo.load("gru"), settings, 0, stopped)
+    parts = fit(FailsInEpochThree(), cellzoo.load("gru"), settings, 0, place(tmp_path / "parts"))
+    assert same(weights(whole), weights(parts))
+    assert whole.notes == parts.notes
+    assert without_times(events) == without_times(read_events(tmp_path / "parts" / "events.jsonl"))
+
+
+def test_a_second_loss_that_is_not_finite_ends_the_training(tmp_path):
+    settings = TrainingSettings(epochs=4, **RECIPES[0])
+    with pytest.raises(
+        RunError, match=r"stopped at epoch 3, step 3: .* is nan.*the checkpoint of epoch 2 is kept"
+    ):
+        fit(FailsInEpochThree(again=True), cellzoo.load("gru"), settings, 0, place(tmp_path))
+
+
+class StoppedError(Exception):
+    pass
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_kept(tmp_path):
