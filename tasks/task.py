@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tasks.equal_terms import Held
     from tasks.metric import Metric
     from tasks.settings import Json, Settings
+    from tasks.tuning.space import Range
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class Task(ABC):
             none. See also `keeps`.
         budget: Settings that say how long to train and nothing else: a run goes on from the checkpoint of one
             that differs in them alone and was shorter.
+        tuning: Setting -> what `--tune` draws; empty for the default space, see `tasks.tuning.space`.
     """
 
     name: str
@@ -160,6 +163,7 @@ class Task(ABC):
     after: str | None = None
     leaves: str = ""
     budget: frozenset[str] = frozenset()
+    tuning: Mapping[str, Range] = MappingProxyType({})
 
     @abstractmethod
     def data(self, config: Any) -> tuple[str, ...]:
@@ -168,6 +172,10 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, config: Any) -> tuple[Metric, ...]:
         """All metrics; the first one is what leaderboards rank by."""
+
+    def dev_metric(self, config: Any) -> Metric | None:
+        """The one of `metrics` that is measured on dev and chooses a configuration; None for none."""
+        return None
 
     @abstractmethod
     def run(self, config: Any, subject: Subject, seed: int, context: Context) -> Outcome:

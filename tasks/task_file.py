@@ -33,6 +33,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from tasks.runs.record import NAME_PATTERN
 from tasks.toml_file import TomlModel, parse_toml, read_text
+from tasks.tuning.space import Range
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,7 @@ class TaskFile(TomlModel):
         scale: Where results lie for an average over tasks; None for a task that takes part in none.
         settings: Settings of the problem or of the probe that differ from the defaults.
         training: Settings of the training that differ from the defaults.
+        tuning: What `--tune` draws, see `tasks.tuning.space`; empty for the default space.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -86,6 +88,7 @@ class TaskFile(TomlModel):
     scale: Scale | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     training: dict[str, JsonValue] = Field(default_factory=dict)
+    tuning: dict[str, Range] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -98,8 +101,10 @@ class TaskFile(TomlModel):
             )
         if self.probe and not self.after:
             raise ValueError("key 'after' is missing; it names the task whose runs the probe reads")
-        if self.probe and (self.training or self.leaves):
-            raise ValueError("a probe has neither [training] nor 'leaves'; they belong into the task before it")
+        if self.probe and (self.training or self.tuning or self.leaves):
+            raise ValueError(
+                "a probe has neither [training], [tuning] nor 'leaves'; they belong into the task before it"
+            )
         return self
 
 

@@ -54,6 +54,7 @@ class TrainedTask(Task):
         self.baselines = kind.baselines
         self.name, self.title, self.revision = file.name, file.title, file.revision
         self.after = file.after or None
+        self.tuning = file.tuning
         self.leaves = _LEAVES[file.leaves] if file.leaves != "model" else kind.leaves
         if file.leaves == "model" and kind.leave is None:
             raise CellzooError(f"{source}: problems of the kind {kind.name!r} leave no model")
@@ -97,6 +98,11 @@ class TrainedTask(Task):
         first, *others = (_on(outline.test, metric, metric.name) for metric in outline.metrics)
         chosen = next((m for m in outline.metrics if m.name == outline.selection), None) or _loss_metric()
         return (first, _on(outline.dev, chosen, f"dev_{outline.selection}"), *others)
+
+    def dev_metric(self, config: Any) -> Metric:
+        """See `Task`: what chooses the epoch."""
+        name = f"dev_{self.outline(config).selection}"
+        return next(metric for metric in self.metrics(config) if metric.name == name)
 
     def build_problem(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.cli.command import Command
@@ -31,6 +32,7 @@ _EXAMPLES = """\
   cellzoo run wnut17 --data DIR --cells lstm,found.toml  a cell from a file; data sets below DIR
   cellzoo run demo --cells gru --set epochs=2 --set news-lm.hidden_size=64
   cellzoo run wnut17 --cells 'darts-*,lstm' --seeds 5 --confirm 5   the best of them again on seeds 5 to 9
+  cellzoo run wnut17 --cells 'darts-*,lstm' --tune 16    each with the best of the same 16 configurations
   cellzoo run glue --data DIR --cells lstm,darts-v2 --seeds 3 --preset equal
   cellzoo run mysuite.toml --cells lstm --dry-run        what would be run; writes nothing
 
@@ -65,6 +67,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default="1",
         metavar="N|A,B,...",
         help="how many seeds (5 means 0 to 4), or which ones (0,3,7; one seed alone: 7,); default 1",
+    )
+    parser.add_argument(
+        "--tune",
+        metavar="N",
+        help="first try the same N random configurations with every cell on dev; then run each cell's best",
     )
     parser.add_argument(
         "--confirm",
@@ -130,14 +137,16 @@ def _execute(options: argparse.Namespace) -> int:
     threads = _number("--threads", options.threads)
     silence = parse_seconds("--longest-silence", options.longest_silence)
     confirm = 0 if options.confirm is None else _number("--confirm", options.confirm)
+    tune = 0 if options.tune is None else _number("--tune", options.tune)
     if options.dry_run:
-        return _dry_run(request, options.out, confirm, console)
+        return _dry_run(request, options.out, tune, confirm, console)
 
     from tasks.runs.progress import show_progress
     from tasks.runs.run import run_suite
 
     report = run_suite(
         **request,
+        tune=tune,
         confirm=confirm,
         out=options.out,
         executor=options.executor,
@@ -203,13 +212,17 @@ def _number(option: str, text: str) -> int:
     return int(text)
 
 
-def _dry_run(request: dict[str, Any], out: str, confirm: int, console: Console) -> int:
+def _dry_run(request: dict[str, Any], out: str, tune: int, confirm: int, console: Console) -> int:
     from tasks.runs.execute import ARTIFACTS
     from tasks.runs.run import request_plan, survey_plan
     from tasks.runs.store import RecordStore
+    from tasks.runs.tune import plan_trials
 
     folder = typed_path(out, "--out")
     plan = request_plan(**request)
+    if tune:
+        trials = plan_trials(plan, tune)
+        plan = replace(plan, jobs=trials.jobs, notes=(*plan.notes, *trials.notes))
     survey = survey_plan(plan, RecordStore(folder))
     jobs = [job for job in plan.jobs if job.key not in survey.records]
     again, notes = plan.remake(jobs, folder / ARTIFACTS)
@@ -221,6 +234,8 @@ def _dry_run(request: dict[str, Any], out: str, confirm: int, console: Console) 
         console.print(f"{state}{job.label}", markup=False, highlight=False, soft_wrap=True)
     for note in (*plan.notes, *notes, *survey.strangers):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    if tune:
+        console.print("then the best configuration of each cell on the seeds", highlight=False)
     if confirm:
         console.print(f"then the best cell of each task on {confirm} fresh seeds", highlight=False)
     to_do = len(plan.jobs) - len(survey.records)

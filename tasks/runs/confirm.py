@@ -63,12 +63,13 @@ def _runs(plan: RunPlan, planned: PlannedTask, subject: Subject, seed: int) -> l
         make_job(
             planned.task,
             planned.source,
-            planned.config,
+            planned.config_of(subject),
             subject,
             seed,
             plan.data,
             after=first[-1] if first else None,
             purpose="confirmation",
+            tuning=first[-1].tuning if first else planned.tunings.get(subject.name),
         ),
     ]
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from tasks.data.found import FoundData
     from tasks.registry import TaskSource
+    from tasks.runs.record import TuningReference
     from tasks.settings import Json, Settings
     from tasks.task import Subject, Task
 
 WORK = "work"
-Purpose: TypeAlias = Literal["evaluation", "confirmation"]
+Purpose: TypeAlias = Literal["evaluation", "confirmation", "tuning"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Job:
             may follow.
         remake: Whether the record is there already and only the artifact is made again.
         purpose: As the record has it.
+        tuning: As the record has it.
     """
 
     source: TaskSource
@@ -74,10 +76,13 @@ class Job:
     keep_work: bool = False
     remake: bool = False
     purpose: Purpose = "evaluation"
+    tuning: TuningReference | None = None
 
     @property
     def label(self) -> str:
         """What a reader sees, such as `news-lm darts-v2 seed 0`."""
+        if self.purpose == "tuning" and self.tuning is not None:
+            return f"{self.task} {self.subject.name} trial {self.tuning.trial}"
         return f"{self.task} {self.subject.name} seed {self.seed}"
 
 
@@ -94,6 +99,7 @@ def make_job(
     keep_work: bool = False,
     purpose: Purpose = "evaluation",
     leaves: str = "",
+    tuning: TuningReference | None = None,
 ) -> Job:
     """Make the job of a task, a subject and a seed.
 
@@ -109,6 +115,7 @@ def make_job(
         keep_work: See `Job`.
         purpose: As the record will have it.
         leaves: How the name of the artifact ends, where the task leaves none of its own.
+        tuning: As the record will have it.
 
     Raises:
         CellzooError: Something that the record will hold cannot be written in a file.
@@ -125,6 +132,7 @@ def make_job(
             data={name: found.sha256 for name, found in mine.items()},
             seed=seed,
             after=after.key if after else None,
+            tuning=tuning,
         )
 
     key = key_of(settings)
@@ -148,6 +156,7 @@ def make_job(
         leaves=f"{stem}.{suffix}" if (suffix := task.leaves or leaves) else "",
         keep_work=keep_work,
         purpose=purpose,
+        tuning=tuning,
     )
     _check_encodable(job)
     return job
@@ -171,6 +180,7 @@ def record_head(job: Job) -> dict[str, Any]:
         ),
         "seed": job.seed,
         "purpose": job.purpose,
+        "tuning": job.tuning,
         "configuration": dict(job.settings),
         "data": {
             name: DataReference(origin=found.origin, sha256=dict(found.sha256))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tasks.presets.preset import Values
     from tasks.registry import TaskSource
     from tasks.runs.job import Job
+    from tasks.runs.record import TuningReference
     from tasks.settings import Json, Settings
     from tasks.suites.suite import Suite, SuiteTask
     from tasks.task import Task
@@ -35,7 +36,9 @@ class PlannedTask:
         source: Where it is.
         config: Its configuration.
         is_implied: Whether nobody asked for it, but a probe reads what its runs leave.
-        of_cells: Configurations of cells for which the preset has differences.
+        of_cells: Configurations of cells for which the preset has differences, or that were tuned.
+        fixed: Settings that the user has given in the command.
+        tunings: How the configurations of tuned cells were come by.
     """
 
     task: Task
@@ -43,6 +46,8 @@ class PlannedTask:
     config: Settings
     is_implied: bool = False
     of_cells: Mapping[str, Settings] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
+    tunings: Mapping[str, TuningReference] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -237,7 +242,8 @@ def plan_tasks(suite: Suite, overrides: Mapping[str, Any], preset: str | None = 
         config, *others = (
             configure(task.settings, {**values, **mine}, owner, place) for values in (base, *of_cells.values())
         )
-        planned.append(PlannedTask(task, source, config, is_implied, dict(zip(of_cells, others, strict=True))))
+        per_cell = dict(zip(of_cells, others, strict=True))
+        planned.append(PlannedTask(task, source, config, is_implied, per_cell, frozenset(mine)))
     return _in_order(planned)
 
 

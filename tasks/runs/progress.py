@@ -48,7 +48,7 @@ class Lines:
 
     def begin(self, jobs: list[Job], present: int, workers: int) -> None:
         """Say what is to come."""
-        self._total = len(jobs)
+        self._total, self._over = len(jobs), 0
         self._estimate = Estimate(jobs, workers)
         there = f", {present} there already" if present else ""
         pace = "one at a time" if workers == 1 else f"{workers} at a time"

@@ -142,13 +142,24 @@ class HeldEqual(_Strict):
         return self.reached / self.target - 1
 
 
+class TuningReference(_Strict):
+    """From which space a configuration was drawn, as which trial; and out of how many it was chosen.
+
+    `trials` is None in the record of a trial itself.
+    """
+
+    space: dict[str, JsonValue]
+    trial: int = Field(ge=0)
+    trials: int | None = Field(default=None, ge=1)
+
+
 class RunRecord(_Strict):
     """One result. `key` is `record_key` of everything that decides the number.
 
     `after` is the key of the run whose artifact was measured; `facts` are sizes of the data; `held` is what was
     held equal for all cells; `notes` is what a reader must know of the numbers. A run whose `purpose` is
-    confirmation measures, on a fresh seed, a cell that was chosen because its other runs were the best: it
-    takes no part in a ranking.
+    confirmation measures, on a fresh seed, a cell that was chosen because its other runs were the best, and one
+    that is for tuning a configuration that may be chosen: neither takes part in a ranking.
     """
 
     schema_version: Literal[1]
@@ -156,7 +167,8 @@ class RunRecord(_Strict):
     task: TaskReference
     cell: CellReference
     seed: int = Field(ge=0)
-    purpose: Literal["evaluation", "confirmation"] = "evaluation"
+    purpose: Literal["evaluation", "confirmation", "tuning"] = "evaluation"
+    tuning: TuningReference | None = None
     configuration: dict[str, JsonValue]
     data: dict[str, DataReference]
     after: str | None = Field(default=None, pattern=_SHA256)
@@ -227,6 +239,7 @@ def record_key(
     data: Mapping[str, Mapping[str, str]],
     seed: int,
     after: str | None = None,
+    tuning: TuningReference | None = None,
 ) -> str:
     """Hash everything that decides the number.
 
@@ -238,6 +251,7 @@ def record_key(
         data: Data set name -> role -> sha256.
         seed: The seed.
         after: Key of the run whose artifact is read, if there is one.
+        tuning: How the configuration was come by, where it was drawn.
 
     Returns:
         64 hexadecimal digits (sha256 of canonical JSON).
@@ -252,6 +266,8 @@ def record_key(
     }
     if after is not None:
         content["after"] = after
+    if tuning is not None:
+        content["tuning"] = tuning.model_dump(mode="json")
     return content_digest(content)
 
 
@@ -265,6 +281,7 @@ def key_of(record: RunRecord) -> str:
         data={name: reference.sha256 for name, reference in record.data.items()},
         seed=record.seed,
         after=record.after,
+        tuning=record.tuning,
     )
 
 

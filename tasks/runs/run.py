@@ -20,6 +20,7 @@ from tasks.runs.lock import locked
 from tasks.runs.plan import make_plan
 from tasks.runs.queue import JobQueue
 from tasks.runs.store import RecordStore
+from tasks.runs.tune import plan_trials, tuned_plan
 from tasks.suites.average import describe_average
 from tasks.suites.suite import Suite, find_suite
 
@@ -117,8 +118,19 @@ class RunReport:
             records=self.records + other.records,
             made=self.made + other.made,
             failures=self.failures + other.failures,
+            averages=self.averages + other.averages,
             notes=tuple(dict.fromkeys(self.notes + other.notes)),
         )
+
+    def raise_if_stopped(self) -> None:
+        """Do nothing if every run could at least be tried.
+
+        Raises:
+            OutputError: The output folder could not be written.
+        """
+        for failure in self.failures:
+            if failure.stops_all:
+                raise OutputError(failure.message)
 
     def raise_for_failures(self) -> None:
         """Do nothing if all runs are done.
@@ -127,9 +139,7 @@ class RunReport:
             OutputError: The output folder could not be written.
             RunError: Other runs failed; the message lists them.
         """
-        for failure in self.failures:
-            if failure.stops_all:
-                raise OutputError(failure.message)
+        self.raise_if_stopped()
         if self.failures:
             lines = [f"{len(self.failures)} of {len(self.failures) + len(self.records)} runs failed:"]
             lines += [f"  {describe_failure(failure)}" for failure in self.failures]
@@ -149,6 +159,7 @@ def run_suite(
     device: str = "auto",
     longest_silence: float = LONGEST_SILENCE,
     settings: Mapping[str, Any] | None = None,
+    tune: int = 0,
     confirm: int = 0,
     preset: str | None = None,
     keep_models: bool = False,
@@ -172,6 +183,8 @@ def run_suite(
         device: See there.
         longest_silence: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
+        tune: Random configurations that each cell is tried with on dev before its best one is run on the seeds;
+            the same for all cells. 0 runs the task's own.
         confirm: Fresh seeds on which the best cell of each task is run again when all others are done.
         preset: Name of a preset (`fenas-paper`), or the path of a preset file (`.toml`); settings go over it.
         keep_models: Whether each run of a cell leaves its trained model below OUT/artifacts, where its task can
@@ -194,6 +207,14 @@ def run_suite(
         found, cells, seeds, data=data, settings=settings, preset=preset, keep_models=keep_models
     )
     with locked(folder):
+        tuning = None
+        if tune:
+            trials = plan_trials(plan, tune)
+            tuning = _complete(replace(plan, jobs=trials.jobs, notes=()), folder, execution, listener)
+            tuning.raise_if_stopped()
+            records = {record.key: record for record in tuning.records}
+            plan = tuned_plan(plan, trials, records, tuning.failures)
+            tuning = replace(tuning, failures=())
         report = _complete(plan, folder, execution, listener)
         report = replace(report, averages=tuple(describe_average(found, report.records, plan.skipped)))
         if confirm and not report.failures:
@@ -202,6 +223,7 @@ def run_suite(
             report = report.followed_by(confirmed)
         elif confirm:
             report = replace(report, notes=(*report.notes, "nothing is confirmed, as not all runs are done"))
+        report = tuning.followed_by(report) if tuning else report
     return replace(report, seconds=time.perf_counter() - begin)
 
 

@@ -94,6 +94,7 @@ def record(
         "history": [{"epoch": 1, "loss": 0.5, "seconds": 2.0}] if history is None else history,
         "facts": {"train words": 6000},
         "held": None,
+        "tuning": None,
         "notes": [],
         "code": {"version": "0.1.0", "revision": "0123456789abcdef0123", "dirty": False},
         "environment": {
