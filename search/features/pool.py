@@ -6,11 +6,12 @@ which is nearest to a point that a library proposes, as the paper of NAS-Bench-N
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from cellzoo.errors import CellzooError
+from search.features.one_thread import one_thread
 from search.features.vectors import GraphVectors
 from search.samplers.sampler import Proposal
 from search.samplers.settings import SamplerSettings
@@ -18,11 +19,15 @@ from tasks.settings import Size
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from cellzoo.cells.cell import Cell
     from search.spaces.space import Space
+
+    Choose: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], int]
+    """From the vectors of what was evaluated and their values, the place of a cell of the pool."""
 
 _FRUITLESS = 200
 
@@ -77,13 +82,29 @@ class Pool:
         self.places: list[int] = []
         self.scores: dict[int, float | None] = {}
 
+    def ask(self, choose: Choose) -> Proposal | None:
+        """What a `Sampler` proposes next: random cells at first, then what is chosen by what is known.
+
+        Args:
+            choose: Gives the place of a free cell; is called once enough is known.
+
+        Raises:
+            CellzooError: All cells of the pool were proposed.
+        """
+        if len(self.places) == self.settings.trials:
+            return None
+        if not self._is_known or not self.free:
+            return self._propose()
+        with one_thread():
+            return self._propose(choose(*self._known()))
+
     @property
-    def is_learning(self) -> bool:
+    def _is_known(self) -> bool:
         """Whether enough is known to learn from: `initial` scores, at least two of them numbers."""
         known = [score for score in self.scores.values() if score is not None]
         return len(self.scores) >= self.settings.initial and len(known) > 1
 
-    def propose(self, place: int | None = None) -> Proposal:
+    def _propose(self, place: int | None = None) -> Proposal:
         """Propose a cell of the pool; a random one where no place is given.
 
         Raises:
@@ -102,7 +123,7 @@ class Pool:
         """Take what a proposal of the pool is worth."""
         self.scores[self.places[proposal.number]] = score
 
-    def known(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _known(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Vectors of what was evaluated, and their scores as normal quantiles.
 
         The quantiles are taken because scores of cells that hardly learn lie orders of magnitude away. A cell
@@ -118,23 +139,6 @@ class Pool:
         return self.vectors[places], np.asarray(norm.ppf((ranks - 0.5) / len(ranks)), dtype=np.float64)
 
     def nearest(self, point: NDArray[np.float64]) -> int:
-        """The free cell whose vector is nearest to a point.
-
-        Raises:
-            CellzooError: None is free.
-        """
-        if not self.free:
-            self.propose()
+        """The free cell whose vector is nearest to a point; there must be one."""
         distances = np.linalg.norm(self.vectors[self.free] - point, axis=1)
         return self.free[int(distances.argmin())]
-
-
-def expected_improvement(
-    mean: NDArray[np.float64], deviation: NDArray[np.float64], best: float
-) -> NDArray[np.float64]:
-    """By how much a value is expected to lie below the best one, where it is normal (Jones et al. 1998)."""
-    from scipy.stats import norm
-
-    deviation = np.maximum(deviation, 1e-9)
-    scaled = (best - mean) / deviation
-    return np.asarray(deviation * (scaled * norm.cdf(scaled) + norm.pdf(scaled)), dtype=np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 
 from cellzoo.errors import CellzooError
 from cellzoo.system.extras import require
+from search.features.one_thread import one_thread
 from search.features.words import graph_words
 from search.samplers.kind import SamplerKind
 from search.samplers.sampler import Proposal
@@ -24,6 +25,7 @@ from tasks.settings import Size
 if TYPE_CHECKING:
     import random
 
+    from cellzoo.cells.cell import Cell
     from search.spaces.space import Space
 
 _TRIES = 20
@@ -67,6 +69,7 @@ class Bananas:
         self.settings, self.space, self.generator = settings, space, generator
         self.words: dict[int, str] = {}
         self.seen: set[str] = set()
+        self._known_words: dict[str, str] = {}
         self.told: list[tuple[float, int, Any]] = []
         self.model: Any = None
         self.learned = 0
@@ -90,35 +93,43 @@ class Bananas:
             )
         if not found:
             raise CellzooError("neither a mutant of the best cells nor a draw is a graph that is new")
-        place = self._best([words for _, _, words in found]) if len(found) > 1 else 0
-        genotype, graph, self.words[number] = found[place]
-        self.seen.add(graph)
+        with one_thread():
+            place = self._best([self._words(cell) for _, cell in found]) if len(found) > 1 else 0
+        genotype, cell = found[place]
+        self.words[number] = self._words(cell)
+        self.seen.add(cell.hash)
         return Proposal(number, genotype, self.settings.epochs)
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
         """See `Sampler`."""
         self.told.append((math.inf if score is None else score, proposal.number, proposal.genotype))
 
-    def _new(self, parents: list[Any], count: int) -> list[tuple[Any, str, str]]:
-        """Mutants of parents in turn, draws where a parent is None; each graph once, with its words."""
-        found: dict[str, tuple[Any, str, str]] = {}
+    def _new(self, parents: list[Any], count: int) -> list[tuple[Any, Cell]]:
+        """Mutants of parents in turn, draws where a parent is None; each graph once."""
+        found: dict[str, tuple[Any, Cell]] = {}
         for attempt in range(_TRIES * count):
             parent = parents[attempt % len(parents)]
             sample, mutate = self.space.sample, self.space.mutate
             genotype = sample(self.generator) if parent is None else mutate(parent, self.generator)
             cell = self.space.to_cell(genotype)
             if cell.hash not in self.seen and cell.hash not in found:
-                found[cell.hash] = (genotype, cell.hash, " ".join(graph_words(cell, _WORD_ROUNDS)))
+                found[cell.hash] = (genotype, cell)
                 if len(found) == count:
                     break
         return list(found.values())
+
+    def _words(self, cell: Cell) -> str:
+        """The words of a graph; they take most of the time, and the same mutants come again and again."""
+        if cell.hash not in self._known_words:
+            self._known_words[cell.hash] = " ".join(graph_words(cell, _WORD_ROUNDS))
+        return self._known_words[cell.hash]
 
     def _best(self, words: list[str]) -> int:
         """The candidate whose draw from the ensemble's normal prediction is the smallest."""
         if self.model is None or len(self.told) - self.learned >= self.settings.refit:
             self.model, self.learned = self._fit(), len(self.told)
         counter, networks = self.model
-        counts = counter.transform(words)
+        counts = counter.transform(words).toarray()
         guesses = np.stack([network.predict(counts) for network in networks])  # (models, candidates)
         draws = np.random.default_rng(self.generator.getrandbits(32)).standard_normal(len(words))
         return int((guesses.mean(axis=0) + guesses.std(axis=0) * draws).argmin())
@@ -130,7 +141,7 @@ class Bananas:
         from sklearn.neural_network import MLPRegressor
 
         counter = CountVectorizer(analyzer=str.split, binary=True)
-        counts = counter.fit_transform([self.words[number] for _, number, _ in self.told])
+        counts = counter.fit_transform([self.words[number] for _, number, _ in self.told]).toarray()
         ranks = rankdata([score for score, _, _ in self.told])
         values = norm.ppf((ranks - 0.5) / len(ranks))
         networks = []

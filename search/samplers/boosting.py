@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellzoo.system.extras import require
-from search.features.pool import Pool, PoolSettings, expected_improvement
+from search.features.improvement import ImprovementSampler
+from search.features.pool import Pool, PoolSettings
 from search.samplers.kind import SamplerKind
 from tasks.settings import Size
 
 if TYPE_CHECKING:
     import random
 
-    from search.samplers.sampler import Proposal
+    from numpy.typing import NDArray
+
+    from search.features.improvement import Predict
     from search.spaces.space import Space
 
 
@@ -34,51 +37,23 @@ class BoostingSettings(PoolSettings):
     trees: Size = 30
 
 
-class BoostedTrees:
-    """A `Sampler`.
-
-    Args:
-        settings: See there.
-        space: Where the pool comes from.
-        generator: Decides all draws.
+def build(settings: BoostingSettings, space: Space[Any], generator: random.Random) -> ImprovementSampler:
+    """Make the sampler, as `BuildSampler`.
 
     Raises:
         MissingDependencyError: LightGBM or scikit-learn is not installed.
     """
+    require("sklearn", "search")
+    require("lightgbm", "search")
+    pool = Pool(settings, space, generator)
+    seed = generator.getrandbits(31)
 
-    def __init__(self, settings: BoostingSettings, space: Space[Any], generator: random.Random) -> None:
-        require("sklearn", "search")
-        require("lightgbm", "search")
-        self.settings = settings
-        self.pool = Pool(settings, space, generator)
-        self.seed = generator.getrandbits(31)
-        self.model: Any = None
-        self.learned = 0
-
-    def ask(self) -> Proposal | None:
-        """See `Sampler`."""
-        if len(self.pool.places) == self.settings.trials:
-            return None
-        if not self.pool.is_learning or not self.pool.free:
-            return self.pool.propose()
-        vectors, values = self.pool.known()
-        if self.model is None or len(values) - self.learned >= self.settings.refit:
-            self.model, self.learned = self._fit(vectors, values), len(values)
-        free = self.pool.vectors[self.pool.free]
-        guesses = np.stack([one.predict(free) for one in self.model.estimators_])  # (models, cells)
-        gains = expected_improvement(guesses.mean(axis=0), guesses.std(axis=0), values.min())
-        return self.pool.propose(self.pool.free[int(gains.argmax())])
-
-    def tell(self, proposal: Proposal, score: float | None) -> None:
-        """See `Sampler`."""
-        self.pool.tell(proposal, score)
-
-    def _fit(self, vectors: Any, values: Any) -> Any:
+    def fit(vectors: NDArray[np.float64], values: NDArray[np.float64]) -> Predict:
         from lightgbm import LGBMRegressor
         from sklearn.ensemble import BaggingRegressor
 
         trees = LGBMRegressor(
-            n_estimators=self.settings.trees,
+            n_estimators=settings.trees,
             num_leaves=8,
             min_child_samples=2,
             n_jobs=1,
@@ -86,12 +61,20 @@ class BoostedTrees:
             force_row_wise=True,
             verbose=-1,
         )
-        return BaggingRegressor(trees, self.settings.models, random_state=self.seed).fit(vectors, values)
+        models = BaggingRegressor(trees, settings.models, random_state=seed).fit(vectors, values).estimators_
+
+        def predict(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            guesses = np.stack([one.predict(vectors) for one in models])  # (models, cells)
+            return guesses.mean(axis=0), guesses.std(axis=0)
+
+        return predict
+
+    return ImprovementSampler(settings, pool, fit)
 
 
 SAMPLER = SamplerKind(
     "boosting",
     "bagged boosted trees over graph vectors, with expected improvement",
     settings=BoostingSettings,
-    build=BoostedTrees,
+    build=build,
 )

@@ -16,6 +16,8 @@ from search.samplers.kind import SamplerKind
 if TYPE_CHECKING:
     import random
 
+    from numpy.typing import NDArray
+
     from search.samplers.sampler import Proposal
     from search.spaces.space import Space
 
@@ -47,21 +49,16 @@ class ParzenEstimator:
 
     def ask(self) -> Proposal | None:
         """See `Sampler`."""
-        if len(self.pool.places) == self.settings.trials:
-            return None
-        if not self.pool.is_learning or not self.pool.free:
-            return self.pool.propose()
-        return self.pool.propose(self.pool.nearest(self._point()))
+        return self.pool.ask(lambda vectors, values: self.pool.nearest(self._point(vectors, values)))
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
         """See `Sampler`."""
         self.pool.tell(proposal, score)
 
-    def _point(self) -> Any:
+    def _point(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         """What Optuna proposes after everything that is known."""
         import optuna
 
-        vectors, values = self.pool.known()
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cellzoo.errors import CellzooError
-from search.features.pool import expected_improvement
+from search.features.improvement import expected_improvement
 from search.features.vectors import GraphVectors
 from search.features.words import graph_words
 from search.registry import find_method

@@ -1,0 +1,71 @@
+"""A sampler that proposes the cell of a pool from which a model of scores expects the largest improvement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from search.features.pool import Pool, PoolSettings
+    from search.samplers.sampler import Proposal
+
+
+class Predict(Protocol):
+    """A model that has been fitted."""
+
+    def __call__(self, vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of the value of each vector, (cells, dimensions) -> (cells,) twice."""
+        ...
+
+
+class Fit(Protocol):
+    """Fits a model."""
+
+    def __call__(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> Predict:
+        """Learn from vectors, (cells, dimensions), and their values, (cells,)."""
+        ...
+
+
+class ImprovementSampler:
+    """A `Sampler`.
+
+    Args:
+        settings: How many cells, and how often the model is fitted.
+        pool: What is chosen from.
+        fit: Makes the model.
+    """
+
+    def __init__(self, settings: PoolSettings, pool: Pool, fit: Fit) -> None:
+        self.settings, self.pool, self.fit = settings, pool, fit
+        self.model: Predict | None = None
+        self.learned = 0
+
+    def ask(self) -> Proposal | None:
+        """See `Sampler`."""
+        return self.pool.ask(self._promising)
+
+    def tell(self, proposal: Proposal, score: float | None) -> None:
+        """See `Sampler`."""
+        self.pool.tell(proposal, score)
+
+    def _promising(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> int:
+        """The free cell from which most is expected."""
+        if self.model is None or len(values) - self.learned >= self.settings.refit:
+            self.model, self.learned = self.fit(vectors, values), len(values)
+        free = self.pool.free
+        mean, deviation = self.model(self.pool.vectors[free])
+        return free[int(expected_improvement(mean, deviation, values.min()).argmax())]
+
+
+def expected_improvement(
+    mean: NDArray[np.float64], deviation: NDArray[np.float64], best: float
+) -> NDArray[np.float64]:
+    """By how much a value is expected to lie below the best one, where it is normal (Jones et al. 1998)."""
+    from scipy.stats import norm
+
+    deviation = np.maximum(deviation, 1e-9)
+    scaled = (best - mean) / deviation
+    return np.asarray(deviation * (scaled * norm.cdf(scaled) + norm.pdf(scaled)), dtype=np.float64)
