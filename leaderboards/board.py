@@ -136,6 +136,42 @@ class Confirmation:
 
 
 @dataclass(frozen=True)
+class TuningCurve:
+    """One subject's.
+
+    Attributes:
+        subject: Whose.
+        expected: Of the best of 1, 2, ... configurations, on dev.
+        without: Trials that failed or have no value; they count as the worst value of the table.
+    """
+
+    subject: BoardSubject
+    expected: tuple[float, ...]
+    without: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the rows of a table were tuned.
+
+    Attributes:
+        trials: Configurations of each cell.
+        drawn: The settings that were drawn.
+        title: Of the metric on dev.
+        digits: Of the metric.
+        higher_is_better: Of the metric.
+        curves: One a subject whose trials are here, by name.
+    """
+
+    trials: int
+    drawn: tuple[str, ...]
+    title: str
+    digits: int
+    higher_is_better: bool
+    curves: tuple[TuningCurve, ...]
+
+
+@dataclass(frozen=True)
 class TaskTable:
     """All results on one task under equal settings.
 
@@ -152,6 +188,7 @@ class TaskTable:
         standing: What the comparisons of the primary metric say.
         reported: Published results of the task, best first.
         confirmed: What runs of a chosen cell gave on fresh seeds; they are in no row.
+        tuning: How its cells were tuned; None where they have one configuration.
         superseded_by: The latest revision of the task on the board, if it is not this one.
     """
 
@@ -167,6 +204,7 @@ class TaskTable:
     standing: TableStanding
     reported: tuple[Published, ...] = ()
     confirmed: tuple[Confirmation, ...] = ()
+    tuning: Tuning | None = None
     superseded_by: int | None = None
 
     @property

@@ -17,6 +17,7 @@ from leaderboards.published import published_for
 from leaderboards.settings import differences, flat_settings, group_by_settings
 from leaderboards.standing import TableStanding, stand
 from leaderboards.stats.seeds import Summary, scale_of, summarize
+from leaderboards.tuned import is_trial, tuning_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,8 +35,12 @@ def build_board(collection: Collection, title: str) -> Board:
         RecordError: Records of one table disagree on what the primary metric is or which way is better, or
             none has a result.
     """
-    records = [record for record in collection.records if record.score is not None]
-    left_out = [_undefined(record) for record in collection.records if record.score is None]
+    trials = [record for record in collection.records if is_trial(record)]
+    ranked = [record for record in collection.records if not is_trial(record)]
+    records = [record for record in ranked if record.score is not None]
+    left_out = [_undefined(record) for record in ranked if record.score is None]
+    if not ranked:
+        raise RecordError("every record is a trial of a tuning that has not ended; run its command again")
     if not records:
         raise RecordError("no record has a result that its data defines:\n" + listed(left_out))
     groups = group_by_settings(records)
@@ -54,6 +59,7 @@ def build_board(collection: Collection, title: str) -> Board:
         for index, (group, unlike) in enumerate(zip(of_task, differences(of_task), strict=True)):
             variant = _letter(index) if len(of_task) > 1 else ""
             table = _table(collection, group, subjects, titles[name], variant, unlike)
+            table = replace(table, tuning=tuning_of(group, trials, subjects))
             latest = max(members[0].task.revision for members in of_task)
             tables.append(replace(table, superseded_by=latest) if table.revision < latest else table)
     return Board(

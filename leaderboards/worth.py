@@ -58,7 +58,7 @@ def worth_trying(cell: Cell, sources: Sequence[Path]) -> Iterator[str]:
 
     settings: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for record in collect(sources, skip_bad=True).records:
-        if record.score is not None and record.cell.kind == "cell":
+        if record.score is not None and record.cell.kind == "cell" and record.purpose != "tuning":
             data = {name: reference.sha256 for name, reference in record.data.items()}
             setting = {"configuration": record.configuration, "data": data, "revision": record.task.revision}
             settings[record.task.name, content_digest(setting)].append(record)

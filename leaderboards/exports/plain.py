@@ -115,6 +115,16 @@ def _table(table: TaskTable) -> dict[str, Any]:
         "pooled_variance": standing.pooled,
         "settings": dict(table.settings),
         "rows": [_row(table, row) for row in table.rows],
+        "tuning": None
+        if table.tuning is None
+        else {
+            "trials": table.tuning.trials,
+            "drawn": list(table.tuning.drawn),
+            "metric": table.tuning.title,
+            "expected_best": {
+                notes.label(curve.subject): list(curve.expected) for curve in table.tuning.curves
+            },
+        },
         "confirmed": [
             {
                 "cell": confirmed.subject.name,

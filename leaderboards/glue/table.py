@@ -55,7 +55,7 @@ def describe(collection: Collection) -> Iterator[str]:
     suite = find_suite("glue")
     names = [task.name for task in suite.tasks]
     known = {*names, *(name + PARTIAL for name in names)}
-    records = [record for record in collection.records if record.task.name in known]
+    records = [r for r in collection.records if r.task.name in known and r.purpose != "tuning"]
     for group in group_by_settings(records):
         yield from _task(collection, group)
     missing = [name for name in names if name not in {record.task.name for record in records}]

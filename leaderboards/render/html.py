@@ -10,6 +10,7 @@ from cellzoo.pages.page import picture, render_page, source
 from leaderboards.relations import relations
 from leaderboards.render import notes
 from leaderboards.render.average import average_grid, average_remarks, critical_picture
+from leaderboards.render.budget import budget_lines, budget_picture
 from leaderboards.render.cards import cards
 from leaderboards.render.compare import compare_data, embedded
 from leaderboards.render.grid import overview_grid, table_title, task_grid
@@ -81,6 +82,8 @@ def _section(table: TaskTable, number: int) -> dict[str, Any]:
         "remarks": notes.remarks(table),
         "picture": picture(task_picture(table, f"picture-{number}")),
         "scatter": [picture(svg) for svg in scatter_pictures(table, f"scatter-{number}")],
+        "budget": picture(drawn) if (drawn := budget_picture(table, f"budget-{number}")) else None,
+        "budget_lines": budget_lines(table.tuning) if table.tuning else [],
         "grid": task_grid(table),
         "absent": notes.absent(table) if table.absent else "",
         "settings": table.settings,

@@ -10,6 +10,7 @@ from cellzoo.system.text import printable, shortened
 from leaderboards.relations import relations
 from leaderboards.render import notes
 from leaderboards.render.average import average_grid, average_remarks
+from leaderboards.render.budget import budget_lines
 from leaderboards.render.grid import overview_grid, table_title, task_grid
 from leaderboards.render.scatter import relation_words
 
@@ -60,6 +61,9 @@ def _task(table: TaskTable) -> list[str]:
     about = " ".join(filter(None, [notes.task(table), notes.detectable(table)]))
     parts = [f"## {plain(table_title(table))}", plain(about), _table(task_grid(table))]
     parts += [plain(remark) for remark in notes.remarks(table)]
+    if table.tuning is not None:
+        lines = [f"- {plain(line)}" for line in budget_lines(table.tuning)]
+        parts += [plain(f"Expected best {table.tuning.title} of so many configurations:"), "\n".join(lines)]
     if table.reported:
         parts.append(
             "\n".join(

@@ -73,6 +73,12 @@ def remarks(table: TaskTable) -> list[str]:
             f"{label(row.subject)} "
             f"has {mean} here; on fresh seeds expect about {numbers.metric(standing.expected, digits)}."
         )
+    if table.tuning is not None:
+        drawn = ", ".join(table.tuning.drawn)
+        found.append(
+            f"Each cell has the best on dev of the same {table.tuning.trials} random configurations ({drawn}); "
+            "baselines are not tuned."
+        )
     for confirmed in table.confirmed:
         value = numbers.mean_and_std(confirmed.summary, table.primary.digits)
         found.append(

@@ -145,9 +145,10 @@ class HeldEqual(_Strict):
 class TuningReference(_Strict):
     """From which space a configuration was drawn, as which trial; and out of how many it was chosen.
 
-    `trials` is None in the record of a trial itself.
+    `trials` is None in the record of a trial itself; `chosen_by` is the metric on dev.
     """
 
+    chosen_by: str
     space: dict[str, JsonValue]
     trial: int = Field(ge=0)
     trials: int | None = Field(default=None, ge=1)

@@ -81,11 +81,12 @@ def plan_trials(plan: RunPlan, count: int) -> Trials:
     found: dict[tuple[str, str], list[Trial]] = {}
     notes = []
     for planned in plan.tasks:
-        if planned.task.after is not None or planned.task.dev_metric(planned.config) is None:
-            why = "it reads what another task leaves" if planned.task.after else "it measures nothing on dev"
+        task = planned.task
+        metric = task.dev_metric(planned.config)
+        if task.after is not None or metric is None:
+            why = "it reads what another task leaves" if task.after else "it measures nothing on dev"
             notes.append(f"{planned.name} is not tuned: {why}")
             continue
-        task = planned.task
         space = task_space(task.name, task.settings, task.tuning, planned.fixed)
         for subject in _cells(plan, planned):
             own = planned.config_of(subject)
@@ -100,7 +101,7 @@ def plan_trials(plan: RunPlan, count: int) -> Trials:
                     SEED,
                     plan.data,
                     purpose="tuning",
-                    tuning=TuningReference(space=describe(space), trial=number),
+                    tuning=TuningReference(chosen_by=metric.name, space=describe(space), trial=number),
                 )
                 trial = Trial(number, config, replace(job, leaves=""))
                 found.setdefault((task.name, subject.identity), []).append(trial)

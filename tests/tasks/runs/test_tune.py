@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from fake_task import Fake
 
 from cellzoo.errors import CellzooError, UnknownNameError
-from tasks.metric import Metric
 from tasks.registry import find_task
 from tasks.runs import run_suite
 from tasks.runs.record import key_of
@@ -19,39 +17,11 @@ from tasks.tuning.space import Range, describe, draw, task_space
 
 CELLS = ("lstm", "gru")
 BOTH = parse_suite(
-    f'[[task]]\nname = "{__name__}:Tuned"\n[[task]]\nname = "{__name__}:Reads"\n', name="both", source="both"
+    '[[task]]\nname = "tuned_task:Tuned"\n[[task]]\nname = "tuned_task:Reads"\n', name="both", source="both"
 )
 
 
-class Tuned(Fake):
-    """The best rate of lstm is 0.8, that of others 0.2; a rate above 0.9 fails."""
-
-    name = "tuned"
-    tuning = {"rate": Range(low=0.0, high=1.0), "label": Range(choices=["a", "b"])}  # noqa: RUF012
-    baselines = ("nothing",)
-
-    def metrics(self, config):
-        return (Metric("score", "score", True), Metric("dev_score", "dev score", True))
-
-    def dev_metric(self, config):
-        return self.metrics(config)[1]
-
-    def run(self, config, subject, seed, context):
-        if config.rate > 0.9:
-            raise CellzooError("the loss is nan")
-        outcome = super().run(config, subject, seed, context)
-        dev = 1 - abs(config.rate - (0.8 if subject.name == "lstm" else 0.2))
-        score = outcome.metrics["score"]
-        return type(outcome)(**{**vars(outcome), "metrics": {"score": score, "dev_score": dev}})
-
-
-class Reads(Fake):
-    name = "reads"
-    after = f"{__name__}:Tuned"
-    leaves = ""
-
-
-def go(out, suite=f"{__name__}:Tuned", cells=CELLS, **options):
+def go(out, suite="tuned_task:Tuned", cells=CELLS, **options):
     return run_suite(suite, cells, **{"seeds": 2, "out": out, "executor": "serial", "device": "cpu", **options})
 
 
