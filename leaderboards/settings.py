@@ -26,8 +26,8 @@ def group_by_settings(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     for record in records:
         groups.setdefault(shared_settings(record), []).append(record)
     tuned = [group for group in groups.values() if group[0].tuning is not None]
-    for identity, group in list(groups.items()):
-        baselines = [record for record in group if record.cell.hash is None and record.tuning is None]
+    for identity, group in [(key, group) for key, group in groups.items() if group[0].tuning is None]:
+        baselines = [record for record in group if record.cell.hash is None]
         takers = [other for other in tuned if baselines and _is_untuned(baselines[0], other[0])]
         for other in takers:
             other += baselines
