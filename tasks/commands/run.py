@@ -69,6 +69,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="how many seeds (5 means 0 to 4), or which ones (0,3,7; one seed alone: 7,); default 1",
     )
     parser.add_argument(
+        "--budget",
+        metavar="N",
+        help="the most that each run may train: seconds (600s, 10min, 2h) or epochs (20epochs)",
+    )
+    parser.add_argument(
         "--tune",
         metavar="N",
         help="first try the same N random configurations with every cell on dev; then run each cell's best",
@@ -130,6 +135,7 @@ def _execute(options: argparse.Namespace) -> int:
         "seeds": parse_seeds(options.seeds),
         "data": options.data,
         "settings": parse_settings(options.settings),
+        "budget": options.budget,
         "preset": options.preset,
         "keep_models": options.keep_models,
     }

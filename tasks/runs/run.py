@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import CellzooError, OutputError, RunError
 from cellzoo.system.paths import typed_path
+from tasks.runs.budget import with_budget
 from tasks.runs.confirm import confirmation_jobs
 from tasks.runs.device import resolve_device
 from tasks.runs.environment import describe_code, describe_environment
@@ -159,6 +160,7 @@ def run_suite(
     device: str = "auto",
     longest_silence: float = LONGEST_SILENCE,
     settings: Mapping[str, Any] | None = None,
+    budget: str | None = None,
     tune: int = 0,
     confirm: int = 0,
     preset: str | None = None,
@@ -183,6 +185,7 @@ def run_suite(
         device: See there.
         longest_silence: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
+        budget: The most that a run may train: seconds (`600s`) or epochs (`20epochs`).
         tune: Random configurations that each cell is tried with on dev before its best one is run on the seeds;
             the same for all cells. 0 runs the task's own.
         confirm: Fresh seeds on which the best cell of each task is run again when all others are done.
@@ -204,7 +207,14 @@ def run_suite(
     folder = typed_path(str(out), "--out")
     found = suite if isinstance(suite, Suite) else find_suite(str(suite))
     plan = request_plan(
-        found, cells, seeds, data=data, settings=settings, preset=preset, keep_models=keep_models
+        found,
+        cells,
+        seeds,
+        data=data,
+        settings=settings,
+        budget=budget,
+        preset=preset,
+        keep_models=keep_models,
     )
     with locked(folder):
         tuning = None
@@ -311,6 +321,7 @@ def request_plan(
     *,
     data: str | Path | None,
     settings: Mapping[str, Any] | None,
+    budget: str | None = None,
     preset: str | None = None,
     keep_models: bool = False,
 ) -> RunPlan:
@@ -324,7 +335,7 @@ def request_plan(
         cells,
         range(seeds) if isinstance(seeds, int) else seeds,
         data_dir=None if data is None else typed_path(str(data), "--data"),
-        settings=settings,
+        settings=with_budget(settings or {}, budget),
         preset=preset,
         keep_models=keep_models,
     )

@@ -1,6 +1,7 @@
 """Suites: TOML files that list tasks and the settings that differ from their defaults.
 
 title = "My suite"
+extends = "tagging"         # or several, ["tagging", "lm"], also paths: their tasks come first
 skips = true                # leaves tasks out whose data is not there, and says so
 average = "My average"      # the mean over all tasks, if none was left out
 
@@ -79,9 +80,14 @@ class _Item(TomlModel):
 
 class _File(TomlModel):
     title: str = ""
-    skips: bool = False
+    skips: bool | None = None
     average: str = ""
-    task: list[_Item] = Field(min_length=1)
+    extends: str | list[str] = Field(default_factory=list)
+    task: list[_Item] | None = Field(default=None, min_length=1)
+
+    @property
+    def parents(self) -> list[str]:
+        return [self.extends] if isinstance(self.extends, str) else self.extends
 
 
 def find_suite(text: str) -> Suite:
@@ -125,7 +131,9 @@ def _read_file(path: Path) -> Suite:
     return parse_suite(text, name=path.stem, source=str(path), folder=path.parent)
 
 
-def parse_suite(text: str, *, name: str, source: str, folder: Path | None = None) -> Suite:
+def parse_suite(
+    text: str, *, name: str, source: str, folder: Path | None = None, inside: tuple[str, ...] = ()
+) -> Suite:
     """Read the text of a suite file.
 
     Args:
@@ -133,15 +141,29 @@ def parse_suite(text: str, *, name: str, source: str, folder: Path | None = None
         name: What the suite is called.
         source: The file, for messages.
         folder: Paths of task files start here.
+        inside: The suites that extend this one.
+
+    Returns:
+        The suite. Tasks of the suites that it extends come first; settings that it has for one of them go over
+        theirs. It leaves tasks out, if it does not say, where one of those does.
 
     Raises:
-        UnknownNameError: A task that is not registered.
-        CellzooError: Not TOML, or a key that is missing, unknown or of the wrong type.
+        UnknownNameError: A task or a suite that is not registered.
+        CellzooError: Not TOML, a key that is missing, unknown or of the wrong type, or it extends itself.
     """
     content = parse_toml(text, _File, source)
+    if content.task is None and not content.parents:
+        raise CellzooError(f"{source}: key 'task' is missing; a suite without tasks of its own has 'extends'")
+    parents = [_parent(parent, source, folder, (*inside, source)) for parent in content.parents]
+    inherited: dict[str, SuiteTask] = {}
+    for parent in parents:
+        for task in parent.tasks:
+            before = inherited.get(task.name)
+            settings = {**before.settings, **task.settings} if before else task.settings
+            inherited[task.name] = SuiteTask(task.source, settings)
     tasks: list[SuiteTask] = []
     names: list[str] = []
-    for number, item in enumerate(content.task, 1):
+    for number, item in enumerate(content.task or (), 1):
         wanted = item.name
         if wanted.endswith(SUFFIX) and folder is not None:
             wanted = str(folder / typed_path(wanted, "task"))
@@ -156,5 +178,28 @@ def parse_suite(text: str, *, name: str, source: str, folder: Path | None = None
                 "other settings of the same task belong in another suite and another output folder"
             )
         names.append(item.name)
-        tasks.append(SuiteTask(found, item.settings))
-    return Suite(name, content.title or name, tuple(tasks), source, content.skips, content.average)
+        task = SuiteTask(found, item.settings)
+        if task.name in inherited:
+            settings = {**inherited[task.name].settings, **item.settings}
+            inherited[task.name] = SuiteTask(found, settings)
+        else:
+            tasks.append(task)
+    skips = any(parent.skips for parent in parents) if content.skips is None else content.skips
+    return Suite(name, content.title or name, (*inherited.values(), *tasks), source, skips, content.average)
+
+
+def _parent(text: str, source: str, folder: Path | None, inside: tuple[str, ...]) -> Suite:
+    try:
+        if text.endswith(SUFFIX):
+            path = (folder / typed_path(text, "extends")) if folder else typed_path(text, "extends")
+            content, name, place, below = read_text(path), path.stem, str(path), path.parent
+        elif text in suite_names():
+            content = files("tasks.suites").joinpath(text + SUFFIX).read_text(encoding="utf-8")
+            name, place, below = text, f"suite {text!r}", None
+        else:
+            raise unknown("suite", text[:80], suite_names(), f"A suite file is a path that ends in {SUFFIX}.")
+    except CellzooError as error:
+        raise type(error)(f"{source}: key 'extends': {error}") from error
+    if place in inside:
+        raise CellzooError(f"{source}: key 'extends': {text!r} extends this suite itself")
+    return parse_suite(content, name=name, source=place, folder=below, inside=inside)

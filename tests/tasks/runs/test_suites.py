@@ -129,3 +129,38 @@ def test_any_text_is_a_suite_or_one_error(text):
         assert str(error).startswith("any.toml: ")  # noqa: PT017 - both outcomes are right
     else:
         assert suite.tasks
+
+
+def test_a_suite_extends_others(tmp_path):
+    (tmp_path / "base.toml").write_text(
+        'skips = true\n[[task]]\nname = "news-lm"\nsettings = {epochs = 2, bptt = 5}\n[[task]]\nname = "rte"\n'
+    )
+    child = tmp_path / "child.toml"
+    child.write_text(
+        'extends = "base.toml"\n[[task]]\nname = "cola"\n[[task]]\nname = "news-lm"\nsettings.epochs = 3\n'
+    )
+    suite = find_suite(str(child))
+    assert [task.name for task in suite.tasks] == ["news-lm", "rte", "cola"]
+    assert suite.tasks[0].settings == {"epochs": 3, "bptt": 5}
+    assert suite.skips
+    several = parse_suite('extends = ["tagging", "demo"]\nskips = false\n', name="s", source="s.toml")
+    names = [task.name for name in ("tagging", "demo") for task in find_suite(name).tasks]
+    assert ([task.name for task in several.tasks], several.skips) == (names, False)
+
+
+def test_everything_is_all_suites():
+    names = {task.name for task in find_suite("everything").tasks}
+    for suite in ("tagging", "glue", "lm", "word-similarity"):
+        assert {task.name for task in find_suite(suite).tasks} <= names
+
+
+def test_what_a_suite_cannot_extend(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text('extends = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
+    with pytest.raises(CellzooError, match=r"b.toml: key 'extends': 'a.toml' extends this suite itself"):
+        find_suite(str(path))
+    with pytest.raises(UnknownNameError, match=r"s.toml: key 'extends': .*Did you mean 'glue'"):
+        parse_suite('extends = "gleu"\n', name="s", source="s.toml")
+    with pytest.raises(CellzooError, match="key 'task' is missing"):
+        parse_suite('title = "x"\n', name="s", source="s.toml")
