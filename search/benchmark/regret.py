@@ -116,7 +116,7 @@ def run_trial(protocol: Protocol, method: Method, seed: int) -> tuple[Trajectory
     session = Session(table, clock, generator=random.Random(f"runs {seed}"))  # noqa: S311 - a seed
     sampler = build_sampler(method, space, random.Random(f"{method.label} {seed}"))  # noqa: S311 - a seed
     course = simulate(sampler, space, session, seconds=protocol.hours * HOUR, workers=protocol.workers)
-    return course, *_best(session, space)
+    return course, *best_possible(session, space)
 
 
 def build_sampler(method: Method, space: PoolSpace, generator: random.Random) -> Any:
@@ -191,7 +191,7 @@ def _joined(method: Method, parts: Sequence[list[tuple[Any, ...]]]) -> Curves:
     )
 
 
-def _best(session: Session, space: PoolSpace) -> tuple[float, float]:
+def best_possible(session: Session, space: PoolSpace) -> tuple[float, float]:
     """The smallest validation loss of a session's runs, and the smallest test loss at an epoch so chosen."""
     chosen = [best for found in space.architectures.values() if (best := session.best_of(found)) is not None]
     return min(valid for valid, _ in chosen), min(test for _, test in chosen)

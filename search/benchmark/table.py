@@ -158,19 +158,9 @@ class Table:
         Raises:
             OutputError: It cannot be written.
         """
-        said = {
-            "version": _VERSION,
-            "architectures": [
-                [found.number, found.ids, found.recipe, found.hash, found.numbers]
-                for found in self.architectures
-            ],
-            "runs": self.run_names,
-            "sources": self.sources,
-            "notes": self.notes,
-        }
-        content = json.dumps(said).encode()
+        content = self._content()
         stream = io.BytesIO()
-        digest = _digest(self.arrays, content)
+        digest = bytes.fromhex(self.digest)
         np.savez(
             stream,
             allow_pickle=False,
@@ -181,6 +171,25 @@ class Table:
         with output_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, stream.getvalue())
+
+    @lazy_property
+    def digest(self) -> str:
+        """Digest of all that it holds: 64 hexadecimal digits."""
+        return _digest(self.arrays, self._content()).hex()
+
+    def _content(self) -> bytes:
+        """What the file holds beside arrays, as JSON."""
+        said = {
+            "version": _VERSION,
+            "architectures": [
+                [found.number, found.ids, found.recipe, found.hash, found.numbers]
+                for found in self.architectures
+            ],
+            "runs": self.run_names,
+            "sources": self.sources,
+            "notes": self.notes,
+        }
+        return json.dumps(said).encode()
 
     def find(self, what: Architecture | Cell | int | str | Mapping[str, Any]) -> Architecture:
         """The architecture of a number, a recipe (text or data), a hash of a graph, or a cell.

@@ -28,12 +28,16 @@ of your own.
 is cut into train, dev and test in the ratio 8:1:1; FILE,FILE are train and test; FILE,FILE,FILE are train, dev
 and test. The settings are those of the task, then the preset's, then --set.
 
+--on TABLE.npz, a file of `cellzoo table build`, lets a sampler look its candidates up in simulated time:
+--set hours=100 (the default), clock=corrected, simulated_workers=1, hand_designed=true, and the sampler's own.
+
 --then trains each found cell briefly, and the best of them by dev fully with several seeds.
 """
 _EXAMPLES = """\
   cellzoo search darts --on ptb --data DIR --out darts        the preset small, seed 0
   cellzoo search egs --on ptb --data DIR --preset paper --seeds 3, --device cuda --out egs
   cellzoo search idarts --on conll:ner.conll --out idarts     named entities of your own
+  cellzoo search asha --on nas-bench-nlp.npz --set hours=50 --seeds 10 --out asha    in a table, in seconds
   cellzoo search evolution --on wnut17 --set trials=50 --workers 2 --out evolution
   cellzoo search darts --on ptb --data DIR --out d --dry-run  what would be done; writes nothing
   cellzoo search random-ws --on book.txt --then --seeds 4 --out r
@@ -46,6 +50,15 @@ exit codes:
 """
 
 _MOST_THREADS = 1024
+_TABLE = ".npz"
+_NOT_IN_TABLES: dict[str, Any] = {
+    "preset": "small",
+    "data": None,
+    "device": "auto",
+    "threads": "1",
+    "retrain": False,
+    "then": False,
+}
 _OF_THEN: dict[str, Any] = {"test_seeds": "3", "brief": [], "full": [], "beside": None}
 
 
@@ -114,6 +127,8 @@ def _execute(options: argparse.Namespace) -> int:
             if getattr(options, name) != default:
                 flag = "--" + name.replace("_", "-")
                 raise CellzooError(f"{flag} is of the training of what was found; it needs --then")
+    if options.on.endswith(_TABLE):
+        return _search_table(options)
     threads = _whole("--threads", options.threads, _MOST_THREADS)
     workers = None if options.workers is None else _whole("--workers", options.workers, 9999)
 
@@ -148,6 +163,36 @@ def _execute(options: argparse.Namespace) -> int:
         return 0
     report = run_search(plan, seeds, out, execution=execution, retrain=retrain, listener=show_progress())
     _say(*report_lines(report))
+    return RunError.exit_code if report.failures else 0
+
+
+def _search_table(options: argparse.Namespace) -> int:
+    for name, default in _NOT_IN_TABLES.items():
+        if getattr(options, name) != default:
+            flag = "--" + name.replace("_", "-")
+            raise CellzooError(f"{flag} is of trainings; a search in a table trains nothing")
+
+    from cellzoo.system.paths import typed_path
+    from search.benchmark.search import request_table_search, search_table
+    from tasks.commands.run import parse_seconds, parse_settings
+    from tasks.runs.progress import show_progress
+    from tasks.runs.run import ExecutorSettings
+    from tasks.settings import plain
+
+    workers = None if options.workers is None else _whole("--workers", options.workers, 9999)
+    silence = parse_seconds("--longest-silence", options.longest_silence)
+    execution = ExecutorSettings(options.executor, workers, 1, "cpu", silence)
+    seeds = _seeds(options.seeds or "1")
+    changes = parse_settings(options.settings)
+    search = request_table_search(options.method, typed_path(options.on, "--on"), changes)
+    if options.dry_run:
+        execution.check()
+        settings = plain(search.config)
+        _say(*(f"{name:<18}{value}" for name, value in settings.items()), f"seeds             {seeds}")
+        _say("nothing was written")
+        return 0
+    report = search_table(search, seeds, typed_path(options.out, "--out"), execution, show_progress())
+    _say(*report.lines())
     return RunError.exit_code if report.failures else 0
 
 

@@ -144,7 +144,7 @@ class DataSet(TomlModel):
         title: What a reader sees.
         terms: Licence, or who may use it.
         format: Which reader reads it: `tags`, `lines`, `news`, `pairs`, `vectors` or `examples`; `model` is for
-            pretrained models, see `tasks.data.models`.
+            pretrained models, see `tasks.data.models`, and `table` for one of `search.benchmark`.
         files: Role (`train`, `dev`, `test`, `pairs`, `vectors`) -> paths below the data folder.
         optional: The same for files that a user need not have.
         obtain: Where the files can be had, as the end of a sentence.
@@ -161,7 +161,7 @@ class DataSet(TomlModel):
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     terms: str = "not stated"
-    format: Literal["tags", "lines", "news", "pairs", "vectors", "examples", "model"]
+    format: Literal["tags", "lines", "news", "pairs", "vectors", "examples", "model", "table"]
     files: dict[str, Paths] = Field(min_length=1)
     optional: dict[str, Paths] = Field(default={})
     obtain: str = ""
