@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from leaderboards.stats.families import Comparison
     from leaderboards.stats.ranks import RankRange
     from leaderboards.stats.seeds import Summary
+    from tasks.runs.failed import FailedRun
     from tasks.runs.record import RunRecord
 
 
@@ -189,6 +190,7 @@ class TaskTable:
         reported: Published results of the task, best first.
         confirmed: What runs of a chosen cell gave on fresh seeds; they are in no row.
         tuning: How its cells were tuned; None where they have one configuration.
+        failed: Runs that left no result here.
         superseded_by: The latest revision of the task on the board, if it is not this one.
     """
 
@@ -205,6 +207,7 @@ class TaskTable:
     reported: tuple[Published, ...] = ()
     confirmed: tuple[Confirmation, ...] = ()
     tuning: Tuning | None = None
+    failed: tuple[FailedRun, ...] = ()
     superseded_by: int | None = None
 
     @property

@@ -14,7 +14,7 @@ from leaderboards.board import Board, BoardSubject, Confirmation, Cost, MetricCo
 from leaderboards.collect import Fault, listed
 from leaderboards.provenance import trace
 from leaderboards.published import published_for
-from leaderboards.settings import differences, flat_settings, group_by_settings
+from leaderboards.settings import differences, flat_settings, group_by_settings, shared_settings
 from leaderboards.standing import TableStanding, stand
 from leaderboards.stats.seeds import Summary, scale_of, summarize
 from leaderboards.tuned import is_trial, tuning_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from leaderboards.collect import Collection
+    from tasks.runs.failed import FailedRun
     from tasks.runs.record import RunRecord
 
 SHORT_HASH = 8
@@ -59,7 +60,9 @@ def build_board(collection: Collection, title: str) -> Board:
         for index, (group, unlike) in enumerate(zip(of_task, differences(of_task), strict=True)):
             variant = _letter(index) if len(of_task) > 1 else ""
             table = _table(collection, group, subjects, titles[name], variant, unlike)
-            table = replace(table, tuning=tuning_of(group, trials, subjects))
+            table = replace(
+                table, tuning=tuning_of(group, trials, subjects), failed=tuple(_failed(collection, group))
+            )
             latest = max(members[0].task.revision for members in of_task)
             tables.append(replace(table, superseded_by=latest) if table.revision < latest else table)
     return Board(
@@ -81,6 +84,14 @@ def _undefined(record: RunRecord) -> Fault:
 def _unfounded(record: RunRecord) -> Fault:
     name = f"{record.task.name} {record.cell.name} seed {record.seed}"
     return Fault(Path(record.items.file), f"{name}: confirms runs that are not here")
+
+
+def _failed(collection: Collection, group: Sequence[RunRecord]) -> Iterator[FailedRun]:
+    """The failures of a table: nothing shows a cell that fails more often than others as plainly."""
+    wanted = {shared_settings(record) for record in group if collection.failed}
+    for one in collection.failed:
+        if one.purpose == "evaluation" and shared_settings(one) in wanted:
+            yield one
 
 
 def _values(records: Iterable[RunRecord], metric: str) -> list[float]:

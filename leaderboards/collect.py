@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import RecordError
+from tasks.runs.failed import FailureStore
 from tasks.runs.record import read_record
 from tasks.runs.store import FOLDER
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from tasks.runs.failed import FailedRun
     from tasks.runs.record import RunRecord
 
 SHOWN_FAULTS = 20
@@ -44,12 +46,14 @@ class Collection:
         faults: What was left out; empty unless faults are allowed.
         repeats: Files that hold a result already read from another file.
         items: Key -> file of the per-item statistics, where it is known.
+        failed: Runs without a result, by task, cell and seed.
     """
 
     records: tuple[RunRecord, ...]
     faults: tuple[Fault, ...]
     repeats: int
     items: Mapping[str, Path] = field(default_factory=dict)
+    failed: tuple[FailedRun, ...] = ()
 
 
 def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
@@ -80,7 +84,21 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     items: dict[str, Path] = {}
     for path, record in read:
         items.setdefault(record.key, path.parent / record.items.file)
-    return Collection(tuple(records), tuple(faults), repeats, {r.key: items[r.key] for r in records})
+    done = {record.key for record in records}
+    return Collection(
+        tuple(records),
+        tuple(faults),
+        repeats,
+        {r.key: items[r.key] for r in records},
+        tuple(one for one in _failed({path.parent for path, _ in read}) if one.key not in done),
+    )
+
+
+def _failed(folders: Iterable[Path]) -> list[FailedRun]:
+    """Failures of the output folders whose records were read, each once."""
+    stores = [FailureStore(folder.parent) for folder in sorted(folders) if folder.name == FOLDER]
+    found = {one.key: one for store in stores for one in store.read()}
+    return sorted(found.values(), key=lambda one: (one.task.name, one.cell.name, one.seed, one.key))
 
 
 def read_sound(path: Path) -> RunRecord:

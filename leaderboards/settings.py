@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from tasks.runs.record import RunRecord
+    from tasks.runs.record import RunHead, RunRecord
 
 NOT_SET = "not set"
 
@@ -37,7 +37,7 @@ def group_by_settings(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return sorted(groups.values(), key=lambda group: places[id(group)])
 
 
-def shared_settings(record: RunRecord, *, any_budget: bool = False) -> str:
+def shared_settings(record: RunHead, *, any_budget: bool = False) -> str:
     """What all records of a group have alike, as JSON text.
 
     Args:
@@ -51,7 +51,7 @@ def shared_settings(record: RunRecord, *, any_budget: bool = False) -> str:
     return json.dumps([*_about(record, drawn), tuning], sort_keys=True)
 
 
-def _about(record: RunRecord, drawn: Iterable[str]) -> list[object]:
+def _about(record: RunHead, drawn: Iterable[str]) -> list[object]:
     data = {name: reference.sha256 for name, reference in record.data.items()}
     left_out = set(drawn)
     kept = {name: value for name, value in record.configuration.items() if name not in left_out}

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from leaderboards.board import Board, BoardSubject, TaskTable
 
+FAILURES_SHOWN = 10
+
 
 def summary(board: Board) -> str:
     """One line: how much is on the board, and from when."""
@@ -79,6 +81,12 @@ def remarks(table: TaskTable) -> list[str]:
             f"Each cell has the best on dev of the same {table.tuning.trials} random configurations ({drawn}); "
             "baselines are not tuned."
         )
+    found += [
+        f"Failed, so not in the means: {one.cell.name}, seed {one.seed}: {one.message}"
+        for one in table.failed[:FAILURES_SHOWN]
+    ]
+    if (more := len(table.failed) - FAILURES_SHOWN) > 0:
+        found.append(f"Failed, so not in the means: {_number(more, 'further run')}.")
     for confirmed in table.confirmed:
         value = numbers.mean_and_std(confirmed.summary, table.primary.digits)
         found.append(

@@ -220,6 +220,7 @@ def _number(option: str, text: str) -> int:
 
 def _dry_run(request: dict[str, Any], out: str, tune: int, confirm: int, console: Console) -> int:
     from tasks.runs.execute import ARTIFACTS
+    from tasks.runs.failed import FailureStore
     from tasks.runs.run import request_plan, survey_plan
     from tasks.runs.store import RecordStore
     from tasks.runs.tune import plan_trials
@@ -234,10 +235,13 @@ def _dry_run(request: dict[str, Any], out: str, tune: int, confirm: int, console
     again, notes = plan.remake(jobs, folder / ARTIFACTS)
     plan.check_data(jobs)
     _show_plan(plan, console)
+    failed = {one.key: one.message for one in FailureStore(folder).read()}
     for job in plan.jobs:
         state = "there   " if job.key in survey.records else "to do   "
         state = "again   " if any(job.key == other.key for other in again) else state
-        console.print(f"{state}{job.label}", markup=False, highlight=False, soft_wrap=True)
+        why = failed.get(job.key, "") if job.key not in survey.records else ""
+        line = f"{state}{job.label}" + (f" (failed before: {why})" if why else "")
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     for note in (*plan.notes, *notes, *survey.strangers):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if tune:

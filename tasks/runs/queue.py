@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.runs.record import RunRecord
 
     Grow: TypeAlias = Callable[[Job, RunRecord | Failure], Iterable[Job]]
+    Keep: TypeAlias = Callable[[Job, Failure | None], None]
     Lookup: TypeAlias = Callable[[Job], RunRecord | None]
 
 
@@ -49,6 +50,7 @@ class JobQueue:
         listener: Is told of every result.
         lookup: Finds the record of a job that is there already; such a job counts as done at once.
         grow: Gives the jobs that a result makes possible; a failed job that it gives again is done again.
+        keep: Is told of a job that ended, and of its failure, which it keeps or, where that is None, forgets.
 
     Attributes:
         records: Key -> record of every job that is done.
@@ -57,7 +59,14 @@ class JobQueue:
         stopped: Whether a failure showed that no other job can be done.
     """
 
-    def __init__(self, listener: Listener, *, lookup: Lookup | None = None, grow: Grow | None = None) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        lookup: Lookup | None = None,
+        grow: Grow | None = None,
+        keep: Keep | None = None,
+    ) -> None:
         self.records: dict[str, RunRecord] = {}
         self.made: set[str] = set()
         self.failures: list[Failure] = []
@@ -65,6 +74,7 @@ class JobQueue:
         self._listener = listener
         self._lookup = lookup
         self._grow = grow
+        self._keep = keep
         self._waiting: list[Job] = []
         self._known: set[str] = set()
         self._open: set[str] = set()
@@ -120,6 +130,8 @@ class JobQueue:
         self.records[job.key] = record
         if not job.remake:
             self.made.add(job.key)
+        if self._keep:
+            self._keep(job, None)
         self._close(job)
         self._listener.finished(job, record)
         if self._grow:
@@ -127,6 +139,8 @@ class JobQueue:
 
     def fail(self, failure: Failure) -> None:
         """See `Queue`; the jobs that come after it fail, too."""
+        if self._keep and not failure.stops_all and not failure.job.remake:
+            self._keep(failure.job, failure)
         todo = deque([failure])
         while todo:
             failed = todo.popleft()

@@ -154,13 +154,12 @@ class TuningReference(_Strict):
     trials: int | None = Field(default=None, ge=1)
 
 
-class RunRecord(_Strict):
-    """One result. `key` is `record_key` of everything that decides the number.
+class RunHead(_Strict):
+    """Which run it is. `key` is `record_key` of everything that decides the number.
 
-    `after` is the key of the run whose artifact was measured; `facts` are sizes of the data; `held` is what was
-    held equal for all cells; `notes` is what a reader must know of the numbers. A run whose `purpose` is
-    confirmation measures, on a fresh seed, a cell that was chosen because its other runs were the best, and one
-    that is for tuning a configuration that may be chosen: neither takes part in a ranking.
+    `after` is the key of the run whose artifact is measured. A run whose `purpose` is confirmation measures, on
+    a fresh seed, a cell that was chosen because its other runs were the best, and one that is for tuning a
+    configuration that may be chosen: neither takes part in a ranking.
     """
 
     schema_version: Literal[1]
@@ -173,6 +172,15 @@ class RunRecord(_Strict):
     configuration: dict[str, JsonValue]
     data: dict[str, DataReference]
     after: str | None = Field(default=None, pattern=_SHA256)
+
+
+class RunRecord(RunHead):
+    """One result.
+
+    `facts` are sizes of the data; `held` is what was held equal for all cells; `notes` is what a reader must
+    know of the numbers.
+    """
+
     metrics: dict[str, MetricValue] = Field(min_length=1)
     primary: str
     items: ItemsReference
@@ -272,7 +280,7 @@ def record_key(
     return content_digest(content)
 
 
-def key_of(record: RunRecord) -> str:
+def key_of(record: RunHead) -> str:
     """The key that follows from what a record says."""
     return record_key(
         task=record.task.name,

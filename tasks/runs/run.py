@@ -17,6 +17,7 @@ from tasks.runs.environment import describe_code, describe_environment
 from tasks.runs.events import Silent, describe_failure
 from tasks.runs.execute import ARTIFACTS, RunSetup, clear_work
 from tasks.runs.executors.worker import LONGEST_SILENCE, WORKER_VARIABLE
+from tasks.runs.failed import FailureStore
 from tasks.runs.lock import locked
 from tasks.runs.plan import make_plan
 from tasks.runs.queue import JobQueue
@@ -290,7 +291,16 @@ def run_jobs(
     listener = listener or Silent()
     store = RecordStore(out)
     store.prepare()
-    ledger = JobQueue(listener, lookup=(lambda job: store.find(job.stem, job.key)) if grow else None, grow=grow)
+    kept = FailureStore(out)
+
+    def keep(job: Job, failure: Failure | None) -> None:
+        if failure is None:
+            kept.forget(job)
+        else:
+            kept.keep(failure, setup.code, setup.environment)
+
+    lookup = (lambda job: store.find(job.stem, job.key)) if grow else None
+    ledger = JobQueue(listener, lookup=lookup, grow=grow, keep=keep)
     ledger.add(jobs)
     if not len(ledger):
         return ledger
