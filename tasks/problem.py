@@ -282,6 +282,15 @@ class AnswersOne(Protocol):
 
 
 @runtime_checkable
+class EvaluatesOnce(Protocol):
+    """A problem that measures more of a trained model than is worth it after each epoch."""
+
+    def evaluate_once(self, model: nn.Module, split: Split) -> Evaluation:
+        """As `Problem.evaluate`, with the outline's `final` metrics; called when the training is over."""
+        ...
+
+
+@runtime_checkable
 class TakesEncoder(Protocol):
     """A problem whose words and recurrent layer can be those that another task has trained."""
 
@@ -303,6 +312,7 @@ class Outline:
         metrics: As in `Problem`.
         selection: As in `Problem`.
         dev: What the split `dev` is called where results are shown.
+        final: What `EvaluatesOnce` measures besides `metrics`.
         test: The same of `test`. GLUE's own test sets have no labels, so there the dev set is what is reported.
     """
 
@@ -311,6 +321,7 @@ class Outline:
     selection: str
     dev: str = "dev"
     test: str = "test"
+    final: tuple[Metric, ...] = ()
 
 
 class BuildProblem(Protocol):

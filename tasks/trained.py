@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
-from tasks.problem import AnswersOne, TakesEncoder
+from tasks.problem import AnswersOne, EvaluatesOnce, TakesEncoder
 from tasks.settings import configure, join, part, setting_names
 from tasks.sizing import sized
 from tasks.task import Outcome, ParameterCounts, Task
@@ -95,7 +95,9 @@ class TrainedTask(Task):
     def metrics(self, config: Any) -> tuple[Metric, ...]:
         """See `Task`: the problem's first metric on test, what chose the epoch on dev, the other metrics."""
         outline = self.outline(config)
-        first, *others = (_on(outline.test, metric, metric.name) for metric in outline.metrics)
+        first, *others = (
+            _on(outline.test, metric, metric.name) for metric in (*outline.metrics, *outline.final)
+        )
         chosen = next((m for m in outline.metrics if m.name == outline.selection), None) or _loss_metric()
         return (first, _on(outline.dev, chosen, f"dev_{outline.selection}"), *others)
 
@@ -152,7 +154,8 @@ class TrainedTask(Task):
         fitted = fit(problem, subject.cell or subject.name, settings, seed, place)
         began = time.perf_counter()
         context.report(_TRAINING_SHARE, "evaluating")
-        dev, test = (problem.evaluate(fitted.model, split) for split in ("dev", "test"))
+        evaluate = problem.evaluate_once if isinstance(problem, EvaluatesOnce) else problem.evaluate
+        dev, test = (evaluate(fitted.model, split) for split in ("dev", "test"))
         latency = _latency(problem, fitted.model)
         parameters = _count(problem, fitted)
         outcome = Outcome(

@@ -89,6 +89,8 @@ def evaluate(metric: str, columns: Mapping[str, Sequence[Any]]) -> Evaluated | N
     """
     if metric == "perplexity" and columns.keys() >= {"nll", "tokens"}:
         return ratio(_numbers(columns["nll"]), _numbers(columns["tokens"]))
+    if metric == "dynamic_perplexity" and columns.keys() >= {"dynamic_nll", "tokens"}:
+        return ratio(_numbers(columns["dynamic_nll"]), _numbers(columns["tokens"]))
     if columns.keys() >= {"tp", "fp", "fn"}:
         tp, fp, fn = (_numbers(columns[name]) for name in ("tp", "fp", "fn"))
         parts = {"f1": (2 * tp, 2 * tp + fp + fn), "precision": (tp, tp + fp), "recall": (tp, tp + fn)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from cellzoo.errors import CellzooError, DataError
 from tasks.data.own import split_items
 from tasks.data.vocabulary import Vocabulary
-from tasks.language_modeling.settings import PERPLEXITY, LanguageModelingSettings
+from tasks.language_modeling.settings import BITS, PERPLEXITY, LanguageModelingSettings, final_metrics
 from tasks.problem import Outline, ProblemKind
 from tasks.settings import Count, NotNegative, Probability, Size
 
@@ -80,7 +80,7 @@ def read_characters(found: FoundData, settings: CharacterSettings) -> Text:
         kept = _first(lines, limit) if limit else lines
         characters[split] = torch.tensor(vocabulary.stream(kept))  # (N,)
         lengths[split] = torch.tensor([len(line) + 1 for line in kept])
-    return Text(found.name, found.places, vocabulary, characters, lengths, found.notes)
+    return Text(found.name, found.places, vocabulary, characters, lengths, lengths, found.notes)
 
 
 def _first(lines: Sequence[str], limit: int) -> list[str]:
@@ -96,7 +96,7 @@ def _first(lines: Sequence[str], limit: int) -> list[str]:
 
 def outline(settings: CharacterSettings) -> Outline:
     """One text, measured by its perplexity a character."""
-    return Outline((settings.corpus,), (PERPLEXITY,), PERPLEXITY.name)
+    return Outline((settings.corpus,), (PERPLEXITY, BITS), PERPLEXITY.name, final=final_metrics(settings))
 
 
 def build(
@@ -105,8 +105,10 @@ def build(
     """Read a text and make the problem; see `tasks.problem.BuildProblem`."""
     from tasks.language_modeling.modeling import LanguageModeling
 
-    if settings.model != "single" or settings.tied:
-        raise CellzooError("character models have model = 'single' and tied = false, as Flair's have")
+    if settings.model != "single" or settings.tied or settings.softmax != "full":
+        raise CellzooError(
+            "character models have model = 'single', tied = false and softmax = 'full', as Flair's have"
+        )
     return LanguageModeling(read_characters(data[settings.corpus], settings), settings, device)
 
 

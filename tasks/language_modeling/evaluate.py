@@ -7,10 +7,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.language_modeling.streams import PADDING, evaluation_streams
+from tasks.language_modeling.softmax import PADDING
+from tasks.language_modeling.streams import evaluation_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,13 +62,9 @@ def word_losses(
         with torch.no_grad():
             hidden = _first_states(model, cut.inputs, context, segment)
             for start in range(0, length, segment):
-                output = model(cut.inputs[start : start + segment], hidden)
-                hidden = output.hidden
-                targets = cut.targets[start : start + segment]  # (T, B)
-                losses = F.cross_entropy(
-                    output.logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=PADDING
-                )
-                pieces.append(losses.view_as(targets))
+                encoded = model.encode(cut.inputs[start : start + segment], hidden)
+                hidden = encoded.hidden
+                pieces.append(model.losses(encoded.dropped, cut.targets[start : start + segment]))  # (T, B)
                 report(min(1.0, (start + segment) / length))
     finally:
         model.train(was_training)

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 
 from cellzoo.errors import DataError
 from tasks.data.vocabulary import END, UNKNOWN
+from tasks.language_modeling.dynamic import DynamicRule, dynamic_losses
 from tasks.language_modeling.evaluate import perplexity, word_losses
-from tasks.language_modeling.model import LanguageModel, LanguageModelOutput, detach
-from tasks.language_modeling.settings import PERPLEXITY
+from tasks.language_modeling.model import Encoded, LanguageModel, LanguageModelOutput, detach
+from tasks.language_modeling.settings import BITS, DYNAMIC, PERPLEXITY
+from tasks.language_modeling.softmax import default_cutoffs
 from tasks.language_modeling.streams import Streams, mean_steps, segments, training_streams
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.language_modeling.text import Text
     from tasks.metric import Metric
     from tasks.problem import Carry
+    from tasks.settings import Json
 
 
 class LanguageModeling:
@@ -42,10 +45,10 @@ class LanguageModeling:
         device: Where models run.
 
     Raises:
-        DataError: A text is too short for one batch.
+        DataError: A text is too short for one batch, or a cutoff beyond its vocabulary.
     """
 
-    metrics: tuple[Metric, ...] = (PERPLEXITY,)
+    metrics: tuple[Metric, ...] = (PERPLEXITY, BITS)
     selection = PERPLEXITY.name
 
     def __init__(self, text: Text, settings: LanguageModelingSettings, device: torch.device) -> None:
@@ -57,6 +60,7 @@ class LanguageModeling:
         dev = text.words["dev"].numel()
         most = max(1, min(settings.batch_size, dev // settings.bptt))
         self._projects = False
+        self._cutoffs()
         self._train = self._streams("train", settings.batch_size, "batch_size", device)
         self._dev = (
             self._streams("dev", settings.validation_batch_size, "validation_batch_size", device)
@@ -84,6 +88,8 @@ class LanguageModeling:
             dropout_i=settings.dropout_i,
             tied=settings.tied,
             projects=self._projects,
+            cutoffs=self._cutoffs(),
+            chunk=settings.softmax_chunk,
             embedding_range=settings.embedding_range,
             generator=generator,
         )
@@ -107,8 +113,14 @@ class LanguageModeling:
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
         """Mean loss a word of a segment, and the same with the penalties on activations."""
         inputs, targets = batch.content
+        alpha, beta = self.settings.alpha, self.settings.beta
+        if self.settings.softmax == "adaptive" or self.settings.softmax_chunk:
+            modeled = cast("LanguageModel", model)
+            encoded = modeled.encode(inputs, carry)
+            loss = modeled.losses(encoded.dropped, targets).mean()
+            return BatchLoss(loss, penalise(loss, encoded, alpha, beta), detach(encoded.hidden))
         output: LanguageModelOutput = model(inputs, carry)
-        loss, penalised = segment_loss(output, targets, self.settings.alpha, self.settings.beta)
+        loss, penalised = segment_loss(output, targets, alpha, beta)
         return BatchLoss(loss, penalised, detach(output.hidden))
 
     def evaluate(
@@ -124,17 +136,35 @@ class LanguageModeling:
             context=settings.evaluation_context,
             report=report,
         )  # (N,)
-        lengths = text.lengths[split]
-        lines = torch.arange(lengths.numel()).repeat_interleave(lengths)  # (N,)
-        sums = losses.new_zeros(lengths.numel()).index_add(0, lines, losses)
-        items = [
-            {"split": split, "index": index, "nll": nll, "tokens": tokens}
-            for index, (nll, tokens) in enumerate(zip(sums.tolist(), lengths.tolist(), strict=True))
+        lengths, characters = text.lengths[split], text.characters[split]
+        columns = zip(_by_line(losses, lengths), lengths.tolist(), characters.tolist(), strict=True)
+        items: list[dict[str, Json]] = [
+            {"split": split, "index": index, "nll": nll, "tokens": tokens, "characters": size}
+            for index, (nll, tokens, size) in enumerate(columns)
         ]
         loss = losses.mean().item()
+        bits = losses.sum().item() / math.log(2) / int(characters.sum())
         share = text.unknown(split) / losses.numel()
         note = f"{split}: vocabulary of {len(text.vocabulary):,} words; {share:.2%} of the words are {UNKNOWN}"
-        return Evaluation({LOSS: loss, PERPLEXITY.name: perplexity(loss)}, items, (note, *text.notes))
+        values = {LOSS: loss, PERPLEXITY.name: perplexity(loss), BITS.name: bits}
+        return Evaluation(values, items, (note, *text.notes))
+
+    def evaluate_once(self, model: nn.Module, split: Split) -> Evaluation:
+        """As `evaluate`, and by dynamic evaluation where settings ask for it; see `EvaluatesOnce`."""
+        found = self.evaluate(model, split)
+        settings, text = self.settings, self.text
+        if not settings.dynamic:
+            return found
+        rule = DynamicRule(
+            settings.dynamic_rate, settings.dynamic_decay, settings.dynamic_epsilon, settings.dynamic_segment
+        )
+        trained, words = cast("LanguageModel", model), text.words
+        losses = dynamic_losses(trained, words[split], text.end, words["train"], rule)  # (N,)
+        value = perplexity(losses.mean().item())
+        sums = _by_line(losses, text.lengths[split])
+        items = [{**item, "dynamic_nll": nll} for item, nll in zip(found.items, sums, strict=True)]
+        note = f"{split}: perplexity {value:.4g} by dynamic evaluation"
+        return Evaluation({**found.metrics, DYNAMIC.name: value}, items, (*found.notes, note))
 
     def embedding_parameters(self, model: nn.Module) -> int:
         """Size of the embedding."""
@@ -145,6 +175,18 @@ class LanguageModeling:
         embedding = cast("LanguageModel", model).embedding.detach().cpu()  # (V, E)
         rows = [row for row, word in enumerate(self.text.vocabulary.words) if word not in (UNKNOWN, END)]
         return [self.text.vocabulary.words[row] for row in rows], embedding[rows]
+
+    def _cutoffs(self) -> tuple[int, ...] | None:
+        """Of the adaptive softmax, if there is one."""
+        settings, size = self.settings, len(self.text.vocabulary)
+        if settings.softmax == "full":
+            return None
+        if settings.cutoffs and settings.cutoffs[-1] >= size:
+            raise DataError(
+                f"{self.text.place}: the last of cutoffs = {list(settings.cutoffs)} must be below the size of "
+                f"the vocabulary, {size:,}"
+            )
+        return settings.cutoffs or default_cutoffs(size)
 
     def _streams(self, split: Split, streams: int, setting: str, device: torch.device) -> Streams:
         words, bptt = self.text.words[split], self.settings.bptt
@@ -198,12 +240,24 @@ def segment_loss(
         The negative log-likelihood in nats a word, and what to minimise.
     """
     loss = F.cross_entropy(output.logits.flatten(0, 1), targets.flatten())
+    return loss, penalise(loss, output, alpha, beta)
+
+
+def penalise(loss: Tensor, output: LanguageModelOutput | Encoded, alpha: float, beta: float) -> Tensor:
+    """A loss with the penalties of `segment_loss`."""
     penalised = loss
     if alpha:
         penalised = penalised + alpha * output.dropped.square().mean()
     if beta and output.raw.shape[0] > 1:
         penalised = penalised + beta * (output.raw[1:] - output.raw[:-1]).square().mean()
-    return loss, penalised
+    return penalised
+
+
+def _by_line(losses: Tensor, lengths: Tensor) -> list[float]:
+    """Sums of the losses of words (N,) over lines of some lengths (lines,)."""
+    lines = torch.arange(lengths.numel()).repeat_interleave(lengths)  # (N,)
+    sums: list[float] = losses.new_zeros(lengths.numel()).index_add(0, lines, losses).tolist()
+    return sums
 
 
 def _batch(streams: Streams, start: int, stop: int, scale: float) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.language_modeling.settings import PERPLEXITY, LanguageModelingSettings
+from tasks.language_modeling.settings import BITS, PERPLEXITY, LanguageModelingSettings, final_metrics
 from tasks.problem import Outline, ProblemKind
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def outline(settings: LanguageModelingSettings) -> Outline:
     """One text, measured by its perplexity."""
-    return Outline((settings.corpus,), (PERPLEXITY,), PERPLEXITY.name)
+    return Outline((settings.corpus,), (PERPLEXITY, BITS), PERPLEXITY.name, final=final_metrics(settings))
 
 
 def build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -11,6 +12,9 @@ from tasks.metric import Metric
 from tasks.settings import Count, NotNegative, Positive, Probability, Size
 
 PERPLEXITY = Metric("perplexity", "perplexity", higher_is_better=False)
+BITS = Metric("bits_per_character", "bits a character", higher_is_better=False, digits=3)
+DEFAULT_CLUSTERS = 2
+DYNAMIC = Metric("dynamic_perplexity", "perplexity, dynamic evaluation", higher_is_better=False)
 
 
 class LanguageModelingSettings(EqualTerms):
@@ -45,6 +49,12 @@ class LanguageModelingSettings(EqualTerms):
         weight_drop: `awd`: share of single weights that is dropped from every matrix that does not read x.
         weight_drop_mode: `fixed`: such matrices are trained. `reference_frozen`: they stay as they were drawn,
             as in all published runs of NAS-Bench-NLP, whose code wraps the masked matrix in a new parameter.
+        softmax: `full`, or `adaptive` for large vocabularies (Grave et al. 2017, arXiv 1609.04309), which has
+            weights of its own: `tied` is then false.
+        cutoffs: Where the clusters of rarer words of an adaptive softmax begin, such as [2000, 10000]; [] takes
+            a twentieth and a quarter of the vocabulary.
+        softmax_chunk: Words whose scores of the whole vocabulary are in memory at once; 0 takes those of a
+            segment. It changes memory alone.
         batch_size: Parallel streams of training text.
         validation_batch_size: Parallel streams of dev text that architectures learn from; 0 takes
             `batch_size`, or as many as the dev text has room for.
@@ -57,6 +67,12 @@ class LanguageModelingSettings(EqualTerms):
         evaluation_streams: Parallel pieces in which dev and test are read; every word is predicted once.
         evaluation_context: Words before a piece that are read for its first state, so that the number of
             pieces changes the perplexity by no more than what the model remembers over so many words.
+        dynamic: Whether the trained model is also measured by dynamic evaluation (Krause et al. 2018, arXiv
+            1709.07432), in which it learns from each `dynamic_segment` words after it has predicted them.
+        dynamic_segment: Words between two steps.
+        dynamic_rate: Learning rate of these.
+        dynamic_decay: How strongly weights are pulled back to the trained ones. The paper tunes both on dev.
+        dynamic_epsilon: Added to the root mean squares of gradients.
     """
 
     corpus: str = "ptb"
@@ -79,6 +95,9 @@ class LanguageModelingSettings(EqualTerms):
     dropout_between: Probability = 0.0
     weight_drop: Probability = 0.0
     weight_drop_mode: Literal["fixed", "reference_frozen"] = "fixed"
+    softmax: Literal["full", "adaptive"] = "full"
+    cutoffs: tuple[Size, ...] = ()
+    softmax_chunk: Count = 0
     batch_size: Size = 64
     validation_batch_size: Count = 0
     bptt: Size = 35
@@ -87,6 +106,11 @@ class LanguageModelingSettings(EqualTerms):
     beta: NotNegative = 1e-3
     evaluation_streams: Size = 10
     evaluation_context: Count = 128
+    dynamic: bool = False
+    dynamic_segment: Size = 5
+    dynamic_rate: Positive = 0.002
+    dynamic_decay: NotNegative = 0.02
+    dynamic_epsilon: Positive = 1e-3
 
     @property
     def embedding_width(self) -> int:
@@ -95,6 +119,21 @@ class LanguageModelingSettings(EqualTerms):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.softmax == "adaptive" and self.tied:
+            raise ValueError("softmax = 'adaptive' has weights of its own; set tied = false")
+        clusters = len(self.cutoffs) or DEFAULT_CLUSTERS
+        width = self.embedding_width if self.model == "awd" else self.hidden_size
+        if self.softmax == "adaptive" and width < 4**clusters:
+            raise ValueError(
+                f"an adaptive softmax with {clusters} clusters of rarer words, each a quarter as wide as the "
+                f"one before, needs a width of at least {4**clusters}, not {width}"
+            )
+        if self.softmax == "adaptive" and self.softmax_chunk:
+            raise ValueError("softmax_chunk is for softmax = 'full'; an adaptive one needs no chunks")
+        if self.cutoffs and self.softmax == "full":
+            raise ValueError("cutoffs are of softmax = 'adaptive'")
+        if any(b <= a for a, b in pairwise(self.cutoffs)):
+            raise ValueError(f"cutoffs = {list(self.cutoffs)} must rise")
         if self.model == "awd":
             if self.target is not None and self.num_layers == 1:
                 raise ValueError(
@@ -109,3 +148,8 @@ class LanguageModelingSettings(EqualTerms):
         if self.num_layers > 1 or self.dropout_between or self.weight_drop:
             raise ValueError("num_layers, dropout_between and weight_drop are settings of model = 'awd' alone")
         return self
+
+
+def final_metrics(settings: LanguageModelingSettings) -> tuple[Metric, ...]:
+    """What is measured once, after the training."""
+    return (DYNAMIC,) if settings.dynamic else ()

@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cellzoo.errors import DataError
+from tasks.language_modeling.softmax import PADDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHORT = 0.05
 """Share of training segments that are half as long, `np.random.random() < 0.95` in the DARTS code."""
-PADDING = -100
-"""Target that counts for nothing (the default `ignore_index` of torch's cross entropy)."""
 
 
 @dataclass(frozen=True)

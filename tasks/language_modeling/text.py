@@ -38,6 +38,8 @@ class Text:
         vocabulary: Words of the training split; others count as `<unk>`.
         words: Split -> word numbers, (N,).
         lengths: Split -> words of each line or document with its `<eos>`, (lines,); they add up to N.
+        characters: Split -> characters of each line as it is written, with those between words and at its end,
+            (lines,).
         notes: What was found that changes how a perplexity is read.
     """
 
@@ -46,6 +48,7 @@ class Text:
     vocabulary: Vocabulary
     words: Mapping[Split, Tensor]
     lengths: Mapping[Split, Tensor]
+    characters: Mapping[Split, Tensor]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -69,12 +72,13 @@ class Text:
                 "Take another text or a smaller min_count"
             )
         limits: dict[Split, int] = {"train": settings.train_words, "dev": settings.dev_words}
-        words, lengths = {}, {}
+        words, lengths, characters = {}, {}, {}
         for split, lines in splits.items():
             limit = limits.get(split, 0) or None
             words[split] = torch.tensor(vocabulary.stream(lines))[:limit]  # (N,)
             lengths[split] = _cut(torch.tensor([len(line) + 1 for line in lines]), words[split].numel())
-        return cls(found.name, place, vocabulary, words, lengths, (*found.notes, *notes))
+            characters[split] = _characters(lines, lengths[split])
+        return cls(found.name, place, vocabulary, words, lengths, characters, (*found.notes, *notes))
 
     @property
     def end(self) -> int:
@@ -160,6 +164,14 @@ def _most_frequent(words: Sequence[str], marks: frozenset[str]) -> tuple[str, fl
     counts = Counter(word for word in words if word.lower() in marks)
     mark, count = counts.most_common(1)[0] if counts else ("", 0)
     return mark, count / max(1, len(words))
+
+
+def _characters(lines: Sequence[list[str]], lengths: Tensor) -> Tensor:
+    """Characters of as many words of each line as `lengths` says, one behind each; an empty line has one."""
+    kept = zip(lines, lengths.tolist(), strict=False)
+    return torch.tensor(
+        [sum(map(len, line[:length])) + max(1, min(len(line), length)) for line, length in kept]
+    )
 
 
 def _cut(lengths: Tensor, total: int) -> Tensor:

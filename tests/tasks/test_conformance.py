@@ -33,7 +33,9 @@ def spans(items):
 
 
 def perplexity(items):
-    return {"perplexity": math.exp(sum(i["nll"] for i in items) / sum(i["tokens"] for i in items))}
+    nll = sum(item["nll"] for item in items)
+    bits = nll / math.log(2) / sum(item["characters"] for item in items)
+    return {"perplexity": math.exp(nll / sum(item["tokens"] for item in items)), "bits_per_character": bits}
 
 
 class TestTagging(ProblemConformance):

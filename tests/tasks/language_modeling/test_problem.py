@@ -403,7 +403,32 @@ def test_settings_out_of_range_are_named(name, value, words):
 def test_the_outline_names_data_and_metrics():
     outline = KIND.outline(configure(KIND.settings, {"corpus": "wikitext-2"}, "the test"))
     assert (outline.data, outline.selection) == (("wikitext-2",), "perplexity")
-    assert [(metric.name, metric.higher_is_better) for metric in outline.metrics] == [("perplexity", False)]
+    assert [(metric.name, metric.higher_is_better) for metric in outline.metrics] == [
+        ("perplexity", False),
+        ("bits_per_character", False),
+    ]
+    assert outline.final == ()
+    outline = KIND.outline(configure(KIND.settings, {"dynamic": True}, "the test"))
+    assert [metric.name for metric in outline.final] == ["dynamic_perplexity"]
+
+
+def test_bits_a_character_count_the_text_as_it_is_written(words):
+    lines = words.read_text().splitlines()
+    lines[119] = "w0 unheard of"  # the last line of test, three words of which two are <unk>
+    words.write_text("\n".join(lines) + "\n")
+    problem = problem_on(words)
+    found = problem.evaluate(model_of(problem), "test")
+    assert [item["characters"] for item in found.items] == [len(line) + 1 for line in lines[108:]]
+    size = len("\n".join(lines[108:])) + 1
+    nll = math.fsum(item["nll"] for item in found.items)
+    assert found.metrics["bits_per_character"] == pytest.approx(nll / math.log(2) / size, rel=1e-12)
+
+
+def test_lines_that_are_cut_have_the_characters_of_their_words(words):
+    problem = problem_on(words, dev_words=43, bptt=5)  # eight words a line with its end
+    lines = words.read_text().splitlines()[96:102]
+    kept = [*lines[:5], " ".join(lines[5].split()[:3])]
+    assert problem.text.characters["dev"].tolist() == [len(line) + 1 for line in kept]
 
 
 def test_the_kind_imports_nothing_heavy():
