@@ -89,7 +89,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--executor",
         default="processes",
         metavar="EXECUTOR",
-        help="processes: several runs at a time (default); serial: one after another in this process",
+        help="processes: several runs at a time (default); serial: one after another in this process; "
+        "ray: on a Ray cluster",
+    )
+    parser.add_argument(
+        "--address",
+        default="",
+        metavar="HOST:PORT",
+        help="of a running Ray cluster, or auto; without it --executor ray starts one of this machine",
     )
     parser.add_argument(
         "--workers", metavar="N", help="runs at a time; default one a processor, one in all on a GPU"
@@ -160,6 +167,7 @@ def _execute(options: argparse.Namespace) -> int:
         threads=threads,
         device=options.device,
         longest_silence=silence,
+        address=options.address,
         listener=show_progress(console),
     )
     _show_report(report, console)

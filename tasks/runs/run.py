@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from tasks.runs.record import RunRecord
     from tasks.runs.store import Survey
 
-Executor: TypeAlias = Literal["serial", "processes"]
-EXECUTORS: tuple[Executor, ...] = ("serial", "processes")
+Executor: TypeAlias = Literal["serial", "processes", "ray"]
+EXECUTORS: tuple[Executor, ...] = ("serial", "processes", "ray")
 MAX_SEEDS = 10_000
 """The most seeds that are counted from 0; more than that is a slip, such as a seed in place of their number."""
 
@@ -48,12 +48,15 @@ class ExecutorSettings:
     """Who does the runs of a command.
 
     Attributes:
-        executor: `processes` runs several at a time; `serial` one after another in this process.
+        executor: `processes` runs several at a time; `serial` one after another in this process; `ray` on the
+            machines of a Ray cluster.
         workers: Runs at a time; None for one a processor, or one in all on a GPU.
         threads: Threads of each run. Another number can change the last digits of results.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         longest_silence: Seconds after which a worker process that has said nothing of its run is taken to hang;
             it is ended, and its run fails. With `serial` there is nobody who could notice.
+        address: Of a running Ray cluster, HOST:PORT or `auto`; empty for one of this machine alone, which is
+            started and stopped.
     """
 
     executor: Executor = "processes"
@@ -61,6 +64,7 @@ class ExecutorSettings:
     threads: int = 1
     device: str = "auto"
     longest_silence: float = LONGEST_SILENCE
+    address: str = ""
 
     def check(self) -> None:
         """Check what can be checked without loading torch.
@@ -73,6 +77,8 @@ class ExecutorSettings:
         for name, value in (("workers", self.workers), ("threads", self.threads)):
             if value is not None and value < 1:
                 raise CellzooError(f"{name} = {value}: expected at least 1")
+        if self.address and self.executor != "ray":
+            raise CellzooError(f"address {self.address!r} is that of a Ray cluster: it needs executor 'ray'")
         if not 0 < self.longest_silence < math.inf:
             raise CellzooError(f"longest_silence = {self.longest_silence}: expected seconds above 0")
         # `auto` and `cpu` cannot be wrong, and looking for a device imports torch.
@@ -160,6 +166,7 @@ def run_suite(
     threads: int = 1,
     device: str = "auto",
     longest_silence: float = LONGEST_SILENCE,
+    address: str = "",
     settings: Mapping[str, Any] | None = None,
     budget: str | None = None,
     tune: int = 0,
@@ -180,11 +187,12 @@ def run_suite(
         seeds: The seeds, or how many (5 means 0 to 4).
         out: Output folder; only one call at a time may use it.
         data: Folder with the original files of data sets.
-        executor: See `ExecutorSettings`, as the next four.
+        executor: See `ExecutorSettings`, as the next five.
         workers: See there.
         threads: See there.
         device: See there.
         longest_silence: See there.
+        address: See there.
         settings: Changed settings: `{"epochs": 2}` for every task that has it, `{"news-lm.epochs": 2}` for one.
         budget: The most that a run may train: seconds (`600s`) or epochs (`20epochs`).
         tune: Random configurations that each cell is tried with on dev before its best one is run on the seeds;
@@ -202,7 +210,7 @@ def run_suite(
     With the executor `processes`, a script must call this under `if __name__ == "__main__":`, since worker
     processes import the script.
     """
-    execution = ExecutorSettings(executor, workers, threads, device, longest_silence)
+    execution = ExecutorSettings(executor, workers, threads, device, longest_silence, address)
     execution.check()
     begin = time.perf_counter()
     folder = typed_path(str(out), "--out")
@@ -307,10 +315,19 @@ def run_jobs(
     device = resolve_device(execution.device)
     setup = RunSetup(out.resolve(), device, describe_code(), describe_environment(device, execution.threads))
     size = execution.size(device) if grow else min(execution.size(device), len(ledger))
+    cluster = None
+    if execution.executor == "ray":
+        from tasks.runs.executors.cluster import connect
+
+        cluster = connect(execution.address, size, execution.threads)
     ledger.begin(present, size)
     stopped = True
     try:
-        if execution.executor == "serial":
+        if cluster is not None:
+            from tasks.runs.executors.cluster import run_in_cluster
+
+            run_in_cluster(ledger, setup, listener, size, cluster, execution.longest_silence)
+        elif execution.executor == "serial":
             from tasks.runs.executors.serial import run_serially
 
             run_serially(ledger, setup, listener)
@@ -321,6 +338,8 @@ def run_jobs(
         stopped = False
     finally:
         listener.end(stopped)
+        if cluster is not None:
+            cluster.close()
     return ledger
 
 

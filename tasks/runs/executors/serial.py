@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def run_serially(queue: Queue, setup: RunSetup, listener: Listener) -> None:
     """Do the jobs of a queue in order; stops early only if the output folder cannot be written."""
     keep_freed_memory()
-    with _threads(setup.environment.threads):
+    with thread_limit(setup.environment.threads):
         while (job := queue.take()) is not None:
             listener.started(job)
 
@@ -38,15 +38,15 @@ def run_serially(queue: Queue, setup: RunSetup, listener: Listener) -> None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def thread_limit(count: int) -> Iterator[None]:
     """Limit torch, whether it is loaded already or will be by the first run."""
     torch: Any = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else None
+    before = torch.get_numthread_limit() if torch else None
     if torch:
-        torch.set_num_threads(count)
+        torch.set_numthread_limit(count)
     try:
         with environment(thread_variables(count)):
             yield
     finally:
         if torch:
-            torch.set_num_threads(before)
+            torch.set_numthread_limit(before)
