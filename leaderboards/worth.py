@@ -48,13 +48,15 @@ def worth_trying(cell: Cell, sources: Sequence[Path]) -> Iterator[str]:
         sources: Record files or folders, as `cellzoo board` takes them.
 
     Yields:
-        A line for each task and setting in which the cell was run; one that says so where there is none.
+        Two lines for each task and setting in which the cell was run, how it did and the signature of these
+        numbers; one that says so where there is none.
 
     Raises:
         RecordError: A source holds no record.
     """
     from leaderboards.collect import collect
     from tasks.runs.record import content_digest
+    from tasks.runs.signature import signature
 
     settings: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for record in collect(sources, skip_bad=True).records:
@@ -68,6 +70,7 @@ def worth_trying(cell: Cell, sources: Sequence[Path]) -> Iterator[str]:
         if own:
             said = True
             yield f"{task}: {_line(own, records)}"
+            yield f"  {signature(sorted(own, key=lambda record: record.seed))}"
     if not said:
         yield "no record of this cell in what was given"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import calendar
-import hashlib
 import json
 import math
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboards.render.cards import command
 from leaderboards.render.notes import label
+from tasks.runs.signature import digest, signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,27 +23,6 @@ EVERY_EVAL_EVER = "0.3.0"
 _RANGES = {"f1": 100.0, "precision": 100.0, "recall": 100.0}
 
 
-def signature(table: TaskTable, row: Row) -> str:
-    """Everything that decides a row's numbers on one line, to be quoted beside them.
-
-    `wnut17:r2|cell:darts-v2@1b0c3a5e|seeds:0,1,2|settings:9f2c41d0|data:77ab03cc|cellzoo:0.1.0`; settings and
-    data are the first digits of the digest of all of them.
-    """
-    record = row.runs[0]
-    data = {name: reference.sha256 for name, reference in sorted(record.data.items())}
-    versions = sorted({run.code.version for run in row.runs})
-    cell = f"{record.cell.name}@{record.cell.hash[:8]}" if record.cell.hash else f"{record.cell.name}@baseline"
-    parts = [
-        f"{table.task}:r{table.revision}",
-        f"cell:{cell}",
-        f"seeds:{','.join(map(str, row.seeds))}",
-        f"settings:{_digest(record.configuration)}",
-        f"data:{_digest(data)}",
-        f"cellzoo:{'+'.join(versions)}",
-    ]
-    return "|".join(parts)
-
-
 def render_signatures(board: Board) -> str:
     """One line for each row: the primary metric with its spread, then the signature."""
     lines = []
@@ -52,7 +31,7 @@ def render_signatures(board: Board) -> str:
             summary = row.metrics[table.primary.name]
             spread = "" if summary.std is None else f" ± {summary.std:.{table.primary.digits}f}"
             value = f"{table.primary.name} = {summary.mean:.{table.primary.digits}f}{spread}"
-            lines.append(f"{value} (n = {summary.n}) {signature(table, row)}")
+            lines.append(f"{value} (n = {summary.n}) {signature(row.runs)}")
     return "\n".join(lines) + "\n"
 
 
@@ -111,7 +90,7 @@ def _eval_entries(table: TaskTable, row: Row) -> Iterator[dict[str, Any]]:
                 "dataset": {**dataset, "task_id": f"{table.task}-{column.name}"},
                 "value": summary.mean,
                 "date": max(record.created for record in row.runs)[:10],
-                "notes": f"mean of {summary.n} seeds{spread}; {signature(table, row)}",
+                "notes": f"mean of {summary.n} seeds{spread}; {signature(row.runs)}",
             }
 
 
@@ -141,10 +120,10 @@ def _document(table: TaskTable, row: Row) -> dict[str, Any]:
     # The time of the last run, so that the same records give the same bytes.
     made = _seconds(max(record.created for record in row.runs))
     name = label(row.subject)
-    line = signature(table, row)
+    line = signature(row.runs)
     return {
         "schema_version": EVERY_EVAL_EVER,
-        "evaluation_id": f"{table.task}/cellzoo/{row.runs[0].cell.name}/{made}/{_digest(line)}",
+        "evaluation_id": f"{table.task}/cellzoo/{row.runs[0].cell.name}/{made}/{digest(line)}",
         "retrieved_timestamp": made,
         "source_metadata": {
             "source_name": "cellzoo",
@@ -207,7 +186,3 @@ def _seconds(created: str) -> str:
         return str(calendar.timegm(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S")))
     except ValueError:
         return "0"
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

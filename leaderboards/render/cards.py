@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
 from cellzoo.pages.page import picture
+from tasks.runs.signature import signature
 
 if TYPE_CHECKING:
     from leaderboards.board import Board, BoardSubject, Row, TaskTable
@@ -27,6 +28,7 @@ class SubjectCard:
         picture: SVG; None where the cell cannot be drawn.
         equations: As text, else empty.
         commands: One a task: how to run its rows again.
+        signatures: One a task: what decided the numbers of its row.
     """
 
     subject: BoardSubject
@@ -34,6 +36,7 @@ class SubjectCard:
     picture: Any
     equations: str
     commands: tuple[str, ...]
+    signatures: tuple[str, ...]
 
 
 def cards(board: Board) -> list[SubjectCard]:
@@ -41,11 +44,16 @@ def cards(board: Board) -> list[SubjectCard]:
     found = []
     for place, subject in enumerate(board.subjects):
         drawn, equations = _drawn(subject.genotype, subject.notation) if place < PICTURES else (None, "")
-        commands = tuple(
-            command(table, row) for table in board.tables if (row := table.row(subject)) is not None
-        )
+        rows = [(table, row) for table in board.tables if (row := table.row(subject)) is not None]
         found.append(
-            SubjectCard(subject, place, None if drawn is None else picture(drawn), equations, commands)
+            SubjectCard(
+                subject,
+                place,
+                None if drawn is None else picture(drawn),
+                equations,
+                commands=tuple(command(table, row) for table, row in rows),
+                signatures=tuple(signature(row.runs) for _, row in rows),
+            )
         )
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import board_records
 import pytest
 from scipy import stats
@@ -27,15 +29,18 @@ def results(tmp_path, monkeypatch):
 
 
 def test_mean_interval_rank_and_the_lstm_beside_it(results):
-    (line,) = worth_trying(cellzoo.load("gru"), [results])
+    line, signed = worth_trying(cellzoo.load("gru"), [results])
     half = stats.t.ppf(0.975, 2) * 0.5 / 3**0.5
     assert f"66.50 ± {half:.2f} (3 seeds)" in line or f"66.5 ± {half:.1f} (3 seeds)" in line
     assert "rank 1 of 3 cells" in line
     assert "lstm 62" in line
+    assert re.fullmatch(
+        r"  small-ner:r1\|settings:.*\|cell:gru@[0-9a-f]{8}\|seeds:0,1,2\|cellzoo:0.1.0", signed
+    )
 
 
 def test_one_seed_has_no_interval_and_an_unknown_cell_no_number(results):
-    (line,) = worth_trying(cellzoo.load("rnn"), [results])
+    line, _ = worth_trying(cellzoo.load("rnn"), [results])
     assert "(1 seed)" in line
     assert "rank 3 of 3 cells" in line
     assert list(worth_trying(cellzoo.load("mgu"), [results])) == ["no record of this cell in what was given"]

@@ -41,12 +41,12 @@ def run_serially(queue: Queue, setup: RunSetup, listener: Listener) -> None:
 def thread_limit(count: int) -> Iterator[None]:
     """Limit torch, whether it is loaded already or will be by the first run."""
     torch: Any = sys.modules.get("torch")
-    before = torch.get_numthread_limit() if torch else None
+    before = torch.get_num_threads() if torch else None
     if torch:
-        torch.set_numthread_limit(count)
+        torch.set_num_threads(count)
     try:
         with environment(thread_variables(count)):
             yield
     finally:
         if torch:
-            torch.set_numthread_limit(before)
+            torch.set_num_threads(before)

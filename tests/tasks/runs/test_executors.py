@@ -276,7 +276,7 @@ def test_runs_get_the_threads_they_may_use(tmp_path, executor):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"executor": "ray"}, "executor 'ray': expected serial or processes"),
+        ({"executor": "cloud"}, "executor 'cloud': expected serial or processes or ray"),
         ({"workers": 0}, "workers = 0: expected at least 1"),
         ({"threads": 0}, "threads = 0: expected at least 1"),
         ({"longest_silence": 0.0}, "longest_silence = 0.0: expected seconds above 0"),
