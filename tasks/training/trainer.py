@@ -113,9 +113,9 @@ class Trainer:
         else:
             self.bad_epochs += 1
             self.bad_epochs_for_annealing += 1
-            if self.bad_epochs_for_annealing > self.settings.anneal_patience:
-                self.annealing *= self.settings.anneal_factor
-                self.bad_epochs_for_annealing = 0
+        if self._anneals():
+            self.annealing *= self.settings.anneal_factor
+            self.bad_epochs_for_annealing = 0
         self._begin_averaging(loss)
         self.losses.append(loss)
         self._show_trained_weights()
@@ -208,6 +208,12 @@ class Trainer:
         if score == self.best_score:
             return loss < self.best_loss
         return (score > self.best_score) == self.higher_is_better
+
+    def _anneals(self) -> bool:
+        settings = self.settings
+        if settings.anneal_after:
+            return self.epoch >= settings.anneal_after
+        return self.bad_epochs_for_annealing > settings.anneal_patience
 
     def _begin_averaging(self, loss: float) -> None:
         window = self.settings.averaging_window

@@ -91,6 +91,12 @@ def test_annealing_follows_patience(tmp_path):
     assert rates(0) == [1e-3, 1e-3, 5e-4]
 
 
+def test_annealing_follows_a_schedule(tmp_path):
+    fitted, _ = run(tmp_path, epochs=6, anneal_after=3, anneal_factor=0.5)
+    rates = [epoch["learning_rate"] for epoch in fitted.standing.history]
+    assert rates == [0.02, 0.02, 0.02, 0.01, 0.005, 0.0025]
+
+
 def test_stop_patience_max_steps_and_warm_up(tmp_path):
     fitted, _ = run(tmp_path / "steps", max_steps=6, epochs=50)
     assert fitted.standing.steps == 6
