@@ -42,8 +42,8 @@ class TrainingSettings(OptimizerSettings):
             `anneal_patience` epochs; 1 keeps it fixed.
         anneal_patience: Epochs without improvement that are tolerated before the learning rate is annealed: 0
             anneals after the first such epoch, 1 after the second in a row.
-        anneal_after: From the end of this epoch on, the learning rate is annealed after each epoch, whatever dev
-            says (Zaremba et al. 2014, arXiv 1409.2329); 0 waits for dev.
+        anneal_after: From the end of this epoch on, the learning rate is annealed after each epoch, whatever
+            dev says (Zaremba et al. 2014, arXiv 1409.2329); 0 waits for dev.
         min_learning_rate: Training ends when annealing takes the learning rate below; 0 never does.
         stop_patience: Training ends after so many epochs in a row without improvement on dev; 0 never does.
         averaging: `never`; `start`: the weights that are evaluated are the mean over all steps; `plateau`:
