@@ -23,6 +23,7 @@ from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
 from cellzoo.runtime.operator import longest_batch
 from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
+from cellzoo.stepping import Steps
 from cellzoo.zoneout import expected_cell, state_rates
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class CellRNN(nn.Module):
             for layer in range(num_layers)
             for _ in range(self.num_directions)
         )
+        self._steps = Steps(self.inference_cell, input_size, hidden_size, runtime)
         self.reset_parameters()
 
     @property
@@ -231,6 +233,38 @@ class CellRNN(nn.Module):
         """
         (output,), final = self._run_input(input, hx, None, False)
         return output, final
+
+    def step(self, x: Tensor, state: States | None = None) -> tuple[Tensor, States]:
+        """Run one time step, for input that comes one at a time; a loop of steps gives what the sequence gives.
+
+        Without gradients, on the CPU, that costs little more than the products. Nothing but the states goes
+        from one step to the next; weights are read as they are at each.
+
+        Args:
+            x: (B, E), or (E,) unbatched.
+            state: As `hx` in `forward`, and as the step before gave it; zeros if None.
+
+        Returns:
+            The output (B, H), or (H,), and the states.
+
+        Raises:
+            ValueError: The layer is bidirectional, or a shape or dtype does not fit.
+        """
+        if self.bidirectional:
+            raise ValueError("a bidirectional layer has no single step: it reads the end of a sequence first")
+        if x.dim() not in (1, 2):
+            raise ValueError(f"x has {x.dim()} dimensions; expected 1 (unbatched) or 2")
+        # Dropout and zoneout draw, hooks want to be called, and what is wrong with states is said in `forward`.
+        is_plain = not (self.training and (self.dropout or self.dropout_x or self.dropout_h or self.zoneout))
+        if is_plain and x.dim() == 2 and not self._forward_hooks and not self._forward_pre_hooks:
+            states = (state,) if isinstance(state, Tensor) else state
+            if states is None or len(states) == len(self.cell.states):
+                found = self._steps([self.direction(index) for index in range(self.num_layers)], x, states)
+                if found is not None:
+                    return found[0], self._give_states(found[1])
+        axis = 1 if self.batch_first and x.dim() == 2 else 0
+        output, final = self(x.unsqueeze(axis), state)
+        return output.squeeze(axis), final
 
     def forward_layers(
         self,

@@ -49,6 +49,11 @@ class Lowering:
         self._averaged = {cell.widths[source]: source for source in averaged}
         self._cell = cell
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the cell's weights are those of the plans."""
+        return not self._heads and not self._averaged
+
     def __call__(
         self, weights: Mapping[str, Tensor], *, like: Tensor, hidden_size: int
     ) -> Mapping[str, Tensor]:
@@ -59,7 +64,7 @@ class Lowering:
             like: x, (N, E); has the dtype and the device of what is added.
             hidden_size: H.
         """
-        if not self._heads and not self._averaged:
+        if self.is_idle:
             return weights
         found = {
             name: _full(weight, self._heads[name]) if name in self._heads else weight

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from cellzoo.runtime.program import Plan
 
-_DTYPES = {torch.float32: 0, torch.float64: 1}
+DTYPES = {torch.float32: 0, torch.float64: 1}
 # x, both masks and the mixture's parameters come before the states and the weights.
 _FIRST_STATE = 4
 
 
-_MOST_THREADS = 1024
+MOST_THREADS = 1024
 
 
 _pool = Pool()
@@ -54,7 +54,7 @@ class PreparedPlan:
         self.is_training = bool(plan.backward_step)
         self._input_size = input_size
         self._state_sizes = [sizes[width] for width in plan.states]
-        self._shapes = {
+        self.shapes = {
             name: tuple(sizes[width] for width in widths) or (1,)
             for name, widths in zip(plan.weights, plan.weight_widths, strict=True)
         }
@@ -97,7 +97,7 @@ class PreparedPlan:
         for number, (state, size) in enumerate(zip(states, self._state_sizes, strict=True)):
             _check_shape(f"state {number}", state, (batch, size))
         for name in names:
-            _check_shape(name, weights[name], self._shapes[name])
+            _check_shape(name, weights[name], self.shapes[name])
         _check_shape("the parameters", parameters, (self.plan.num_parameters,))
         moments = (len(self.plan.norms), len(batch_sizes), 2, self.output_size)
         _check_shape("norm_statistics", norm_statistics, moments)
@@ -118,7 +118,7 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
     """
     first = tensors[0].dtype
     for tensor in tensors:
-        if tensor.device.type != "cpu" or tensor.dtype not in _DTYPES:
+        if tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
             raise CellzooError(
                 f"the engine 'native' takes float32 or float64 tensors on the CPU; got {tensor.dtype} on "
                 f"{tensor.device}; use runtime='torch'"
@@ -231,9 +231,9 @@ class _Call:
         self.inputs: Tensor = inputs
         self.states = [state for state in rest[: job.num_states] if state is not None]
         self.structure = Call(
-            dtype=_DTYPES[inputs.dtype],
+            dtype=DTYPES[inputs.dtype],
             isa=job.instruction_set,
-            threads=min(torch.get_num_threads(), _MOST_THREADS),
+            threads=min(torch.get_num_threads(), MOST_THREADS),
             steps=len(job.batch_sizes),
             batch=job.batch_sizes[0],
             rows=inputs.size(0),

@@ -37,7 +37,7 @@ struct Job {
     const int64_t *offsets;      // first packed row of each step, and N
     const int32_t *row_of;       // packed row -> row within its step; null without masks
     const Place *buffers;
-    char *const *packs;          // packed weights by kernel, null outside this direction
+    char *const *packs;          // packed weights by kernel, null outside this direction, and if not packed
     char *const *vectors;        // padded vector weights by number
     const ThreadMemory *memory;  // by thread
     Team *team;
@@ -54,6 +54,8 @@ struct Engine {
 constexpr int64_t view_bytes = 16;       // of a view at the rows of the current step
 constexpr int64_t gradient_rows = 512;   // rows of one pass over a weight gradient
 constexpr int64_t gradient_vectors = 3;  // source blocks of its tile
+constexpr int64_t most_unpacked_batch = 1;  // of a forward call's steps
+constexpr int64_t most_unpacked_rows = 4;  // of its input phase
 constexpr int64_t least_chunk_rows = 512;  // of an inference call's input phase
 
 #if defined(__x86_64__) || defined(_M_X64)

@@ -1,6 +1,7 @@
 // One kernel on some of its blocks of units and rows: its products, then its program while the results are hot.
 #pragma once
 
+#include "direct.h"
 #include "pack.h"
 #include "product.h"
 #include "program.h"
@@ -31,7 +32,8 @@ class KernelRun {
             for (int64_t tile = 0; tile < tiles_; tile += at_once) {
                 const Range tiles = {tile, smaller(tiles_, tile + at_once)};
                 const Range part = {row_of(rows, tiles.begin), row_of(rows, tiles.end)};
-                multiply_all(block, width, rows, tiles);
+                if (pack_ == nullptr) multiply_unpacked(block, width, part);
+                else multiply_all(block, width, rows, tiles);
                 for (int64_t member = 0; member < width; member++) run_program(block + member, member, part);
             }
         }
@@ -73,6 +75,30 @@ class KernelRun {
                 (count == 2 ? multiply_of<T, 2>(end - row) : multiply_of<T, 1>(end - row))(call);
             }
             panels += product.depth * count * lanes<T>;
+        }
+    }
+
+    void multiply_unpacked(int64_t block, int64_t width, Range rows) {
+        const int64_t count = kernel_.group == 1 ? 2 : width;
+        for (int64_t i = 0; i < kernel_.product_count; i++) {
+            const Product &product = kernel_.products[i];
+            const ViewAt<T> &source = at_.views[product.source];
+            ProductCall<T> call{};
+            call.depth = product.depth;
+            call.stride = source.stride;
+            call.source = source.data + rows.begin * lanes<T>;
+            for (int64_t p = 0; p < count; p++) {
+                const Product::Panel &panel = product.panels[p];
+                const Weight &weight = at_.job.plan->weights[panel.weight];
+                const int64_t member = kernel_.group == 1 ? 0 : p;
+                const int64_t unit = (block + member) * lanes<T>;
+                call.result[p] = register_at(member, panel.target);
+                start(call, p, panel, block + member, rows.begin);
+                multiply_directly<T>(call, p, rows.size(),
+                                     static_cast<const T *>(at_.job.call->weights[panel.weight]) +
+                                         unit * weight.columns,
+                                     smaller(lanes<T>, weight.rows - unit));
+            }
         }
     }
 

@@ -57,7 +57,7 @@ void Layout::place_buffers() {
     }
 }
 
-// One kernel's behind the other's: the walk asks for what lies behind.
+// One kernel's behind the other's: the walk asks for what lies behind. Null where weights are read as they are.
 void Layout::place_packs() {
     packs_.assign(size_t(plan_.phase_begin[phase_count]), nullptr);
     const Phase first = backward_ ? backward_step : forward_input;
@@ -65,6 +65,9 @@ void Layout::place_packs() {
         const Kernel &kernel = plan_.kernels[k];
         const int64_t blocks = (kernel.size + lanes_ - 1) / lanes_;
         const int64_t groups = (blocks + kernel.group - 1) / kernel.group;
+        // Packing costs more than few rows gain by it. A step of one row gains nothing, however many there are.
+        const bool is_alone = k >= plan_.phase_begin[first + 1] && call_.batch == 1;
+        if (!backward_ && (is_alone || call_.rows <= most_unpacked_rows)) continue;
         packs_[size_t(k)] = scratch_.take(groups * kernel.depth * 2 * lanes_ * number_bytes_);
     }
 }

@@ -26,7 +26,7 @@ void pack_weights(const Job &job, int64_t thread) {
     for (int64_t k = kernels.begin; k < kernels.end; k++) {
         const Kernel &kernel = plan.kernels[k];
         for (int64_t g = 0; g < group_count<T>(kernel); g++, group++)
-            if (group >= own.begin && group < own.end)
+            if (job.packs[k] != nullptr && group >= own.begin && group < own.end)
                 pack_group<T>(plan, job.call->weights, kernel, g, reinterpret_cast<T *>(job.packs[k]));
     }
     finish_streaming();

@@ -64,6 +64,8 @@ SHAPES = {
     "one of everything": Case(1, 1, (1,)),
     "one unit": Case(3, 1, (3, 2, 2)),
     "one row": Case(4, 6, (1, 1, 1, 1)),
+    "one row of several vectors and a rest": Case(70, 131, (1,) * 12, masked_x=True, masked_h=True),
+    "few rows of several vectors and a rest": Case(70, 131, (3, 2, 2)),
     "one step": Case(4, 6, (5,)),
     "a vector": Case(16, 16, (16, 16)),
     "one more than a vector": Case(17, 17, (17, 16, 1)),
