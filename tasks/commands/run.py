@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -129,7 +130,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the trained models of taggers and classifiers below OUT/artifacts; see `cellzoo export`",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be run; write nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be run and how long it will take; write nothing"
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="with --dry-run: train a few batches where no record says how long",
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -152,7 +160,8 @@ def _execute(options: argparse.Namespace) -> int:
     confirm = 0 if options.confirm is None else _number("--confirm", options.confirm)
     tune = 0 if options.tune is None else _number("--tune", options.tune)
     if options.dry_run:
-        return _dry_run(request, options.out, tune, confirm, console)
+        pace = workers or os.cpu_count() or 1, options.measure
+        return _dry_run(request, options.out, (tune, confirm), pace, console)
 
     from tasks.runs.progress import show_progress
     from tasks.runs.run import run_suite
@@ -226,13 +235,26 @@ def _number(option: str, text: str) -> int:
     return int(text)
 
 
-def _dry_run(request: dict[str, Any], out: str, tune: int, confirm: int, console: Console) -> int:
+def _dry_run(
+    request: dict[str, Any], out: str, more: tuple[int, int], pace: tuple[int, bool], console: Console
+) -> int:
+    """Show what would be run.
+
+    Args:
+        request: Of `request_plan`.
+        out: The output folder.
+        more: Trials of `--tune` and seeds of `--confirm`.
+        pace: Runs at a time, and whether times are measured.
+        console: Where to write.
+    """
     from tasks.runs.execute import ARTIFACTS
     from tasks.runs.failed import FailureStore
+    from tasks.runs.forecast import forecast
     from tasks.runs.run import request_plan, survey_plan
     from tasks.runs.store import RecordStore
     from tasks.runs.tune import plan_trials
 
+    tune, confirm = more
     folder = typed_path(out, "--out")
     plan = request_plan(**request)
     if tune:
@@ -256,6 +278,8 @@ def _dry_run(request: dict[str, Any], out: str, tune: int, confirm: int, console
         console.print("then the best configuration of each cell on the seeds", highlight=False)
     if confirm:
         console.print(f"then the best cell of each task on {confirm} fresh seeds", highlight=False)
+    for line in forecast(plan, [*again, *jobs], RecordStore(folder).folder, pace[0], measures=pace[1]):
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     to_do = len(plan.jobs) - len(survey.records)
     console.print(f"{to_do} to do, {len(survey.records)} there already; nothing was written", highlight=False)
     return 0

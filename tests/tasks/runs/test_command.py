@@ -57,6 +57,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(command, tmp_path):
         'fault = "", victim = "", padding = 0',
         "to do   fake lstm seed 0",
         "to do   fake lstm seed 1",
+        "time  fake lstm: not known (--measure trains a few batches to find out)",
         "2 to do, 0 there already; nothing was written",
     ]
     assert list(tmp_path.iterdir()) == []
