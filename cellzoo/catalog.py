@@ -29,7 +29,8 @@ ZOO = Path(__file__).parent / "zoo"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_FILE_BYTES = 200_000
 
-_TEXT_FIELDS = ("name", "notation", "source", "searched_on", "licence", "confidence", "notes", "record")
+_PROVENANCE = ("source", "searched_on", "licence", "confidence", "notes", "record", "init_source")
+_TEXT_FIELDS = ("name", "notation", *_PROVENANCE)
 _FIELDS = (*_TEXT_FIELDS, "genotype", "aliases", "published", "init")
 _REQUIRED = ("name", "notation", "genotype")
 

@@ -32,6 +32,7 @@ class CellEntry:
         notes: Anything else worth knowing.
         aliases: Other names that it loads by.
         init: How its weights start where it was published, as in `cellzoo.cells.initial`: selector -> rule.
+        init_source: Where that was published, in words.
         record: Of a found cell: the record of a training, beside its file; see `cellzoo.found`.
     """
 
@@ -47,6 +48,7 @@ class CellEntry:
     notes: str = ""
     aliases: tuple[str, ...] = ()
     init: Mapping[str, float | str] = field(default_factory=dict)
+    init_source: str = ""
     record: str = ""
 
     @property

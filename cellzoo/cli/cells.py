@@ -35,6 +35,7 @@ def _item(name: str) -> Item:
             "searched_on": searched_on,
             "source": found.source,
             "init": dict(found.init),
+            "init_source": found.init_source,
             "published": [dict(row) for row in found.published],
             "origin": found.origin,
         },

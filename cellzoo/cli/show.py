@@ -138,7 +138,8 @@ def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]
             "" if number else "published", f"{data}{numbers} ({row.get('by', 'no source given')})"
         )
     rules = ", ".join(f"{selector} = {rule}" for selector, rule in found.init.items())
-    yield from _field("starts as", rules and f"{rules} (init=published)")
+    origin = f"; {found.init_source}" if found.init_source else ""
+    yield from _field("starts as", rules and f"{rules} (init=published){origin}")
     states = ", ".join(state.name for state in cell.states)
     yield from _field("states", f"{len(cell.states)} ({states})")
     yield from _field("nodes", str(len(cell.live_nodes)))

@@ -57,6 +57,7 @@ def _page(found: CellEntry) -> Iterator[str]:
         yield from ('As published, by `init="published"`; every other weight is uniform in ±1/√H:', "")
         yield from ("| weights | start |", "| --- | --- |")
         yield from (f"| `{selector}` | `{rule}` |" for selector, rule in found.init.items())
+        yield from ("", f"Source: {_safe(found.init_source) or 'not stated'}.")
     else:
         yield "Every weight is uniform in ±1/√H; no other rule is known to us."
     yield from ("", "## Numbers", "", "| | |", "| --- | --- |")

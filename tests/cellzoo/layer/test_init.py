@@ -180,6 +180,20 @@ def test_a_file_with_a_wrong_initialisation_is_named(tmp_path):
         cellzoo.load(path)
 
 
+@pytest.mark.parametrize("name", ["lstm", "mut1", "mut2", "mut3"])
+def test_a_forget_gates_bias_of_one_keeps_what_it_says(name):
+    """Without matrices and other biases, a step keeps sigmoid(1) of the state and adds nothing."""
+    rnn = cellzoo.rnn(name, 2, 3, init="published", dtype=torch.float64)
+    with torch.no_grad():
+        for weight, value in rnn.direction(0).weights.items():
+            value.mul_(1.0 if weight in {selector for selector, _ in rnn.cell.init} else 0.0)
+        before = torch.full((1, 1, 3), 0.7, dtype=torch.float64)
+        state = (torch.zeros_like(before), before) if name == "lstm" else before
+        _, after = rnn(torch.zeros(1, 1, 2, dtype=torch.float64), state)
+    kept = after[1] if name == "lstm" else after
+    torch.testing.assert_close(kept, before / (1 + math.exp(-1)), rtol=1e-12, atol=0)
+
+
 def test_an_unknown_choice():
     with pytest.raises(UnknownNameError, match="unknown init 'xavier'"):
         cellzoo.rnn("lstm", 3, 5, init="xavier")
