@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cellzoo.errors import CellzooError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -180,6 +182,14 @@ class Task(ABC):
     @abstractmethod
     def run(self, config: Any, subject: Subject, seed: int, context: Context) -> Outcome:
         """Train and evaluate `subject`; the same seed gives the same outcome in another process."""
+
+    def evaluate(self, config: Any, subject: Subject, context: Context) -> Mapping[str, float]:
+        """Measure the model that a run has left in `context.artifact`.
+
+        Raises:
+            CellzooError: The task cannot do that, or the file does not hold such a model.
+        """
+        raise CellzooError(f"task {self.name!r}: its models cannot be evaluated again")
 
     def keeps(self, config: Any) -> str:
         """How the name of the file ends that `--keep-models` writes; empty where there is none."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from torch import nn
 
     from tasks.data.found import FoundData
     from tasks.metric import Metric
@@ -154,8 +155,7 @@ class TrainedTask(Task):
         fitted = fit(problem, subject.cell or subject.name, settings, seed, place)
         began = time.perf_counter()
         context.report(_TRAINING_SHARE, "evaluating")
-        evaluate = problem.evaluate_once if isinstance(problem, EvaluatesOnce) else problem.evaluate
-        dev, test = (evaluate(fitted.model, split) for split in ("dev", "test"))
+        dev, test = _evaluations(problem, fitted.model)
         latency = _latency(problem, fitted.model)
         parameters = _count(problem, fitted)
         outcome = Outcome(
@@ -182,6 +182,32 @@ class TrainedTask(Task):
                 self.kind.leave(problem, fitted.model, context.artifact)
         return outcome
 
+    def evaluate(self, config: Any, subject: Subject, context: Context) -> Mapping[str, float]:
+        """See `Task`: a model of the same cell is built, and the weights of the file put into it."""
+        import torch
+
+        from cellzoo.system.tensor_file import read_tensors
+        from tasks.training.fit import recurrent_layer
+        from tasks.training.streams import RandomStreams
+
+        path = context.artifact
+        if path is None or subject.cell is None or path.name.endswith(_LEAVES["vectors"]):
+            raise CellzooError(f"{context.label}: leaves word vectors, which are not all of its model")
+        tensors, _ = read_tensors(path)
+        device = torch.device(context.device)
+        problem = self.build_problem(config, context.data, device, context.cache)
+        problem, _ = sized(problem, subject.cell, context.cache)
+        streams = RandomStreams(0, device)
+        with streams.in_force():
+            rnn = recurrent_layer(subject.cell, problem.layer, streams.model)
+            model = problem.model(rnn, streams.model)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise CellzooError(f"{path}: is not a model of {context.label}: {reason:.300}") from error
+        return self._values(config, *_evaluations(problem, model))
+
     def _encoded(self, problem: Problem, context: Context) -> Problem:
         """The problem around the layer that the run before has left."""
         from tasks.vectors import read_vectors
@@ -202,6 +228,12 @@ class TrainedTask(Task):
             else test.metrics[metric.name]
             for metric in self.metrics(config)
         }
+
+
+def _evaluations(problem: Problem, model: nn.Module) -> tuple[Evaluation, Evaluation]:
+    """What is reported of a model on dev and test."""
+    evaluate = problem.evaluate_once if isinstance(problem, EvaluatesOnce) else problem.evaluate
+    return evaluate(model, "dev"), evaluate(model, "test")
 
 
 def _check_tables(file: TaskFile, kind: ProblemKind, source: str) -> None:

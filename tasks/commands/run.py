@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.cli.command import Command
-from cellzoo.errors import CellzooError
+from cellzoo.errors import CellzooError, RunError
 from cellzoo.selection import split_cells
 from cellzoo.system.paths import typed_path
 from cellzoo.system.text import printable
@@ -131,6 +131,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="keep the trained models of taggers and classifiers below OUT/artifacts; see `cellzoo export`",
     )
     parser.add_argument(
+        "--eval-only",
+        action="store_true",
+        help="train nothing: evaluate models that were kept, on dev and test, and compare with their records",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="show what would be run and how long it will take; write nothing"
     )
     parser.add_argument(
@@ -163,6 +168,11 @@ def _execute(options: argparse.Namespace) -> int:
         pace = workers or os.cpu_count() or 1, options.measure
         return _dry_run(request, options.out, (tune, confirm), pace, console)
 
+    if options.eval_only:
+        if tune or confirm:
+            raise CellzooError("--eval-only trains nothing, so it goes with neither --tune nor --confirm")
+        return _evaluate(request, options.out, options.device, console)
+
     from tasks.runs.progress import show_progress
     from tasks.runs.run import run_suite
 
@@ -181,6 +191,21 @@ def _execute(options: argparse.Namespace) -> int:
     )
     _show_report(report, console)
     report.raise_for_failures()
+    return 0
+
+
+def _evaluate(request: dict[str, Any], out: str, device: str, console: Console) -> int:
+    from tasks.runs.device import resolve_device
+    from tasks.runs.evaluate import evaluate_again
+    from tasks.runs.run import request_plan
+
+    plan = request_plan(**{**request, "keep_models": True})
+    differing = 0
+    for found in evaluate_again(plan, typed_path(out, "--out"), resolve_device(device)):
+        console.print(printable(str(found)), markup=False, highlight=False, soft_wrap=True)
+        differing += bool(found.differing)
+    if differing:
+        raise RunError(f"{differing} models are not what their records say")
     return 0
 
 
