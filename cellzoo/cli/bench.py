@@ -48,6 +48,7 @@ _EXAMPLES = """\
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
+  cellzoo bench --chart bench.json                     a chart and a table of what was timed
   cellzoo bench --dry-run                              what would be timed
 
 exit codes:
@@ -98,6 +99,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=path_option("--out"), metavar="FILE", help="write everything to a JSON file"
     )
+    parser.add_argument(
+        "--chart",
+        type=path_option("--chart"),
+        metavar="FILE",
+        help="draw a file that --out wrote, as .svg beside it, and print its table; time nothing",
+    )
     parser.add_argument("--dry-run", action="store_true", help="list what would be timed, and time nothing")
 
 
@@ -121,6 +128,8 @@ def _seconds(text: str) -> float:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    if options.chart is not None:
+        return _draw(options.chart)
     shapes = find_shapes(options.shapes or [_SHAPES])
     from cellzoo.bench.run import TimingSettings
 
@@ -129,6 +138,17 @@ def _execute(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _list(cases, settings)
     return _compare(cases, settings, options.out, must_run=options.engines is not None)
+
+
+def _draw(path: Path) -> int:
+    from cellzoo.bench.chart import draw, read_figures, table
+    from cellzoo.system.atomic import write_atomically
+
+    figures = read_figures(path)
+    picture = path.with_suffix(".svg")
+    write_atomically(picture, draw(figures).encode())
+    sys.stdout.write(printable(f"{table(figures)}{picture}\n"))
+    return 0
 
 
 def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
