@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +43,8 @@ _TICK = 0.25
 _ASK = 1.0
 _ANSWER = 5.0
 """Seconds in which an address must answer."""
+_HEALTH = 20.0
+"""Seconds in which it must say that it is a cluster."""
 _START = 60.0
 """Seconds in which a first worker must come up."""
 _LOSSES = 3
@@ -122,6 +126,7 @@ def connect(address: str, workers: int, threads: int) -> Cluster:
     require("ray", "ray")
     if address and address != AUTO:
         require_answer(address)
+        _require_health(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -150,6 +155,27 @@ def require_answer(address: str) -> None:
         raise RunError(
             f"{address}: no Ray cluster answers ({error.strerror or error}); `ray start --head` starts one"
         ) from error
+
+
+def _require_health(address: str) -> None:
+    """See whether what listens is a cluster, in a process of its own: Ray itself tries for minutes."""
+    code = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
+    try:
+        done = subprocess.run(  # noqa: S603 - the address is checked
+            [sys.executable, "-c", code, address], capture_output=True, text=True, timeout=_HEALTH, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        if b"InvalidAuthToken" in (error.stderr or b""):
+            raise RunError(
+                f"{address}: the Ray cluster asks for its token; set RAY_AUTH_MODE=token, and the token by "
+                "Ray's documentation of token authentication"
+            ) from error
+        raise RunError(
+            f"{address}: no Ray cluster answers within {_HEALTH:g} s; something else may listen there"
+        ) from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise RunError(f"{address}: the Ray cluster does not let us in ({reason:.300})")
 
 
 def run_in_cluster(
