@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from leaderboards.board import Board, BoardSubject, TaskTable
 
 FAILURES_SHOWN = 10
+SEARCHES, RANDOM_SEARCH = "search-", "search-random-"
+"""How the names of tasks begin that measure searches, and of their rows that are random ones."""
 
 
 def summary(board: Board) -> str:
@@ -74,6 +76,13 @@ def remarks(table: TaskTable) -> list[str]:
             f"The best of {standing.ranked} means is too good on average (the winner's curse): "
             f"{label(row.subject)} "
             f"has {mean} here; on fresh seeds expect about {numbers.metric(standing.expected, digits)}."
+        )
+    if table.task.startswith(SEARCHES) and not any(
+        row.subject.name.startswith(RANDOM_SEARCH) for row in table.rows
+    ):
+        found.append(
+            "No random search stands here: `cellzoo search random` on the same task says what a method adds to "
+            "it."
         )
     if table.tuning is not None:
         drawn = ", ".join(table.tuning.drawn)

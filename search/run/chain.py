@@ -20,6 +20,7 @@ from cellzoo.cells.canonical import canonical_form
 from cellzoo.errors import CellzooError
 from cellzoo.notations import parse
 from search.methods.derived import describe_cell
+from search.run.cost import candidates
 from search.run.found import found_name
 from search.run.sampling import Sampling, Score
 from search.run.settings import method_settings, selection_of
@@ -29,6 +30,7 @@ from tasks.runs.execute import clear_work
 from tasks.runs.job import make_job
 from tasks.runs.subjects import resolve_cells
 from tasks.task import Subject
+from tasks.training.loop import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,6 +132,12 @@ class Chain:
     def dev(self) -> str:
         """The metric of a record that chooses between cells."""
         return f"dev_{self.metric.name}"
+
+    def trained(self, seed: int) -> list[RunRecord]:
+        """The records of the candidates that a search with a sampler has trained; none with a supernet."""
+        if not self.plan.is_sampled:
+            return []
+        return candidates(self._out / self.searches[seed].work / EVENTS, self.results.values())
 
     def start(self) -> list[Job]:
         """The jobs to begin with; opens the histories of samplers."""

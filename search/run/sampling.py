@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from cellzoo.errors import CellzooError, DataError, RunError
 from search.methods.derived import describe_cell
 from search.registry import find_method
+from search.run.cost import TRAINED
 from search.run.history import AnyLine, Asked, Exhausted, Started, Told, read_history
 from search.run.settings import SECONDS, cell_notes, method_settings, selection_of
 from tasks.runs.events import Failure
@@ -351,7 +352,7 @@ def conclude(config: SearchSettings, folder: Path) -> tuple[Outcome, CellNote]:
         history=[json.loads(line.model_dump_json(exclude={"event", "record"})) for line in told],
         facts={
             "search trials": len(told),
-            "search trained": len(trained),
+            TRAINED: len(trained),
             "search shared": len(told) - len(trained),
             "search failed": len(failed),
         },

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from search.run.chain import mean_of
+from search.run.cost import search_cost
 from search.run.settings import SECONDS
 from tasks.runs.record import (
     CellReference,
@@ -113,7 +114,7 @@ def _metrics(chain: Chain, one: Found, full: Sequence[RunRecord]) -> dict[str, M
         title = f"{tested[0].title}, best of {len(chain.searches)} by dev, full, mean of {len(tested)} seeds"
         values[f"best_{chain.metric.name}"] = tested[0].model_copy(update={"value": mean, "title": title})
     values[SECONDS] = one.record.metrics[SECONDS]
-    return values
+    return values | search_cost(one.record, chain.trained(one.seed))
 
 
 def _items(chain: Chain, one: Found) -> list[dict[str, Any]]:
