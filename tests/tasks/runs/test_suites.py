@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellzoo.errors import CellzooError, UnknownNameError
+from tasks.presets.preset import read_preset
 from tasks.registry import build_task
 from tasks.settings import configure
 from tasks.suites import suite_names
@@ -164,3 +165,11 @@ def test_what_a_suite_cannot_extend(tmp_path):
         parse_suite('extends = "gleu"\n', name="s", source="s.toml")
     with pytest.raises(CellzooError, match="key 'task' is missing"):
         parse_suite('title = "x"\n', name="s", source="s.toml")
+
+
+def test_the_small_suite_has_the_language_model_of_its_preset():
+    (small,) = (task for task in find_suite("small").tasks if task.name == "ptb")
+    built = build_task(small.source)
+    configured = configure(built.settings, small.settings, "ptb")
+    preset, _ = read_preset("ptb-200")
+    assert configured == configure(built.settings, preset.problems["language-modeling"], "ptb")
