@@ -136,6 +136,31 @@ class Part:
         lines = text.removesuffix("\n").split("\n")
         return [line.rstrip("\r") for line in lines]
 
+    def each_line(self, encoding: str = "utf-8") -> Iterator[str]:
+        """The same lines as those of `lines`, one after the other, without reading all of a file of UTF-8.
+
+        Raises:
+            DataError: As in `lines`.
+        """
+        if encoding.lower() not in ("utf-8", "utf8") or self._has_one_line():
+            yield from self.lines(encoding)
+            return
+        with self.open() as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    text = line.decode()
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{self}:{number}: is not UTF-8 text ({error.reason}). {_advice('latin-1')}"
+                    ) from error
+                text = text.removeprefix(MARK) if number == 1 else _JOINED.sub("", text)
+                yield text.removesuffix("\n").rstrip("\r")
+
+    def _has_one_line(self) -> bool:
+        """Whether the file begins with a very long line, as one does whose lines end otherwise, or nowhere."""
+        with self.open() as stream:
+            return b"\n" not in stream.read(_BLOCK)
+
     def _decode(self, content: bytes, encoding: str) -> str:
         try:
             codec = codecs.lookup(encoding).name

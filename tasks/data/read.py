@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cellzoo.errors import CellzooError, DataError
 from tasks.data.conll import Reading, TaggedText, read_conll
 from tasks.data.examples import read_examples as read_example_file
+from tasks.data.long_texts import LongLines, is_long
 from tasks.data.news import read_news, split_news
 from tasks.data.own import split_items
 from tasks.data.vectors import file_digest, read_vectors
@@ -94,7 +95,8 @@ def read_texts(found: FoundData) -> dict[Split, Sequence[list[str]]]:
         found: A data set of the format `lines` or `news`.
 
     Returns:
-        Split -> lines or documents, each a list of words, without `<eos>`; a line may be empty.
+        Split -> lines or documents, each a list of words, without `<eos>`; a line may be empty. Those of a long
+        file are `LongLines`.
 
     Raises:
         DataError: A file cannot be read, or a split has no word.
@@ -104,8 +106,7 @@ def read_texts(found: FoundData) -> dict[Split, Sequence[list[str]]]:
         splits = cast("dict[Split, Sequence[list[str]]]", split_news(_news(*_stamp(found.parts["text"]))))
     else:
         encoding = found.data_set.encoding
-        parts = {role: _lines(*_stamp(part), encoding) for role, part in found.parts.items()}
-        splits = split_items(parts)
+        splits = split_items({role: _documents(part, encoding) for role, part in found.parts.items()})
     for split, lines in splits.items():
         if not any(lines):
             raise DataError(
@@ -201,7 +202,7 @@ def _items(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | N
         rows = _examples(part, stamp, table, reading.encoding).rows
         yield from (f"{row.first}\t{row.second}\t{_label_text(row.label, table)}" for row in rows)
     else:
-        documents = _news(part, stamp) if kind == "news" else _lines(part, stamp, reading.encoding)
+        documents = _news(part, stamp) if kind == "news" else _documents(part, reading.encoding)
         yield from (" ".join(words) for words in documents)
 
 
@@ -231,6 +232,14 @@ def _tagged(part: Part, stamp: Any, reading: Reading) -> TaggedText:
 @lru_cache(maxsize=8)
 def _lines(part: Part, stamp: Any, encoding: str) -> list[list[str]]:
     return [line.split() for line in part.lines(encoding)]
+
+
+def _documents(part: Part, encoding: str) -> Sequence[list[str]]:
+    """Lines of words: a list that is kept, or what stands for one where the file is long."""
+    part.require_regular()
+    if is_long(part):
+        return cast("Sequence[list[str]]", LongLines.of(part, encoding))
+    return _lines(*_stamp(part), encoding)
 
 
 @lru_cache(maxsize=32)

@@ -16,7 +16,7 @@ from tasks.language_modeling.evaluate import perplexity, word_losses
 from tasks.language_modeling.model import Encoded, LanguageModel, LanguageModelOutput, detach
 from tasks.language_modeling.settings import BITS, DYNAMIC, PERPLEXITY
 from tasks.language_modeling.softmax import default_cutoffs
-from tasks.language_modeling.streams import Streams, mean_steps, segments, training_streams
+from tasks.language_modeling.streams import StoredStreams, Streams, mean_steps, segments, training_streams
 from tasks.problem import LOSS, Batch, BatchLoss, Evaluation, LayerSpec
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from tasks.metric import Metric
     from tasks.problem import Carry
     from tasks.settings import Json
+
+
+DYNAMIC_TEXT = 2_000_000
+"""Words of training text that dynamic evaluation takes the size of gradients from, at most."""
 
 
 class LanguageModeling:
@@ -67,7 +71,7 @@ class LanguageModeling:
             if settings.validation_batch_size
             else training_streams(text.words["dev"], text.end, most).to(device)
         )
-        self.steps = math.ceil(self._train.inputs.shape[0] / mean_steps(settings.bptt, settings.jitter))
+        self.steps = math.ceil(self._train.length / mean_steps(settings.bptt, settings.jitter))
 
     def resized(self, hidden_size: int) -> LanguageModeling:
         """See `tasks.sizing.Resizable`; the embedding stays as wide as it is."""
@@ -97,7 +101,7 @@ class LanguageModeling:
     def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
         """The training text once."""
         bptt = self.settings.bptt
-        for start, stop in segments(self._train.inputs.shape[0], bptt, self.settings.jitter, generator):
+        for start, stop in segments(self._train.length, bptt, self.settings.jitter, generator):
             yield _batch(self._train, start, stop, (stop - start) / bptt)
 
     def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
@@ -105,7 +109,7 @@ class LanguageModeling:
 
         Its state starts from zeros with each pass; in DARTS it goes on.
         """
-        length, bptt = self._dev.inputs.shape[0], self.settings.bptt
+        length, bptt = self._dev.length, self.settings.bptt
         while True:
             for start in range(0, length, bptt):
                 yield _batch(self._dev, start, min(start + bptt, length), 1.0)
@@ -158,8 +162,8 @@ class LanguageModeling:
         rule = DynamicRule(
             settings.dynamic_rate, settings.dynamic_decay, settings.dynamic_epsilon, settings.dynamic_segment
         )
-        trained, words = cast("LanguageModel", model), text.words
-        losses = dynamic_losses(trained, words[split], text.end, words["train"], rule)  # (N,)
+        trained, training = cast("LanguageModel", model), text.words["train"][:DYNAMIC_TEXT].long()
+        losses = dynamic_losses(trained, text.words[split], text.end, training, rule)  # (N,)
         value = perplexity(losses.mean().item())
         sums = _by_line(losses, text.lengths[split])
         items = [{**item, "dynamic_nll": nll} for item, nll in zip(found.items, sums, strict=True)]
@@ -188,7 +192,9 @@ class LanguageModeling:
             )
         return settings.cutoffs or default_cutoffs(size)
 
-    def _streams(self, split: Split, streams: int, setting: str, device: torch.device) -> Streams:
+    def _streams(
+        self, split: Split, streams: int, setting: str, device: torch.device
+    ) -> Streams | StoredStreams:
         words, bptt = self.text.words[split], self.settings.bptt
         needed = streams * bptt
         if words.numel() < needed:
@@ -197,6 +203,8 @@ class LanguageModeling:
                 f"{streams} streams x {bptt} words = {needed:,}. "
                 f"Take a longer text, or a smaller {setting} or bptt"
             )
+        if words.dtype != torch.long:
+            return StoredStreams(words, self.text.end, streams, device)
         return training_streams(words, self.text.end, streams).to(device)
 
 
@@ -260,6 +268,6 @@ def _by_line(losses: Tensor, lengths: Tensor) -> list[float]:
     return sums
 
 
-def _batch(streams: Streams, start: int, stop: int, scale: float) -> Batch:
-    content = (streams.inputs[start:stop], streams.targets[start:stop])  # (T, B) each
+def _batch(streams: Streams | StoredStreams, start: int, stop: int, scale: float) -> Batch:
+    content = streams.rows(start, stop)  # (T, B) each
     return Batch(content, tokens=content[1].numel(), starts=start == 0, scale=scale)

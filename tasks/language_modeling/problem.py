@@ -36,7 +36,7 @@ def build(
     from tasks.language_modeling.modeling import LanguageModeling
     from tasks.language_modeling.text import Text
 
-    text = Text.read(data[settings.corpus], settings)
+    text = Text.read(data[settings.corpus], settings, cache)
     return LanguageModeling(text, settings, device)
 
 

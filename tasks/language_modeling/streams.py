@@ -35,9 +35,42 @@ class Streams:
     inputs: Tensor
     targets: Tensor
 
+    @property
+    def length(self) -> int:
+        """T."""
+        return self.inputs.shape[0]
+
+    def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of some steps, (stop - start, B) each."""
+        return self.inputs[start:stop], self.targets[start:stop]
+
     def to(self, device: torch.device | str) -> Streams:
         """Both tensors on another device."""
         return Streams(self.inputs.to(device), self.targets.to(device))
+
+
+class StoredStreams:
+    """The streams of `training_streams` on a text that is not copied: steps are cut out when asked for.
+
+    Args:
+        words: Word numbers of any whole type, (N,), often mapped from a file.
+        context: Number of the word that stands before the text.
+        streams: B.
+        device: Where steps are brought.
+    """
+
+    def __init__(self, words: Tensor, context: int, streams: int, device: torch.device) -> None:
+        self.length = words.numel() // streams
+        self._columns = words[: self.length * streams].view(streams, self.length)  # (B, T)
+        self._before = torch.cat([self._columns.new_tensor([context]), self._columns[:-1, -1]])  # (B,)
+        self._device = device
+
+    def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """As in `Streams`."""
+        first = self._columns[:, start - 1] if start else self._before  # (B,)
+        words = torch.cat([first[:, None], self._columns[:, start:stop]], dim=1).t().long()  # (1 + T, B)
+        moved = words.to(self._device)
+        return moved[:-1], moved[1:]
 
 
 def training_streams(words: Tensor, context: int, streams: int) -> Streams:

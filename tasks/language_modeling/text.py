@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from cellzoo.errors import DataError
 from tasks.data.read import read_texts
 from tasks.data.vocabulary import END, UNKNOWN, Vocabulary
+from tasks.language_modeling.numbers import numbers_in_memory, numbers_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
     from tasks.data.found import FoundData
     from tasks.data.splits import Split
+    from tasks.language_modeling.numbers import Numbers
     from tasks.language_modeling.settings import LanguageModelingSettings
 
 NEARLY_ALL = 0.95
@@ -52,8 +55,13 @@ class Text:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, found: FoundData, settings: LanguageModelingSettings) -> Text:
-        """Read a text and number its words.
+    def read(cls, found: FoundData, settings: LanguageModelingSettings, folder: Path | None = None) -> Text:
+        """Read a text and number its words; those of a long training text lie in a file without a name.
+
+        Args:
+            found: The text.
+            settings: How it is read.
+            folder: On whose disk that file is; None for that of temporary files.
 
         Raises:
             DataError: A file cannot be read, a split is empty, or the vocabulary has fewer than two words.
@@ -74,10 +82,11 @@ class Text:
         limits: dict[Split, int] = {"train": settings.train_words, "dev": settings.dev_words}
         words, lengths, characters = {}, {}, {}
         for split, lines in splits.items():
-            limit = limits.get(split, 0) or None
-            words[split] = torch.tensor(vocabulary.stream(lines))[:limit]  # (N,)
-            lengths[split] = _cut(torch.tensor([len(line) + 1 for line in lines]), words[split].numel())
-            characters[split] = _characters(lines, lengths[split])
+            limit = limits.get(split, 0)
+            is_stored = split == "train" and not isinstance(lines, list)
+            with numbers_on_disk(folder) if is_stored else numbers_in_memory() as numbers:
+                columns = _number(lines, vocabulary, limit, numbers)
+                words[split], lengths[split], characters[split] = numbers.tensor(), *map(torch.tensor, columns)
         return cls(found.name, place, vocabulary, words, lengths, characters, (*found.notes, *notes))
 
     @property
@@ -111,13 +120,13 @@ def without_marks(
     ended, begun, inside = dict[str, list[str]](), dict[str, list[str]](), Counter[str]()
     found = {}
     for split, lines in splits.items():
-        mark, share = _most_frequent([line[-1] for line in lines if line], END_MARKS)
+        mark, share = _most_frequent((line[-1] for line in lines if line), END_MARKS)
         found[split] = lines
         if share >= NEARLY_ALL:
-            found[split] = [line[:-1] if line and line[-1] == mark else line for line in lines]
+            found[split] = _without_last(lines, mark)
             ended.setdefault(mark, []).append(split)
         inside[split] = sum(line.count(END) for line in found[split])
-        mark, share = _most_frequent([line[0] for line in found[split] if line], START_MARKS)
+        mark, share = _most_frequent((line[0] for line in found[split] if line), START_MARKS)
         if share >= NEARLY_ALL:
             begun.setdefault(mark, []).append(split)
     notes = [
@@ -159,23 +168,54 @@ def _other_marks(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
     return notes
 
 
-def _most_frequent(words: Sequence[str], marks: frozenset[str]) -> tuple[str, float]:
+def _most_frequent(words: Iterable[str], marks: frozenset[str]) -> tuple[str, float]:
     """The most frequent of some marks, in any case, and its share of the words."""
-    counts = Counter(word for word in words if word.lower() in marks)
+    counts, total = Counter[str](), 0
+    for word in words:
+        total += 1
+        if word.lower() in marks:
+            counts[word] += 1
     mark, count = counts.most_common(1)[0] if counts else ("", 0)
-    return mark, count / max(1, len(words))
+    return mark, count / max(1, total)
 
 
-def _characters(lines: Sequence[list[str]], lengths: Tensor) -> Tensor:
-    """Characters of as many words of each line as `lengths` says, one behind each; an empty line has one."""
-    kept = zip(lines, lengths.tolist(), strict=False)
-    return torch.tensor(
-        [sum(map(len, line[:length])) + max(1, min(len(line), length)) for line, length in kept]
-    )
+@dataclass(frozen=True)
+class _WithoutLast:
+    """Lines without a mark at their end, made anew whenever they are gone through."""
+
+    lines: Sequence[list[str]]
+    mark: str
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return (line[:-1] if line and line[-1] == self.mark else line for line in self.lines)
+
+    def __len__(self) -> int:
+        return len(self.lines)
 
 
-def _cut(lengths: Tensor, total: int) -> Tensor:
-    """Lengths of the lines within the first `total` words."""
-    ends = lengths.cumsum(0).clamp(max=total)  # (lines,)
-    kept = ends.diff(prepend=ends.new_zeros(1))
-    return kept[kept > 0]
+def _without_last(lines: Sequence[list[str]], mark: str) -> Sequence[list[str]]:
+    cut = cast("Sequence[list[str]]", _WithoutLast(lines, mark))
+    return list(cut) if isinstance(lines, list) else cut
+
+
+def _number(
+    lines: Iterable[list[str]], vocabulary: Vocabulary, limit: int, numbers: Numbers
+) -> tuple[list[int], list[int]]:
+    """Number the words of lines, `<eos>` after each, up to `limit` words, 0 for no limit.
+
+    Returns:
+        Of each line its words with `<eos>`, and its characters: those of its words, one behind each, and one
+        where it is empty.
+    """
+    end, total = vocabulary.index[END], 0
+    lengths: list[int] = []
+    characters: list[int] = []
+    for line in lines:
+        if limit and total >= limit:
+            break
+        found = [*vocabulary.encode(line), end][: limit - total if limit else None]
+        numbers.add(found)
+        total += len(found)
+        lengths.append(len(found))
+        characters.append(sum(map(len, line[: len(found)])) + max(1, min(len(line), len(found))))
+    return lengths, characters

@@ -67,6 +67,7 @@ def test_the_built_in_tasks_are_listed_in_order():
         "sts-b",
         "text-lm",
         "text-similarity",
+        "wikitext-103",
         "wikitext-2",
         "wikitext-2-awd",
         "wikitext-2-similarity",
