@@ -187,7 +187,7 @@ def test_a_class_that_is_not_registered_goes_by_module_and_name():
         (("revision = 1", ""), "key 'revision' is missing"),
         (("revision = 1", "revision = 0"), "key 'revision' is 0; it must be at least 1"),
         (('name = "other-ner"', 'name = "Other"'), "key 'name' is 'Other'"),
-        (("[training]", "[trainin]"), "key 'trainin': unknown key 'trainin'. Did you mean 'training'?"),
+        (("[training]", "[trainin]"), "key 'trainin': unknown key 'trainin'. Did you mean 'training'"),
         (('"tagging"', '"taging"'), "unknown kind of problem 'taging'. Did you mean 'tagging'?"),
         (("hidden_size = 7", "hiden_size = 7"), "unknown setting 'hiden_size'. Did you mean 'hidden_size'"),
         (("hidden_size = 7", "hidden_size = 0"), "setting 'hidden_size' of task 'other-ner' is 0; it must be"),
