@@ -54,6 +54,10 @@ class TestTagging(ProblemConformance):
     recompute = staticmethod(spans)
     layers = (supernet,)
 
+    @pytest.mark.slow  # test_resume.py of tagging trains in two processes
+    def test_other_process(self):
+        super().test_other_process()
+
 
 class TestLanguageModeling(ProblemConformance):
     kind = "language-modeling"
@@ -70,6 +74,10 @@ class TestLanguageModeling(ProblemConformance):
     tolerance = 1e-4
     recompute = staticmethod(perplexity)
     layers = (supernet,)
+
+    @pytest.mark.slow  # test_training.py of language modelling trains in two processes
+    def test_other_process(self):
+        super().test_other_process()
 
 
 @pytest.fixture(scope="class")
@@ -94,6 +102,10 @@ class TestCharacterModeling(ProblemConformance):
     tolerance = 1e-4
     recompute = staticmethod(perplexity)
     layers = (supernet,)
+
+    @pytest.mark.slow  # as language modelling, whose trainer it is
+    def test_other_process(self):
+        super().test_other_process()
 
 
 def accuracy(items):
@@ -172,6 +184,10 @@ class TestWordSimilarity(TaskConformance):
 
     def test_declarations(self):
         testing.check_declarations(self.task, {})
+
+    @pytest.mark.slow
+    def test_repeats(self, tmp_path):
+        super().test_repeats(tmp_path)
 
 
 class Broken(sequence_sums.SequenceSums):

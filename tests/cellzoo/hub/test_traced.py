@@ -61,7 +61,9 @@ def proxied(model):
     return make_fx(Logits(model))(FULL, FULL.clone())
 
 
-@pytest.mark.parametrize("make", [traced, exported, strictly_exported, proxied])
+@pytest.mark.parametrize(
+    "make", [traced, exported, proxied, pytest.param(strictly_exported, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("model_class", "cell"), [*zip(CLASSES, ["lstm", "delayed", "lstm", "darts-v2"], strict=True)]
 )

@@ -118,7 +118,7 @@ def test_the_code_does_not_change_the_number_of_parameters():
         assert cell.num_parameters(input_size=850, hidden_size=850) == (2 * 850) ** 2 + 8 * 850 * 2 * 850
 
 
-@pytest.mark.parametrize("members", [100, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("members", [25, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_random_members_are_written_as_they_were_read(normalize, members):
     for seed in range(members):

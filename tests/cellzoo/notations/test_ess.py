@@ -218,9 +218,10 @@ def test_diagonals_need_an_input_as_wide_as_the_state():
         cellzoo.CellRNN(cell, E, H)
 
 
+@pytest.mark.parametrize("members", [50, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["dense", "shared", "lowrank:7", "diag"])
-def test_random_members_are_written_as_they_were_read(kind):
-    for seed in range(250):
+def test_random_members_are_written_as_they_were_read(kind, members):
+    for seed in range(members):
         text = ess.sample(random.Random(seed), delay=(3, 1, 8, 5)[seed % 4], inter_weights=kind)
         cell = parse(text, "ess")
         # With one step back a shared matrix is a dense one.

@@ -100,8 +100,9 @@ def test_neither_the_order_of_edges_nor_the_numbers_of_nodes_matter():
 
 @pytest.mark.parametrize("edges", [1, 2, 3, 4])
 @pytest.mark.parametrize("combine", ["mean", "sum"])
-def test_random_members_are_written_as_they_were_read(edges, combine):
-    for seed in range(125):
+@pytest.mark.parametrize("members", [25, pytest.param(125, marks=pytest.mark.slow)])
+def test_random_members_are_written_as_they_were_read(edges, combine, members):
+    for seed in range(members):
         text = idarts.sample(random.Random(seed), edges=edges, combine=combine)
         cell = parse(text, "idarts")
         assert write(cell, "idarts") == text

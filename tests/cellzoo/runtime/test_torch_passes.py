@@ -171,7 +171,9 @@ def run_together(together, memory, cells, read):
 
 
 @pytest.mark.parametrize("group", [one_by_one, alike])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 8))]
+)
 def test_rewritten_kernels_leave_the_same_in_memory(seed, group, monkeypatch):
     # As if all steps were so much work that it is worth putting their operands side by side.
     monkeypatch.setattr(registers, "_WORK", dict.fromkeys(FUNCTIONS, 8))

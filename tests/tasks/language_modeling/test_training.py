@@ -147,7 +147,7 @@ def report(fraction, words):
     if fraction > kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
     print(f"{fraction:.3f} {words}", file=sys.stderr)
-settings = {"hidden_size": 6, "batch_size": 32, "min_count": 30, "jitter": "gaussian", "train_words": 9000}
+settings = {"hidden_size": 6, "batch_size": 32, "min_count": 30, "jitter": "gaussian", "train_words": 4000}
 problem = problem_on("news", evaluation_streams=10, **settings)
 training = TrainingSettings(epochs=3, optimizer="adam", learning_rate=0.02)
 fitted = fit(problem, cellzoo.load("lstm"), training, seed, Place(folder, "a" * 64, "news", report))
