@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from leaderboards.stats.ranks import RankRange
     from leaderboards.stats.seeds import Summary
     from tasks.runs.failed import FailedRun
-    from tasks.runs.record import RunRecord
+    from tasks.runs.record import HeldEqual, RunRecord
+
+PROTOCOLS = {"parameters": "equal parameters", "flops": "equal FLOPs", "time": "equal training time"}
+"""What is held equal, in words."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,17 @@ class TaskTable:
     def primary(self) -> MetricColumn:
         """The metric that ranks."""
         return self.columns[0]
+
+    @property
+    def held(self) -> HeldEqual | None:
+        """What all cells have equally much of, as one of the runs has it; None where widths are the task's."""
+        return next((run.held for row in self.rows for run in row.runs if run.held is not None), None)
+
+    @property
+    def protocol(self) -> str:
+        """On which terms its cells stand beside one another: `equal parameters, tuned`."""
+        parts = [PROTOCOLS[self.held.quantity] if self.held else "task's own widths"]
+        return ", ".join([*parts, "tuned"] if self.tuning else parts)
 
     @property
     def leaders(self) -> frozenset[BoardSubject]:

@@ -113,6 +113,7 @@ def _table(table: TaskTable) -> dict[str, Any]:
         "control": control,
         "smallest_detectable_difference": standing.detectable,
         "pooled_variance": standing.pooled,
+        "protocol": table.protocol,
         "settings": dict(table.settings),
         "rows": [_row(table, row) for row in table.rows],
         "tuning": None
@@ -149,6 +150,7 @@ def _row(table: TaskTable, row: Row) -> dict[str, Any]:
         "kind": "baseline" if row.subject.is_baseline else "cell",
         "hash": row.subject.hash,
         "origin": row.subject.origin,
+        "held": next((run.held.model_dump() for run in row.runs if run.held is not None), None),
         "label": notes.label(row.subject),
         "seeds": list(row.seeds),
         "records": [record.key for record in row.runs],

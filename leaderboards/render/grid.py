@@ -157,6 +157,7 @@ def task_grid(table: TaskTable) -> Grid:
             GridColumn("Seeds", first="descending"),
             lambda row: GridCell(str(len(row.seeds)), len(row.seeds), note=_unusual(row.seeds)),
         ),
+        (GridColumn("Width", detail="solved for"), _width_cell),
         *(
             (column, lambda row, value=value, write=write: GridCell(write(value(row.cost)), value(row.cost)))
             for column, value, write in _COSTS
@@ -298,6 +299,13 @@ def _interval_cell(interval: tuple[float, float] | None, primary: MetricColumn) 
     if interval is None:
         return ABSENT
     return GridCell(numbers.interval(interval, primary.digits), interval[0])
+
+
+def _width_cell(row: Row) -> GridCell:
+    held = next((run.held for run in row.runs if run.held is not None), None)
+    if held is None:
+        return ABSENT
+    return GridCell(f"{held.hidden_size:,}", float(held.hidden_size), note=f"{100 * held.deviation:+.1f} %")
 
 
 def _unusual(seeds: tuple[int, ...]) -> str:

@@ -39,6 +39,7 @@ def render_html(board: Board) -> str:
             "relations": _relations(board),
             "cards": cards(board),
             "places": {subject: place for place, subject in enumerate(board.subjects)},
+            "protocols": sorted({table.protocol for table in board.tables}),
             "families": sorted({subject.family for subject in board.subjects}),
             "reading": notes.reading(board),
             "data": picture(embedded(compare_data(board))),
@@ -88,5 +89,6 @@ def _section(table: TaskTable, number: int) -> dict[str, Any]:
         "absent": notes.absent(table) if table.absent else "",
         "settings": table.settings,
         "reported": table.reported,
+        "protocol": table.protocol,
         "superseded": table.superseded_by is not None,
     }

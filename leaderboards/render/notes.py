@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellzoo.system.text import shortened
+from leaderboards.board import PROTOCOLS
 from leaderboards.render import numbers
 from leaderboards.stats.seeds import FEWEST_SEEDS
+from tasks.equal_terms import UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +85,13 @@ def remarks(table: TaskTable) -> list[str]:
         found.append(
             "No random search stands here: `cellzoo search random` on the same task says what a method adds to "
             "it."
+        )
+    if table.held is not None:
+        off = max(abs(run.held.deviation) for row in table.rows for run in row.runs if run.held is not None)
+        found.append(
+            f"{PROTOCOLS[table.held.quantity].capitalize()}: each cell is as wide as comes nearest to "
+            f"{table.held.target:,.6g} {UNITS[table.held.quantity]} (off by at most {100 * off:.1f} %); "
+            "baselines keep the task's width."
         )
     if table.tuning is not None:
         drawn = ", ".join(table.tuning.drawn)

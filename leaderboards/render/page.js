@@ -49,6 +49,7 @@
     const name = byId("filter-name").value.trim().toLowerCase();
     const family = byId("filter-family").value;
     const task = byId("filter-task").value;
+    const protocol = byId("filter-protocol").value;
     const limit = byId("filter-parameters").value;
     const reported = byId("show-reported").checked;
     let shown = 0;
@@ -66,7 +67,9 @@
       shown += visible;
     }
     for (const section of document.querySelectorAll("section[data-kind=task]")) {
-      section.hidden = task !== "" && section.getAttribute("aria-labelledby") !== task;
+      section.hidden =
+        (task !== "" && section.getAttribute("aria-labelledby") !== task) ||
+        (protocol !== "" && section.dataset.protocol !== protocol);
     }
     byId("rows-shown").textContent = shown === total ? "" : `${shown} of ${total} rows`;
   }

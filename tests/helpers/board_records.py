@@ -38,6 +38,7 @@ def record(
     corpus: str = "corpus",
     history: list[dict[str, Any]] | None = None,
     latency: float | None = None,
+    held: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A sound record as JSON content; `hash_of` gives the cell the hash of another name."""
     digest = None if baseline else cell_hash(hash_of or cell)
@@ -93,7 +94,7 @@ def record(
         },
         "history": [{"epoch": 1, "loss": 0.5, "seconds": 2.0}] if history is None else history,
         "facts": {"train words": 6000},
-        "held": None,
+        "held": held,
         "tuning": None,
         "notes": [],
         "code": {"version": "0.1.0", "revision": "0123456789abcdef0123", "dirty": False},

@@ -33,6 +33,9 @@ def address(tmp_path_factory):
                     cell, seed, task="ptb", metrics={"perplexity": 300 - base - seed}, higher=False, **options
                 ),
             )
+    held = {"quantity": "parameters", "target": 900.0, "reached": 891.0, "hidden_size": 9}
+    for cell in ("lstm", "gru"):
+        write(folder, record(cell, 0, task="rte", metrics={"f1": F1[cell]}, held=held))
     write(folder, record("constant", 0, task="wnut17", metrics={"f1": 1.0}, baseline=True))
     assert main(["board", str(folder), "--out", str(folder / "board")]) == 0
     return (folder / "board" / "board.html").as_uri()
@@ -101,6 +104,18 @@ def test_filters_leave_what_fits_and_can_be_cleared(page):
     assert names(page, table) == everything
     page.fill("#filter-parameters", "151000")
     assert {name for name in names(page, table) if name in F1} == {"lstm", "janet"}
+
+
+def test_the_protocol_filter_leaves_tasks_on_equal_terms(page):
+    def shown():
+        return page.locator("section[data-kind=task]:not([hidden]) > h2").all_inner_texts()
+
+    everything = shown()
+    page.select_option("#filter-protocol", label="equal parameters")
+    assert shown() == ["Title of rte"]
+    page.click("#controls button[type=reset]")
+    page.wait_for_function("document.querySelectorAll('section[data-kind=task]:not([hidden])').length === 3")
+    assert shown() == everything
 
 
 def test_two_cells_are_compared(page):
