@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow gpu lint clean
 
 demo: $(READY)
 	$(BIN)/cellzoo demo
@@ -12,6 +12,10 @@ test: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# With the Python and the torch that are there: where there is a GPU, often nothing can be installed.
+gpu:
+	$(PYTHON) tests/helpers/on_gpu.py --out gpu
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -26,4 +30,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv build demo *.egg-info
+	rm -rf .venv build demo gpu *.egg-info

@@ -29,7 +29,9 @@ ENGINES = tuple(name for name in RUNTIMES if name != "auto")
 _TORCH = {LSTM: nn.LSTM, "nn.GRU": nn.GRU}
 
 
-def cell_case(cell: Cell, shape: Shape, *, training: bool, dtype: str, engines: Sequence[str]) -> Case:
+def cell_case(
+    cell: Cell, shape: Shape, *, training: bool, dtype: str, engines: Sequence[str], device: str = "cpu"
+) -> Case:
     """One cell at one shape, trained or only run.
 
     Args:
@@ -38,6 +40,7 @@ def cell_case(cell: Cell, shape: Shape, *, training: bool, dtype: str, engines: 
         training: Whether a pass has its backward pass: a training step without the optimizer.
         dtype: One of `cellzoo.bench.case.DTYPES`.
         engines: Some of `ENGINES`.
+        device: Where it runs.
 
     Raises:
         CellError: The cell needs E = H, and the shape's differ.
@@ -54,13 +57,14 @@ def cell_case(cell: Cell, shape: Shape, *, training: bool, dtype: str, engines: 
         shape=shape,
         flops=flops,
         engines=engines,
-        build=partial(_build, cell, training, getattr(torch, dtype)),
+        build=partial(_build, cell, training, getattr(torch, dtype), torch.device(device)),
         description={
             "cell": cell.name,
             "cell_hash": cell.hash,
             "shape": asdict(shape),
             "pass": "training" if training else "inference",
             "dtype": dtype,
+            "device": device,
             "loop": "node by node" if darts_genotype(cell) is None else "as in the DARTS code",
         },
     )
@@ -76,13 +80,31 @@ def pass_flops(cell: Cell, shape: Shape, *, training: bool) -> int:
     return token * shape.tokens * shape.directions * (3 if training else 1)
 
 
-def _build(cell: Cell, training: bool, dtype: torch.dtype, name: str, shape: Shape) -> Pass:
+def _build(
+    cell: Cell, training: bool, dtype: torch.dtype, device: torch.device, name: str, shape: Shape
+) -> Pass:
     """Build a candidate: one layer, weights and inputs the same for all, initial states zero.
 
-    Gradients of weights and of x are taken, as in a layer that has another below it.
+    Gradients of weights and of x are taken, as in a layer that has another below it. A pass is over when its
+    device is done.
     """
+    run = _build_pass(cell, training, dtype, device, name, shape)
+    if device.type == "cpu":
+        return run
+
+    def run_to_the_end() -> Sequence[Tensor]:
+        results = run()
+        torch.cuda.synchronize(device)
+        return results
+
+    return run_to_the_end
+
+
+def _build_pass(
+    cell: Cell, training: bool, dtype: torch.dtype, device: torch.device, name: str, shape: Shape
+) -> Pass:
     if name == PRODUCTS:
-        return product_pass(product_groups(cell, shape), training=training, dtype=dtype)
+        return product_pass(product_groups(cell, shape), training=training, dtype=dtype, device=device)
     sizes = shape.input_size, shape.hidden_size
     rnn: nn.RNNBase | CellRNN
     if name in _TORCH:
@@ -97,6 +119,7 @@ def _build(cell: Cell, training: bool, dtype: torch.dtype, name: str, shape: Sha
     with torch.no_grad():
         for parameter in rnn.parameters():
             parameter.uniform_(-(shape.hidden_size**-0.5), shape.hidden_size**-0.5, generator=generator)
+    rnn.to(device)
     if name == LOOP and isinstance(rnn, CellRNN):
         weights = [rnn.direction(way).weights for way in range(shape.directions)]
         loops = [build_loop(cell, named, input_size=sizes[0], hidden_size=sizes[1]) for named in weights]
@@ -105,6 +128,7 @@ def _build(cell: Cell, training: bool, dtype: torch.dtype, name: str, shape: Sha
             [weight for loop in loops for weight in loop.weights],
             shape,
             dtype=dtype,
+            device=device,
             training=training,
         )
     batch_sizes = torch.tensor(shape.batch_sizes)
@@ -112,7 +136,7 @@ def _build(cell: Cell, training: bool, dtype: torch.dtype, name: str, shape: Sha
     def run(x: Tensor) -> Tensor:
         return rnn(PackedSequence(x, batch_sizes))[0].data if shape.packed else rnn(x)[0]
 
-    return _pass(run, list(rnn.parameters()), shape, dtype=dtype, training=training)
+    return _pass(run, list(rnn.parameters()), shape, dtype=dtype, device=device, training=training)
 
 
 def _run_loops(loops: Sequence[LoopRNN], shape: Shape, x: Tensor) -> Tensor:
@@ -120,8 +144,8 @@ def _run_loops(loops: Sequence[LoopRNN], shape: Shape, x: Tensor) -> Tensor:
     if not shape.packed:
         return loops[0](x)
     padded, lengths = pad_packed_sequence(PackedSequence(x, torch.tensor(shape.batch_sizes)))  # (T, B, E)
-    steps, columns = torch.arange(shape.steps)[:, None], torch.arange(shape.batch)
-    turned = torch.where(steps < lengths, lengths - 1 - steps, steps)  # (T, B)
+    steps, columns = torch.arange(shape.steps)[:, None], torch.arange(shape.batch, device=x.device)
+    turned = torch.where(steps < lengths, lengths - 1 - steps, steps).to(x.device)  # (T, B)
     there, back = loops[0](padded), loops[1](padded[turned, columns])  # (T, B, H)
     return pack_padded_sequence(torch.cat([there, back[turned, columns]], -1), lengths).data
 
@@ -132,13 +156,15 @@ def _pass(
     shape: Shape,
     *,
     dtype: torch.dtype,
+    device: torch.device,
     training: bool,
 ) -> Pass:
     """A pass through what maps x (T, B, E) to outputs (T, B, H), or packed rows (N, E) to (N, 2 H)."""
     generator = torch.Generator().manual_seed(1)
     rows = (shape.tokens,) if shape.packed else (shape.steps, shape.batch)
-    x = torch.randn(*rows, shape.input_size, dtype=dtype, generator=generator)
-    gradient = torch.randn(*rows, shape.directions * shape.hidden_size, dtype=dtype, generator=generator)
+    x = torch.randn(*rows, shape.input_size, dtype=dtype, generator=generator).to(device)
+    size = shape.directions * shape.hidden_size
+    gradient = torch.randn(*rows, size, dtype=dtype, generator=generator).to(device)
     x.requires_grad_(training)
 
     def run() -> list[Tensor]:

@@ -72,12 +72,14 @@ def products_flops(groups: Sequence[Group], *, training: bool) -> int:
     return forward * (3 if training else 1)
 
 
-def product_pass(groups: Sequence[Group], *, training: bool, dtype: torch.dtype) -> Pass:
+def product_pass(
+    groups: Sequence[Group], *, training: bool, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> Pass:
     """The products of one pass, with those of the backward pass in training. It gives no results."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*size: int) -> Tensor:
-        return torch.randn(*size, dtype=dtype, generator=generator)
+        return torch.randn(*size, dtype=dtype, generator=generator).to(device)
 
     # Of each product: its factor at each step, the matrix, and where the results go.
     phases: list[list[tuple[Sequence[Tensor], Tensor, Sequence[Tensor]]]] = [[], [], []]

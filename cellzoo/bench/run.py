@@ -51,24 +51,28 @@ class TimingSettings:
 
     Attributes:
         threads: For torch. With one, times are the process's CPU time, which other processes hardly
-            change; with more, they are wall-clock time.
+            change; with more, or on another device, they are wall-clock time.
         rounds: Of each case, at most.
         budget: Seconds for all cases together. Each has at least `MIN_ROUNDS` rounds, so a small budget is
             exceeded; memory is measured on top.
         memory: Whether to measure peak memory, too.
+        device: Where passes run.
     """
 
     threads: int = 1
     rounds: int = 11
     budget: float = 300.0
     memory: bool = False
+    device: str = "cpu"
 
     @property
     def clock(self) -> Callable[[], float]:
         """What times are read from."""
-        return time.process_time if self.threads == 1 else time.perf_counter
+        return time.process_time if self.threads == 1 and self.device == "cpu" else time.perf_counter
 
     def __str__(self) -> str:
+        if self.device != "cpu":
+            return f"wall-clock time on {self.device}"
         return "CPU time, 1 thread" if self.threads == 1 else f"wall-clock time, {self.threads} threads"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cellzoo.bench.case import DTYPES, LOOP, SHAPES, Shape, benchmark_cases, find_shapes
 from cellzoo.catalog import entry
 from cellzoo.cli.command import Command
-from cellzoo.errors import RunError, unknown
+from cellzoo.errors import CellzooError, RunError, unknown
 from cellzoo.selection import expand_cells, split_cells
 from cellzoo.system.paths import path_option
 from cellzoo.system.text import printable
@@ -48,6 +48,7 @@ _EXAMPLES = """\
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
+  cellzoo bench --device cuda --cells lstm,darts-v2    beside cuDNN
   cellzoo bench --chart bench.json                     a chart and a table of what was timed
   cellzoo bench --dry-run                              what would be timed
 
@@ -80,6 +81,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--pass", choices=_PASSES, default="both", dest="passes", help="training, inference or both (default)"
     )
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"default {DTYPES[0]}")
+    parser.add_argument(
+        "--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:N; of cells"
+    )
     parser.add_argument("--threads", type=_whole(1024), default=1, metavar="N", help="default 1")
     parser.add_argument(
         "--rounds", type=_whole(10_000), default=11, metavar="N", help="of each case, at most; default 11"
@@ -133,7 +137,7 @@ def _execute(options: argparse.Namespace) -> int:
     shapes = find_shapes(options.shapes or [_SHAPES])
     from cellzoo.bench.run import TimingSettings
 
-    settings = TimingSettings(options.threads, options.rounds, options.budget, options.memory)
+    settings = TimingSettings(options.threads, options.rounds, options.budget, options.memory, _device(options))
     cases = _cases(options, shapes)
     if options.dry_run:
         return _list(cases, settings)
@@ -151,6 +155,20 @@ def _draw(path: Path) -> int:
     return 0
 
 
+def _device(options: argparse.Namespace) -> str:
+    import torch
+
+    name: str = options.device
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or name == "cpu:":
+        raise CellzooError(f"--device {name!r:.40}: expected cpu, cuda, or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise CellzooError(f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here")
+    if kind == "cuda" and (options.memory or options.benchmark is not None):
+        raise CellzooError("--device cuda: --memory and --benchmark are for the CPU")
+    return name
+
+
 def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
     from cellzoo.bench.cells import ENGINES, cell_case
 
@@ -164,7 +182,7 @@ def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
         return benchmark_cases(options.benchmark, shapes, options.dtype, engines)
     cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
     return [
-        cell_case(cell, shape, training=training, dtype=options.dtype, engines=engines)
+        cell_case(cell, shape, training=training, dtype=options.dtype, engines=engines, device=options.device)
         for cell in cells.values()
         for shape in shapes
         for training in _PASSES[options.passes]

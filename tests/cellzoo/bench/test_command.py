@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -118,10 +119,10 @@ def test_memory_gets_columns_of_its_own(bench, tmp_path, monkeypatch):
 def failing_engine(monkeypatch):
     original = cells._build
 
-    def build(cell, training, dtype, name, shape):
+    def build(cell, training, dtype, device, name, shape):
         if name == "reference":
             raise cellzoo.CellzooError("it is out of order")
-        return original(cell, training, dtype, name, shape)
+        return original(cell, training, dtype, device, name, shape)
 
     monkeypatch.setattr(cells, "_build", build)
 
@@ -145,10 +146,10 @@ def test_an_engine_that_nobody_asked_for_is_only_left_out(bench, monkeypatch):
 def test_what_was_done_before_an_interruption_is_kept(bench, tmp_path, monkeypatch):
     original = cells._build
 
-    def build(cell, training, dtype, name, shape):
+    def build(cell, training, dtype, device, name, shape):
         if not training:
             raise KeyboardInterrupt
-        return original(cell, training, dtype, name, shape)
+        return original(cell, training, dtype, device, name, shape)
 
     monkeypatch.setattr(cells, "_build", build)
     path = tmp_path / "bench.json"
@@ -193,3 +194,34 @@ def test_a_file_that_cannot_be_written_is_found_before_the_work(bench, tmp_path)
     code, output, errors = bench("--out", tmp_path / "no" / "bench.json")
     assert (code, output) == (5, "")
     assert "bench.json: cannot be written: No such file or directory" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "tpu"), "--device 'tpu': expected cpu, cuda, or cuda:N"),
+        (("--device", "cuda:x"), "--device 'cuda:x': expected cpu, cuda, or cuda:N"),
+        (("--device", "cuda:99"), "--device cuda:99: torch finds"),
+    ],
+)
+def test_a_device_that_is_not_there_is_said(bench, arguments, message):
+    code, output, errors = bench(*QUICK, *arguments)
+    assert (code, output) == (2, "")
+    assert message in errors
+
+
+def test_times_on_another_device_are_those_of_the_wall():
+    """Another device works on while the process waits."""
+    settings = run_module.TimingSettings(device="cuda")
+    assert str(settings) == "wall-clock time on cuda"
+    assert settings.clock is time.perf_counter
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("shape", [TINY, f"{TINY}-packed"])
+def test_cells_are_timed_on_a_gpu(bench, shape):
+    arguments = ("--cells", "gru,darts-v2", "--shape", shape, "--rounds", "3", "--engines", "torch")
+    code, output, _ = bench(*arguments, "--device", "cuda")
+    assert code == 0
+    assert "left out" not in output
