@@ -46,7 +46,7 @@ def find_record(collection: Collection, digits: str) -> RunRecord:
 
 
 def siblings(collection: Collection, record: RunRecord) -> list[RunRecord]:
-    """All runs of the same cell, task, settings and data, by seed."""
+    """All runs of the same cell, task, settings and data, by seed; trials of a tuning are none."""
 
     def identity(of: RunRecord) -> str:
         data = {name: reference.sha256 for name, reference in of.data.items()}
@@ -54,7 +54,8 @@ def siblings(collection: Collection, record: RunRecord) -> list[RunRecord]:
         return json.dumps([of.task.name, of.task.revision, cell, of.configuration, data], sort_keys=True)
 
     wanted = identity(record)
-    return sorted((r for r in collection.records if identity(r) == wanted), key=lambda r: r.seed)
+    found = [r for r in collection.records if r.purpose != "tuning" and identity(r) == wanted]
+    return sorted(found, key=lambda r: r.seed)
 
 
 def run_arguments(record: RunRecord, seed: int, cell_file: Path, out: Path, data: str | None) -> list[str]:

@@ -46,6 +46,8 @@ def _parts(records: Sequence[RunRecord]) -> Iterator[tuple[str, str]]:
     yield "data", digest({name: reference.sha256 for name, reference in first.data.items()})
     if first.held is not None:
         yield "equal", first.held.quantity
+    if first.tuning is not None and first.tuning.trials is not None:
+        yield "tuned", str(first.tuning.trials)
     cell = first.cell
     yield "cell", f"{cell.name}@{cell.hash[:DIGITS] if cell.hash else 'baseline'}"
     if cell.init:

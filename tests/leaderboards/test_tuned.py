@@ -16,8 +16,10 @@ from leaderboards.exports.plain import render_json
 from leaderboards.render.budget import budget_picture
 from leaderboards.render.html import render_html
 from leaderboards.render.markdown import render_markdown
+from leaderboards.reproduce import siblings
 from leaderboards.stats.expected_best import expected_best
 from tasks.runs import run_suite
+from tasks.runs.signature import signature
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -63,6 +65,14 @@ def test_cells_with_configurations_of_their_own_stand_in_one_table(results):
     assert data["tuning"]["expected_best"]["lstm"] == list(table.tuning.curves[1].expected)
     picture = ET.fromstring(budget_picture(table, "b"))  # noqa: S314 - our own
     assert picture.find("{http://www.w3.org/2000/svg}desc").text.count(" with 12") == 2
+
+
+def test_a_trial_is_not_one_more_run_of_what_was_chosen(results):
+    """Neither for another run of a row, nor in the line that names a number."""
+    out, report = results
+    chosen = [r for r in report.records if r.purpose == "evaluation" and r.cell.name == "gru"]
+    assert [r.seed for r in siblings(collect([out]), chosen[0])] == [0, 1, 2]
+    assert "|tuned:12|" in signature(chosen)
 
 
 def test_tuned_and_untuned_cells_are_never_ranked_together(results, tmp_path):
