@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -131,15 +132,70 @@ class LanguageModeling:
         self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
     ) -> Evaluation:
         """Perplexity over every word of a split, `<eos>` and `<unk>` included."""
-        text, settings = self.text, self.settings
-        losses = word_losses(
+        return self._evaluation(self._losses(model, split, report), split)
+
+    def evaluate_once(self, model: nn.Module, split: Split) -> Evaluation:
+        """As `evaluate`, with the words' losses, and dynamic evaluation where settings ask for it.
+
+        Further items, of the split `dev words` or `test words`, are the split's different words: `count` in the
+        training text, and `nll` and `tokens` here. See `EvaluatesOnce`.
+        """
+        losses = self._losses(model, split)
+        found = self._evaluation(losses, split)
+        words = self._items_of_words(losses, split)
+        if not self.settings.dynamic:
+            return replace(found, items=[*found.items, *words])
+        dynamic = self._dynamic_losses(model, split)
+        value = perplexity(dynamic.mean().item())
+        sums = _by_line(dynamic, self.text.lengths[split])
+        items = [{**item, "dynamic_nll": nll} for item, nll in zip(found.items, sums, strict=True)]
+        note = f"{split}: perplexity {value:.4g} by dynamic evaluation"
+        values = {**found.metrics, DYNAMIC.name: value}
+        return Evaluation(values, [*items, *words], (*found.notes, note))
+
+    def _losses(
+        self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
+    ) -> Tensor:
+        """Of each word, (N,)."""
+        settings = self.settings
+        return word_losses(
             cast("LanguageModel", model),
-            text.words[split],
-            text.end,
+            self.text.words[split],
+            self.text.end,
             streams=settings.evaluation_streams,
             context=settings.evaluation_context,
             report=report,
-        )  # (N,)
+        )
+
+    def _dynamic_losses(self, model: nn.Module, split: Split) -> Tensor:
+        """Of each word by dynamic evaluation, (N,)."""
+        settings, text = self.settings, self.text
+        rule = DynamicRule(
+            settings.dynamic_rate, settings.dynamic_decay, settings.dynamic_epsilon, settings.dynamic_segment
+        )
+        training = text.words["train"][:DYNAMIC_TEXT].long()
+        return dynamic_losses(cast("LanguageModel", model), text.words[split], text.end, training, rule)
+
+    def _items_of_words(self, losses: Tensor, split: Split) -> list[dict[str, Json]]:
+        text, words = self.text, self.text.words[split]
+        size = len(text.vocabulary)
+        counts = torch.bincount(text.words["train"], minlength=size)  # (V,)
+        tokens = torch.bincount(words, minlength=size)  # (V,)
+        sums = losses.new_zeros(size).index_add(0, words, losses)  # (V,)
+        return [
+            {
+                "split": f"{split} words",
+                "word": text.vocabulary.words[number],
+                "count": int(counts[number]),
+                "nll": sums[number].item(),
+                "tokens": int(tokens[number]),
+            }
+            for number in tokens.nonzero().flatten().tolist()
+        ]
+
+    def _evaluation(self, losses: Tensor, split: Split) -> Evaluation:
+        """What losses (N,) come to."""
+        text = self.text
         lengths, characters = text.lengths[split], text.characters[split]
         columns = zip(_by_line(losses, lengths), lengths.tolist(), characters.tolist(), strict=True)
         items: list[dict[str, Json]] = [
@@ -152,23 +208,6 @@ class LanguageModeling:
         note = f"{split}: vocabulary of {len(text.vocabulary):,} words; {share:.2%} of the words are {UNKNOWN}"
         values = {LOSS: loss, PERPLEXITY.name: perplexity(loss), BITS.name: bits}
         return Evaluation(values, items, (note, *text.notes))
-
-    def evaluate_once(self, model: nn.Module, split: Split) -> Evaluation:
-        """As `evaluate`, and by dynamic evaluation where settings ask for it; see `EvaluatesOnce`."""
-        found = self.evaluate(model, split)
-        settings, text = self.settings, self.text
-        if not settings.dynamic:
-            return found
-        rule = DynamicRule(
-            settings.dynamic_rate, settings.dynamic_decay, settings.dynamic_epsilon, settings.dynamic_segment
-        )
-        trained, training = cast("LanguageModel", model), text.words["train"][:DYNAMIC_TEXT].long()
-        losses = dynamic_losses(trained, text.words[split], text.end, training, rule)  # (N,)
-        value = perplexity(losses.mean().item())
-        sums = _by_line(losses, text.lengths[split])
-        items = [{**item, "dynamic_nll": nll} for item, nll in zip(found.items, sums, strict=True)]
-        note = f"{split}: perplexity {value:.4g} by dynamic evaluation"
-        return Evaluation({**found.metrics, DYNAMIC.name: value}, items, (*found.notes, note))
 
     def embedding_parameters(self, model: nn.Module) -> int:
         """Size of the embedding."""

@@ -1,0 +1,194 @@
+"""`cellzoo rare-words`: what language models lose on words by how often these stand in the training text.
+
+The analysis of Li et al. 2020 (ESS), table 3: the loss of each word of a split in two models, for rare
+words and for frequent ones.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellzoo.cli.command import Command
+from cellzoo.errors import CellzooError
+from cellzoo.system.paths import path_option
+from cellzoo.system.text import printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from leaderboards.collect import Collection
+    from tasks.runs.record import RunRecord
+
+UNKNOWN = "<unk>"
+BINS = ((0, 10), (10, 100), (100, 1_000), (1_000, 10_000), (10_000, None))
+"""Occurrences in the training text: from, and below."""
+_DESCRIPTION = """\
+Compare language models on words by how often these occur in the training text: mean loss of each cell in nats,
+with its standard deviation over seeds, and the words on which the other cells are better or worse than the
+first by most. Reads the records of `cellzoo run` on a task of language modelling; <unk> is a row of its own.
+"""
+
+
+@dataclass(frozen=True)
+class WordLoss:
+    """A word of a split.
+
+    Attributes:
+        count: Occurrences in the training text.
+        tokens: Occurrences in the split.
+        losses: Mean loss of an occurrence in nats, a run each.
+    """
+
+    count: int
+    tokens: int
+    losses: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over runs."""
+        return sum(self.losses) / len(self.losses)
+
+
+def word_losses(paths: Sequence[Path], split: str) -> dict[str, WordLoss]:
+    """Read the words of some runs of one cell on one text.
+
+    Args:
+        paths: Files of items, one a run.
+        split: `dev` or `test`.
+
+    Raises:
+        CellzooError: A file has no words, as those of other tasks and of older runs.
+        RecordError: A file cannot be read.
+    """
+    from leaderboards.evidence import read_columns
+
+    found: dict[str, WordLoss] = {}
+    for path in paths:
+        columns = read_columns(path, f"{split} words")
+        if not columns:
+            raise CellzooError(f"{path}: has no losses of words, as other tasks and older runs have none")
+        rows = zip(columns["word"], columns["count"], columns["tokens"], columns["nll"], strict=True)
+        for word, count, tokens, nll in rows:
+            before = found[word].losses if word in found else ()
+            found[word] = WordLoss(count, tokens, (*before, nll / tokens))
+    return found
+
+
+def by_frequency(words: Mapping[str, WordLoss]) -> dict[str, WordLoss]:
+    """Sum the words up: those of each bin, `<unk>`, and all.
+
+    Returns:
+        Label -> what stands for all words of the bin, with its lower end as the count; empty bins are left out.
+    """
+    groups = {
+        f"{low:,} and more" if high is None else f"{low:,} to {high - 1:,}": [
+            entry
+            for word, entry in words.items()
+            if word != UNKNOWN and entry.count >= low and (high is None or entry.count < high)
+        ]
+        for low, high in BINS
+    }
+    groups[UNKNOWN] = [words[UNKNOWN]] if UNKNOWN in words else []
+    groups["all"] = list(words.values())
+    return {label: _sum(group) for label, group in groups.items() if group}
+
+
+def differences(
+    one: Mapping[str, WordLoss], other: Mapping[str, WordLoss]
+) -> list[tuple[float, str, WordLoss]]:
+    """Loss of the second less that of the first, over all occurrences of a word, the smallest first."""
+    return sorted(
+        ((other[word].mean - entry.mean) * entry.tokens, word, entry)
+        for word, entry in one.items()
+        if word in other and word != UNKNOWN
+    )
+
+
+def _sum(group: Sequence[WordLoss]) -> WordLoss:
+    tokens = sum(entry.tokens for entry in group)
+    runs = zip(*(entry.losses for entry in group), strict=True)
+    sums = (sum(loss * entry.tokens for loss, entry in zip(run, group, strict=True)) for run in runs)
+    return WordLoss(min(entry.count for entry in group), tokens, tuple(total / tokens for total in sums))
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "results", nargs="+", type=path_option("RESULTS"), metavar="RESULTS", help="output folders"
+    )
+    parser.add_argument("--cells", required=True, metavar="A,B,...", help="cells, the first is compared with")
+    parser.add_argument("--task", metavar="TASK", help="the task, where the results have several")
+    parser.add_argument("--split", choices=("dev", "test"), default="dev", help="default dev, as in ESS")
+    parser.add_argument("--words", type=int, default=8, metavar="N", help="words at either end; default 8")
+
+
+def _execute(options: argparse.Namespace) -> int:
+    from leaderboards.collect import collect
+
+    collection = collect(options.results)
+    cells = list(dict.fromkeys(options.cells.split(",")))
+    found = {cell: word_losses(_files(collection, cell, options.task), options.split) for cell in cells}
+    lines = [*_table(found), *_most(found, cells, max(1, options.words))]
+    sys.stdout.write(printable("\n".join(lines) + "\n"))
+    return 0
+
+
+def _files(collection: Collection, cell: str, task: str | None) -> list[Path]:
+    records = [record for record in collection.records if record.cell.name == cell and _is_text(record, task)]
+    if not records:
+        names = sorted({record.cell.name for record in collection.records if _is_text(record, task)})
+        raise CellzooError(f"no run of {cell!r} on a language model; there are {', '.join(names) or 'none'}")
+    tasks = sorted({record.task.name for record in records})
+    if len(tasks) > 1:
+        raise CellzooError(f"{cell} has runs on {', '.join(tasks)}; choose one with --task")
+    if len({json.dumps(record.configuration, sort_keys=True) for record in records}) > 1:
+        raise CellzooError(f"{cell} has runs on {tasks[0]} under different settings; name a folder of one")
+    return [collection.items[record.key] for record in records]
+
+
+def _is_text(record: RunRecord, task: str | None) -> bool:
+    return "perplexity" in record.metrics and task in (None, record.task.name)
+
+
+def _table(found: Mapping[str, Mapping[str, WordLoss]]) -> Iterable[str]:
+    binned = {cell: by_frequency(words) for cell, words in found.items()}
+    first = next(iter(binned.values()))
+    yield f"{'in training':>16}  {'words':>9}" + "".join(f"  {cell:>20}" for cell in binned)
+    for label, entry in first.items():
+        row = "".join(f"  {_shown(bins.get(label)):>20}" for bins in binned.values())
+        yield f"{label:>16}  {entry.tokens:9,}{row}"
+    runs = ", ".join(f"{cell} {len(bins['all'].losses)}" for cell, bins in binned.items())
+    yield f"loss a word in nats, ± its standard deviation over runs: {runs}"
+
+
+def _shown(entry: WordLoss | None) -> str:
+    from statistics import stdev
+
+    if entry is None:
+        return "-"
+    spread = f" ± {stdev(entry.losses):.3f}" if len(entry.losses) > 1 else ""
+    return f"{entry.mean:.3f}{spread}"
+
+
+def _most(found: Mapping[str, Mapping[str, WordLoss]], cells: Sequence[str], count: int) -> Iterable[str]:
+    for cell in cells[1:]:
+        changes = differences(found[cells[0]], found[cell])
+        for title, part in (("better", changes[:count]), ("worse", changes[::-1][:count])):
+            yield f"\n{cell} is {title} than {cells[0]} by most on"
+            yield f"{'word':>20}  {'in training':>11}  {'here':>6}  {'change a word':>13}"
+            for change, word, entry in part:
+                yield f"{word:>20}  {entry.count:11,}  {entry.tokens:6,}  {change / entry.tokens:13.3f}"
+
+
+COMMAND = Command(
+    name="rare-words",
+    summary="compare language models on rare and on frequent words",
+    description=_DESCRIPTION,
+    examples="  cellzoo rare-words results --cells lstm,darts-v2 --task ptb",
+    configure=_configure,
+    execute=_execute,
+)
