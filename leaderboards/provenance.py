@@ -55,7 +55,10 @@ def trace(collection: Collection) -> Provenance:
     ]
     if collection.repeats:
         facts.append(Fact("Counted once", (f"{collection.repeats} further files with results shown here",)))
-    return Provenance(len(records), dates[0], dates[-1], tuple(facts))
+    trials = sum(record.purpose == "tuning" for record in records)
+    if trials:
+        facts.append(Fact("Tuning", (f"{trials} trials, which are no results",)))
+    return Provenance(len(records) - trials, dates[0], dates[-1], tuple(facts))
 
 
 def _fact(title: str, values: Iterable[str], total: int) -> Fact:

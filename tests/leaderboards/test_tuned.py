@@ -48,6 +48,7 @@ def test_cells_with_configurations_of_their_own_stand_in_one_table(results):
     (table,) = board.tables
     assert {row.subject.name for row in table.rows} == {"lstm", "gru", "nothing"}
     assert all(row.seeds == (0, 1, 2) for row in table.rows)
+    assert board.provenance.records == 3 * 3
     assert table.settings["rate"] == "tuned, best of 12"
     assert table.settings["epochs"] == "2"
     trials = [r for r in report.records if r.purpose == "tuning"]
