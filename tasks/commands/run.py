@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from tasks.runs.events import Listener
     from tasks.runs.plan import RunPlan
     from tasks.runs.run import RunReport
 
@@ -126,6 +127,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help=f"settings as in a paper: {', '.join(preset_names())}, or a file (.toml); --set goes over them",
     )
     parser.add_argument(
+        "--log",
+        metavar="TRACKER",
+        help="follow the runs in tensorboard, trackio or wandb (offline unless WANDB_MODE says otherwise)",
+    )
+    parser.add_argument(
         "--keep-models",
         action="store_true",
         help="keep the trained models of taggers and classifiers below OUT/artifacts; see `cellzoo export`",
@@ -175,7 +181,14 @@ def _execute(options: argparse.Namespace) -> int:
 
     from tasks.runs.progress import show_progress
     from tasks.runs.run import run_suite
+    from tasks.runs.trackers import find_tracker
+    from tasks.runs.tracking import TrackedListener
 
+    listener: Listener = show_progress(console)
+    tracked = None
+    if options.log is not None:
+        make = find_tracker(options.log)
+        listener = tracked = TrackedListener(listener, make, typed_path(options.out, "--out"))
     report = run_suite(
         **request,
         tune=tune,
@@ -187,9 +200,9 @@ def _execute(options: argparse.Namespace) -> int:
         device=options.device,
         longest_silence=silence,
         address=options.address,
-        listener=show_progress(console),
+        listener=listener,
     )
-    _show_report(report, console)
+    _show_report(report if tracked is None else report.with_notes(tracked.notes), console)
     report.raise_for_failures()
     return 0
 

@@ -140,6 +140,10 @@ class RunReport:
             if failure.stops_all:
                 raise OutputError(failure.message)
 
+    def with_notes(self, notes: Iterable[str]) -> RunReport:
+        """The same with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
     def raise_for_failures(self) -> None:
         """Do nothing if all runs are done.
 
