@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import onnx
 import pytest
@@ -124,6 +125,39 @@ def test_classifier_of_pairs(pooling, attends, both, tmp_path):
         assert torch.from_numpy(deployed.scores(*pair)).sub(one).abs().max() < 1e-5
     with pytest.raises(CellzooError, match="reads pairs of texts"):
         deployed.scores("one text")
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_classifier_of_single_texts_and_scores(scored, tmp_path):
+    """A class of one text, and a score of a pair; words that have no vector are one word."""
+    corpus = write_pairs(tmp_path, 30, 12)
+    described = Path(corpus).read_text()
+    if scored:
+        for split in ("train", "dev"):
+            file = tmp_path / f"{split}.tsv"
+            file.write_text(file.read_text().replace("\tyes", "\t4.5").replace("\tno", "\t0.5"))
+        described = described.replace('labels = ["yes", "no"]\n', "").replace('"accuracy", "f1"', '"pearson"')
+    else:
+        described = described.replace('second = "sentence"\n', "")
+    Path(corpus).write_text(described)
+    settings = ClassificationSettings(corpus=corpus, hidden_size=6, word_size=5, mlp_size=7, word_min_count=3)
+    made = CLASSIFICATION.build({corpus: find(corpus)}, settings, torch.device("cpu"))
+    model = made.model(cellzoo.rnn("gru", 5, 6, bidirectional=True), torch.Generator().manual_seed(1))
+    CLASSIFICATION.leave(made, model, tmp_path / "x.classifier.safetensors")
+    saved = read_classifier(tmp_path / "x.classifier.safetensors")
+    export_classifier(saved, tmp_path / "classifier.onnx")
+    deployed = load(tmp_path / "classifier.onnx")
+    predicted = [item["prediction"] for item in made.evaluate(model, "test").items]
+    texts = [[" ".join(row.first), " ".join(row.second)][: 1 + scored] for row in made.corpus.splits["test"]]
+    found = [deployed.label(*text) for text in texts]
+    if scored:
+        assert found == pytest.approx(predicted, abs=1e-5)
+    else:
+        assert found == [("yes", "no")[number] for number in predicted]
+        with pytest.raises(CellzooError, match="reads single texts"):
+            deployed.scores("a", "b")
+    both = [deployed.scores(*["never seen"] * (1 + scored)), deployed.scores(*["qq zz"] * (1 + scored))]
+    assert (both[0] == both[1]).all()
 
 
 def test_what_cannot_be_deployed(tmp_path):
