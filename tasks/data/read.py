@@ -106,7 +106,11 @@ def read_texts(found: FoundData) -> dict[Split, Sequence[list[str]]]:
         splits = cast("dict[Split, Sequence[list[str]]]", split_news(_news(*_stamp(found.parts["text"]))))
     else:
         encoding = found.data_set.encoding
-        splits = split_items({role: _documents(part, encoding) for role, part in found.parts.items()})
+        parts = {role: _documents(part, encoding) for role, part in found.parts.items()}
+        splits = split_items(parts)
+        if is_one_line(found, parts):
+            [line] = parts["all"]
+            splits = {split: [list(words)] for split, words in split_items({"all": line}).items()}
     for split, lines in splits.items():
         if not any(lines):
             raise DataError(
@@ -114,6 +118,16 @@ def read_texts(found: FoundData) -> dict[Split, Sequence[list[str]]]:
                 "Take a text of at least 10 lines, or give files of their own: TRAIN,DEV,TEST"
             )
     return splits
+
+
+def is_one_line(found: FoundData, texts: Mapping[Any, Sequence[list[str]]]) -> bool:
+    """Whether a text is one endless line in one file, which is cut at words.
+
+    Args:
+        found: The text.
+        texts: Its lines, by file or by split.
+    """
+    return "all" in found.parts and all(len(lines) == 1 for lines in texts.values())
 
 
 def read_pairs(found: FoundData) -> list[WordPair]:

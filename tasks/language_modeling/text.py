@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from cellzoo.errors import DataError
-from tasks.data.read import read_texts
+from tasks.data.read import is_one_line, read_texts
 from tasks.data.vocabulary import END, UNKNOWN, Vocabulary
 from tasks.language_modeling.numbers import numbers_in_memory, numbers_on_disk
 
@@ -68,6 +68,8 @@ class Text:
         """
         place = found.places
         splits, notes = without_marks(read_texts(found))
+        if is_one_line(found, splits):
+            notes = ("the text is one line: it is cut at words, a tenth for dev and one for test", *notes)
         empty = [split for split, lines in splits.items() if not any(lines)]
         if empty:
             raise DataError(f"{place}: the {empty[0]} split has no word")

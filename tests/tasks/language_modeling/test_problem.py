@@ -412,6 +412,19 @@ def test_the_outline_names_data_and_metrics():
     assert [metric.name for metric in outline.final] == ["dynamic_perplexity"]
 
 
+def test_one_endless_line_is_cut_at_words(words):
+    text = words.read_text().split()
+    words.write_text(" ".join(text))
+    problem = problem_on(words)
+    cut, tenth = len(text) - 2 * (len(text) // 10), len(text) // 10
+    names = problem.text.vocabulary.words
+    shown = {split: [names[number] for number in numbers] for split, numbers in problem.text.words.items()}
+    assert shown["train"] == [*text[:cut], "<eos>"]
+    assert shown["dev"] == [*text[cut : cut + tenth], "<eos>"]
+    assert shown["test"] == [*text[cut + tenth :], "<eos>"]
+    assert problem.text.notes == ("the text is one line: it is cut at words, a tenth for dev and one for test",)
+
+
 def test_bits_a_character_count_the_text_as_it_is_written(words):
     lines = words.read_text().splitlines()
     lines[119] = "w0 unheard of"  # the last line of test, three words of which two are <unk>
