@@ -36,10 +36,11 @@ class ImprovementSampler:
         settings: How many cells, and how often the model is fitted.
         pool: What is chosen from.
         fit: Makes the model.
+        random_share: Share of the proposals that are drawn by chance.
     """
 
-    def __init__(self, settings: PoolSettings, pool: Pool, fit: Fit) -> None:
-        self.settings, self.pool, self.fit = settings, pool, fit
+    def __init__(self, settings: PoolSettings, pool: Pool, fit: Fit, random_share: float = 0.0) -> None:
+        self.settings, self.pool, self.fit, self.random_share = settings, pool, fit, random_share
         self.model: Predict | None = None
         self.learned = 0
 
@@ -52,7 +53,10 @@ class ImprovementSampler:
         self.pool.tell(proposal, score)
 
     def _promising(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> int:
-        """The free cell from which most is expected."""
+        """The free cell from which most is expected, or one by chance."""
+        generator = self.pool.generator
+        if self.random_share and generator.random() < self.random_share:
+            return generator.choice(self.pool.free)
         if self.model is None or len(values) - self.learned >= self.settings.refit:
             self.model, self.learned = self.fit(vectors, values), len(values)
         free = self.pool.free

@@ -35,10 +35,11 @@ SAMPLERS = {
     "bananas": LEARNING | {"models": 2, "candidates": 8},
     "bayes": LEARNING | {"pool": 60},
     "boosting": LEARNING | {"pool": 60, "models": 3},
+    "smac": LEARNING | {"pool": 60},
     "tpe": LEARNING | {"pool": 60},
     "zero-cost": {"pool": 40, "score": "parameters"},
 }
-NEEDS = {"bananas": "sklearn", "bayes": "sklearn", "boosting": "lightgbm", "tpe": "optuna"}
+NEEDS = {"bananas": "sklearn", "bayes": "sklearn", "boosting": "lightgbm", "smac": "smac", "tpe": "optuna"}
 SPACES = get_args(SamplerSettings.model_fields["space"].annotation)
 
 

@@ -44,6 +44,7 @@ LEARNERS = {
     "bananas": ({"refit": 10, "models": 2, "candidates": 10}, "sklearn", 1),
     "bayes": ({"refit": 10, "pool": 100, "initial": 15}, "sklearn", 1),
     "boosting": ({"refit": 5, "pool": 150, "models": 5, "initial": 15}, "lightgbm", 3),
+    "smac": ({"refit": 5, "pool": 100, "initial": 15}, "smac", 2),
     "tpe": ({"pool": 100, "initial": 15}, "optuna", 2),
 }
 
