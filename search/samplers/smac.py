@@ -56,7 +56,7 @@ def build(settings: SmacSettings, space: Space[Any], generator: random.Random) -
 
         unit = ConfigurationSpace({}, seed=seed)
         unit.add([Float(f"v{axis}", (0.0, 1.0)) for axis in range(vectors.shape[1])])
-        forest = RandomForest(unit, seed=seed)
+        forest = RandomForest(unit, n_jobs=1, seed=seed)
         forest.train((vectors - low) / spread, values[:, None])
 
         def predict(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

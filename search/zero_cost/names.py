@@ -10,6 +10,7 @@ ScoreName: TypeAlias = Literal[
     "hidden-3",
     "jacobian-covariance",
     "jacobian-cosine",
+    "gain",
     "saliency",
     "synflow",
     "parameters",

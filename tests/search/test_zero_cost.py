@@ -23,7 +23,7 @@ from cellzoo.errors import CellzooError
 from search.registry import find_method
 from search.spaces.nas_bench_nlp import NasBenchNlpSpace
 from search.zero_cost.ranking import best_by_score
-from search.zero_cost.scores import SCORES, Minibatch, Untrained, zero_cost
+from search.zero_cost.scores import GOOD_GAIN, SCORES, Minibatch, Untrained, gain, zero_cost
 
 SMALL = Minibatch(sequences=5, length=4, words=11, size=6, layers=3, seed=2)
 
@@ -62,6 +62,33 @@ def test_scores_equal_their_formulas(name):
     loss.backward()
     saliency = sum(float((w.detach() * w.grad).abs().sum()) for w in model.weights if w.grad is not None)
     assert found["saliency"] == pytest.approx(saliency, rel=1e-4)
+
+
+def test_the_gain_of_a_cell_that_scales_its_input_is_its_factor():
+    for factor in (1.0, 0.29, 0.05):
+        model = Untrained(cellzoo.parse("h' = linear(x; bias=no) + 0 * h", "equations"), Minibatch(layers=1))
+        (weight,) = model.weights
+        with torch.no_grad():
+            weight.copy_(factor * torch.eye(48))
+        assert gain(model) == pytest.approx(factor, rel=1e-5)
+    own = gain(Untrained(cellzoo.load("gru"), Minibatch(layers=1)))
+    assert zero_cost(cellzoo.load("gru"), ["gain"])["gain"] == pytest.approx(-abs(np.log(own / GOOD_GAIN)))
+
+
+def test_the_gain_is_the_slope_by_central_differences():
+    model = Untrained(cellzoo.load("gru"), Minibatch(sequences=3, length=4, size=8, layers=1))
+    inputs = torch.nn.functional.embedding(model.words[:-1], model.embedding).double()  # (T, B, E)
+    rnn = model.layers[0].double()
+    directions = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)).double()
+    slopes = torch.zeros(3, 8, dtype=torch.float64)
+    for row in range(3):
+        for column in range(8):
+            step = torch.zeros_like(inputs)
+            step[-1, row, column] = 1e-5
+            high, low = ((rnn(inputs + sign * step)[0][-1] * directions).sum() for sign in (1, -1))
+            slopes[row, column] = (high - low).item() / 2e-5
+    model.layers[0].float()
+    assert gain(model) == pytest.approx((slopes.norm() / directions.norm()).item(), rel=1e-4)
 
 
 def test_synflow_of_a_product_counts_its_weights():
@@ -179,3 +206,21 @@ def test_our_score_goes_with_losses_on_recipes_that_did_not_choose_it():
         held_out.append(sign * kendalltau(table[best][test], -losses[test])[0])
     print("held-out tau", np.mean(held_out), "+-", np.std(held_out))  # noqa: T201
     assert np.mean(held_out) > 0.25
+
+
+@pytest.mark.slow
+def test_the_gain_goes_with_losses_on_recipes_that_did_not_choose_the_good_one():
+    recipes = recipe_losses()
+    losses = np.array([loss for _, loss in recipes])
+    gains = np.log([gain(Untrained(cell, Minibatch(layers=1))) + 1e-20 for cell, _ in recipes])
+    held_out, good = [], []
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(len(recipes))
+        choose, test = order[: len(order) // 2], order[len(order) // 2 :]
+        grid = np.percentile(gains[choose], np.arange(2, 99, 2))
+        taus = [kendalltau(-np.abs(gains[choose] - centre), -losses[choose])[0] for centre in grid]
+        good.append(grid[int(np.argmax(taus))])
+        held_out.append(kendalltau(-np.abs(gains[test] - good[-1]), -losses[test])[0])
+    print("held-out tau of gain", np.mean(held_out), "+-", np.std(held_out))  # noqa: T201
+    assert np.mean(held_out) > 0.45
+    assert min(good) < np.log(GOOD_GAIN) < max(good)
