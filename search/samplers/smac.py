@@ -56,7 +56,8 @@ def build(settings: SmacSettings, space: Space[Any], generator: random.Random) -
 
         unit = ConfigurationSpace({}, seed=seed)
         unit.add([Float(f"v{axis}", (0.0, 1.0)) for axis in range(vectors.shape[1])])
-        forest = RandomForest(unit, n_jobs=1, seed=seed)
+        # SMAC3's 2^20 leaves, room for which is made in each tree, bind as little as one a score.
+        forest = RandomForest(unit, max_leaf_nodes=len(values) + 1, n_jobs=1, seed=seed)
         forest.train((vectors - low) / spread, values[:, None])
 
         def predict(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
