@@ -59,12 +59,13 @@ class _WandB:
 
         folder = out / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run: Any = wandb.init(
             project=PROJECT,
             name=job.label,
             dir=str(folder),
             config=dict(job.settings),
-            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            mode=mode,
             reinit="create_new",
         )
 
