@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -173,7 +174,8 @@ def table(figures: Figures) -> str:
     for (shape, what), rows in _by_shape(figures).items():
         known = {row.cell: row for row in rows}
         entries = [_entry(known.get(cell)) for cell in cells]
-        lines.append(f"| {what}, {shape} | {_short(rows[0].lstm_seconds * 1e3)} | {' | '.join(entries)} |")
+        lstm = median(row.lstm_seconds for row in rows)
+        lines.append(f"| {what}, {shape} | {_short(lstm * 1e3)} | {' | '.join(entries)} |")
     return "\n".join([*lines, "", f"{_NOTE} {figures.conditions}.", ""])
 
 
@@ -193,8 +195,8 @@ def _by_shape(figures: Figures) -> dict[tuple[str, str], list[Measured]]:
 def _entry(row: Measured | None) -> str:
     if row is None:
         return ""
-    median, low, high = map(_short, row.ratio)
-    return f"{_short(row.seconds * 1e3)} ({median}; {low} to {high})"
+    middle, low, high = map(_short, row.ratio)
+    return f"{_short(row.seconds * 1e3)} ({middle}; {low} to {high})"
 
 
 def _short(value: float) -> str:
@@ -221,13 +223,13 @@ def _panel(shape: str, what: str, rows: Sequence[Measured], axis: Axis) -> Chart
     chart.text((_LEFT + _RIGHT) / 2, bottom + 34, "\N{LEFTWARDS ARROW} less is better", "small middle")
     for index, row in enumerate(rows):
         group, y = chart.group("first"), _TOP + _ROW * (index + 0.5)
-        median, low, high = (_LEFT + axis.share(value) * (_RIGHT - _LEFT) for value in row.per_flop)
+        middle, low, high = (_LEFT + axis.share(value) * (_RIGHT - _LEFT) for value in row.per_flop)
         group.text(_LEFT - 12, y + 4, row.cell, "name end")
         group.line(low, y, high, y, "mark")
         for end in (low, high):
             group.line(end, y - _CAP, end, y + _CAP, "mark")
-        group.dot(median, y, tip=f"{row.engine}: {_short(row.per_flop[0])}")
-        group.text(max(median, high) + 8, y + 4, _short(row.per_flop[0]), "small value")
+        group.dot(middle, y, tip=f"{row.engine}: {_short(row.per_flop[0])}")
+        group.text(max(middle, high) + 8, y + 4, _short(row.per_flop[0]), "small value")
     return chart
 
 
