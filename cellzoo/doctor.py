@@ -35,7 +35,12 @@ EXTRAS = {
     "export": "cells as ONNX",
     "board": "leaderboards as Parquet files",
     "search": "samplers that learn",
+    "smac": "the sampler smac",
     "toolboxes": "NAS-Bench-NLP for other toolboxes",
+    "ray": "runs on a Ray cluster",
+    "tensorboard": "runs in TensorBoard",
+    "trackio": "runs in Trackio",
+    "wandb": "runs in Weights & Biases",
 }
 # Widest first; as the system calls it, and as people do.
 _INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}

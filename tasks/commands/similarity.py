@@ -9,7 +9,6 @@ from cellzoo.cli.command import Command
 from cellzoo.errors import DataNotFoundError
 from cellzoo.system.paths import path_option, typed_path
 from cellzoo.system.text import printable
-from tasks.word_similarity.probe import SETS, short_names, title_of
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +41,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _execute(options: argparse.Namespace) -> int:
     from tasks.word_similarity.compare import compare
+    from tasks.word_similarity.probe import SETS, short_names, title_of
 
     sets = _sets(options.pairs, options.data)
     titles = {short: title_of(name) for short, name in short_names(options.pairs or ",".join(SETS)).items()}
@@ -68,6 +68,7 @@ def _execute(options: argparse.Namespace) -> int:
 def _sets(pairs: str | None, folder: Path | None) -> dict[str, list[WordPair]]:
     from tasks.data.locate import find
     from tasks.data.read import read_pairs
+    from tasks.word_similarity.probe import SETS, short_names
 
     found: dict[str, list[WordPair]] = {}
     missing: list[str] = []

@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 import time
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
@@ -240,6 +241,7 @@ class _Worker:
 @contextmanager
 def _inherited(threads: int) -> Iterator[None]:
     """What a worker inherits: the number of threads, and Ctrl-C ignored from its first moment."""
+    resource_tracker.ensure_running()  # started with the first worker, it would end the block
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         with environment({**thread_variables(threads), WORKER_VARIABLE: "1"}):

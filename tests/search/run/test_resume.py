@@ -69,7 +69,8 @@ def test_a_stopped_search_goes_on_exactly(tmp_path, method, where):
         assert {"train_loss", "entropy", "deviation", "learning_rate", "cell", "dev"} <= set(event)
     assert where == "text" or epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     of_tags = {"loss", "f1", "precision", "recall", "seqeval_f1", "strict_f1"}
-    assert set(epochs[0]["dev"]) == ({"loss", "perplexity"} if where == "text" else of_tags)
+    of_text = {"loss", "perplexity", "bits_per_character"}
+    assert set(epochs[0]["dev"]) == (of_text if where == "text" else of_tags)
     cell = cellzoo.load(tmp_path / "part" / "found.toml")
     assert cell.hash == whole[-1]["cell"]["hash"] == report.best.cell.hash
     output, _ = cellzoo.CellRNN(cell, 5, 5)(torch.randn(3, 2, 5))
