@@ -107,15 +107,13 @@ def test_filters_leave_what_fits_and_can_be_cleared(page):
 
 
 def test_the_protocol_filter_leaves_tasks_on_equal_terms(page):
-    def shown():
-        return page.locator("section[data-kind=task]:not([hidden]) > h2").all_inner_texts()
-
-    everything = shown()
+    shown = page.locator("section[data-kind=task]:not([hidden]) > h2")
+    everything = shown.all_inner_texts()
+    assert len(everything) == 3
     page.select_option("#filter-protocol", label="equal parameters")
-    assert shown() == ["Title of rte"]
+    assert shown.all_inner_texts() == ["Title of rte"]
     page.click("#controls button[type=reset]")
-    page.wait_for_function("document.querySelectorAll('section[data-kind=task]:not([hidden])').length === 3")
-    assert shown() == everything
+    playwright.expect(shown).to_have_text(everything)
 
 
 def test_two_cells_are_compared(page):
