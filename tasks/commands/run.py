@@ -153,6 +153,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _execute(options: argparse.Namespace) -> int:
     from cellzoo.system.streams import console as terminal
+    from tasks.runs.trackers import find_tracker
 
     console = terminal()
     request: dict[str, Any] = {
@@ -170,6 +171,7 @@ def _execute(options: argparse.Namespace) -> int:
     silence = parse_seconds("--longest-silence", options.longest_silence)
     confirm = 0 if options.confirm is None else _number("--confirm", options.confirm)
     tune = 0 if options.tune is None else _number("--tune", options.tune)
+    tracker = None if options.log is None else find_tracker(options.log)
     if options.dry_run:
         pace = workers or os.cpu_count() or 1, options.measure
         return _dry_run(request, options.out, (tune, confirm), pace, console)
@@ -181,14 +183,12 @@ def _execute(options: argparse.Namespace) -> int:
 
     from tasks.runs.progress import show_progress
     from tasks.runs.run import run_suite
-    from tasks.runs.trackers import find_tracker
     from tasks.runs.tracking import TrackedListener
 
     listener: Listener = show_progress(console)
     tracked = None
-    if options.log is not None:
-        make = find_tracker(options.log)
-        listener = tracked = TrackedListener(listener, make, typed_path(options.out, "--out"))
+    if tracker is not None:
+        listener = tracked = TrackedListener(listener, tracker, typed_path(options.out, "--out"))
     report = run_suite(
         **request,
         tune=tune,

@@ -106,6 +106,7 @@ def test_a_failure_is_listed_and_the_exit_code_is_1(command):
         ),
         (["fake_task:Fake", "--cells", "lstm", "--workers", "0"], 2, "--workers '0': expected a whole number"),
         (["fake_task:Fake", "--cells", "lstm", "--threads", "x"], 2, "--threads 'x': expected a whole number"),
+        (["fake_task:Fake", "--cells", "lstm", "--log", "mlflow", "--dry-run"], 2, "unknown tracker 'mlflow'"),
         (["wnut17", "--cells", "lstm", "--data", "nowhere"], 3, "--data nowhere: does not exist"),
     ],
 )
