@@ -355,4 +355,6 @@ def _drawn_tail(largest: np.ndarray, t: float, freedom: float) -> float:
 def _drawn_quantile(largest: np.ndarray, freedom: float) -> float:
     from scipy.optimize import brentq
 
+    if not largest[-1]:  # no cell differs from the control by more or less on any item
+        return 0.0
     return float(brentq(lambda t: _drawn_tail(largest, t, freedom) - LEVEL, 0.1, 5e4, xtol=1e-4))

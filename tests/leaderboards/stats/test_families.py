@@ -100,6 +100,13 @@ def test_new_items_of_one_pair_are_the_paired_differences():
     assert compared.high - compared.low < 0.2 * 2 * 1.96 * difficulty.std() / np.sqrt(400)
 
 
+@pytest.mark.parametrize(("value", "wide"), [(0.0, False), (0.0, True), (0.25, False)])
+def test_cells_that_are_alike_on_every_item_do_not_differ(value, wide):
+    cells = [np.full((3, 5), value)] * (4 if wide else 2)
+    for compared in against_on_new_items(cells, 0).values():
+        assert (compared.difference, compared.low, compared.high, compared.statistic) == (0, 0, 0, 0)
+
+
 def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
