@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH
@@ -104,17 +104,17 @@ def longest_batch(batch_sizes: Tensor) -> int:
     return rows.size(0)
 
 
-@torch.library.custom_op("cellzoo::longest_batch", mutates_args=(), schema="(Tensor batch_sizes) -> Tensor")
+@library.custom_op("cellzoo::longest_batch", mutates_args=(), schema="(Tensor batch_sizes) -> Tensor")
 def _longest_batch(batch_sizes: Tensor) -> Tensor:
     return batch_sizes.new_empty(int(batch_sizes[0]), 0)
 
 
 @_longest_batch.register_fake
 def _(batch_sizes: Tensor) -> Tensor:
-    return batch_sizes.new_empty(torch.library.get_ctx().new_dynamic_size(min=1), 0)
+    return batch_sizes.new_empty(library.get_ctx().new_dynamic_size(min=1), 0)
 
 
-@torch.library.custom_op(
+@library.custom_op(
     "cellzoo::run",
     mutates_args=(),
     schema=f"({_DIFFERENTIABLE}, {_OPTIONS}, bool training, bool lasting) -> (Tensor, Tensor[], Tensor)",
@@ -160,7 +160,7 @@ def _(
     return output, final, torch.empty(1, dtype=torch.uint8, device="cpu")
 
 
-@torch.library.custom_op(
+@library.custom_op(
     "cellzoo::run_backward",
     mutates_args=(),
     schema=f"(Tensor saved, Tensor[] gradients, bool[] wanted, {_DIFFERENTIABLE}, {_OPTIONS}) -> Tensor[]",

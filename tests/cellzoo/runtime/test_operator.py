@@ -7,6 +7,7 @@ import io
 
 import pytest
 import torch
+from torch import library
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import cellzoo
@@ -98,8 +99,8 @@ def assert_same(compiled, rnn, given, hx=None):
 
 @pytest.mark.parametrize("options", [{"masked": True}, {"training": False}, {"skipping": True}])
 def test_torch_finds_nothing_wrong_with_the_operator(options):
-    torch.library.opcheck(torch.ops.cellzoo.run.default, node_arguments(build(), **options))
-    torch.library.opcheck(torch.ops.cellzoo.longest_batch.default, (torch.tensor([3, 1]),))
+    library.opcheck(torch.ops.cellzoo.run.default, node_arguments(build(), **options))
+    library.opcheck(torch.ops.cellzoo.longest_batch.default, (torch.tensor([3, 1]),))
 
 
 @pytest.mark.parametrize(
