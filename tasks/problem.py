@@ -12,7 +12,7 @@ A new problem is one new file with a `ProblemKind`, registered in `tasks.registr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from cellzoo.errors import CellzooError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tasks.data.found import FoundData
     from tasks.data.splits import Split
     from tasks.metric import Metric
+    from tasks.model_file import ModelFile
     from tasks.settings import Json, Settings
     from tasks.vectors import LearnedVectors
 
@@ -356,9 +357,10 @@ class ProblemKind:
         outline: Reads an outline off settings.
         build: Makes the problem.
         baselines: What is trained beside cells, by their names in `tasks.layers.baselines`.
-        leave: Writes a trained model as a file, for tasks with `leaves = "model"` and for `run --keep-models`.
-        leaves: How the name of that file ends.
-        can_leave: Whether a model of some settings can be written so.
+        keeps: The file in which `run --keep-models` keeps a trained model, for `run --eval-only` and
+            `cellzoo export`; None where there is none.
+        leaves: What a task with `leaves = "model"` leaves; None for the same.
+        measures: Setting -> metric, of the settings that change nothing of a run but this metric.
         check_data: Reads the data and checks it as `build` does, where that can be done with less: without
             pretrained vectors and without the packages that the model needs. None: the problem is built.
     """
@@ -370,9 +372,9 @@ class ProblemKind:
     build: BuildProblem
     check_data: Callable[[Mapping[str, FoundData], Any], None] | None = None
     baselines: tuple[str, ...] = ()
-    leave: Callable[[Problem, nn.Module, Path], None] | None = None
-    leaves: str = ""
-    can_leave: Callable[[Any], bool] = lambda settings: True
+    keeps: ModelFile | None = None
+    leaves: ModelFile | None = None
+    measures: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, data: Mapping[str, FoundData], settings: Any) -> None:
         """Read the data and check all of it, before anything is trained.

@@ -121,6 +121,7 @@ class Context:
             has the same, so that it goes on where the other ended; it is removed once the record is written,
             unless the job keeps it.
         artifact: The file that this run leaves, if its task leaves one.
+        model: The file in which its trained model is kept, or was kept, if the user asks for it.
         left: The file that the run has left which this one comes after.
         cache: A folder that all runs of an output folder share, for what is computed once.
         device: A torch device string, never `auto`.
@@ -133,6 +134,7 @@ class Context:
     data: Mapping[str, FoundData]
     work: Path
     artifact: Path | None
+    model: Path | None
     left: Path | None
     cache: Path
     device: str
@@ -154,6 +156,8 @@ class Task(ABC):
             none. See also `keeps`.
         budget: Settings that say how long to train and nothing else: a run goes on from the checkpoint of one
             that differs in them alone and was shorter.
+        measures: Setting -> metric, of the settings that change nothing of a run but this metric: a kept model
+            can be measured again with others.
         tuning: Setting -> what `--tune` draws; empty for the default space, see `tasks.tuning.space`.
     """
 
@@ -165,6 +169,7 @@ class Task(ABC):
     after: str | None = None
     leaves: str = ""
     budget: frozenset[str] = frozenset()
+    measures: Mapping[str, str] = MappingProxyType({})
     tuning: Mapping[str, Range] = MappingProxyType({})
 
     @abstractmethod
@@ -184,7 +189,7 @@ class Task(ABC):
         """Train and evaluate `subject`; the same seed gives the same outcome in another process."""
 
     def evaluate(self, config: Any, subject: Subject, context: Context) -> Mapping[str, float]:
-        """Measure the model that a run has left in `context.artifact`.
+        """Measure the model that a run has kept in `context.model`.
 
         Raises:
             CellzooError: The task cannot do that, or the file does not hold such a model.

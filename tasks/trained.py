@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.task_file import TaskFile
     from tasks.training.fit import Fitted
 
-_LEAVES = {"": "", "vectors": "vectors.safetensors"}
+_VECTORS = "vectors.safetensors"
 _TRAINING_SHARE = 0.97
 
 
@@ -56,9 +56,11 @@ class TrainedTask(Task):
         self.name, self.title, self.revision = file.name, file.title, file.revision
         self.after = file.after or None
         self.tuning = file.tuning
-        self.leaves = _LEAVES[file.leaves] if file.leaves != "model" else kind.leaves
-        if file.leaves == "model" and kind.leave is None:
+        self.measures = kind.measures
+        self._form = (kind.leaves or kind.keeps) if file.leaves == "model" else None
+        if file.leaves == "model" and self._form is None:
             raise CellzooError(f"{source}: problems of the kind {kind.name!r} leave no model")
+        self.leaves = self._form.suffix if self._form else _VECTORS if file.leaves else ""
         owner = f"task {file.name!r}"
         _check_tables(file, kind, source)
         self.settings: type[Settings] = join(
@@ -119,8 +121,8 @@ class TrainedTask(Task):
 
     def keeps(self, config: Any) -> str:
         """See `Task`."""
-        able = self.kind.leave is not None and self.kind.can_leave(self.problem_settings(config))
-        return self.kind.leaves if able else ""
+        form = self.kind.keeps
+        return form.suffix if form and form.can_write(self.problem_settings(config)) else ""
 
     def check(self, config: Any, data: Mapping[str, FoundData]) -> None:
         """See `Task`."""
@@ -176,24 +178,24 @@ class TrainedTask(Task):
             latency=latency,
         )
         if context.artifact is not None:
-            if self.leaves == _LEAVES["vectors"] or self.kind.leave is None:
+            if self._form is None:
                 _leave_vectors(problem, fitted, outcome, context.artifact, context.key)
             else:
-                self.kind.leave(problem, fitted.model, context.artifact)
+                self._form.write(problem, fitted.model, context.artifact)
+        if context.model is not None and self.kind.keeps is not None and context.model != context.artifact:
+            self.kind.keeps.write(problem, fitted.model, context.model)
         return outcome
 
     def evaluate(self, config: Any, subject: Subject, context: Context) -> Mapping[str, float]:
         """See `Task`: a model of the same cell is built, and the weights of the file put into it."""
         import torch
 
-        from cellzoo.system.tensor_file import read_tensors
         from tasks.training.fit import recurrent_layer
         from tasks.training.streams import RandomStreams
 
-        path = context.artifact
-        if path is None or subject.cell is None or path.name.endswith(_LEAVES["vectors"]):
-            raise CellzooError(f"{context.label}: leaves word vectors, which are not all of its model")
-        tensors, _ = read_tensors(path)
+        path, form = context.model, self.kind.keeps
+        if path is None or form is None or subject.cell is None:
+            raise CellzooError(f"{context.label}: keeps no model")
         device = torch.device(context.device)
         problem = self.build_problem(config, context.data, device, context.cache)
         problem, _ = sized(problem, subject.cell, context.cache)
@@ -201,11 +203,7 @@ class TrainedTask(Task):
         with streams.in_force():
             rnn = recurrent_layer(subject.cell, problem.layer, streams.model)
             model = problem.model(rnn, streams.model)
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise CellzooError(f"{path}: is not a model of {context.label}: {reason:.300}") from error
+        form.load(problem, model, path)
         return self._values(config, *_evaluations(problem, model))
 
     def _encoded(self, problem: Problem, context: Context) -> Problem:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tasks.classification.settings import ClassificationSettings, metrics_of
 from tasks.data.read import read_word_vectors
 from tasks.embeddings.features import MODELS
+from tasks.model_file import ModelFile
 from tasks.problem import Outline, ProblemKind
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) 
             read_word_vectors(data[feature.data], corpus.looked_up(settings.vocabulary_size))
 
 
-def leave(problem: Problem, model: nn.Module, path: Path) -> None:
+def write_model(problem: Problem, model: nn.Module, path: Path) -> None:
     """Write the classifier with all that reads texts; see `tasks.classification.model_file`."""
     from tasks.classification.classifying import Classifying
     from tasks.classification.model_file import write_classifier
@@ -74,7 +75,7 @@ def leave(problem: Problem, model: nn.Module, path: Path) -> None:
     write_classifier(path, problem.saved(model))
 
 
-def can_leave(settings: ClassificationSettings) -> bool:
+def can_write(settings: ClassificationSettings) -> bool:
     """Whether no feature is of a pretrained model, which is not in the file."""
     return all(feature.kind not in MODELS for feature in settings.declared)
 
@@ -87,7 +88,5 @@ KIND = ProblemKind(
     build=build,
     check_data=check_data,
     baselines=("constant", "no-recurrence"),
-    leave=leave,
-    leaves="classifier.safetensors",
-    can_leave=can_leave,
+    keeps=ModelFile("classifier.safetensors", write_model, can_write=can_write),
 )

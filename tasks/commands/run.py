@@ -134,7 +134,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-models",
         action="store_true",
-        help="keep the trained models of taggers and classifiers below OUT/artifacts; see `cellzoo export`",
+        help="keep trained models below OUT/artifacts, for --eval-only; see also `cellzoo export`",
     )
     parser.add_argument(
         "--eval-only",

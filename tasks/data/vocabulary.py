@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from cellzoo.errors import DataError
 from cellzoo.system.lazy import lazy_property
 
 if TYPE_CHECKING:
@@ -33,6 +34,35 @@ class Vocabulary:
         counts = Counter(word for document in documents for word in document)
         kept = [word for word, number in counts.items() if number >= min_count and word not in {UNKNOWN, END}]
         return cls((UNKNOWN, END, *sorted(kept, key=lambda word: (-counts[word], word))))
+
+    @classmethod
+    def of(cls, words: object, place: str) -> Vocabulary:
+        """Take the words that a file holds, in its order.
+
+        Args:
+            words: What should be a list of them.
+            place: The file, for messages.
+
+        Raises:
+            DataError: It is something else, a word stands twice, or `<unk>` or `<eos>` is not in its place.
+        """
+        if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+            raise DataError(f"{place}: holds no vocabulary, which is a list of words")
+        for number, reserved in enumerate((UNKNOWN, END)):
+            if words[number : number + 1] != [reserved]:
+                found = repr(words[number]) if number < len(words) else "missing"
+                raise DataError(
+                    f"{place}: word {number} of its vocabulary is {found:.60}; the first two are {UNKNOWN} "
+                    f"and {END}"
+                )
+        seen: dict[str, int] = {}
+        for number, word in enumerate(words):
+            if seen.setdefault(word, number) != number:
+                raise DataError(
+                    f"{place}: {word!r:.60} stands twice in its vocabulary, as word {seen[word]} and word "
+                    f"{number}; each word has one number"
+                )
+        return cls(tuple(words))
 
     @lazy_property
     def index(self) -> Mapping[str, int]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Literal
 from cellzoo.errors import CellzooError, DataError
 from tasks.data.own import split_items
 from tasks.data.vocabulary import Vocabulary
-from tasks.language_modeling.settings import BITS, PERPLEXITY, LanguageModelingSettings, final_metrics
+from tasks.language_modeling.model_file import LANGUAGE_MODEL_FILE
+from tasks.language_modeling.settings import (
+    BITS,
+    MEASURES,
+    PERPLEXITY,
+    LanguageModelingSettings,
+    final_metrics,
+)
+from tasks.model_file import ModelFile
 from tasks.problem import Outline, ProblemKind
 from tasks.settings import Count, NotNegative, Probability, Size
 
@@ -112,7 +120,7 @@ def build(
     return LanguageModeling(read_characters(data[settings.corpus], settings), settings, device)
 
 
-def leave(problem: Problem, model: nn.Module, path: Path) -> None:
+def write_for_flair(problem: Problem, model: nn.Module, path: Path) -> None:
     """Write the model as a file of Flair; see `tasks.problem.ProblemKind`."""
     from tasks.language_modeling.flair_file import write_flair_file
 
@@ -125,6 +133,7 @@ KIND = ProblemKind(
     settings=CharacterSettings,
     outline=outline,
     build=build,
-    leave=leave,
-    leaves="flair.pt",
+    keeps=LANGUAGE_MODEL_FILE,
+    leaves=ModelFile("flair.pt", write_for_flair),
+    measures=MEASURES,
 )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.language_modeling.settings import BITS, PERPLEXITY, LanguageModelingSettings, final_metrics
+from tasks.language_modeling.model_file import LANGUAGE_MODEL_FILE
+from tasks.language_modeling.settings import (
+    BITS,
+    MEASURES,
+    PERPLEXITY,
+    LanguageModelingSettings,
+    final_metrics,
+)
 from tasks.problem import Outline, ProblemKind
 
 if TYPE_CHECKING:
@@ -46,4 +53,6 @@ KIND = ProblemKind(
     settings=LanguageModelingSettings,
     outline=outline,
     build=build,
+    keeps=LANGUAGE_MODEL_FILE,
+    measures=MEASURES,
 )

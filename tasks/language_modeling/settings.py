@@ -150,6 +150,12 @@ class LanguageModelingSettings(EqualTerms):
         return self
 
 
+MEASURES = dict.fromkeys(
+    ("dynamic", "dynamic_segment", "dynamic_rate", "dynamic_decay", "dynamic_epsilon"), DYNAMIC.name
+)
+"""Settings that change nothing of a run but one metric; see `tasks.problem.ProblemKind`."""
+
+
 def final_metrics(settings: LanguageModelingSettings) -> tuple[Metric, ...]:
     """What is measured once, after the training."""
     return (DYNAMIC,) if settings.dynamic else ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
 from tasks.runs.execute import ARTIFACTS, CACHE
+from tasks.runs.job import make_job
 from tasks.runs.store import RecordStore
 from tasks.settings import configure
 from tasks.task import Context
@@ -33,11 +34,13 @@ class Reevaluation:
         job: Its run.
         record: What was measured then.
         metrics: What is measured now.
+        new: Those of them that the record does not have, or has by other settings.
     """
 
     job: Job
     record: RunRecord
     metrics: Mapping[str, float]
+    new: frozenset[str] = frozenset()
 
     @property
     def differing(self) -> tuple[str, ...]:
@@ -45,15 +48,18 @@ class Reevaluation:
         return tuple(
             name
             for name, value in self.metrics.items()
-            if not _equal(self.record.value(name), value) and not name.startswith("seconds")
+            if name not in self.new and not _equal(self.record.value(name), value)
         )
 
     def __str__(self) -> str:
         shown = self.record.metrics[self.record.primary]
         value = self.metrics[self.record.primary]
         line = f"{self.job.label}: {shown.title} {value:.{shown.digits}f}"
+        for name in sorted(self.new):
+            line += f", {name} {self.metrics[name]:.{shown.digits}f} (not by the settings of its record)"
         if not self.differing:
-            return f"{line}, all {len(self.metrics)} metrics as in its record"
+            count = len(self.metrics) - len(self.new)
+            return f"{line}, all {count} {'other ' if self.new else ''}metrics as in its record"
         others = "; ".join(
             f"{name} is {self.metrics[name]:.10g}, in the record {self.record.value(name):.10g}"
             for name in self.differing
@@ -77,23 +83,54 @@ def evaluate_again(plan: RunPlan, out: Path, device: str) -> Iterator[Reevaluati
     jobs = [job for job in plan.jobs if job.subject.cell is not None and tasks[job.task].task.after is None]
     if not jobs:
         raise CellzooError("--eval-only: none of the tasks trains a model of its own")
-    found = [(job, *_kept(job, out, store)) for job in jobs]
+    found = [(job, *_kept(job, tasks[job.task], out, store)) for job in jobs]
     for job, record, path in found:
-        yield Reevaluation(job, record, _evaluate(tasks[job.task], job, path, out, device))
+        planned = tasks[job.task]
+        changed = (name for name in planned.task.measures if record.configuration[name] != job.settings[name])
+        metrics = _evaluate(planned, job, path, out, device)
+        new = metrics.keys() & {planned.task.measures[name] for name in changed}
+        yield Reevaluation(job, record, metrics, frozenset(new))
 
 
-def _kept(job: Job, out: Path, store: RecordStore) -> tuple[RunRecord, Path]:
+def _kept(job: Job, planned: PlannedTask, out: Path, store: RecordStore) -> tuple[RunRecord, Path]:
+    """The record and the model of a run, or of one that differs in nothing but what it measured."""
+    if not job.keeps:
+        raise CellzooError(
+            f"--eval-only: {job.label} keeps no model: nothing writes it, or its features, as a file"
+        )
     record = store.find(job.stem, job.key)
+    for other in () if record else store.of_run(job.task, job.subject.name, job.seed):
+        values = {name: other.configuration.get(name) for name in planned.task.measures}
+        alike = _with_settings(job, planned, values)
+        if alike is not None and alike.key == other.key:
+            job, record = alike, other
     if record is None:
         raise CellzooError(
             f"--eval-only: {out} has no record of {job.label} with these settings; run it first, with "
             "--keep-models"
         )
-    path = out / ARTIFACTS / job.leaves
-    if not job.leaves or not path.is_file():
-        place = f" ({path})" if job.leaves else ""
-        raise CellzooError(f"--eval-only: {job.label} left no model{place}; run it again with --keep-models")
+    path = out / ARTIFACTS / job.keeps
+    if not path.is_file():
+        raise CellzooError(f"--eval-only: {job.label} left no model ({path}); run it again with --keep-models")
     return record, path
+
+
+def _with_settings(job: Job, planned: PlannedTask, values: Mapping[str, Any]) -> Job | None:
+    """The same job with other settings, or None where these are not the task's."""
+    try:
+        config = configure(planned.task.settings, {**job.settings, **values}, job.label)
+    except CellzooError:
+        return None
+    return make_job(
+        planned.task,
+        planned.source,
+        config,
+        job.subject,
+        job.seed,
+        job.data,
+        keeps=planned.task.keeps(config),
+        tuning=job.tuning,
+    )
 
 
 def _evaluate(planned: PlannedTask, job: Job, path: Path, out: Path, device: str) -> Mapping[str, float]:
@@ -105,7 +142,8 @@ def _evaluate(planned: PlannedTask, job: Job, path: Path, out: Path, device: str
             identity=job.identity,
             data=job.data,
             work=type(out)(folder),
-            artifact=path,
+            artifact=None,
+            model=path,
             left=None,
             cache=out / CACHE,
             device=device,

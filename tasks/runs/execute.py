@@ -120,6 +120,7 @@ def execute(job: Job, setup: RunSetup, report: Callable[[float, str], None]) -> 
         data=job.data,
         work=work,
         artifact=artifacts / job.leaves if job.leaves else None,
+        model=artifacts / job.keeps if job.keeps else None,
         left=artifacts / job.left if job.left else None,
         cache=cache,
         device=setup.device,

@@ -50,7 +50,8 @@ class Job:
             share it, and are not run at the same time.
         after: Key of the run whose artifact this one reads; it must be over before this one starts.
         left: Name of that artifact.
-        leaves: Name of the artifact that this run leaves; empty for none.
+        leaves: Name of the artifact that this run leaves for others; empty for none.
+        keeps: Name of the file, beside the artifacts, in which it keeps its model; empty for none.
         keep_work: Whether the work folder stays when the record is written, because a job with a larger budget
             may follow.
         remake: Whether the record is there already and only the artifact is made again.
@@ -73,6 +74,7 @@ class Job:
     after: str | None = None
     left: str = ""
     leaves: str = ""
+    keeps: str = ""
     keep_work: bool = False
     remake: bool = False
     purpose: Purpose = "evaluation"
@@ -84,6 +86,11 @@ class Job:
         if self.purpose == "tuning" and self.tuning is not None:
             return f"{self.task} {self.subject.name} trial {self.tuning.trial}"
         return f"{self.task} {self.subject.name} seed {self.seed}"
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """Names of all files that it writes below `artifacts`."""
+        return tuple(dict.fromkeys(filter(None, (self.leaves, self.keeps))))
 
 
 def make_job(
@@ -98,7 +105,7 @@ def make_job(
     work: str = "",
     keep_work: bool = False,
     purpose: Purpose = "evaluation",
-    leaves: str = "",
+    keeps: str = "",
     tuning: TuningReference | None = None,
 ) -> Job:
     """Make the job of a task, a subject and a seed.
@@ -114,7 +121,7 @@ def make_job(
         work: See `Job`; by default a folder named by the identity.
         keep_work: See `Job`.
         purpose: As the record will have it.
-        leaves: How the name of the artifact ends, where the task leaves none of its own.
+        keeps: How the name of the file ends in which the model is kept; empty for none.
         tuning: As the record will have it.
 
     Raises:
@@ -153,7 +160,8 @@ def make_job(
         work=work or f"{WORK}/{identity}",
         after=after.key if after else None,
         left=after.leaves if after else "",
-        leaves=f"{stem}.{suffix}" if (suffix := task.leaves or leaves) else "",
+        leaves=f"{stem}.{task.leaves}" if task.leaves else "",
+        keeps=f"{stem}.{keeps}" if keeps else "",
         keep_work=keep_work,
         purpose=purpose,
         tuning=tuning,

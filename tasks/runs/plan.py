@@ -141,8 +141,8 @@ class RunPlan:
                     f"{before.label} is run again: its record is there, but not what {job.label} reads ({path})"
                 )
         for job in self.jobs if self.keeps_models else ():
-            path = artifacts / job.leaves
-            if job.leaves and job.key not in todo and job.key not in again and not path.is_file():
+            path = artifacts / job.keeps
+            if job.keeps and job.key not in todo and job.key not in again and not path.is_file():
                 again[job.key] = replace(job, remake=True)
                 notes.append(f"{job.label} is run again: its record is there, but not its model ({path})")
         return list(again.values()), notes
@@ -186,7 +186,7 @@ def make_plan(
                 config = planned.config_of(subject)
                 kept = planned.task.keeps(config) if keep_models and subject.cell else ""
                 job = make_job(
-                    planned.task, planned.source, config, subject, seed, data, after=before, leaves=kept
+                    planned.task, planned.source, config, subject, seed, data, after=before, keeps=kept
                 )
                 made[planned.name, subject.name] = job
                 jobs.setdefault(job.key, job)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from cellzoo.system.atomic import TEMPORARY, output_errors, write_atomically
 from tasks.runs.record import NAME_PATTERN, ItemsReference, RunRecord, encode_record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 FOLDER = "records"
@@ -111,6 +112,13 @@ class RecordStore:
         record = read_record(path)
         self._check(path, record, key)
         return record
+
+    def of_run(self, task: str, subject: str, seed: int) -> Iterator[RunRecord]:
+        """The whole records of a task, cell and seed, with any settings."""
+        for path in self._files():
+            if path.name.startswith(f"{task}--{subject}--seed{seed}--") and path.name.endswith(_RECORD):
+                with suppress(RecordError):
+                    yield read_record(path)
 
     def _files(self) -> list[Path]:
         try:

@@ -175,7 +175,7 @@ def _jobs(
             job.seed,
             plan.data,
             after=before,
-            leaves=planned.task.keeps(config) if plan.keeps_models and subject.cell else "",
+            keeps=planned.task.keeps(config) if plan.keeps_models and subject.cell else "",
             tuning=before.tuning if before else planned.tunings.get(subject.name),
         )
     return tuple({job.key: job for job in made.values()}.values())

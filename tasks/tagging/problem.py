@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.embeddings.features import MODELS
+from tasks.model_file import ModelFile
 from tasks.problem import Outline, ProblemKind
 from tasks.tagging.settings import TaggingSettings, metrics_of
 
@@ -47,7 +48,7 @@ def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None
     check(data, settings)
 
 
-def leave(problem: Problem, model: nn.Module, path: Path) -> None:
+def write_model(problem: Problem, model: nn.Module, path: Path) -> None:
     """Write the tagger as `CellTagger.save_safely` does."""
     from tasks.tagging.tagger import CellTagger
 
@@ -56,7 +57,7 @@ def leave(problem: Problem, model: nn.Module, path: Path) -> None:
     model.save_safely(path)
 
 
-def can_leave(settings: TaggingSettings) -> bool:
+def can_write(settings: TaggingSettings) -> bool:
     """Whether none of the features is of a pretrained model, whose code a file without pickle cannot hold."""
     return all(feature.kind not in MODELS for feature in settings.declared)
 
@@ -68,7 +69,5 @@ KIND = ProblemKind(
     outline=outline,
     build=build,
     check_data=check_data,
-    leave=leave,
-    leaves="tagger.safetensors",
-    can_leave=can_leave,
+    keeps=ModelFile("tagger.safetensors", write_model, can_write=can_write),
 )

@@ -43,6 +43,9 @@ class Fake(Task):
     def metrics(self, config):
         return (Metric("score", "score", True), Metric("loss", "loss", False, 3))
 
+    def keeps(self, config):
+        return "model.txt"
+
     def run(self, config, subject, seed, context):
         checkpoint = context.work / "state.json"
         drawn = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
@@ -60,6 +63,8 @@ class Fake(Task):
         mean = sum(drawn) / len(drawn)
         if context.artifact:
             context.artifact.write_text(str(resumed))
+        if context.model:
+            context.model.write_text(str(mean))
         return Outcome(
             metrics={
                 "score": float(config.fault) if config.fault in ("nan", "inf") else mean,

@@ -207,7 +207,7 @@ def _elsewhere(shipment: Shipment, report: Callable[[float, str], None]) -> Deli
             return Delivery(replace(result, log=None, stops_all=False))
         # The record comes last: where it is, all is.
         paths = [out / FOLDER / result.items.file]
-        paths += [out / ARTIFACTS / job.leaves] if job.leaves else []
+        paths += [out / ARTIFACTS / name for name in job.artifacts]
         paths += [out / FOLDER / f"{job.stem}.json"]
         return Delivery(result, {str(path.relative_to(out)): path.read_bytes() for path in paths})
     finally:

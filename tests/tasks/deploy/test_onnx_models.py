@@ -111,7 +111,7 @@ def test_classifier_of_pairs(pooling, attends, both, tmp_path):
     model = made.model(rnn, torch.Generator().manual_seed(1))
     items = made.evaluate(model, "test").items
     path = tmp_path / "x.classifier.safetensors"
-    CLASSIFICATION.leave(made, model, path)
+    CLASSIFICATION.keeps.write(made, model, path)
     export_classifier(read_classifier(path), tmp_path / "classifier.onnx")
     deployed = load(tmp_path / "classifier.onnx")
     assert isinstance(deployed, DeployedClassifier)
@@ -143,7 +143,7 @@ def test_classifier_of_single_texts_and_scores(scored, tmp_path):
     settings = ClassificationSettings(corpus=corpus, hidden_size=6, word_size=5, mlp_size=7, word_min_count=3)
     made = CLASSIFICATION.build({corpus: find(corpus)}, settings, torch.device("cpu"))
     model = made.model(cellzoo.rnn("gru", 5, 6, bidirectional=True), torch.Generator().manual_seed(1))
-    CLASSIFICATION.leave(made, model, tmp_path / "x.classifier.safetensors")
+    CLASSIFICATION.keeps.write(made, model, tmp_path / "x.classifier.safetensors")
     saved = read_classifier(tmp_path / "x.classifier.safetensors")
     export_classifier(saved, tmp_path / "classifier.onnx")
     deployed = load(tmp_path / "classifier.onnx")

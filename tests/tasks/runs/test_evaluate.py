@@ -61,7 +61,7 @@ def test_all_metrics_are_those_of_the_record(kept):
 def test_other_weights_are_noticed(kept, tmp_path, capsys):
     out, ((suite, settings, data), _) = kept
     (found,) = evaluated(suite, out, settings, data)
-    path = out / "artifacts" / found.job.leaves
+    path = out / "artifacts" / found.job.keeps
     whole = path.read_bytes()
     tensors, content = read_tensors(path)
     try:
@@ -73,7 +73,7 @@ def test_other_weights_are_noticed(kept, tmp_path, capsys):
         assert "NOT as in its record: " in shown.out
         assert "1 models are not what their records say" in shown.err
         write_tensors(path, {name: one for name, one in tensors.items() if "rnn" not in name}, content)
-        with pytest.raises(CellzooError, match=r"is not a model of toy gru seed 0"):
+        with pytest.raises(CellzooError, match=r"does not fit the cell and the settings"):
             evaluated(suite, out, settings, data)
     finally:
         path.write_bytes(whole)
@@ -83,10 +83,16 @@ def test_what_was_not_kept_cannot_be_evaluated(kept, tmp_path):
     out, ((suite, settings, data), _) = kept
     with pytest.raises(CellzooError, match="has no record of toy lstm seed 0 with these settings"):
         evaluated(suite, out, settings, data, cells=("lstm",))
-    run_suite("fake_task:Fake", ["lstm"], out=tmp_path, executor="serial", device="cpu")
+    run_suite("fake_task:Fake", ["lstm"], out=tmp_path, executor="serial", device="cpu", keep_models=True)
     with pytest.raises(CellzooError, match="its models cannot be evaluated again"):
         evaluated("fake_task:Fake", tmp_path, {}, cells=("lstm",))
-    (artifact,) = (tmp_path / "artifacts").iterdir()
-    artifact.unlink()
+    (model,) = (tmp_path / "artifacts").glob("*.model.txt")
+    model.unlink()
     with pytest.raises(CellzooError, match=r"left no model .* run it again with --keep-models"):
         evaluated("fake_task:Fake", tmp_path, {}, cells=("lstm",))
+    features = {**TAGGER, "features": f"flair:{tmp_path / 'lm.pt'}"}
+    (tmp_path / "lm.pt").write_bytes(b"")
+    with pytest.raises(
+        CellzooError, match="small-ner gru seed 0 keeps no model: nothing writes it, or its feat"
+    ):
+        evaluated("small-ner", out, features)

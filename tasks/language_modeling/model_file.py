@@ -1,0 +1,76 @@
+"""A trained language model with its vocabulary, in one safetensors file with JSON in its header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from cellzoo.errors import DataError
+from tasks.data.vocabulary import Vocabulary
+from tasks.model_file import ModelFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from tasks.language_modeling.modeling import LanguageModeling
+    from tasks.language_modeling.text import Text
+    from tasks.problem import Problem
+
+_FORMAT = "cellzoo language model 1"
+
+
+def write_language_model(problem: Problem, model: nn.Module, path: Path) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    from cellzoo.system.tensor_file import write_tensors
+
+    words = cast("LanguageModeling", problem).text.vocabulary.words
+    write_tensors(path, model.state_dict(), {"format": _FORMAT, "vocabulary": words})
+
+
+def read_language_model(problem: Problem, path: Path) -> Mapping[str, Tensor]:
+    """Read the weights of a model of this problem.
+
+    Raises:
+        DataError: The file is missing, damaged or holds something else, or its vocabulary is not that of the
+            problem's text.
+    """
+    from cellzoo.system.tensor_file import read_tensors
+
+    tensors, content = read_tensors(path)
+    if content.get("format") != _FORMAT:
+        raise DataError(f"{path}: is not a language model that a run has left")
+    found = Vocabulary.of(content.get("vocabulary"), str(path))
+    _require_same(found, cast("LanguageModeling", problem).text, path)
+    return tensors
+
+
+def _require_same(found: Vocabulary, text: Text, path: Path) -> None:
+    """Refuse the vocabulary of another text, or of another `min_count`."""
+    wanted = text.vocabulary
+    if found == wanted:
+        return
+    number, (mine, right) = next(
+        (
+            (place, pair)
+            for place, pair in enumerate(zip(found.words, wanted.words, strict=False))
+            if len({*pair}) > 1
+        ),
+        (min(len(found), len(wanted)), ("", "")),
+    )
+    first = (
+        f"; the first that differs is number {number}, {mine!r:.60} instead of {right!r:.60}" if mine else ""
+    )
+    raise DataError(
+        f"{path}: its vocabulary has {len(found):,} words, and that of {text.place} is another one of "
+        f"{len(wanted):,}{first}. "
+        "A model is evaluated on the text, and with the min_count, that it was trained with"
+    )
+
+
+LANGUAGE_MODEL_FILE = ModelFile("language-model.safetensors", write_language_model, read_language_model)
