@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from tasks.problem import Problem
 
-
-def read_weights(problem: Problem, path: Path) -> Mapping[str, Tensor]:
+def read_weights(problem: Any, path: Path) -> Mapping[str, Tensor]:
     """Read the tensors of a safetensors file, whatever stands beside them.
 
     Raises:
@@ -30,7 +28,7 @@ def read_weights(problem: Problem, path: Path) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A form in which models of a kind of problem are written.
+    """A form in which models of a kind of problem are written; a problem here is one of that kind.
 
     Attributes:
         suffix: How the file's name ends.
@@ -40,11 +38,11 @@ class ModelFile:
     """
 
     suffix: str
-    write: Callable[[Problem, nn.Module, Path], None]
-    read: Callable[[Problem, Path], Mapping[str, Tensor]] = read_weights
+    write: Callable[[Any, nn.Module, Path], None]
+    read: Callable[[Any, Path], Mapping[str, Tensor]] = read_weights
     can_write: Callable[[Any], bool] = lambda settings: True
 
-    def load(self, problem: Problem, model: nn.Module, path: Path) -> None:
+    def load(self, problem: Any, model: nn.Module, path: Path) -> None:
         """Put the weights of a file into a model of the same cell and settings.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from cellzoo.errors import DataError
 from tasks.data.vocabulary import Vocabulary
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
     from tasks.language_modeling.modeling import LanguageModeling
     from tasks.language_modeling.text import Text
-    from tasks.problem import Problem
 
 _FORMAT = "cellzoo language model 1"
 
 
-def write_language_model(problem: Problem, model: nn.Module, path: Path) -> None:
+def write_language_model(problem: LanguageModeling, model: nn.Module, path: Path) -> None:
     """Write the file, whole or not at all.
 
     Raises:
@@ -29,11 +28,11 @@ def write_language_model(problem: Problem, model: nn.Module, path: Path) -> None
     """
     from cellzoo.system.tensor_file import write_tensors
 
-    words = cast("LanguageModeling", problem).text.vocabulary.words
+    words = problem.text.vocabulary.words
     write_tensors(path, model.state_dict(), {"format": _FORMAT, "vocabulary": words})
 
 
-def read_language_model(problem: Problem, path: Path) -> Mapping[str, Tensor]:
+def read_language_model(problem: LanguageModeling, path: Path) -> Mapping[str, Tensor]:
     """Read the weights of a model of this problem.
 
     Raises:
@@ -46,7 +45,7 @@ def read_language_model(problem: Problem, path: Path) -> Mapping[str, Tensor]:
     if content.get("format") != _FORMAT:
         raise DataError(f"{path}: is not a language model that a run has left")
     found = Vocabulary.of(content.get("vocabulary"), str(path))
-    _require_same(found, cast("LanguageModeling", problem).text, path)
+    _require_same(found, problem.text, path)
     return tensors
 
 
