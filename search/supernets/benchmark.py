@@ -16,9 +16,10 @@ from cellzoo.notations.steps.graph import NONE
 from search.supernets.layout import CELL, Layout
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
+from search.supernets.runtime import SupernetCall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cellzoo.bench.case import Pass
 
@@ -81,19 +82,23 @@ def _build(shares_alone: bool, dtype: torch.dtype, name: str, shape: Shape) -> P
     ]
     gradient = draw(shape.tokens, shape.hidden_size)
     statistics = SharedStatistics(shape.hidden_size, dtype=dtype)
-    engine = _darts_loop if name == LOOP else prepare(name, _LAYOUT)
+    engine: Callable[[SupernetCall], tuple[Tensor, tuple[Tensor, ...]]] = (
+        _darts_loop if name == LOOP else prepare(name, _LAYOUT)
+    )
     sources = [alphas] if shares_alone else [alphas, *weights.values()]
 
     def run() -> list[Tensor]:
         output, _ = engine(
-            inputs,
-            shape.batch_sizes,
-            [state],
-            weights,
-            {CELL: alphas.softmax(-1)},
-            statistics,
-            mask_x=masks[0],
-            mask_h=masks[1],
+            SupernetCall(
+                inputs,
+                shape.batch_sizes,
+                [state],
+                weights,
+                {CELL: alphas.softmax(-1)},
+                statistics,
+                mask_x=masks[0],
+                mask_h=masks[1],
+            )
         )
         gradients = torch.autograd.grad(output, sources, gradient)
         return [output.detach(), gradients[0]]
@@ -101,22 +106,14 @@ def _build(shares_alone: bool, dtype: torch.dtype, name: str, shape: Shape) -> P
     return run
 
 
-def _darts_loop(
-    inputs: Tensor,
-    batch_sizes: Sequence[int],
-    states: Sequence[Tensor],
-    weights: dict[str, Tensor],
-    mixtures: dict[str, Tensor],
-    statistics: SharedStatistics,
-    *,
-    mask_x: Tensor,
-    mask_h: Tensor,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _darts_loop(call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The operations of rnn/model_search.py of quark0/darts, one after another, as it has them."""
-    h, shares = states[0], mixtures[CELL]
+    h, shares, weights = call.states[0], call.mixtures[CELL], call.weights
+    mask_x, mask_h, statistics = call.mask_x, call.mask_h, call.statistics
+    assert mask_x is not None and mask_h is not None and statistics is not None  # noqa: S101, PT018 - as built
     first = torch.cat([weights["w0_x"], weights["w0_h"]])  # (E + H, 2 H)
     outputs = []
-    for x in inputs.split(list(batch_sizes)):
+    for x in call.inputs.split(list(call.batch_sizes)):
         c, u = torch.cat([x * mask_x, h * mask_h], dim=1).mm(first).chunk(2, dim=1)
         known = statistics(h + c.sigmoid() * (u.tanh() - h)).unsqueeze(0)  # (1, B, H)
         for node in range(1, _LAYOUT.nodes + 1):

@@ -15,6 +15,7 @@ from cellzoo.runtime import engine_in_use
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
 from search.supernets.relaxation import Chosen
+from search.supernets.runtime import SupernetCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -135,7 +136,7 @@ class Supernet(nn.Module):
         outputs, finals = [], []
         for index, module in enumerate(self.directions):
             direction = cast("_Direction", module)
-            output, final = runtime(
+            call = SupernetCall(
                 data,
                 batch_sizes,
                 [state[index] for state in states],
@@ -146,6 +147,7 @@ class Supernet(nn.Module):
                 mask_x=self._mask(data, batch_sizes[0], self.input_size, self.layer.dropout_x),
                 mask_h=self._mask(data, batch_sizes[0], self.hidden_size, self.layer.dropout_h),
             )
+            output, final = runtime(call)
             outputs.append(output)
             finals.append(final)
         self._ran = runtime.ran

@@ -14,7 +14,7 @@ from cellzoo.runtime.plan import plan_graph
 from search.supernets.gate_graph import existence, seen_after
 from search.supernets.graph import SCALE, SHIFT, GraphOutline, state_number, supernet_graph
 from search.supernets.layout import CELL, GATES
-from search.supernets.terms import layout_terms, slots
+from search.supernets.terms import computed_terms, layout_terms, slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cellzoo.runtime.program import Plan
     from search.supernets.layout import Layout, Normalisation
     from search.supernets.normalisation import SharedStatistics
+    from search.supernets.runtime import SupernetCall
     from search.supernets.terms import Term
 
 _MOST_PLANS = 128
@@ -120,7 +121,7 @@ class SupernetPlans:
 
 
 class PlannedSupernet:
-    """Runs a supernet by an engine for plans. See `search.supernets.runtime.SupernetRuntime` for the call.
+    """Runs a supernet by an engine for plans; a `search.supernets.runtime.SupernetRuntime`.
 
     Args:
         layout: The supernet.
@@ -137,7 +138,6 @@ class PlannedSupernet:
         self._engine = engine
         self._run = prepare_plans()
         self._terms = tuple(layout_terms(layout))
-        self._everything = tuple(range(len(self._terms)))
         self._plans = lru_cache(_MOST_PLANS)(self._build)
 
     @property
@@ -145,45 +145,34 @@ class PlannedSupernet:
         """The engines that ran the last call, in the order of its steps."""
         return self._run.ran
 
-    def __call__(
-        self,
-        inputs: Tensor,
-        batch_sizes: Sequence[int],
-        states: Sequence[Tensor],
-        weights: Mapping[str, Tensor],
-        mixtures: Mapping[str, Tensor],
-        statistics: SharedStatistics | None,
-        *,
-        reverse: bool = False,
-        mask_x: Tensor | None = None,
-        mask_h: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the supernet as `SupernetRuntime` says."""
+        inputs, batch_sizes, statistics = call.inputs, call.batch_sizes, call.statistics
         normalisation: Normalisation = "none"
         running: dict[str, Tensor] = {}
         if statistics is not None:
             normalisation = "batch" if statistics.is_by_batch else "running"
             running = {} if statistics.is_by_batch else _running(statistics)
-        plans = self._plans(normalisation, self._used(mixtures[CELL]))
-        carried = self._carried(states, inputs)
-        parts = plans.weights(weights) | running
-        parameters = plans.parameters(mixtures)
+        plans = self._plans(normalisation, computed_terms(self.layout, self._terms, call.mixtures[CELL]))
+        carried = self._carried(call.states, inputs)
+        parts = plans.weights(call.weights) | running
+        parameters = plans.parameters(call.mixtures)
         norms: tuple[str, ...] = ()
         moments = None
         if statistics is not None and statistics.training:
             learned = [*carried, *parts.values(), parameters]
-            norms = plans(variant_of(self._engine, inputs, learned, mask_x, mask_h)).norms
+            norms = plans(variant_of(self._engine, inputs, learned, call.mask_x, call.mask_h)).norms
             several = sum(rows > 1 for rows in batch_sizes)
-            moments = states[0].new_empty(len(norms), several, 2, states[0].size(1))
+            moments = carried[0].new_empty(len(norms), several, 2, carried[0].size(1))
         output, final = self._run(
             plans,
             inputs,
             batch_sizes,
             carried,
             parts,
-            reverse=reverse,
-            mask_x=mask_x,
-            mask_h=mask_h,
+            reverse=call.reverse,
+            mask_x=call.mask_x,
+            mask_h=call.mask_h,
             parameters=parameters,
             norm_statistics=moments,
         )
@@ -192,10 +181,12 @@ class PlannedSupernet:
             order = sorted(range(len(norms)), key=lambda index: state_number(norms[index]))
             rows = torch.tensor([rows for rows in batch_sizes if rows > 1], dtype=moments.dtype)
             moments, rows = moments[order], rows.to(moments.device)
-            statistics.absorb(moments.flip(1) if reverse else moments, rows.flip(0) if reverse else rows)
+            statistics.absorb(
+                moments.flip(1) if call.reverse else moments, rows.flip(0) if call.reverse else rows
+            )
         if not self.layout.delay:
             return output, final
-        return output, (*final[: 2 * self.layout.delay], seen_after(states[-1], batch_sizes))
+        return output, (*final[: 2 * self.layout.delay], seen_after(call.states[-1], batch_sizes))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PlannedSupernet:
         """Share what was prepared: it depends on the layout alone."""
@@ -207,17 +198,6 @@ class PlannedSupernet:
 
     def _build(self, normalisation: Normalisation, used: tuple[int, ...]) -> SupernetPlans:
         return SupernetPlans(self.layout, normalisation, tuple(self._terms[index] for index in used))
-
-    def _used(self, mixture: Tensor) -> tuple[int, ...]:
-        """The terms that are computed: all while the mixture learns, those that have a share otherwise."""
-        if mixture.requires_grad:
-            return self._everything
-        rows = (mixture != 0).tolist()
-        return tuple(
-            index
-            for index, term in enumerate(self._terms)
-            if any(rows[self.layout.rows(term.node)[term.source]][column] for _, column in term.operations)
-        )
 
     def _carried(self, states: Sequence[Tensor], inputs: Tensor) -> list[Tensor]:
         """The plan's states."""

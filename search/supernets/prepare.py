@@ -10,13 +10,10 @@ from search.supernets.planned import PlannedSupernet
 from search.supernets.reference import ReferenceSupernet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from torch import Tensor
 
     from search.supernets.layout import Layout
-    from search.supernets.normalisation import SharedStatistics
-    from search.supernets.runtime import SupernetRuntime
+    from search.supernets.runtime import SupernetCall, SupernetRuntime
 
 
 def prepare(name: str, layout: Layout) -> SupernetRuntime:
@@ -36,7 +33,7 @@ def prepare(name: str, layout: Layout) -> SupernetRuntime:
 class AutoSupernet:
     """Hands each call to an engine for plans, and what only torch's own operations can do to the reference.
 
-    See `search.supernets.runtime.SupernetRuntime` for the call.
+    A `search.supernets.runtime.SupernetRuntime`.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -49,31 +46,9 @@ class AutoSupernet:
         """The engines that ran the last call, in the order of its steps."""
         return () if self._last is None else self._last.ran
 
-    def __call__(
-        self,
-        inputs: Tensor,
-        batch_sizes: Sequence[int],
-        states: Sequence[Tensor],
-        weights: Mapping[str, Tensor],
-        mixtures: Mapping[str, Tensor],
-        statistics: SharedStatistics | None,
-        *,
-        reverse: bool = False,
-        mask_x: Tensor | None = None,
-        mask_h: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the supernet as `SupernetRuntime` says."""
-        others = (*states, *weights.values(), *mixtures.values())
-        is_planned = choose_for(inputs, others) != "reference"
+        others = (*call.states, *call.weights.values(), *call.mixtures.values())
+        is_planned = choose_for(call.inputs, others) != "reference"
         self._last = self._planned if is_planned else self._reference
-        return self._last(
-            inputs,
-            batch_sizes,
-            states,
-            weights,
-            mixtures,
-            statistics,
-            reverse=reverse,
-            mask_x=mask_x,
-            mask_h=mask_h,
-        )
+        return self._last(call)

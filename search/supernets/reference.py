@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from search.supernets.layout import Layout
     from search.supernets.normalisation import SharedStatistics
+    from search.supernets.runtime import SupernetCall
 
 
 @dataclass(frozen=True)
@@ -50,46 +51,32 @@ class _Node:
     shares: Tensor
 
 
-@dataclass(frozen=True)
-class _Call:
-    """What stays the same over the steps of one call."""
-
-    weights: Mapping[str, Tensor]
-    mixtures: Mapping[str, Tensor]
-    nodes: list[_Node]
-    statistics: SharedStatistics | None
-
-
 class ReferenceSupernet:
-    """Steps through a sequence. See `search.supernets.runtime.SupernetRuntime` for the call."""
+    """Steps through a sequence; a `search.supernets.runtime.SupernetRuntime`."""
 
     ran = ("reference",)
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 
-    def __call__(
-        self,
-        inputs: Tensor,
-        batch_sizes: Sequence[int],
-        states: Sequence[Tensor],
-        weights: Mapping[str, Tensor],
-        mixtures: Mapping[str, Tensor],
-        statistics: SharedStatistics | None,
-        *,
-        reverse: bool = False,
-        mask_x: Tensor | None = None,
-        mask_h: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the supernet as `SupernetRuntime` says."""
-        call = _Call(weights, mixtures, self._nodes(weights, mixtures[CELL]), statistics)
+        nodes = self._nodes(call.weights, call.mixtures[CELL])
 
         def step(
             _: int, x: Tensor, states: Sequence[Tensor], mask_x: Tensor | None, mask_h: Tensor | None
         ) -> tuple[Tensor, list[Tensor]]:
-            return self._step(call, x, states, mask_x, mask_h)
+            return self._step(call, nodes, x, states, mask_x, mask_h)
 
-        return walk(step, inputs, batch_sizes, states, reverse=reverse, mask_x=mask_x, mask_h=mask_h)
+        return walk(
+            step,
+            call.inputs,
+            call.batch_sizes,
+            call.states,
+            reverse=call.reverse,
+            mask_x=call.mask_x,
+            mask_h=call.mask_h,
+        )
 
     def _nodes(self, weights: Mapping[str, Tensor], mixture: Tensor) -> list[_Node]:
         """Choose what each node computes: everything while the mixture learns, what has a share otherwise."""
@@ -113,14 +100,15 @@ class ReferenceSupernet:
 
     def _step(
         self,
-        call: _Call,
+        call: SupernetCall,
+        nodes: Sequence[_Node],
         x: Tensor,  # (b, E)
         states: Sequence[Tensor],
         mask_x: Tensor | None,
         mask_h: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
         if not self.layout.delay:
-            output = self._cell(call, x, states[0], mask_x, mask_h)
+            output = self._cell(call, nodes, x, states[0], mask_x, mask_h)
             return output, [output]
         past, weights, mixtures = History.of(states), call.weights, call.mixtures
         on_h = gate(
@@ -129,10 +117,18 @@ class ReferenceSupernet:
         on_x = gate(
             self.layout, PAST_STATES, past.hidden, past.seen, weights, mixtures[PAST_STATES], mask_h
         )  # (b, E)
-        output = self._cell(call, x * on_x, states[0] * on_h, mask_x, mask_h)
+        output = self._cell(call, nodes, x * on_x, states[0] * on_h, mask_x, mask_h)
         return output, past.after(x, output)
 
-    def _cell(self, call: _Call, x: Tensor, h: Tensor, mask_x: Tensor | None, mask_h: Tensor | None) -> Tensor:
+    def _cell(
+        self,
+        call: SupernetCall,
+        nodes: Sequence[_Node],
+        x: Tensor,
+        h: Tensor,
+        mask_x: Tensor | None,
+        mask_h: Tensor | None,
+    ) -> Tensor:
         product = _masked(x, mask_x) @ call.weights["w0_x"] + _masked(h, mask_h) @ call.weights["w0_h"]
         if self.layout.highway:
             c, u = product.chunk(2, dim=-1)
@@ -140,7 +136,7 @@ class ReferenceSupernet:
         else:
             start = product.tanh()
         states = [_normalised(start, call.statistics)]
-        for node in call.nodes:
+        for node in nodes:
             if node.sources:
                 carried = torch.stack([states[source] for source in node.sources])  # (J, b, H)
                 states.append(_normalised(self._joined(node, carried, mask_h), call.statistics))

@@ -15,6 +15,8 @@ from cellzoo.runtime.graph import GraphBuilder, Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from torch import Tensor
+
     from search.supernets.layout import Layout
 
 # In the order of the mixture instruction.
@@ -56,6 +58,21 @@ def layout_terms(layout: Layout) -> Iterator[Term]:
         for source in range(node):
             for weight, operations in _products(layout, node, source, offered):
                 yield Term(node, source, weight, operations)
+
+
+def computed_terms(layout: Layout, terms: Sequence[Term], mixture: Tensor) -> tuple[int, ...]:
+    """Numbers of the terms that are computed with a cell's mixture.
+
+    All while the mixture learns, those that have a share otherwise.
+    """
+    if mixture.requires_grad:
+        return tuple(range(len(terms)))
+    rows = (mixture != 0).tolist()
+    return tuple(
+        index
+        for index, term in enumerate(terms)
+        if any(rows[layout.rows(term.node)[term.source]][column] for _, column in term.operations)
+    )
 
 
 def _products(

@@ -15,6 +15,7 @@ from search.supernets.network import Supernet
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
 from search.supernets.relaxation import LocalSoftmax
+from search.supernets.runtime import SupernetCall
 from search.supernets.shares import cell_shares
 from tasks.problem import LayerSpec
 
@@ -92,15 +93,17 @@ def results(
         statistics.running_var.copy_(draw(hidden_size).square() + 0.5)
         statistics.train(training)
     output, final = prepare(engine, layout)(
-        inputs,
-        batch_sizes,
-        states,
-        weights,
-        mixtures,
-        statistics,
-        reverse=reverse,
-        mask_x=masks[0],
-        mask_h=masks[1],
+        SupernetCall(
+            inputs,
+            batch_sizes,
+            states,
+            weights,
+            mixtures,
+            statistics,
+            reverse=reverse,
+            mask_x=masks[0],
+            mask_h=masks[1],
+        )
     )
     tensors = (inputs, *states, *mixtures.values(), *weights.values())
     sources = [tensor for tensor in tensors if tensor.requires_grad]
