@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from search.methods.beliefs import beliefs
 from search.methods.derived import describe_cell
+from search.methods.kind import EPOCH_FLOPS
 from tasks.problem import LOSS
 from tasks.training.weights import check_finite
 
@@ -82,12 +83,19 @@ class Method(ABC):
     def evaluated(self, evaluation: Evaluation) -> Numbers:
         """Stop if the loss on dev is not finite, unless only running statistics can be to blame.
 
+        Returns:
+            All operations of the epoch, its evaluation among them.
+
         Raises:
             RunError: It is not finite, and going on would not help.
         """
         if not self.shared.can_go_on:
             check_finite(evaluation.metrics[LOSS], "the loss on dev")
-        return {}
+        return {EPOCH_FLOPS: float(self.take_flops())}
+
+    def take_flops(self) -> int:
+        """Floating-point operations of the supernet since this was asked last; see `search.supernets.flops`."""
+        return self.shared.supernet.take_flops()
 
     @abstractmethod
     def distribution(self) -> Distributions:

@@ -45,6 +45,7 @@ class Epoch(BaseModel):
     reward: Number | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     seconds_dev: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    flops: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 class End(BaseModel):
@@ -53,6 +54,7 @@ class End(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     cell: CellNote
+    flops: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Course:
         found: The cell that the search ended in; None as long as it goes on.
         seconds: Wall seconds so far.
         unit: What is counted: `epoch`, or `trial` of a sampler.
+        flops: Of a supernet so far, see `search.supernets.flops`; None where they are not known.
     """
 
     title: str
@@ -110,6 +113,7 @@ class Course:
     found: DerivedCell | None
     seconds: float
     unit: str = "epoch"
+    flops: float | None = None
 
 
 def read_course(folder: Path) -> Course:
@@ -136,6 +140,7 @@ def read_course(folder: Path) -> Course:
         ) from error
     if not epochs:
         raise DataError(f"{path}: no epoch is over yet, so there is nothing to draw")
+    costs = [*(epoch.flops for epoch in epochs), *(end.flops for end in ends[-1:])]
     return Course(
         title=title,
         epochs=len(epochs),
@@ -143,6 +148,7 @@ def read_course(folder: Path) -> Course:
         cells=_merged([_derived(epoch.cell, number) for number, epoch in enumerate(epochs, start=1)]),
         found=_derived(ends[-1].cell, len(epochs)) if ends else None,
         seconds=sum(epoch.seconds + epoch.seconds_dev for epoch in epochs),
+        flops=None if None in costs else sum(filter(None, costs)),
     )
 
 

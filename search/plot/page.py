@@ -40,6 +40,7 @@ def render_page(course: Course) -> str:
             "cells": list(_shown(course)),
             "chart": picture(draw_course(course).to_svg()),
             "time": duration(course.seconds),
+            "cost": "" if course.flops is None else f", {course.flops / 1e9:,.4g} GFLOPs of the supernet",
         },
         styles=["body { max-width: 60rem; }\nsection { margin-top: 1.5rem; }", chart_style(), cell_style()],
     )

@@ -6,6 +6,7 @@ their own, which come before; its run here reads their history and concludes.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
 from cellzoo.system.regular_file import read_json, require_regular
+from search.methods.kind import EPOCH_FLOPS
 from search.registry import find_method
+from search.run.cost import FLOPS
 from search.run.found import FOUND, found_name, write_found
 from search.run.sampling import conclude
 from search.run.settings import (
@@ -34,7 +37,7 @@ from tasks.runs.store import FOLDER
 from tasks.task import Outcome, ParameterCounts, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cellzoo.cells.cell import Cell
@@ -64,7 +67,7 @@ class SearchTask(Task):
         return outline_of(config).data
 
     def metrics(self, config: SearchSettings) -> tuple[Metric, ...]:
-        """See `Task`: seconds, and what the search itself reached on dev."""
+        """See `Task`: seconds, operations of a supernet, and what the search itself reached on dev."""
         outline = outline_of(config)
         chosen = selection_metric(outline)
         names = {metric.name: metric for metric in (chosen, DEV_LOSS)}
@@ -72,6 +75,7 @@ class SearchTask(Task):
         reached = "the best candidate" if config.training_settings else "shared weights"
         return (
             Metric(SECONDS, "search (s)", higher_is_better=False, digits=0),
+            *([] if config.training_settings else [FLOPS]),
             *(
                 replace(metric, name=f"dev_{metric.name}", title=f"dev {metric.title}, {reached}")
                 for metric in measured
@@ -140,22 +144,26 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
     place = Place(context.work, context.identity, context.label, context.report)
     kind: MethodKind = find_method(config.method)  # type: ignore[assignment]
     found: list[CellNote] = []
+    last_flops = 0
     prepared = time.perf_counter() - began
     with streams.in_force(), memory_errors(context.label):
         method = kind.build(method_settings(config), problem, streams.model)
 
         def choose(validation: Iterator[Batch], progress: Callable[[int, int], None]) -> Mapping[str, Any]:
+            nonlocal last_flops
             cell: Cell = method.conclude(validation, progress)
             found.append(describe_cell(cell, method.notation))
-            return {"cell": found[-1].model_dump(mode="json", exclude_none=True)}
+            last_flops = method.take_flops()
+            return {"cell": found[-1].model_dump(mode="json", exclude_none=True), EPOCH_FLOPS: last_flops}
 
         chosen = time.perf_counter()
         standing = train(method, problem, Budget(config.epochs), streams, place, choose)
         concluded = time.perf_counter() - chosen - sum(standing.seconds.values())
-    cell, last = found[-1], standing.history[-1]
+    cell = found[-1]
+    history: Sequence[dict[str, Any]] = standing.history
     seconds = {**standing.seconds, "prepare": prepared, "conclude": max(0.0, concluded)}
     outline = outline_of(config)
-    dev: Any = last["dev"]
+    dev = history[-1]["dev"]
     reached = {
         f"dev_{name}": dev.get(name) if dev.get(name) is not None else float("nan")
         for name in {outline.selection, LOSS}
@@ -163,13 +171,18 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
     weights = sum(weight.numel() for weight in method.model.parameters())
     own = sum(weight.numel() for weight in method.rnn.parameters())
     outcome = Outcome(
-        metrics={SECONDS: sum(seconds.values()), **reached},
+        metrics={
+            SECONDS: sum(seconds.values()),
+            # An earlier version wrote checkpoints without them.
+            FLOPS.name: sum((epoch.get(EPOCH_FLOPS, math.nan) for epoch in history), last_flops) / 1e9,
+            **reached,
+        },
         items=[_item(cell)],
         parameters=ParameterCounts(own, weights - problem.embedding_parameters(method.model), weights),
         flops_per_token=0,
         tokens=standing.tokens,
         seconds=seconds,
-        history=standing.history,
+        history=history,
         facts={**problem.facts, "search steps": standing.steps},
         notes=cell_notes(cell),
     )
@@ -196,6 +209,7 @@ def _write_found(
         "data": {name: dict(found.sha256) for name, found in context.data.items()},
         "seed": seed,
         "search_seconds": round(outcome.metrics[SECONDS], 1),
+        **({"search_gigaflops": outcome.metrics[FLOPS.name]} if FLOPS.name in outcome.metrics else {}),
         **{name: value for name, value in outcome.facts.items() if name.startswith("search ")},
     }
     write_found(

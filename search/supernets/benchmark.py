@@ -13,6 +13,7 @@ from cellzoo.bench.case import LOOP, Case, Shape
 from cellzoo.cells.ops import PRIMITIVES
 from cellzoo.errors import CellzooError
 from cellzoo.notations.steps.graph import NONE
+from search.supernets.flops import products
 from search.supernets.layout import CELL, Layout
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
@@ -40,8 +41,7 @@ def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
         raise CellzooError(
             f"shape {shape}: the benchmark supernet runs padded sequences, as the code of DARTS does"
         )
-    hidden, out = shape.hidden_size, 2 * shape.hidden_size
-    forward = 2 * shape.tokens * out * (shape.input_size + hidden + _LAYOUT.num_edges * hidden)
+    forward = shape.tokens * sum(products(_LAYOUT, _LAYOUT.num_edges, shape.input_size, shape.hidden_size))
     return [
         Case(
             title=f"supernet of DARTS, shape {shape}, {kind}, {dtype}",

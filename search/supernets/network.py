@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from cellzoo.runtime import engine_in_use
+from search.supernets.flops import call_flops
 from search.supernets.normalisation import SharedStatistics
 from search.supernets.prepare import prepare
 from search.supernets.relaxation import Chosen
 from search.supernets.runtime import SupernetCall
+from search.supernets.terms import layout_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,6 +69,8 @@ class Supernet(nn.Module):
         )
         self._runtimes: dict[str | None, SupernetRuntime] = {None: prepare(engine, layout)}
         self._ran: tuple[str, ...] = ()
+        self._terms = tuple(layout_terms(layout))
+        self._flops = 0
         # torch's rule for recurrent layers keeps small ones from starting dead; the DARTS code has 0.04 at 300.
         bound = 1.0 / math.sqrt(layer.hidden_size) if layer.weight_range is None else layer.weight_range
         with torch.no_grad():
@@ -114,6 +118,11 @@ class Supernet(nn.Module):
         output, final = self._run(input.reshape(steps * batch, width), [batch] * steps, states)
         return output.view(steps, batch, output.size(1)), _given(final)
 
+    def take_flops(self) -> int:
+        """Operations of all calls since this was asked last, as `search.supernets.flops` counts them."""
+        taken, self._flops = self._flops, 0
+        return taken
+
     @contextmanager
     def holding(self, shares: Mapping[str, Tensor]) -> Iterator[None]:
         """Be one discrete cell for a while: have these shares and no others."""
@@ -147,6 +156,7 @@ class Supernet(nn.Module):
                 mask_x=self._mask(data, batch_sizes[0], self.input_size, self.layer.dropout_x),
                 mask_h=self._mask(data, batch_sizes[0], self.hidden_size, self.layer.dropout_h),
             )
+            self._flops += call_flops(self.layout, self._terms, call)
             output, final = runtime(call)
             outputs.append(output)
             finals.append(final)

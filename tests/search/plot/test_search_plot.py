@@ -57,6 +57,9 @@ def test_the_course_is_what_the_events_say(folder):
     assert curves["mean absolute deviation from uniform"] == tuple(event["deviation"] for event in events)
     assert curves["reward"] == tuple(event["reward"] for event in events)
     assert read.seconds == pytest.approx(sum(event["seconds"] + event["seconds_dev"] for event in events))
+    end = read_events(folder / "events.jsonl")[-1]
+    assert read.flops == sum(event["flops"] for event in events) + end["flops"] == 10**9 * end["step"]
+    assert f", {end['step']} GFLOPs of the supernet" in render_page(read)
     assert read.title == read_events(folder / "events.jsonl")[0]["label"]
     named = [cell.hash for cell in read.cells for _ in range(cell.first, cell.last + 1)]
     assert named == [event["cell"]["hash"] for event in events]
