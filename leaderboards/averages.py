@@ -35,7 +35,7 @@ def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | N
     Returns:
         None with fewer than `FEWEST_TASKS` such tasks, or where nobody has a result on all of them.
     """
-    current = [table for table in tables if table.superseded_by is None]
+    current = [table for table in tables if table.superseded_by is None and table.has_cells]
     scales: dict[str, Scale] = {}
     passed_over: dict[str, str] = {}
     for table in current:

@@ -188,7 +188,7 @@ class TaskTable:
         settings: All settings that the records share.
         columns: The metrics; the first is the primary one.
         rows: By rank, tied ones by name; those without a rank below, by name.
-        absent: Subjects of the board that were not run with these settings.
+        absent: Cells of the board that were not run with these settings; none where no cell was.
         standing: What the comparisons of the primary metric say.
         reported: Published results of the task, best first.
         confirmed: What runs of a chosen cell gave on fresh seeds; they are in no row.
@@ -217,6 +217,11 @@ class TaskTable:
     def primary(self) -> MetricColumn:
         """The metric that ranks."""
         return self.columns[0]
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether cells stand in it; in others stand baselines alone, such as methods that search for cells."""
+        return any(not row.subject.is_baseline for row in self.rows)
 
     @property
     def held(self) -> HeldEqual | None:
@@ -283,8 +288,8 @@ class Board:
 
     Attributes:
         title: The heading.
-        tables: By task name, revision and settings.
-        subjects: Rows of the overview, in the order of the first table; baselines last.
+        tables: By title, revision and settings; those without cells last.
+        subjects: In the order of the first table; baselines last.
         provenance: Where the numbers come from.
         left_out: Files that were left out, and why.
         averages: Over the tasks that have a scale; None where there is nothing to average.
@@ -296,3 +301,8 @@ class Board:
     provenance: Provenance
     left_out: tuple[Fault, ...]
     averages: Averages | None = None
+
+    @property
+    def overview(self) -> tuple[TaskTable, ...]:
+        """The tables that an overview has columns for: those with cells, or all where none has any."""
+        return tuple(table for table in self.tables if table.has_cells) or self.tables

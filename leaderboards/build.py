@@ -65,6 +65,7 @@ def build_board(collection: Collection, title: str) -> Board:
             )
             latest = max(members[0].task.revision for members in of_task)
             tables.append(replace(table, superseded_by=latest) if table.revision < latest else table)
+    tables.sort(key=lambda table: not table.has_cells)
     return Board(
         title=title,
         tables=tuple(tables),
@@ -137,8 +138,9 @@ def _letter(index: int) -> str:
 
 
 def _titles(records: Sequence[RunRecord]) -> dict[str, str]:
-    """Task name -> title, by task name; each title stands for one task."""
-    titles = {record.task.name: record.task.title for record in sorted(records, key=lambda r: r.task.name)}
+    """Task name -> title, by title; each title stands for one task."""
+    pairs = sorted({(record.task.title.casefold(), record.task.name, record.task.title) for record in records})
+    titles = {name: title for _, name, title in pairs}
     uses = Counter(titles.values())
     return {name: title if uses[title] == 1 else f"{title} [{name}]" for name, title in titles.items()}
 
@@ -168,7 +170,7 @@ def _table(
         settings=flat_settings(records[0]),
         columns=columns,
         rows=tuple(sorted(rows, key=_place)),
-        absent=tuple(subject for identity, subject in subjects.items() if identity not in members),
+        absent=tuple(_lacking(subjects, members)),
         standing=standing,
         reported=published_for(records[0].task.name, columns[0].name, higher=columns[0].higher_is_better),
         confirmed=tuple(
@@ -180,6 +182,14 @@ def _table(
             for identity, of_subject in fresh.items()
         ),
     )
+
+
+def _lacking(subjects: Mapping[str, BoardSubject], members: Mapping[str, object]) -> Iterator[BoardSubject]:
+    """The cells that a table lacks, where it has any; a baseline belongs to its own task."""
+    if any(not subjects[identity].is_baseline for identity in members):
+        for identity, subject in subjects.items():
+            if identity not in members and not subject.is_baseline:
+                yield subject
 
 
 def _members(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:

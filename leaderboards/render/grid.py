@@ -105,16 +105,18 @@ def overview_grid(board: Board) -> Grid:
                 detail=_metric_title(table.primary),
                 brief=_lettered(table.task, table),
             )
-            for table in board.tables
+            for table in board.overview
         ),
     ]
+    shown = {row.subject for table in board.overview for row in table.rows}
     rows = [
         GridRow(
-            (subject_cell(subject), *(_overview_cell(table, subject) for table in board.tables)),
+            (subject_cell(subject), *(_overview_cell(table, subject) for table in board.overview)),
             subject.is_baseline,
             subject,
         )
         for subject in board.subjects
+        if subject in shown
     ]
     return Grid(tuple(columns), tuple(rows))
 
@@ -128,7 +130,10 @@ def task_grid(table: TaskTable) -> Grid:
     leaders = table.leaders
     control = next((row.subject.name for row in table.rows if row.is_control), "")
     fields: list[tuple[GridColumn, Callable[[Row], GridCell]]] = [
-        (GridColumn("Cell", numeric=False), lambda row: subject_cell(row.subject)),
+        (
+            GridColumn("Cell" if table.has_cells else "Entry", numeric=False),
+            lambda row: subject_cell(row.subject),
+        ),
         (GridColumn("Rank"), _rank_cell),
         *(
             (

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FAILURES_SHOWN = 10
 SEARCHES, RANDOM_SEARCH = "search-", "search-random-"
 """How the names of tasks begin that measure searches, and of their rows that are random ones."""
+SEARCH_FLOPS = "gigaflops_search"
+"""Their metric of what a search has computed."""
 
 
 def summary(board: Board) -> str:
@@ -135,9 +137,7 @@ def label(subject: BoardSubject) -> str:
 
 def absent(table: TaskTable) -> str:
     """Which subjects of the board have no result in this table."""
-    names = [f"{subject.name} {subject.tag}".strip() for subject in table.absent if not subject.is_baseline]
-    names += [f"{subject.name} (baseline)" for subject in table.absent if subject.is_baseline]
-    return f"No result here: {', '.join(names)}."
+    return f"No result here: {', '.join(map(label, table.absent))}."
 
 
 def settings_text(settings: Mapping[str, str]) -> str:
@@ -167,6 +167,14 @@ def reading(board: Board) -> list[str]:
         "↑: higher is better. ↓: lower is better.",
         "Training time is wall time as measured on the machines named under Provenance, and says little "
         "about other machines. FLOPs are those of the cell for one token, forward.",
+        *(
+            [
+                "GFLOPs of a search are those of its recurrent layers, forwards and backwards: all that a "
+                "supernet has run, or the trainings of a sampler's candidates."
+            ]
+            if any(column.name == SEARCH_FLOPS for table in board.tables for column in table.columns)
+            else []
+        ),
         *(
             ["There is no average over tasks: it needs two tasks with a scale, and a cell that ran on both."]
             if board.averages is None

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from leaderboards.stats.seeds import Summary
 
 WIDTH = 760
-LEFT, RIGHT = 190, 600
+LEFT, RIGHT = 220, 600
 TOP, ROW, BOTTOM = 40, 30, 46
-NAME_LIMIT = 24
+NAME_LIMIT = 27
 CAP, ARROW = 5, 6
 SHOWN_ROWS = 40
 WHISKER_ROOM = 0.3

@@ -13,6 +13,7 @@ from scipy import stats
 from cellzoo.errors import RecordError
 from leaderboards.build import build_board
 from leaderboards.collect import Collection, collect
+from leaderboards.render.grid import overview_grid
 from tasks.runs.record import RunRecord
 
 
@@ -167,7 +168,7 @@ def test_two_tasks_of_one_title_are_told_apart():
     board = board_of(
         record(task="a", title="Same"), record(task="b", title="Same"), record(task="c", title="C")
     )
-    assert [table.title for table in board.tables] == ["Same [a]", "Same [b]", "C"]
+    assert [table.title for table in board.tables] == ["C", "Same [a]", "Same [b]"]
 
 
 def test_missing_results_are_none_and_last_and_harm_nobody():
@@ -181,6 +182,20 @@ def test_missing_results_are_none_and_last_and_harm_nobody():
     assert [row.subject.name for row in table_b.rows] == ["gru", "lstm"]
     without_gru = board_of(*full)
     assert table_a.rows == without_gru.tables[0].rows
+
+
+def test_what_searches_for_cells_stands_apart_from_cells():
+    method = record("search-darts", task="search-ptb", baseline=True, title="A search")
+    board = board_of(
+        method, record("lstm"), record("gru"), record("lstm", task="b"), record("constant", baseline=True)
+    )
+    assert [table.task for table in board.tables] == ["b", "small-ner", "search-ptb"]
+    assert [table.task for table in board.overview] == ["b", "small-ner"]
+    names = [row.cells[0].text for row in overview_grid(board).rows]
+    assert names == ["lstm", "gru", "constant"]
+    absent = [[subject.name for subject in table.absent] for table in board.tables]
+    assert absent == [["gru"], [], []]
+    assert [table.task for table in board_of(method).overview] == ["search-ptb"]
 
 
 def test_a_metric_that_some_seeds_lack_says_on_how_many_it_stands():
