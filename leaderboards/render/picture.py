@@ -6,6 +6,7 @@ Shapes tell cells and baselines apart without colour.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.pages.axis import Axis, linear_axis
@@ -21,13 +22,26 @@ if TYPE_CHECKING:
     from leaderboards.stats.seeds import Summary
 
 WIDTH = 760
-LEFT, RIGHT = 220, 600
+RIGHT = 600
 TOP, ROW, BOTTOM = 40, 30, 46
-NAME_LIMIT = 27
+NAME_LIMIT, NAME_ROOM = 24, 8.4
+"""Characters of a name at most, and the width of one that is bold."""
+LEAST_LEFT = 96
 CAP, ARROW = 5, 6
 SHOWN_ROWS = 40
 WHISKER_ROOM = 0.3
 MARGIN = 0.06
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where values lie: an axis, and where it begins beside the longest name."""
+
+    axis: Axis
+    left: float
+
+    def x(self, value: float) -> float:
+        return self.left + self.axis.share(value) * (RIGHT - self.left)
 
 
 def task_picture(table: TaskTable, identity: str) -> str:
@@ -72,12 +86,14 @@ def _picture(table: TaskTable, identity: str, heading: str) -> Chart:
     more = len(table.rows) - len(rows)
     chart.text(8, 22, heading + (f" (the first {len(rows)} of {len(table.rows)})" if more else ""), "heading")
     better = "higher is better →" if metric.higher_is_better else "← lower is better"
-    chart.text((LEFT + RIGHT) / 2, height - 12, better, "small middle")
+    longest = max(len(shortened(notes.label(row.subject), NAME_LIMIT)) for row in rows)
+    left = max(LEAST_LEFT, 16 + NAME_ROOM * longest)
+    chart.text((left + RIGHT) / 2, height - 12, better, "small middle")
     _legend(chart, RIGHT - 64, height - 16)
-    axis = axis_for([row.metrics[metric.name] for row in rows])
-    chart.x_axis(axis, LEFT, RIGHT, TOP, bottom)
+    place = _Place(axis_for([row.metrics[metric.name] for row in rows]), left)
+    chart.x_axis(place.axis, left, RIGHT, TOP, bottom)
     for index, row in enumerate(rows):
-        _entry(chart, row, metric, axis, TOP + ROW * index + ROW / 2)
+        _entry(chart, row, metric, place, TOP + ROW * index + ROW / 2)
     return chart
 
 
@@ -103,33 +119,29 @@ def _described(rows: Sequence[Row], metric: MetricColumn) -> str:
     return "; ".join(parts)
 
 
-def _entry(chart: Chart, row: Row, metric: MetricColumn, axis: Axis, y: float) -> None:
+def _entry(chart: Chart, row: Row, metric: MetricColumn, place: _Place, y: float) -> None:
     summary, name = row.metrics[metric.name], notes.label(row.subject)
     group = chart.group("second" if row.subject.is_baseline else "first")
-    group.text(LEFT - 12, y + 4, shortened(name, NAME_LIMIT), "name end", tip=name)
+    group.text(place.left - 12, y + 4, shortened(name, NAME_LIMIT), "name end", tip=name)
     if summary.interval:
-        _whisker(group, axis, summary.interval, y)
+        _whisker(group, place, summary.interval, y)
     for seed, value in zip(row.metric_seeds[metric.name], summary.values, strict=True):
         mark = group.square if row.subject.is_baseline else group.dot
-        mark(_x(axis, value), y, tip=f"{name}, seed {seed}: {numbers.metric(value, metric.digits)}")
-    mean = _x(axis, summary.mean)
+        mark(place.x(value), y, tip=f"{name}, seed {seed}: {numbers.metric(value, metric.digits)}")
+    mean = place.x(summary.mean)
     group.line(mean, y - 9, mean, y + 9, "mean")
     group.text(RIGHT + 14, y + 4, numbers.mean_and_std(summary, metric.digits), "value")
     if summary.n == 1:
         group.text(WIDTH - 8, y + 4, "1 seed", "small end")
 
 
-def _whisker(group: Chart, axis: Axis, interval: tuple[float, float], y: float) -> None:
+def _whisker(group: Chart, place: _Place, interval: tuple[float, float], y: float) -> None:
     """The interval: a cap where it ends, an arrowhead where the axis ends before it."""
     low, high = interval
-    left, right = _x(axis, low), _x(axis, high)
+    left, right = place.x(low), place.x(high)
     group.line(left, y, right, y, "mark")
     for x, end, outwards in ((left, low, -1), (right, high, 1)):
-        if axis.low <= end <= axis.high:
+        if place.axis.low <= end <= place.axis.high:
             group.line(x, y - CAP, x, y + CAP, "mark")
         else:
             group.arrow(x, y, outwards * ARROW)
-
-
-def _x(axis: Axis, value: float) -> float:
-    return LEFT + axis.share(value) * (RIGHT - LEFT)
