@@ -20,6 +20,7 @@ COMMON = [
     "layout.cpp",
     "plan_reader.cpp",
     "plan_check.cpp",
+    "amx.cpp",
     "barriers.cpp",
     "team.cpp",
     "engine_baseline.cpp",
@@ -27,9 +28,12 @@ COMMON = [
 # NaN and infinity must behave as in torch, so not -ffast-math.
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 FLAGS += ["-fvisibility=hidden", "-pthread", "-g0"]
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
 INSTRUCTION_SETS = {
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
+    "avx2": AVX2,
+    "avx512": AVX512,
+    "amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 

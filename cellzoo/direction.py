@@ -48,18 +48,19 @@ class Direction(nn.Module):
         dtype: torch.dtype | None,
         runtime: str,
         zoneout: Mapping[str, float] | None = None,
+        precision: str = "full",
     ) -> None:
         super().__init__()
         shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
         self.cell = cell
-        self.engine: Runtime = prepare(runtime, cell)
-        self._runtime = runtime
+        self.engine: Runtime = prepare(runtime, cell, precision)
+        self._runtime, self._precision = runtime, precision
         self._text = cell.to_json()
         # Ready from the start: what is exported must change nothing.
         self._reference = ReferenceRuntime(cell)
         self._others: dict[str, Runtime] = {"reference": self._reference}
         self.zoneout = dict(zoneout or {})
-        self.resting = _Engines(expected_cell(cell, self.zoneout), runtime) if self.zoneout else None
+        self.resting = _Engines(expected_cell(cell, self.zoneout), runtime, precision) if self.zoneout else None
         self.keys: dict[str, str] = {}
         # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
         self.keys = {name: f"{name}'" if _is_taken(self, name) else name for name in shapes}
@@ -92,7 +93,9 @@ class Direction(nn.Module):
         if isinstance(batch_sizes, Tensor):
             options: dict[str, Any] = {"reverse": reverse, **masks, "kept": kept}
             text = self._text if self.resting is None or self.training else self.resting.text
-            return run_as_node(text, self._runtime, data, batch_sizes, states, weights, **options)
+            return run_as_node(
+                text, self._runtime, self._precision, data, batch_sizes, states, weights, **options
+            )
         if self.resting is not None and not self.training:
             return self.resting.run(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
         if self.zoneout and self.training:
@@ -113,7 +116,7 @@ class Direction(nn.Module):
         if name is None:
             return self.engine
         if name not in self._others:
-            self._others[name] = prepare(name, self.cell)
+            self._others[name] = prepare(name, self.cell, self._precision)
         return self._others[name]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -128,10 +131,11 @@ class Direction(nn.Module):
 class _Engines:
     """The engines of a cell, of which the one in use runs a call."""
 
-    def __init__(self, cell: Cell, runtime: str) -> None:
+    def __init__(self, cell: Cell, runtime: str, precision: str) -> None:
         self.cell = cell
+        self._precision = precision
         self.text = cell.to_json()
-        self.engine = prepare(runtime, cell)
+        self.engine = prepare(runtime, cell, precision)
         self.reference = ReferenceRuntime(cell)
         self.others: dict[str, Runtime] = {"reference": self.reference}
 
@@ -152,7 +156,7 @@ class _Engines:
         if name is None:
             return self.engine(data, batch_sizes, states, weights, **options)
         if name not in self.others:
-            self.others[name] = prepare(name, self.cell)
+            self.others[name] = prepare(name, self.cell, self._precision)
         return self.others[name](data, batch_sizes, states, weights, **options)
 
 

@@ -73,12 +73,15 @@ class CellRNN(nn.Module):
             the cell says so.
         runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. With `auto` every call takes the fastest one
             that applies; the attribute `runtime` says which one that is now.
+        precision: `full`, or `bf16`: matrix products of float32, forwards and backwards, may be sums in float32 of
+            numbers rounded to bfloat16; weights, states and gradients stay float32. The engine `native` does so on
+            processors with AMX (`cellzoo doctor` says so); elsewhere nothing changes.
 
     Raises:
         TypeError: A size is not a whole number, or a choice neither True nor False.
         ValueError: A size or probability is out of range.
         CellError: The cell needs an input as wide as its state, and a layer's is not.
-        UnknownNameError: No such engine, or no such `init`.
+        UnknownNameError: No such engine, `init` or precision.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class CellRNN(nn.Module):
         zoneout: float | dict[str, float] = 0.0,
         init: str = "uniform",
         runtime: str = "auto",
+        precision: str = "full",
     ) -> None:
         super().__init__()
         input_size, hidden_size, num_layers = (
@@ -146,6 +150,7 @@ class CellRNN(nn.Module):
         self.proj_size = 0
         self.dropout_x = dropout_x
         self.dropout_h = dropout_h
+        self.precision = precision
         self._runtime = runtime
         self.directions = nn.ModuleList(
             Direction(
@@ -157,6 +162,7 @@ class CellRNN(nn.Module):
                 dtype=dtype,
                 runtime=runtime,
                 zoneout=self.zoneout,
+                precision=precision,
             )
             for layer in range(num_layers)
             for _ in range(self.num_directions)
@@ -256,6 +262,7 @@ class CellRNN(nn.Module):
             raise ValueError(f"x has {x.dim()} dimensions; expected 1 (unbatched) or 2")
         # Dropout and zoneout draw, hooks want to be called, and what is wrong with states is said in `forward`.
         is_plain = not (self.training and (self.dropout or self.dropout_x or self.dropout_h or self.zoneout))
+        is_plain = is_plain and self.precision == "full"
         if is_plain and x.dim() == 2 and not self._forward_hooks and not self._forward_pre_hooks:
             states = (state,) if isinstance(state, Tensor) else state
             if states is None or len(states) == len(self.cell.states):
@@ -472,6 +479,7 @@ class CellRNN(nn.Module):
             "dropout_h": (self.dropout_h, 0.0),
             "zoneout": (self.zoneout, {}),
             "init": (self.init, "uniform"),
+            "precision": (self.precision, "full"),
         }
         changed = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
         return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])

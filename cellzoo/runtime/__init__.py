@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "PRECISIONS",
     "RUNTIMES",
     "Engine",
     "PlanRuntime",
@@ -39,6 +40,7 @@ _ENGINES = {
 }
 
 RUNTIMES = tuple(_ENGINES)
+PRECISIONS = ("full", "bf16")
 
 
 def load_engine(name: str) -> Engine:
@@ -53,14 +55,25 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
-def prepare(name: str, cell: Cell) -> Runtime:
+def prepare(name: str, cell: Cell, precision: str = "full") -> Runtime:
     """Prepare the engine `name` for a cell.
 
+    Args:
+        name: One of `RUNTIMES`.
+        cell: The cell.
+        precision: One of `PRECISIONS`. With `bf16` matrix products of float32 are sums in float32 of numbers
+            rounded to bfloat16, where the engine and the processor have such; else they are as with `full`.
+
     Raises:
-        UnknownNameError: No such engine.
+        UnknownNameError: No such engine, or no such precision.
         CellzooError: The engine is not available here.
     """
-    return load_engine(name).prepare_cell(cell)
+    if precision not in PRECISIONS:
+        raise unknown("precision", str(precision)[:80], PRECISIONS)
+    engine = load_engine(name)
+    if precision == "bf16" and engine.prepare_rounding is not None:
+        return engine.prepare_rounding(cell)
+    return engine.prepare_cell(cell)
 
 
 _in_use: ContextVar[str | None] = ContextVar("engine", default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -201,4 +202,8 @@ class AutoPlans:
         return self._engines[name]
 
 
-ENGINE = Engine(lambda cell: AutoRuntime(cell, prepare), AutoPlans)
+ENGINE = Engine(
+    lambda cell: AutoRuntime(cell, prepare),
+    AutoPlans,
+    lambda cell: AutoRuntime(cell, partial(prepare, precision="bf16")),
+)

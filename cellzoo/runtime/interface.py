@@ -98,7 +98,10 @@ class Engine:
         prepare_cell: It for a cell.
         prepare_plans: It for plans; None for an engine that interprets definitions, of which each kind of model
             has one of its own.
+        prepare_rounding: It for a cell whose products may be float32 sums of numbers rounded to bfloat16; None
+            for an engine that has no such products.
     """
 
     prepare_cell: Callable[[Cell], Runtime]
     prepare_plans: Callable[[], PlanRuntime] | None
+    prepare_rounding: Callable[[Cell], Runtime] | None = None

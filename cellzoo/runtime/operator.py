@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _DIFFERENTIABLE = "Tensor inputs, Tensor batch_sizes, Tensor[] states, Tensor[] weights"
 _OPTIONS = (
-    "Tensor? mask_x, Tensor? mask_h, Tensor? kept, str cell, str[] names, str runtime, bool reverse, "
-    "ScalarType? autocast"
+    "Tensor? mask_x, Tensor? mask_h, Tensor? kept, str cell, str[] names, str runtime, str precision, "
+    "bool reverse, ScalarType? autocast"
 )
 _MOST_PREPARED = 256
 # An operator runs below autograd and autocast, which its engine needs.
@@ -49,6 +49,7 @@ class _Options(NamedTuple):
     cell: str
     names: Sequence[str]
     runtime: str
+    precision: str
     reverse: bool
     autocast: torch.dtype | None
 
@@ -56,6 +57,7 @@ class _Options(NamedTuple):
 def run_as_node(
     cell: str,
     runtime: str,
+    precision: str,
     inputs: Tensor,
     batch_sizes: Tensor,
     states: Sequence[Tensor],
@@ -73,6 +75,7 @@ def run_as_node(
     Args:
         cell: As `Cell.to_json` writes it.
         runtime: One of `cellzoo.runtime.RUNTIMES`; `cellzoo.runtime.using` goes before it.
+        precision: One of `cellzoo.runtime.PRECISIONS`.
         inputs: See there.
         batch_sizes: (T,), integers on the CPU.
         states: See there, as for all that follow.
@@ -85,7 +88,8 @@ def run_as_node(
     given = list(weights.values())
     # What is exported keeps nothing: most programs never go backwards, and those that do run the node again.
     training = torch.is_grad_enabled() and not torch.compiler.is_exporting()
-    options = (mask_x, mask_h, kept, cell, list(weights), runtime, reverse, autocast_dtype(inputs.device))
+    autocast = autocast_dtype(inputs.device)
+    options = (mask_x, mask_h, kept, cell, list(weights), runtime, precision, reverse, autocast)
     output, final, _ = torch.ops.cellzoo.run(
         inputs,
         batch_sizes,
@@ -153,7 +157,7 @@ def _(
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     call = _Options(*options[:-2])
     dtype = _result_dtype(call, inputs, states, weights)
-    cell, _ = _prepared(call.cell, "reference")
+    cell, _ = _prepared(call.cell, "reference", "full")
     hidden = next(index for index, state in enumerate(cell.states) if state.width == HIDDEN_WIDTH)
     output = inputs.new_empty((inputs.size(0), states[hidden].size(1)), dtype=dtype)  # (N, H)
     final = [state.new_empty(state.size(), dtype=dtype) for state in states]
@@ -327,7 +331,7 @@ def _compute(
     """Give the outputs and the final states."""
     dtype = _result_dtype(call, inputs, states, weights)
     name = "reference" if call.kept is not None else engine_in_use() or call.runtime
-    _, runtime = _prepared(call.cell, name)
+    _, runtime = _prepared(call.cell, name, call.precision)
     options = {} if call.kept is None else {"kept": call.kept}
     with _above_operators(inputs.device, call.autocast):
         output, final = runtime(
@@ -344,10 +348,12 @@ def _compute(
 
 
 @lru_cache(_MOST_PREPARED)
-def _prepared(text: str, name: str) -> tuple[Cell, Callable[..., tuple[Tensor, tuple[Tensor, ...]]]]:
+def _prepared(
+    text: str, name: str, precision: str
+) -> tuple[Cell, Callable[..., tuple[Tensor, tuple[Tensor, ...]]]]:
     """A cell, and an engine for it."""
     cell = Cell.from_json(text)
-    return cell, prepare(name, cell)
+    return cell, prepare(name, cell, precision)
 
 
 @lru_cache(_MOST_PREPARED)

@@ -13,6 +13,7 @@
 struct cellzoo_call {
     int64_t dtype;    // 0 float32, 1 float64
     int64_t isa;      // 0 the best of this machine, 1 baseline, 2 AVX2, 3 AVX-512
+    int64_t precision;  // of products: 0 dtype's, 1 float32 sums of numbers rounded to bfloat16; dtype and isa are 0
     int64_t threads;  // at most so many
     int64_t steps, batch, rows;  // T, B = batch_sizes[0], N
     const int64_t *batch_sizes;  // (T), never growing
@@ -50,6 +51,9 @@ CELLZOO_API int64_t cellzoo_abi_version(void);
 
 // Best instruction set of this machine: 1 baseline, 2 AVX2, 3 AVX-512.
 CELLZOO_API int64_t cellzoo_isa(void);
+
+// Whether this machine has products of bfloat16: 1 by AMX, 0 not at all.
+CELLZOO_API int64_t cellzoo_bfloat16(void);
 
 // Numbers a vector register holds; 0 where the machine lacks the instruction set.
 CELLZOO_API int64_t cellzoo_lanes(int64_t isa, int64_t dtype);

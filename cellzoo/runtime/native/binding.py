@@ -8,7 +8,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 _NAME = "_engine"
-_ABI_VERSION = 3
+_ABI_VERSION = 4
 INSTRUCTION_SETS = {"baseline": 1, "avx2": 2, "avx512": 3}
 _POINTER = ctypes.c_void_p
 _INT = ctypes.c_int64
@@ -22,6 +22,7 @@ class Call(ctypes.Structure):
     _fields_ = (
         ("dtype", _INT),
         ("isa", _INT),
+        ("precision", _INT),
         ("threads", _INT),
         ("steps", _INT),
         ("batch", _INT),
@@ -105,6 +106,7 @@ def load() -> ctypes.CDLL:
     library.cellzoo_workspace.argtypes = [_INTS, _INT, ctypes.POINTER(Call), _INT, _INTS]
     library.cellzoo_workspace.restype = _INT
     library.cellzoo_isa.restype = _INT
+    library.cellzoo_bfloat16.restype = _INT
     library.cellzoo_lanes.argtypes = [_INT, _INT]
     library.cellzoo_lanes.restype = _INT
     library.cellzoo_allocate.argtypes = [_INT]
@@ -112,6 +114,11 @@ def load() -> ctypes.CDLL:
     library.cellzoo_free.argtypes = [_POINTER]
     library.cellzoo_free.restype = None
     return library
+
+
+def has_bfloat16() -> bool:
+    """Whether the library has products of numbers rounded to bfloat16, on this processor."""
+    return is_available() and bool(load().cellzoo_bfloat16())
 
 
 def is_available() -> bool:

@@ -72,6 +72,7 @@ class PreparedPlan:
         parameters: Tensor | None = None,
         norm_statistics: Tensor | None = None,
         instruction_set: int = 0,
+        rounds: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the plan; arguments and results as in `cellzoo.runtime.Runtime`.
 
@@ -86,6 +87,8 @@ class PreparedPlan:
             parameters: Of mixtures, as many as the plan has.
             norm_statistics: As in `cellzoo.runtime.PlanRuntime`; each step has several rows.
             instruction_set: Its number, 0 for the best.
+            rounds: Whether products are float32 sums of numbers rounded to bfloat16; float32 alone has them,
+                where `binding.has_bfloat16`.
 
         Raises:
             CellzooError: A tensor has another shape.
@@ -101,7 +104,9 @@ class PreparedPlan:
         _check_shape("the parameters", parameters, (self.plan.num_parameters,))
         moments = (len(self.plan.norms), len(batch_sizes), 2, self.output_size)
         _check_shape("norm_statistics", norm_statistics, moments)
-        job = _Job(self, tuple(batch_sizes), reverse, names, len(states), instruction_set, norm_statistics)
+        job = _Job(
+            self, tuple(batch_sizes), reverse, names, len(states), instruction_set, rounds, norm_statistics
+        )
         arguments = (inputs, mask_x, mask_h, parameters, *states, *(weights[name] for name in names))
         if self.is_training:
             results = _NativeFunction.apply(job, *arguments)
@@ -145,6 +150,7 @@ class _Job:
     names: tuple[str, ...]
     num_states: int
     instruction_set: int
+    rounds: bool
     norm_statistics: Tensor | None
 
     @property
@@ -233,6 +239,7 @@ class _Call:
         self.structure = Call(
             dtype=DTYPES[inputs.dtype],
             isa=job.instruction_set,
+            precision=job.rounds,
             threads=min(torch.get_num_threads(), MOST_THREADS),
             steps=len(job.batch_sizes),
             batch=job.batch_sizes[0],

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "pack.h"
-#include "product.h"
+#include "product_call.h"
 
 namespace cellzoo {
 namespace {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.lowering import Lowering
-from cellzoo.runtime.native.binding import INSTRUCTION_SETS, load
+from cellzoo.runtime.native.binding import INSTRUCTION_SETS, has_bfloat16, load
 from cellzoo.runtime.native.call import PreparedPlan, check_tensors
 from cellzoo.runtime.once import variant_of
 from cellzoo.runtime.plan import cell_plans
@@ -30,6 +32,8 @@ class NativePlans:
 
     Args:
         instruction_set: `baseline`, `avx2`, `avx512`, or None for the best of this machine.
+        rounds: Whether products of float32 are computed from numbers rounded to bfloat16, where the processor has
+            such products.
 
     Raises:
         CellzooError: The library is not there; the message says why.
@@ -37,7 +41,7 @@ class NativePlans:
 
     ran = ("native",)
 
-    def __init__(self, instruction_set: str | None = None) -> None:
+    def __init__(self, instruction_set: str | None = None, *, rounds: bool = False) -> None:
         try:
             load()
         except OSError as error:
@@ -45,6 +49,7 @@ class NativePlans:
                 f"the engine 'native' is not available: {error}; use runtime='torch', or see `cellzoo doctor`"
             ) from error
         self.instruction_set = instruction_set
+        self.rounds = rounds and has_bfloat16()
         self._prepared = lru_cache(_MOST_PREPARED)(_prepare)
 
     def __call__(
@@ -89,6 +94,7 @@ class NativePlans:
             parameters=parameters,
             norm_statistics=norm_statistics if prepared.plan.norms else None,
             instruction_set=INSTRUCTION_SETS[self.instruction_set] if self.instruction_set else 0,
+            rounds=self.rounds and inputs.dtype == torch.float32,
         )
 
 
@@ -98,14 +104,15 @@ class NativeRuntime:
     Args:
         cell: The cell.
         instruction_set: As in `NativePlans`.
+        rounds: As in `NativePlans`.
 
     Raises:
         CellzooError: As in `NativePlans`.
     """
 
-    def __init__(self, cell: Cell, instruction_set: str | None = None) -> None:
+    def __init__(self, cell: Cell, instruction_set: str | None = None, rounds: bool = False) -> None:
         self.cell = cell
-        self._run = NativePlans(instruction_set)
+        self._run = NativePlans(instruction_set, rounds=rounds)
         self._plans = cell_plans(cell)
         self._lowering = Lowering(cell)
         self._hidden_state = next(
@@ -138,9 +145,9 @@ class NativeRuntime:
         """Share what was prepared: it depends on the cell alone."""
         return self
 
-    def __reduce__(self) -> tuple[type[NativeRuntime], tuple[Cell, str | None]]:
+    def __reduce__(self) -> tuple[type[NativeRuntime], tuple[Cell, str | None, bool]]:
         """Prepare anew in the process that unpickles."""
-        return NativeRuntime, (self.cell, self._run.instruction_set)
+        return NativeRuntime, (self.cell, self._run.instruction_set, self._run.rounds)
 
 
 def _prepare(plans: Plans, variant: Variant, input_size: int, widths: tuple[int, ...]) -> PreparedPlan:
@@ -149,4 +156,4 @@ def _prepare(plans: Plans, variant: Variant, input_size: int, widths: tuple[int,
     return PreparedPlan(plan, input_size=input_size, hidden_size=hidden_size)
 
 
-ENGINE = Engine(NativeRuntime, NativePlans)
+ENGINE = Engine(NativeRuntime, NativePlans, partial(NativeRuntime, rounds=True))

@@ -19,6 +19,7 @@ struct Place {
 struct ThreadMemory {
     char *registers;
     char *views;
+    char *rounded;         // sources of a kernel's products, rounded to bfloat16
     char *touched;         // by weight: whether its gradient was written
     char *masked;          // panel of a weight gradient's source times its mask
     char *const *vectors;  // sums for REDUCE_ROWS by weight, null for other weights
@@ -48,10 +49,13 @@ struct Job {
 struct Engine {
     int64_t lanes[2];    // by dtype
     int64_t super_rows;  // most rows whose registers are kept at once
+    bool rounds;         // products are computed from numbers rounded to bfloat16
     void (*run[2])(const Job &job, int64_t thread);
 };
 
 constexpr int64_t view_bytes = 16;       // of a view at the rows of the current step
+constexpr int64_t rounded_bytes = 2;     // of a number in bfloat16
+constexpr int64_t input_tiles = 4;       // of super_rows: so many go through an input phase together
 constexpr int64_t gradient_rows = 512;   // rows of one pass over a weight gradient
 constexpr int64_t gradient_vectors = 3;  // source blocks of its tile
 constexpr int64_t most_unpacked_batch = 1;  // of a forward call's steps
@@ -61,6 +65,7 @@ constexpr int64_t least_chunk_rows = 512;  // of an inference call's input phase
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Engine avx2_engine;
 extern const Engine avx512_engine;
+extern const Engine amx_engine;
 #endif
 extern const Engine baseline_engine;
 

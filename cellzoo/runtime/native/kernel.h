@@ -3,7 +3,11 @@
 
 #include "direct.h"
 #include "pack.h"
+#if defined(CELLZOO_BFLOAT16)
+#include "product_amx.h"
+#else
 #include "product.h"
+#endif
 #include "program.h"
 #include "share.h"
 
@@ -19,12 +23,13 @@ class KernelRun {
     KernelRun(const Position<T> &at, int64_t index)
         : at_(at),
           kernel_(at.job.plan->kernels[index]),
-          pack_(reinterpret_cast<const T *>(at.job.packs[index])),
+          pack_(reinterpret_cast<const Packed<T> *>(at.job.packs[index])),
           registers_(reinterpret_cast<T *>(at.memory.registers)) {}
 
     void run(Range blocks, Range rows) {
         if (rows.size() <= 0) return;
         tiles_ = (rows.size() + tile_rows - 1) / tile_rows;
+        round_sources(rows);
         const int64_t tile_bytes = larger(1, kernel_.registers * kernel_.group) * tile_rows * vector_bytes;
         const int64_t at_once = smaller(super_tiles, larger(1, register_bytes / tile_bytes));
         for (int64_t block = blocks.begin; block < blocks.end; block += kernel_.group) {
@@ -32,8 +37,8 @@ class KernelRun {
             for (int64_t tile = 0; tile < tiles_; tile += at_once) {
                 const Range tiles = {tile, smaller(tiles_, tile + at_once)};
                 const Range part = {row_of(rows, tiles.begin), row_of(rows, tiles.end)};
-                if (pack_ == nullptr) multiply_unpacked(block, width, part);
-                else multiply_all(block, width, rows, tiles);
+                if (rounds || pack_ != nullptr) multiply_all(block, width, rows, tiles);
+                else if constexpr (!rounds) multiply_unpacked(block, width, part);
                 for (int64_t member = 0; member < width; member++) run_program(block + member, member, part);
             }
         }
@@ -48,11 +53,11 @@ class KernelRun {
     }
 
     void multiply_all(int64_t block, int64_t width, Range rows, Range tiles) {
-        const T *panels = pack_ + block / kernel_.group * group_numbers<T>(kernel_);
+        const Packed<T> *panels = pack_ + block / kernel_.group * group_numbers<T>(kernel_);
         const int64_t count = kernel_.group == 1 ? 2 : width;
         for (int64_t i = 0; i < kernel_.product_count; i++) {
             const Product &product = kernel_.products[i];
-            const ViewAt<T> &source = at_.views[product.source];
+            const ViewAt<Packed<T>> source = source_of(product, rows);
             ProductCall<T> call{};
             call.depth = product.depth;
             call.stride = source.stride;
@@ -63,7 +68,7 @@ class KernelRun {
             call.ahead_lines = lines / larger(1, product.depth / lanes<T>) + 1;
             for (int64_t t = tiles.begin; t < tiles.end; t++) {
                 const int64_t row = row_of(rows, t), end = row_of(rows, t + 1);
-                call.source = source.data + row * lanes<T>;
+                call.source = source.data + row * (rounds ? tile_depth : lanes<T>);
                 call.ahead = ahead + t * lines * 64;
                 for (int64_t p = 0; p < count; p++) {
                     const Product::Panel &panel = product.panels[p];
@@ -72,11 +77,45 @@ class KernelRun {
                         register_at(member, panel.target) + (row - row_of(rows, tiles.begin)) * lanes<T>;
                     start(call, p, panel, block + member, row);
                 }
+                use_rows(end - row);
                 (count == 2 ? multiply_of<T, 2>(end - row) : multiply_of<T, 1>(end - row))(call);
             }
-            panels += product.depth * count * lanes<T>;
+            panels += packed_depth(product.depth) * count * lanes<T>;
         }
     }
+
+#if defined(CELLZOO_BFLOAT16)
+    void round_sources(Range rows) const {
+        int64_t done = 0;
+        for (int64_t i = 0; i < kernel_.product_count; i++) {
+            const Product &product = kernel_.products[i];
+            if (product.place < done) continue;
+            const ViewAt<T> &source = at_.views[product.source];
+            round_rows(source.data + rows.begin * lanes<T>, source.stride, product.depth, rows.size(),
+                       rounded() + product.place * rows.size());
+            done += packed_depth(product.depth);
+        }
+    }
+
+    uint16_t *rounded() const { return reinterpret_cast<uint16_t *>(at_.memory.rounded); }
+
+    // As if row 0 were there, too.
+    ViewAt<uint16_t> source_of(const Product &product, Range rows) const {
+        return {rounded() + product.place * rows.size() - rows.begin * tile_depth, rows.size() * tile_depth};
+    }
+
+    void use_rows(int64_t rows) {
+        if (rows == configured_rows_) return;
+        configured_rows_ = rows;
+        configure_tiles(smaller(rows, rows_of_tile), rows - rows_of_tile);
+    }
+
+    int64_t configured_rows_ = 0;
+#else
+    void round_sources(Range) const {}
+    void use_rows(int64_t) const {}
+    const ViewAt<T> &source_of(const Product &product, Range) const { return at_.views[product.source]; }
+#endif
 
     void multiply_unpacked(int64_t block, int64_t width, Range rows) {
         const int64_t count = kernel_.group == 1 ? 2 : width;
@@ -131,7 +170,7 @@ class KernelRun {
 
     const Position<T> &at_;
     const Kernel &kernel_;
-    const T *const pack_;
+    const Packed<T> *const pack_;
     T *const registers_;
     int64_t tiles_ = 0;
 };

@@ -67,8 +67,9 @@ void Layout::place_packs() {
         const int64_t groups = (blocks + kernel.group - 1) / kernel.group;
         // Packing costs more than few rows gain by it. A step of one row gains nothing, however many there are.
         const bool is_alone = k >= plan_.phase_begin[first + 1] && call_.batch == 1;
-        if (!backward_ && (is_alone || call_.rows <= most_unpacked_rows)) continue;
-        packs_[size_t(k)] = scratch_.take(groups * kernel.depth * 2 * lanes_ * number_bytes_);
+        if (!backward_ && !engine_.rounds && (is_alone || call_.rows <= most_unpacked_rows)) continue;
+        const int64_t row = engine_.rounds ? kernel.padded_depth * rounded_bytes : kernel.depth * number_bytes_;
+        packs_[size_t(k)] = scratch_.take(groups * row * 2 * lanes_);
     }
 }
 
@@ -80,14 +81,18 @@ void Layout::place_vectors() {
 }
 
 void Layout::place_threads() {
-    int64_t registers = 0;
-    for (int64_t k = 0; k < plan_.phase_begin[phase_count]; k++)
+    int64_t registers = 0, rounded = 0;
+    for (int64_t k = 0; k < plan_.phase_begin[phase_count]; k++) {
         registers = std::max(registers, plan_.kernels[k].registers * plan_.kernels[k].group);
+        rounded = std::max(rounded, plan_.kernels[k].rounded_depth);
+    }
+    const int64_t most_rows = std::max(call_.batch, std::min(call_.rows, input_tiles * engine_.super_rows));
     const bool masked = std::any_of(plan_.gradients, plan_.gradients + plan_.gradient_count,
                                     [](const WeightGradient &gradient) { return gradient.mask >= 0; });
     for (int64_t t = 0; t < call_.threads; t++) {
         ThreadMemory memory{};
         memory.registers = scratch_.take(registers * engine_.super_rows * lanes_ * number_bytes_);
+        if (engine_.rounds) memory.rounded = scratch_.take(rounded * most_rows * rounded_bytes);
         memory.views = scratch_.take(plan_.view_count * view_bytes);
         sums_.emplace_back(size_t(plan_.weight_count), nullptr);
         if (backward_) {

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "amx.h"
 #include "api.h"
 #include "layout.h"
 #include "plan_reader.h"
@@ -50,8 +51,28 @@ const Engine *engine_of(int64_t isa) {
     }
 }
 
+bool rounds_here() {
+#if defined(CELLZOO_AMX)
+    static std::atomic<int64_t> known{0};
+    int64_t answer = known.load(std::memory_order_relaxed);
+    if (answer == 0) known.store(answer = best_isa() == 3 && may_use_amx() ? 2 : 1, std::memory_order_relaxed);
+    return answer == 2;
+#else
+    return false;
+#endif
+}
+
+// Null where the machine, or the build, lacks it.
+const Engine *engine_for(const cellzoo_call &call) {
+#if defined(CELLZOO_AMX)
+    if (call.precision == 1) return rounds_here() ? &amx_engine : nullptr;
+#endif
+    return call.precision == 0 ? engine_of(call.isa) : nullptr;
+}
+
 bool sizes_fit(const cellzoo_call &call) {
     if (call.dtype < 0 || call.dtype > 1 || call.threads < 1 || call.threads > most_threads) return false;
+    if (call.precision != 0 && (call.precision != 1 || call.dtype != 0 || call.isa != 0)) return false;
     if (call.steps < 1 || call.batch < 0 || call.rows < 0 || call.batch_sizes == nullptr) return false;
     if (call.steps > most_rows || call.batch_sizes[0] != call.batch) return false;
     int64_t rows = 0, before = call.batch;
@@ -125,7 +146,7 @@ int64_t run(const int64_t *code, int64_t length, const double *constants, const 
     if (storage == nullptr) return CELLZOO_BAD_PLAN;
     const Plan &plan = plan_of(*storage);
     if (call == nullptr || !sizes_fit(*call) || !pointers_fit(plan, *call, backward)) return CELLZOO_BAD_CALL;
-    const Engine *engine = engine_of(call->isa);
+    const Engine *engine = engine_for(*call);
     if (engine == nullptr) return CELLZOO_NO_ISA;
     const Layout layout(plan, *call, *engine, backward);
     if (!layout.is_possible()) return CELLZOO_NO_MEMORY;
@@ -148,9 +169,11 @@ int64_t guarded(Function function) {
 
 using namespace cellzoo;
 
-int64_t cellzoo_abi_version(void) { return 3; }
+int64_t cellzoo_abi_version(void) { return 4; }
 
 int64_t cellzoo_isa(void) { return best_isa(); }
+
+int64_t cellzoo_bfloat16(void) { return rounds_here(); }
 
 int64_t cellzoo_lanes(int64_t isa, int64_t dtype) {
     const Engine *engine = engine_of(isa);
@@ -163,7 +186,7 @@ int64_t cellzoo_workspace(const int64_t *plan, int64_t length, const cellzoo_cal
         const PlanPointer storage = read_plan(plan, length);
         if (storage == nullptr) return CELLZOO_BAD_PLAN;
         if (call == nullptr || bytes == nullptr || !sizes_fit(*call)) return CELLZOO_BAD_CALL;
-        const Engine *engine = engine_of(call->isa);
+        const Engine *engine = engine_for(*call);
         if (engine == nullptr) return CELLZOO_NO_ISA;
         const Layout layout(plan_of(*storage), *call, *engine, backward != 0);
         if (!layout.is_possible()) return CELLZOO_NO_MEMORY;

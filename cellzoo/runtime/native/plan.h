@@ -58,6 +58,11 @@ enum class Op : int64_t {
 
 enum Phase : int64_t { forward_input, forward_step, backward_step, backward_input, phase_count };
 
+// Products of numbers that are rounded to bfloat16 go through so many units at once.
+constexpr int64_t tile_depth = 32;
+
+constexpr int64_t padded_depth_of(int64_t depth) { return (depth + tile_depth - 1) / tile_depth * tile_depth; }
+
 struct Buffer {
     BufferKind kind;
     int64_t size;   // units of a row
@@ -85,6 +90,7 @@ struct Instruction {
 struct Product {
     int64_t source;  // view
     int64_t depth;   // units of the source
+    int64_t place;   // where they are among all units that the kernel's products read, once they are rounded
     struct Panel {
         int64_t target;  // register
         int64_t weight;
@@ -100,6 +106,8 @@ struct Kernel {
     int64_t registers;
     int64_t group;    // blocks of units that are computed together, 1 or 2
     int64_t depth;    // sum over products
+    int64_t padded_depth;  // the same, each filled up to whole tiles
+    int64_t rounded_depth;  // units that the products read, those of one source once
     NormKind norm;
     int64_t norm_views[4];
     const Product *products;

@@ -1,5 +1,6 @@
 #include "plan_reader.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "barriers.h"
@@ -182,13 +183,19 @@ class Reader {
         for (const Dot &dot : dots) {
             int64_t depth = s_.buffers[s_.views[dot.source].buffer].size;
             for (size_t i = 0; i < dot.outputs.size(); i += 3 - kernel.group) {
-                Product product{dot.source, depth, {}};
+                Product product{dot.source, depth, kernel.rounded_depth, {}};
+                const auto same = std::find_if(products.begin(), products.end(), [&](const Product &other) {
+                    return other.source == dot.source;
+                });
+                if (same != products.end()) product.place = same->place;
+                else kernel.rounded_depth += padded_depth_of(depth);
                 for (size_t panel = 0; panel < 2; panel++) {
                     const Output &o = dot.outputs[kernel.group == 1 ? i + panel : i];
                     product.panels[panel] = {o.target, o.weight, o.transposed, o.init, o.index};
                 }
                 products.push_back(product);
                 kernel.depth += depth;
+                kernel.padded_depth += padded_depth_of(depth);
                 expect(kernel.depth <= most_depth);
             }
         }

@@ -1,23 +1,10 @@
 // The microkernel: rows of a source in blocked layout times one or two packed panels of weights.
 #pragma once
 
-#include "vector.h"
+#include "product_call.h"
 
 namespace cellzoo {
 namespace {
-
-template <class T>
-struct ProductCall {
-    int64_t depth;
-    const T *source;      // row 0, unit 0
-    int64_t stride;       // from one block of the source's units to the next
-    const T *panel;       // [depth][panels][lanes]
-    const T *initial[2];  // of each panel: where its result starts from, row 0
-    int64_t step[2];      // from one row of it to the next; 0 for the same in each row
-    T *result[2];         // of each panel, rows contiguous
-    const char *ahead;    // what to bring into the cache meanwhile
-    int64_t ahead_lines;  // of it at each block of the source's units
-};
 
 template <class T, int rows, int panels>
 using Sums = Vector<T>[rows][panels];
@@ -84,6 +71,8 @@ __attribute__((noinline)) void multiply(const ProductCall<T> &call) {
             store(call.result[p] + m * lanes<T>, sums[0][m][p]);
         }
 }
+
+inline void release_tiles() {}
 
 template <class T>
 using Multiply = void (*)(const ProductCall<T> &);

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "plan.h"
+
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -12,7 +14,10 @@
 namespace cellzoo {
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(CELLZOO_BFLOAT16)
+constexpr int64_t vector_bytes = 64;
+constexpr int64_t tile_rows = 32;
+#elif defined(__AVX512F__)
 constexpr int64_t vector_bytes = 64;
 constexpr int64_t tile_rows = 12;
 #elif defined(__AVX2__)
@@ -25,7 +30,11 @@ constexpr int64_t tile_rows = 6;
 
 // Rows whose registers of one block of units are in use at once: several blocks of rows of the microkernel, so that
 // a panel of weights is read again while it is in the cache.
+#if defined(CELLZOO_BFLOAT16)
+constexpr int64_t super_tiles = 2;
+#else
 constexpr int64_t super_tiles = 4;
+#endif
 constexpr int64_t super_rows = super_tiles * tile_rows;
 
 template <class T>
@@ -58,6 +67,22 @@ template <class T>
 constexpr int64_t blocks_of(int64_t size) {
     return (size + lanes<T> - 1) / lanes<T>;
 }
+
+// What products are computed from. Where it is rounded to bfloat16, their depth is filled up with zeros.
+#if defined(CELLZOO_BFLOAT16)
+constexpr bool rounds = true;
+template <class T>
+using Packed = uint16_t;
+#else
+constexpr bool rounds = false;
+template <class T>
+using Packed = T;
+#endif
+
+template <class T>
+constexpr int64_t packed_lanes = vector_bytes / int64_t(sizeof(Packed<T>));
+
+constexpr int64_t packed_depth(int64_t depth) { return rounds ? padded_depth_of(depth) : depth; }
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

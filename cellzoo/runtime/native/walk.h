@@ -93,8 +93,7 @@ class Walk {
     // All rows at once: rows are shared out, and go through all kernels in chunks that stay in the cache.
     void input_phase(Phase phase, Range rows) {
         const Range own = part_of(rows.size(), thread_, job_.threads);
-        constexpr int64_t most = 16 * tile_rows;
-        const int64_t chunks = (own.size() + most - 1) / most;
+        const int64_t chunks = (own.size() + input_tiles * super_rows - 1) / (input_tiles * super_rows);
         for (int64_t i = 0; i < chunks; i++) {
             const Range part = part_of(own.size(), i, chunks);
             const Range chunk = {own.begin + part.begin, own.begin + part.end};
@@ -260,10 +259,15 @@ void run_walk(const Job &job, int64_t thread) {
     Walk<T> walk(job, thread);
     if (job.backward) walk.backward();
     else walk.forward();
+    release_tiles();
 }
 
 constexpr Engine make_engine() {
-    return {{lanes<float>, lanes<double>}, super_rows, {run_walk<float>, run_walk<double>}};
+    constexpr auto of_doubles = [] {
+        if constexpr (rounds) return nullptr;
+        else return run_walk<double>;
+    };
+    return {{lanes<float>, lanes<double>}, super_rows, rounds, {run_walk<float>, of_doubles()}};
 }
 
 }  // namespace
