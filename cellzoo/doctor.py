@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellzoo.runtime.native.binding import status
+from cellzoo.runtime.native.binding import has_bfloat16, status
 from cellzoo.system.machine import installed, processor, processor_features, usable_cores
 from cellzoo.system.paths import typed_path
 
@@ -185,6 +185,11 @@ def native_engine() -> Iterator[Finding]:
     available, message = status()
     if available:
         yield Finding("native engine", Status.OK, message)
+        if has_bfloat16():
+            yield Finding("bf16", Status.OK, "products of bfloat16 by AMX, where precision is 'bf16'")
+        else:
+            message = "no products of bfloat16 here: precision 'bf16' computes as 'full'"
+            yield Finding("bf16", Status.ABSENT, message, "they need a processor with AMX, and Linux")
         return
     # The compiler that building would use.
     named = (os.environ.get("CXX"), sysconfig.get_config_var("CXX"))

@@ -1,4 +1,5 @@
-// Numbers rounded to bfloat16, to the nearest, ties to even; subnormal ones become zero.
+// Numbers as bfloat16, rounded to the nearest, ties to even; subnormal ones become zero. What is lost is another
+// bfloat16: the sum of both has 16 bits.
 #pragma once
 
 #include "vector.h"
@@ -15,20 +16,34 @@ inline __m512 load_first(const float *from, int64_t count) {
 // Those of `first`, then those of `second`.
 inline __m512i round_both(__m512 first, __m512 second) { return (__m512i)_mm512_cvtne2ps_pbh(second, first); }
 
-// One of `even`, one of `odd`, the next of `even` and so on.
-inline __m512i round_in_turn(__m512 even, __m512 odd) {
-    alignas(64) static constexpr uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    return _mm512_permutexvar_epi16(_mm512_load_si512(order), round_both(even, odd));
+// What one half of rounded numbers lacks; of infinity that is NaN.
+inline __m512 rest_of(__m512 value, __m256i rounded) {
+    return _mm512_sub_ps(value, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16));
 }
 
-// A source's rows for products: [blocks of 32 units][row][32].
-inline void round_rows(const float *from, int64_t stride, int64_t depth, int64_t rows, uint16_t *to) {
+inline __m512i round_rests(__m512 first, __m512 second, __m512i rounded) {
+    return round_both(rest_of(first, _mm512_castsi512_si256(rounded)),
+                      rest_of(second, _mm512_extracti64x4_epi64(rounded, 1)));
+}
+
+// One of the first half, one of the second, the next of the first and so on.
+inline __m512i take_turns(__m512i halves) {
+    alignas(64) static constexpr uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    return _mm512_permutexvar_epi16(_mm512_load_si512(order), halves);
+}
+
+// A source's rows for products: [blocks of 32 units][row][32]; into `rests`, if not null, what they lack.
+inline void round_rows(const float *from, int64_t stride, int64_t depth, int64_t rows, uint16_t *to, uint16_t *rests) {
     for (int64_t k = 0; k < depth; k += tile_depth, from += 2 * stride)
         for (int64_t row = 0; row < rows; row++, to += tile_depth) {
-            const float *first = from + row * lanes<float>;
-            _mm512_store_si512(to, round_both(load_first(first, depth - k),
-                                              load_first(first + stride, depth - k - lanes<float>)));
+            const float *at = from + row * lanes<float>;
+            const __m512 first = load_first(at, depth - k), second = load_first(at + stride, depth - k - lanes<float>);
+            const __m512i rounded = round_both(first, second);
+            _mm512_store_si512(to, rounded);
+            if (rests == nullptr) continue;
+            _mm512_store_si512(rests, round_rests(first, second, rounded));
+            rests += tile_depth;
         }
 }
 

@@ -1,4 +1,7 @@
 #define CELLZOO_BFLOAT16
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of what GCC's own headers leave undefined
+#endif
 #include "walk.h"
 
 namespace cellzoo {

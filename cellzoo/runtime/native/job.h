@@ -35,6 +35,7 @@ struct Job {
     const double *constants;
     bool backward;
     int64_t threads;
+    int64_t terms;               // that numbers in products are split into
     const int64_t *offsets;      // first packed row of each step, and N
     const int32_t *row_of;       // packed row -> row within its step; null without masks
     const Place *buffers;
@@ -49,12 +50,19 @@ struct Job {
 struct Engine {
     int64_t lanes[2];    // by dtype
     int64_t super_rows;  // most rows whose registers are kept at once
-    bool rounds;         // products are computed from numbers rounded to bfloat16
+    bool rounds;         // products are computed from bfloat16
     void (*run[2])(const Job &job, int64_t thread);
 };
 
 constexpr int64_t view_bytes = 16;       // of a view at the rows of the current step
 constexpr int64_t rounded_bytes = 2;     // of a number in bfloat16
+
+// Where a derivative jumps, numbers in the forward products are the sums of two bfloat16: one alone would put many
+// units on the other side. Gradients bear it.
+inline int64_t terms_of(const Plan &plan, bool rounds, bool backward) {
+    return rounds && !backward && plan.has_kinks ? 2 : 1;
+}
+
 constexpr int64_t input_tiles = 4;       // of super_rows: so many go through an input phase together
 constexpr int64_t gradient_rows = 512;   // rows of one pass over a weight gradient
 constexpr int64_t gradient_vectors = 3;  // source blocks of its tile

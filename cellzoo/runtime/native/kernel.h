@@ -53,7 +53,7 @@ class KernelRun {
     }
 
     void multiply_all(int64_t block, int64_t width, Range rows, Range tiles) {
-        const Packed<T> *panels = pack_ + block / kernel_.group * group_numbers<T>(kernel_);
+        const Packed<T> *panels = pack_ + block / kernel_.group * group_numbers<T>(at_.job, kernel_);
         const int64_t count = kernel_.group == 1 ? 2 : width;
         for (int64_t i = 0; i < kernel_.product_count; i++) {
             const Product &product = kernel_.products[i];
@@ -62,8 +62,9 @@ class KernelRun {
             call.depth = product.depth;
             call.stride = source.stride;
             call.panel = panels;
+            use_terms(call, packed_depth(product.depth) * count * lanes<T>, rows);
             // The panels of the next group lie behind this group's, those of the next kernel behind this kernel's.
-            const char *ahead = reinterpret_cast<const char *>(panels + group_numbers<T>(kernel_));
+            const char *ahead = reinterpret_cast<const char *>(panels + group_numbers<T>(at_.job, kernel_));
             const int64_t lines = product.depth * count * vector_bytes / 64 / tiles_;
             call.ahead_lines = lines / larger(1, product.depth / lanes<T>) + 1;
             for (int64_t t = tiles.begin; t < tiles.end; t++) {
@@ -78,9 +79,9 @@ class KernelRun {
                     start(call, p, panel, block + member, row);
                 }
                 use_rows(end - row);
-                (count == 2 ? multiply_of<T, 2>(end - row) : multiply_of<T, 1>(end - row))(call);
+                (count == 2 ? multiply_of<T, 2>(call, end - row) : multiply_of<T, 1>(call, end - row))(call);
             }
-            panels += packed_depth(product.depth) * count * lanes<T>;
+            panels += at_.job.terms * packed_depth(product.depth) * count * lanes<T>;
         }
     }
 
@@ -92,7 +93,8 @@ class KernelRun {
             if (product.place < done) continue;
             const ViewAt<T> &source = at_.views[product.source];
             round_rows(source.data + rows.begin * lanes<T>, source.stride, product.depth, rows.size(),
-                       rounded() + product.place * rows.size());
+                       rounded() + product.place * rows.size(),
+                       at_.job.terms == 2 ? rounded() + (kernel_.rounded_depth + product.place) * rows.size() : nullptr);
             done += packed_depth(product.depth);
         }
     }
@@ -104,6 +106,12 @@ class KernelRun {
         return {rounded() + product.place * rows.size() - rows.begin * tile_depth, rows.size() * tile_depth};
     }
 
+    void use_terms(ProductCall<T> &call, int64_t panel_numbers, Range rows) const {
+        call.splits = at_.job.terms == 2;
+        call.panel_rests = panel_numbers;
+        call.source_rests = kernel_.rounded_depth * rows.size();
+    }
+
     void use_rows(int64_t rows) {
         if (rows == configured_rows_) return;
         configured_rows_ = rows;
@@ -113,6 +121,7 @@ class KernelRun {
     int64_t configured_rows_ = 0;
 #else
     void round_sources(Range) const {}
+    void use_terms(ProductCall<T> &, int64_t, Range) const {}
     void use_rows(int64_t) const {}
     const ViewAt<T> &source_of(const Product &product, Range) const { return at_.views[product.source]; }
 #endif

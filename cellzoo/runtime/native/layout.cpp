@@ -17,6 +17,7 @@ Layout::Layout(const Plan &plan, const cellzoo_call &call, const Engine &engine,
       backward_(backward),
       lanes_(engine.lanes[call.dtype]),
       number_bytes_(call.dtype == 0 ? 4 : 8),
+      terms_(terms_of(plan, engine.rounds, backward)),
       saved_(call.saved),
       scratch_(call.scratch) {
     chunk_rows_ = call.training || backward ? call.rows : std::min(call.rows, least_chunk_rows - 1 + call.batch);
@@ -69,7 +70,7 @@ void Layout::place_packs() {
         const bool is_alone = k >= plan_.phase_begin[first + 1] && call_.batch == 1;
         if (!backward_ && !engine_.rounds && (is_alone || call_.rows <= most_unpacked_rows)) continue;
         const int64_t row = engine_.rounds ? kernel.padded_depth * rounded_bytes : kernel.depth * number_bytes_;
-        packs_[size_t(k)] = scratch_.take(groups * row * 2 * lanes_);
+        packs_[size_t(k)] = scratch_.take(terms_ * groups * row * 2 * lanes_);
     }
 }
 
@@ -92,7 +93,7 @@ void Layout::place_threads() {
     for (int64_t t = 0; t < call_.threads; t++) {
         ThreadMemory memory{};
         memory.registers = scratch_.take(registers * engine_.super_rows * lanes_ * number_bytes_);
-        if (engine_.rounds) memory.rounded = scratch_.take(rounded * most_rows * rounded_bytes);
+        if (engine_.rounds) memory.rounded = scratch_.take(terms_ * rounded * most_rows * rounded_bytes);
         memory.views = scratch_.take(plan_.view_count * view_bytes);
         sums_.emplace_back(size_t(plan_.weight_count), nullptr);
         if (backward_) {
@@ -116,6 +117,7 @@ Job Layout::job(const double *constants, int64_t threads) const {
     job.constants = constants;
     job.backward = backward_;
     job.threads = threads;
+    job.terms = terms_;
     job.offsets = offsets_.data();
     job.row_of = row_of_.data();
     job.buffers = buffers_.data();

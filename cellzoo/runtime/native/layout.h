@@ -52,7 +52,7 @@ class Layout {
     const cellzoo_call &call_;
     const Engine &engine_;
     const bool backward_;
-    const int64_t lanes_, number_bytes_;
+    const int64_t lanes_, number_bytes_, terms_;
     int64_t chunk_rows_ = 0;
     Workspace saved_, scratch_;
     std::vector<int64_t> offsets_;

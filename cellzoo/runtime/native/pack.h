@@ -1,7 +1,7 @@
 // Weights into panels in the order in which the microkernel reads them, and rows into blocked layout and back.
 #pragma once
 
-#include "plan.h"
+#include "job.h"
 #if defined(CELLZOO_BFLOAT16)
 #include "panels_bfloat16.h"
 #else
@@ -12,29 +12,30 @@ namespace cellzoo {
 namespace {
 
 template <class T>
-int64_t group_numbers(const Kernel &kernel) {
-    return (rounds ? kernel.padded_depth : kernel.depth) * 2 * lanes<T>;
+int64_t group_numbers(const Job &job, const Kernel &kernel) {
+    return job.terms * (rounds ? kernel.padded_depth : kernel.depth) * 2 * lanes<T>;
 }
 
-// The panels of one group of unit blocks: [product][depth][panels][lanes]. They are streamed past the cache: all packs
-// together would only push each other out of it.
+// The panels of one group of unit blocks: [product][term][depth][panels][lanes]. They are streamed past the cache: all
+// packs together would only push each other out of it.
 template <class T>
-void pack_group(const Plan &plan, const void *const *weights, const Kernel &kernel, int64_t group,
-                Packed<T> *pack) {
+void pack_group(const Job &job, const Kernel &kernel, int64_t group, Packed<T> *pack) {
     const int64_t first = group * kernel.group;
     const int64_t panels = kernel.group == 1 ? 2 : smaller(2, blocks_of<T>(kernel.size) - first);
-    Packed<T> *to = pack + group * group_numbers<T>(kernel);
+    Packed<T> *to = pack + group * group_numbers<T>(job, kernel);
     for (int64_t i = 0; i < kernel.product_count; i++) {
         const Product &product = kernel.products[i];
+        const int64_t numbers = packed_depth(product.depth) * panels * lanes<T>;
         for (int64_t p = 0; p < panels; p++) {
             const Product::Panel &panel = product.panels[p];
-            const Weight &weight = plan.weights[panel.weight];
+            const Weight &weight = job.plan->weights[panel.weight];
             const int64_t unit = (kernel.group == 1 ? first : first + p) * lanes<T>;
+            Packed<T> *at = to + p * packed_lanes<T>;
             auto pack_panel = panel.transposed ? pack_columns<T> : pack_transposition<T>;
-            pack_panel(static_cast<const T *>(weights[panel.weight]), weight.rows, weight.columns, unit,
-                       to + p * packed_lanes<T>, panels * packed_lanes<T>);
+            pack_panel(static_cast<const T *>(job.call->weights[panel.weight]), weight.rows, weight.columns, unit, at,
+                       panels * packed_lanes<T>, job.terms == 2 ? at + numbers : nullptr);
         }
-        to += packed_depth(product.depth) * panels * lanes<T>;
+        to += job.terms * numbers;
     }
 }
 

@@ -8,7 +8,8 @@ namespace {
 
 // Columns `unit` and on of W^T: rows of W, (rows, columns), become columns of the panel.
 template <class T>
-void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride) {
+void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride,
+                        T * /* nothing is lost */) {
     const int64_t count = smaller(lanes<T>, rows - unit);
     for (int64_t k = 0; k < columns; k += lanes<T>) {
         const int64_t width = smaller(lanes<T>, columns - k);
@@ -24,7 +25,8 @@ void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t 
 
 // Columns `unit` and on of W.
 template <class T>
-void pack_columns(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride) {
+void pack_columns(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride,
+                  T * /* nothing is lost */) {
     const int64_t count = smaller(lanes<T>, columns - unit);
     for (int64_t k = 0; k < rows; k++) {
         stream(panel + k * stride, load_part(weight + k * columns + unit, count));

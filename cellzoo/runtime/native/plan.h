@@ -140,6 +140,7 @@ struct Plan {
     const int64_t *state_buffers;  // by state
     const int64_t *carry_buffers;  // by state, -1 where there is none
     int64_t mask_buffers[2];       // -1 where there is none
+    bool has_kinks;                // some derivative jumps, as that of relu at 0
 };
 
 }  // namespace cellzoo

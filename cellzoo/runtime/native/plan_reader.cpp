@@ -1,6 +1,7 @@
 #include "plan_reader.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "barriers.h"
@@ -223,6 +224,8 @@ class Reader {
             *slot = int64_t(i);
         }
         for (int64_t mask = 0; mask < 2; mask++) add_mask_if_used(mask);
+        for (const auto &program : s_.instructions)
+            for (const Instruction &item : program) plan.has_kinks |= has_kink(item.op);
         plan.state_sizes = s_.state_sizes.data();
         plan.state_count = int64_t(s_.state_sizes.size());
         plan.state_buffers = s_.state_buffers.data();
@@ -239,6 +242,12 @@ class Reader {
         expect(plan_fits(plan));
         for (WeightGradient &gradient : s_.gradients) gradient.late = is_late(plan, gradient);
         set_barriers(plan, s_.kernels.data());
+    }
+
+    static bool has_kink(Op op) {
+        constexpr Op kinks[] = {Op::relu, Op::leaky_relu, Op::selu, Op::hard_sigmoid, Op::minimum, Op::maximum,
+                                Op::mixture};
+        return std::find(std::begin(kinks), std::end(kinks), op) != std::end(kinks);
     }
 
     static bool is_late(const Plan &plan, const WeightGradient &gradient) {

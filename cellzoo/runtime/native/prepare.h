@@ -27,7 +27,7 @@ void pack_weights(const Job &job, int64_t thread) {
         const Kernel &kernel = plan.kernels[k];
         for (int64_t g = 0; g < group_count<T>(kernel); g++, group++)
             if (job.packs[k] != nullptr && group >= own.begin && group < own.end)
-                pack_group<T>(plan, job.call->weights, kernel, g, reinterpret_cast<Packed<T> *>(job.packs[k]));
+                pack_group<T>(job, kernel, g, reinterpret_cast<Packed<T> *>(job.packs[k]));
     }
     finish_streaming();
 }

@@ -78,7 +78,7 @@ template <class T>
 using Multiply = void (*)(const ProductCall<T> &);
 
 template <class T, int panels>
-Multiply<T> multiply_of(int64_t rows) {
+Multiply<T> multiply_of(const ProductCall<T> &, int64_t rows) {
     static constexpr Multiply<T> table[] = {
         multiply<T, 1, panels>,  multiply<T, 2, panels>,  multiply<T, 3, panels>, multiply<T, 4, panels>,
         multiply<T, 5, panels>,  multiply<T, 6, panels>,

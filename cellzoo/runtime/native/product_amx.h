@@ -1,5 +1,5 @@
-// The microkernel by AMX: up to two tiles of rows, rounded to bfloat16, times one or two packed panels of weights.
-// Sums are float32, and each row's the same whatever rows are beside it.
+// The microkernel by AMX: up to two tiles of rows times one or two packed panels of weights, all bfloat16. Sums are
+// float32, and each row's the same whatever rows are beside it.
 #pragma once
 
 #include "product_call.h"
@@ -8,23 +8,24 @@
 namespace cellzoo {
 namespace {
 
-// The tiles are configured to the rows.
-template <int tiles, int panels>
+// The tiles are configured to the rows. With `splits` three of the four products of two terms each: the last is less
+// than float32 holds.
+template <int tiles, int panels, bool splits>
 __attribute__((noinline)) void multiply_tiles(const ProductCall<float> &call) {
     constexpr int64_t next_tile = rows_of_tile * lanes<float>, next_rows = rows_of_tile * tile_depth;
+    constexpr int64_t next_panel = packed_lanes<float>, panel_bytes = panels * vector_bytes;
     const int64_t steps[2] = {call.step[0] * 4, call.step[1] * 4};
     order_memory();
     _tile_loadd(0, call.initial[0], steps[0]);
     if (panels == 2) _tile_loadd(1, call.initial[1], steps[1]);
     if (tiles == 2) _tile_loadd(2, call.initial[0] + rows_of_tile * call.step[0], steps[0]);
     if (tiles == 2 && panels == 2) _tile_loadd(3, call.initial[1] + rows_of_tile * call.step[1], steps[1]);
-    const uint16_t *source = call.source, *panel = call.panel;
-    for (int64_t k = 0; k < call.depth; k += tile_depth) {
-        _tile_loadd(6, panel, panels * 64);
+    const auto multiply = [&](const uint16_t *source, const uint16_t *panel) __attribute__((always_inline)) {
         _tile_loadd(4, source, 64);
+        _tile_loadd(6, panel, panel_bytes);
         _tile_dpbf16ps(0, 4, 6);
         if (panels == 2) {
-            _tile_loadd(7, panel + packed_lanes<float>, panels * 64);
+            _tile_loadd(7, panel + next_panel, panel_bytes);
             _tile_dpbf16ps(1, 4, 7);
         }
         if (tiles == 2) {
@@ -32,8 +33,14 @@ __attribute__((noinline)) void multiply_tiles(const ProductCall<float> &call) {
             _tile_dpbf16ps(2, 5, 6);
             if (panels == 2) _tile_dpbf16ps(3, 5, 7);
         }
+    };
+    const uint16_t *source = call.source, *panel = call.panel;
+    for (int64_t k = 0; k < call.depth; k += tile_depth) {
+        multiply(source, panel);
+        if (splits) multiply(source + call.source_rests, panel);
+        if (splits) multiply(source, panel + call.panel_rests);
         source += call.stride;
-        panel += tile_depth / 2 * panels * packed_lanes<float>;
+        panel += tile_depth / 2 * panels * next_panel;
     }
     _tile_stored(0, call.result[0], 64);
     if (panels == 2) _tile_stored(1, call.result[1], 64);
@@ -46,8 +53,9 @@ template <class T>
 using Multiply = void (*)(const ProductCall<T> &);
 
 template <class T, int panels>
-Multiply<T> multiply_of(int64_t rows) {
-    return rows > rows_of_tile ? multiply_tiles<2, panels> : multiply_tiles<1, panels>;
+Multiply<T> multiply_of(const ProductCall<T> &call, int64_t rows) {
+    if (rows > rows_of_tile) return call.splits ? multiply_tiles<2, panels, true> : multiply_tiles<2, panels, false>;
+    return call.splits ? multiply_tiles<1, panels, true> : multiply_tiles<1, panels, false>;
 }
 
 }  // namespace
