@@ -73,9 +73,9 @@ class CellRNN(nn.Module):
             the cell says so.
         runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. With `auto` every call takes the fastest one
             that applies; the attribute `runtime` says which one that is now.
-        precision: `full`, or `bf16`: matrix products of float32, forwards and backwards, may be sums in float32 of
-            numbers rounded to bfloat16; weights, states and gradients stay float32. The engine `native` does so on
-            processors with AMX (`cellzoo doctor` says so); elsewhere nothing changes.
+        precision: `full`, or `bf16`: matrix products of float32, forwards and backwards, may be sums in float32
+            of numbers rounded to bfloat16; weights, states and gradients stay float32. The engine `native` does
+            so on processors with AMX (`cellzoo doctor` says whether); elsewhere nothing changes.
 
     Raises:
         TypeError: A size is not a whole number, or a choice neither True nor False.

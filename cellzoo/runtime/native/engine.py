@@ -32,8 +32,8 @@ class NativePlans:
 
     Args:
         instruction_set: `baseline`, `avx2`, `avx512`, or None for the best of this machine.
-        rounds: Whether products of float32 are computed from numbers rounded to bfloat16, where the processor has
-            such products.
+        rounds: Whether products of float32 are computed from numbers rounded to bfloat16, where the processor
+            has such products.
 
     Raises:
         CellzooError: The library is not there; the message says why.

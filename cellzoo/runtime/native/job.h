@@ -21,6 +21,8 @@ struct ThreadMemory {
     char *views;
     char *rounded;         // sources of a kernel's products, rounded to bfloat16
     char *touched;         // by weight: whether its gradient was written
+    char *panels;          // of deltas and sources, rounded to bfloat16
+    char *panels_done;     // by block of units: whether the panels that begin there are made
     char *masked;          // panel of a weight gradient's source times its mask
     char *const *vectors;  // sums for REDUCE_ROWS by weight, null for other weights
     double *scalars;       // sums for REDUCE_ALL by weight

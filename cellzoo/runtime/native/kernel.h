@@ -62,14 +62,15 @@ class KernelRun {
             call.depth = product.depth;
             call.stride = source.stride;
             call.panel = panels;
-            use_terms(call, packed_depth(product.depth) * count * lanes<T>, rows);
+            const int64_t numbers = packed_depth(product.depth) * count * lanes<T>;
+            use_terms(call, numbers, rows);
             // The panels of the next group lie behind this group's, those of the next kernel behind this kernel's.
             const char *ahead = reinterpret_cast<const char *>(panels + group_numbers<T>(at_.job, kernel_));
-            const int64_t lines = product.depth * count * vector_bytes / 64 / tiles_;
-            call.ahead_lines = lines / larger(1, product.depth / lanes<T>) + 1;
+            const int64_t lines = at_.job.terms * numbers * int64_t(sizeof(Packed<T>)) / 64 / tiles_;
+            call.ahead_lines = lines / larger(1, product.depth / source_block<T>) + 1;
             for (int64_t t = tiles.begin; t < tiles.end; t++) {
                 const int64_t row = row_of(rows, t), end = row_of(rows, t + 1);
-                call.source = source.data + row * (rounds ? tile_depth : lanes<T>);
+                call.source = source.data + row * source_block<T>;
                 call.ahead = ahead + t * lines * 64;
                 for (int64_t p = 0; p < count; p++) {
                     const Product::Panel &panel = product.panels[p];
@@ -81,7 +82,7 @@ class KernelRun {
                 use_rows(end - row);
                 (count == 2 ? multiply_of<T, 2>(call, end - row) : multiply_of<T, 1>(call, end - row))(call);
             }
-            panels += at_.job.terms * packed_depth(product.depth) * count * lanes<T>;
+            panels += at_.job.terms * numbers;
         }
     }
 

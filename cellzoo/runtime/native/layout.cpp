@@ -88,6 +88,7 @@ void Layout::place_threads() {
         rounded = std::max(rounded, plan_.kernels[k].rounded_depth);
     }
     const int64_t most_rows = std::max(call_.batch, std::min(call_.rows, input_tiles * engine_.super_rows));
+    const int64_t panel_rows = std::min(gradient_rows, padded_depth_of(call_.rows));
     const bool masked = std::any_of(plan_.gradients, plan_.gradients + plan_.gradient_count,
                                     [](const WeightGradient &gradient) { return gradient.mask >= 0; });
     for (int64_t t = 0; t < call_.threads; t++) {
@@ -97,7 +98,10 @@ void Layout::place_threads() {
         memory.views = scratch_.take(plan_.view_count * view_bytes);
         sums_.emplace_back(size_t(plan_.weight_count), nullptr);
         if (backward_) {
-            if (masked) memory.masked = scratch_.take(gradient_vectors * gradient_rows * lanes_ * number_bytes_);
+            if (engine_.rounds) {
+                memory.panels = scratch_.take(plan_.panel_blocks * panel_rows * lanes_ * rounded_bytes);
+                memory.panels_done = scratch_.take(plan_.panel_blocks);
+            } else if (masked) memory.masked = scratch_.take(gradient_vectors * gradient_rows * lanes_ * number_bytes_);
             for (int64_t w = 0; w < plan_.weight_count; w++)
                 if (plan_.weights[w].rank == 1)
                     sums_.back()[size_t(w)] = scratch_.take(row_bytes(plan_.weights[w].rows));

@@ -120,6 +120,7 @@ struct WeightGradient {
     int64_t weight, delta, source;
     int64_t mask;  // -1 none
     bool late;     // its delta is complete only after the input phase
+    int64_t delta_place, source_place;  // of their rounded panels, in blocks of 16 units; the same for the same rows
 };
 
 struct Plan {
@@ -137,6 +138,7 @@ struct Plan {
     int64_t phase_begin[phase_count + 1];
     const WeightGradient *gradients;
     int64_t gradient_count;
+    int64_t panel_blocks;       // of all places
     const int64_t *state_buffers;  // by state
     const int64_t *carry_buffers;  // by state, -1 where there is none
     int64_t mask_buffers[2];       // -1 where there is none

@@ -70,7 +70,7 @@ class Reader {
         int64_t count = count_of(4);
         for (int64_t i = 0; i < count; i++) {
             int64_t weight = index_of(s_.weights), delta = index_of(s_.views), source = index_of(s_.views);
-            s_.gradients.push_back({weight, delta, source, number(-1, 1), false});
+            s_.gradients.push_back({weight, delta, source, number(-1, 1), false, 0, 0});
         }
         expect(next_ == end_);
         finish();
@@ -241,7 +241,26 @@ class Reader {
         plan.gradient_count = int64_t(s_.gradients.size());
         expect(plan_fits(plan));
         for (WeightGradient &gradient : s_.gradients) gradient.late = is_late(plan, gradient);
+        place_panels();
         set_barriers(plan, s_.kernels.data());
+    }
+
+    void place_panels() {
+        auto &all = s_.gradients;
+        const auto place = [&](int64_t units) {
+            const int64_t next = s_.plan.panel_blocks;
+            s_.plan.panel_blocks += (units + 15) / 16;
+            return next;
+        };
+        for (auto item = all.begin(); item != all.end(); item++) {
+            const Weight &weight = s_.weights[item->weight];
+            const auto delta = std::find_if(all.begin(), item, [&](const auto &o) { return o.delta == item->delta; });
+            item->delta_place = delta == item ? place(weight.rows) : delta->delta_place;
+            const auto source = std::find_if(all.begin(), item, [&](const auto &o) {
+                return o.source == item->source && o.mask == item->mask;
+            });
+            item->source_place = source == item ? place(weight.columns) : source->source_place;
+        }
     }
 
     static bool has_kink(Op op) {

@@ -35,7 +35,9 @@ __attribute__((noinline)) void multiply_tiles(const ProductCall<float> &call) {
         }
     };
     const uint16_t *source = call.source, *panel = call.panel;
+    const char *ahead = call.ahead;
     for (int64_t k = 0; k < call.depth; k += tile_depth) {
+        for (int64_t i = 0; i < call.ahead_lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
         multiply(source, panel);
         if (splits) multiply(source + call.source_rests, panel);
         if (splits) multiply(source, panel + call.panel_rests);

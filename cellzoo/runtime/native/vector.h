@@ -82,6 +82,10 @@ using Packed = T;
 template <class T>
 constexpr int64_t packed_lanes = vector_bytes / int64_t(sizeof(Packed<T>));
 
+// Units of a source that lie beside each other in a row.
+template <class T>
+constexpr int64_t source_block = rounds ? tile_depth : lanes<T>;
+
 constexpr int64_t packed_depth(int64_t depth) { return rounds ? padded_depth_of(depth) : depth; }
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

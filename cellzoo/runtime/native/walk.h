@@ -55,7 +55,7 @@ class Walk {
             const int64_t step = step_at(order);
             if (rows.size() == 0) rows = {job_.offsets[step], job_.offsets[step]};
             rows = {smaller(rows.begin, job_.offsets[step]), larger(rows.end, job_.offsets[step + 1])};
-            if (rows.size() < gradient_rows && order > 0) continue;
+            if (rows.size() + (rounds ? batch_at(order - 1) : 1) <= gradient_rows && order > 0) continue;
             wait();
             add_weight_gradients(at_, rows, false);
             rows = {0, 0};

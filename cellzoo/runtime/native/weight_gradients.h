@@ -1,13 +1,18 @@
 // The gradients of all weight matrices, each thread its own rows of them.
 #pragma once
 
+#if defined(CELLZOO_BFLOAT16)
+#include "weight_gradients_amx.h"
+#else
 #include "gradient.h"
+#endif
 #include "program.h"
 #include "share.h"
 
 namespace cellzoo {
 namespace {
 
+#if !defined(CELLZOO_BFLOAT16)
 // Of the packed rows `rows`: with `late`, of those deltas that the input phase writes, else of the others.
 template <class T>
 void add_weight_gradients(const Position<T> &at, Range rows, bool late) {
@@ -32,6 +37,7 @@ void add_weight_gradients(const Position<T> &at, Range rows, bool late) {
         touched |= rows.size() > 0;
     }
 }
+#endif
 
 // Zeros for weights that nothing was added to.
 template <class T>

@@ -270,7 +270,7 @@ def test_full_finds_an_engine_with_wrong_results(monkeypatch):
 
     monkeypatch.setattr(
         "cellzoo.direction.prepare",
-        lambda name, cell: Wrong(prepare("reference", cell)) if name == "torch" else prepare(name, cell),
+        lambda name, cell, _: Wrong(prepare("reference", cell)) if name == "torch" else prepare(name, cell),
     )
     found = by_topic(doctor.engines())
     assert found["engine torch"].state is Status.FAULT
