@@ -51,6 +51,7 @@ def node_arguments(rnn, *, training=True, masked=False, skipping=False):
         rnn.cell.to_json(),
         list(direction.weights),
         "auto",
+        "full",
         False,
         None,
         training,
