@@ -32,7 +32,7 @@ class CellEntry:
         notes: Anything else worth knowing.
         aliases: Other names that it loads by.
         init: How its weights start where it was published, as in `cellzoo.cells.initial`: selector -> rule.
-        init_source: Where that was published, in words.
+        init_source: Where that was published; without `init`, where ±1 / sqrt(H), the default, was.
         record: Of a found cell: the record of a training, beside its file; see `cellzoo.found`.
     """
 

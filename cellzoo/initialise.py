@@ -40,7 +40,8 @@ def _uniform(weight: Tensor, rule: Rule, generator: torch.Generator | None) -> N
 
 def _glorot(weight: Tensor, rule: Rule, generator: torch.Generator | None) -> None:
     rows, columns = weight.shape
-    bound = math.sqrt(6 / (columns + rows // rule.heads))
+    gates = rule.numbers[0] if rule.numbers else 1
+    bound = math.sqrt(6 / (columns + gates * (rows // rule.heads)))
     weight.uniform_(-bound, bound, generator=generator)
 
 
@@ -60,7 +61,8 @@ def _orthogonal(weight: Tensor, rule: Rule, generator: torch.Generator | None) -
 
 
 def _chrono(weight: Tensor, rule: Rule, generator: torch.Generator | None) -> None:
-    weight.uniform_(1.0, rule.numbers[0] - 1.0, generator=generator).log_()
+    (length,) = rule.numbers
+    weight.uniform_(1.0, abs(length) - 1.0, generator=generator).log_().mul_(math.copysign(1.0, length))
 
 
 def _power(weight: Tensor, rule: Rule, generator: torch.Generator | None) -> None:

@@ -10,11 +10,13 @@ A rule is a number, or one of these, whose sizes are those of a weight as it is 
 
     uniform(a)       U(-a, a);  uniform(a, b): U(a, b)
     normal(s)        N(0, s^2)
-    glorot_uniform   U(-a, a), a = sqrt(6 / (columns + rows));  Glorot & Bengio 2010, equation 16
+    glorot_uniform   U(-a, a), a = sqrt(6 / (columns + rows));  Glorot & Bengio 2010, equation 16;
+                     glorot_uniform(n): n times the rows, for code that keeps n gates in one matrix
     lecun_normal     N(0, 1 / columns)
     he_uniform(s)    U(-a, a), a = sqrt(6 / ((1 + s^2) columns)), s the slope of a leaky relu; He et al. 2015
     orthogonal       Saxe et al. 2014
-    chrono(T)        log U(1, T - 1), for a bias;  Tallec & Ollivier 2018, equation 16
+    chrono(T)        log U(1, T - 1), for a bias;  Tallec & Ollivier 2018, equation 16;
+                     chrono(-T): its negative, for a gate that lets go instead of keeping
     power(a, b, p)   a + (b - a) (k / (n - 1))^p for unit k of n, in each head by itself;  Beck et al. 2024
     ring(a, b)       the v for which exp(-softplus(v)) is a radius between a and b, uniform in area;
                      Orvieto et al. 2023, lemma 3.2, in the form of De et al. 2024
@@ -46,7 +48,7 @@ _OF_MATRICES = frozenset({"glorot_uniform", "lecun_normal", "he_uniform", "ortho
 _RULES = {
     "uniform": (1, 2),
     "normal": (1, 1),
-    "glorot_uniform": (0, 0),
+    "glorot_uniform": (0, 1),
     "lecun_normal": (0, 0),
     "he_uniform": (1, 1),
     "orthogonal": (0, 0),
@@ -167,7 +169,8 @@ def _check_range(where: str, name: str, numbers: tuple[float, ...]) -> None:
     wrong = {
         "uniform": (len(numbers) == 1 and low < 0) or (len(numbers) == 2 and low > high),
         "normal": low < 0,
-        "chrono": low <= 2,
+        "glorot_uniform": bool(numbers) and low < 1,
+        "chrono": abs(low) <= 2,
         "power": high <= 0,
         "ring": not 0 < low < high < 1,
     }
@@ -175,7 +178,8 @@ def _check_range(where: str, name: str, numbers: tuple[float, ...]) -> None:
         right = {
             "uniform": "a size, or a range whose second number is the larger one",
             "normal": "a standard deviation of at least 0",
-            "chrono": "a length above 2",
+            "glorot_uniform": "how many gates are in one matrix, at least 1",
+            "chrono": "a length above 2, or its negative",
             "power": "a third number above 0",
             "ring": "two radii between 0 and 1, the larger one second",
         }

@@ -138,8 +138,8 @@ def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]
             "" if number else "published", f"{data}{numbers} ({row.get('by', 'no source given')})"
         )
     rules = ", ".join(f"{selector} = {rule}" for selector, rule in found.init.items())
-    origin = f"; {found.init_source}" if found.init_source else ""
-    yield from _field("starts as", rules and f"{rules} (init=published){origin}")
+    start = f"{rules} (init=published)" if rules else found.init_source and "uniform in ±1 / sqrt(H)"
+    yield from _field("starts as", "; ".join(filter(None, (start, found.init_source))))
     states = ", ".join(state.name for state in cell.states)
     yield from _field("states", f"{len(cell.states)} ({states})")
     yield from _field("nodes", str(len(cell.live_nodes)))

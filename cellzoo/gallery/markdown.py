@@ -58,6 +58,8 @@ def _page(found: CellEntry) -> Iterator[str]:
         yield from ("| weights | start |", "| --- | --- |")
         yield from (f"| `{selector}` | `{rule}` |" for selector, rule in found.init.items())
         yield from ("", f"Source: {_safe(found.init_source) or 'not stated'}.")
+    elif found.init_source:
+        yield f"Every weight is uniform in ±1/√H, as published: {_safe(found.init_source)}."
     else:
         yield "Every weight is uniform in ±1/√H; no other rule is known to us."
     yield from ("", "## Numbers", "", "| | |", "| --- | --- |")

@@ -64,6 +64,14 @@ def test_show_says_where_a_cell_is_from_what_it_computes_and_how_large_it_is(run
     assert cellzoo.entry("darts-v2").genotype in out
 
 
+def test_show_and_the_page_say_where_the_default_start_is_the_published_one(run, tmp_path):
+    _, out, _ = run("show", "lem", width=300)
+    source = cellzoo.entry("lem").init_source
+    assert re.search(rf"^starts as +uniform in ±1 / sqrt\(H\); {re.escape(source)}$", out, flags=re.MULTILINE)
+    assert run("gallery", "lem", "--markdown", "--out", tmp_path)[0] == 0
+    assert "as published: github.com/tk-rusch/LEM" in (tmp_path / "lem.md").read_text(encoding="utf-8")
+
+
 def test_show_names_the_cells_that_are_the_same_graph(run):
     _, out, _ = run("show", "enas", width=300)
     same = re.search(r"^same graph +(.*)$", out, flags=re.MULTILINE).group(1).split(", ")

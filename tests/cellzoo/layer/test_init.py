@@ -41,6 +41,7 @@ def values(rule, name="h_next_1_1", count=20):
         ("uniform(0.04)", -0.04, 0.04),
         ("uniform(0.5, 2)", 0.5, 2.0),
         ("glorot_uniform", -math.sqrt(6 / (2 * H)), math.sqrt(6 / (2 * H))),
+        ("glorot_uniform(8)", -math.sqrt(6 / (9 * H)), math.sqrt(6 / (9 * H))),
         ("he_uniform(8)", -math.sqrt(6 / (65 * H)), math.sqrt(6 / (65 * H))),
     ],
 )
@@ -76,6 +77,8 @@ def test_chrono_is_the_logarithm_of_a_uniform_length():
     assert found.min() >= 1
     assert found.max() <= 783
     assert found.mean().item() == pytest.approx(392, rel=0.03)
+    turned = -values("chrono(-784)", "h_next_1_b", 200)
+    torch.testing.assert_close(turned.exp(), found, rtol=1e-12, atol=0)
 
 
 def test_power_goes_from_the_first_to_the_last_in_each_head():
@@ -161,6 +164,8 @@ def test_it_is_written_in_json_and_no_part_of_the_cell():
         ("biases", "orthogonal", "orthogonal is for matrices, and 'h_next_1_b' is a bias"),
         ("v", "ring(0.9, 1)", "two radii between 0 and 1"),
         ("v", "chrono(1)", "a length above 2"),
+        ("v", "chrono(-2)", "a length above 2"),
+        ("matrices", "glorot_uniform(0)", "at least 1"),
     ],
 )
 def test_what_is_no_initialisation(selector, rule, message):

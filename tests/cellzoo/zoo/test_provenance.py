@@ -41,7 +41,8 @@ def test_an_entry_says_where_it_is_from(name):
     assert bool(found.searched_on) != by_hand, "a searched cell says what it was searched on"
     if "github.com" in found.source and not by_hand:
         assert "read" in found.confidence or "transcription" in found.confidence
-    assert bool(found.init) == bool(found.init_source)
+    assert found.init_source or not found.init
+    assert not found.init_source or REFERENCE.search(found.init_source) or "torch.nn" in found.init_source
     assert found.licence or found.notation == "equations" or "github.com" not in found.source
 
 
