@@ -17,13 +17,13 @@ from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.cells.initial import rules
 from cellzoo.direction import Direction
 from cellzoo.errors import unknown
+from cellzoo.inference import Inference
 from cellzoo.initialise import INITS, draw
 from cellzoo.rewrites.norm import layer_norm as normalised
 from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
 from cellzoo.runtime.operator import longest_batch
 from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
-from cellzoo.stepping import Steps
 from cellzoo.zoneout import expected_cell, state_rates
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class CellRNN(nn.Module):
             for layer in range(num_layers)
             for _ in range(self.num_directions)
         )
-        self._steps = Steps(self.inference_cell, input_size, hidden_size, runtime)
+        self._inference = Inference(self.inference_cell, input_size, hidden_size, runtime)
         self.reset_parameters()
 
     @property
@@ -237,6 +237,9 @@ class CellRNN(nn.Module):
         Raises:
             ValueError: A shape does not fit, or a dtype, outside of autocast.
         """
+        found = self._inference.sequence(self, input, hx)
+        if found is not None:
+            return found
         (output,), final = self._run_input(input, hx, None, False)
         return output, final
 
@@ -260,15 +263,10 @@ class CellRNN(nn.Module):
             raise ValueError("a bidirectional layer has no single step: it reads the end of a sequence first")
         if x.dim() not in (1, 2):
             raise ValueError(f"x has {x.dim()} dimensions; expected 1 (unbatched) or 2")
-        # Dropout and zoneout draw, hooks want to be called, and what is wrong with states is said in `forward`.
-        is_plain = not (self.training and (self.dropout or self.dropout_x or self.dropout_h or self.zoneout))
-        is_plain = is_plain and self.precision == "full"
-        if is_plain and x.dim() == 2 and not self._forward_hooks and not self._forward_pre_hooks:
-            states = (state,) if isinstance(state, Tensor) else state
-            if states is None or len(states) == len(self.cell.states):
-                found = self._steps([self.direction(index) for index in range(self.num_layers)], x, states)
-                if found is not None:
-                    return found[0], self._give_states(found[1])
+        if not self._forward_hooks and not self._forward_pre_hooks:  # which want to be called
+            found = self._inference.step(self, x, state)
+            if found is not None:
+                return found
         axis = 1 if self.batch_first and x.dim() == 2 else 0
         output, final = self(x.unsqueeze(axis), state)
         return output.squeeze(axis), final

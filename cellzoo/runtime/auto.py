@@ -36,9 +36,7 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
     While torch traces, compiles, exports, transforms or watches the call, or the tensors hold no data, that is
     `reference`, the only one that is made of torch operations alone.
     """
-    if is_tracing() or torch.compiler.is_compiling() or _is_transformed() or device.type == "meta":
-        return "reference"
-    if _get_current_dispatch_mode() is not None:
+    if is_watched() or device.type == "meta":
         return "reference"
     if (
         device.type == "cpu"
@@ -48,6 +46,16 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
     ):
         return "native"
     return "torch"
+
+
+def is_watched() -> bool:
+    """Whether torch traces, compiles, exports, transforms or watches what is done now."""
+    return (
+        torch.compiler.is_compiling()  # first: a compiler knows the answer, and need not read on
+        or torch._C._is_tracing()
+        or _is_transformed()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def choose_for(inputs: Tensor, others: Iterable[Tensor]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import cellzoo
-from cellzoo import stepping
+from cellzoo import inference
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.runtime import using
 from cellzoo.runtime.native import binding
@@ -48,14 +48,14 @@ def steps(rnn, x, state):
 def fast(monkeypatch):
     """How many steps went by the short way."""
     found = []
-    run = stepping.Steps.__call__
+    run = inference.Inference.step
 
     def watched(self, *arguments):
         result = run(self, *arguments)
         found.append(result is not None)
         return result
 
-    monkeypatch.setattr(stepping.Steps, "__call__", watched)
+    monkeypatch.setattr(inference.Inference, "step", watched)
     return found
 
 
