@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from leaderboards.board import Board, Row, TaskTable
+
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,8 @@ def compare_boards(before: Board, after: Board) -> str:
         *_listed([c for c in changes if c.verdict not in ("better", "worse")]),
     ]
     parts += ["## New", *_names(new), "## Gone", *_names(gone)]
-    parts.append(
-        f"{same} entries are unchanged. Better and worse: Welch's test at 5 %, adjusted by Holm over all "
-        "changes."
-    )
+    unchanged = "1 entry is unchanged" if same == 1 else f"{same} entries are unchanged"
+    parts.append(f"{unchanged}. Better and worse: Welch's test at 5 %, adjusted by Holm over all changes.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,7 +79,8 @@ def _matched(
 
 def _entries(board: Board) -> Iterator[tuple[tuple[object, ...], tuple[TaskTable, Row]]]:
     for table in board.tables:
-        task = (table.task, table.revision)
+        # What is measured by another metric, or the other way round, is another table.
+        task = (table.task, table.revision, table.primary.name, table.primary.higher_is_better)
         for row in table.rows:
             cell = row.subject.hash or row.subject.name
             # A table of a revision is named by the task alone, so that changed settings show as a change.
@@ -91,16 +93,27 @@ def _results(table: TaskTable, row: Row) -> set[tuple[str, float | None]]:
 
 
 def _tested(pairs: Sequence[tuple[TaskTable, Row, Row]]) -> list[Change]:
-    from scipy.stats import ttest_ind
-
     raw: dict[str, float] = {}
     for place, (table, before, after) in enumerate(pairs):
         values = [_values(table, row) for row in (before, after)]
         if min(map(len, values)) >= FEWEST_SEEDS:
-            p = float(ttest_ind(*values, equal_var=False).pvalue) if len({*values[0], *values[1]}) > 1 else 1.0
-            raw[str(place)] = p if math.isfinite(p) else 0.0
+            raw[str(place)] = _welch(*values)
     adjusted: Mapping[str, float] = holm(raw)
     return [Change(*pair, adjusted.get(str(place))) for place, pair in enumerate(pairs)]
+
+
+def _welch(before: Sequence[float], after: Sequence[float]) -> float:
+    """The p of Welch's test; seeds that are all alike have no spread, so any difference between them is one."""
+    from scipy.stats import ttest_ind
+
+    first, *others = (*before, *after)
+    if all(math.isclose(first, other, rel_tol=_ROUNDING) for other in others):
+        return 1.0
+    with warnings.catch_warnings():
+        # Seeds that are nearly equal; what it then gives is read below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        p = float(ttest_ind(before, after, equal_var=False).pvalue)
+    return p if math.isfinite(p) else 0.0
 
 
 def _values(table: TaskTable, row: Row) -> list[float]:

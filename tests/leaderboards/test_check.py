@@ -125,7 +125,32 @@ def test_better_and_worse_under_the_same_settings(tmp_path):
     )
     assert "| lstm | 50.10 ± 0.10 (3 seeds) | 55.10 ± 0.10 (3 seeds) | better |" in forth.split("## Worse")[0]
     assert "| worse |" in back.split("## Worse")[1]
-    assert "1 entries are unchanged" in same
+    assert "1 entry is unchanged" in same
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ([50.0] * 3, [50.0, 50.0, 50.00000000000001], "within noise"),
+        ([50.0] * 3, [51.0] * 3, "better"),
+    ],
+)
+def test_equal_seeds_and_rounding_are_compared(tmp_path, before, after, verdict):
+    boards = []
+    for name, numbers in (("one", before), ("two", after)):
+        values(tmp_path / name, "lstm", numbers)
+        boards.append(build_board(collect([tmp_path / name]), "x"))
+    assert f"| {verdict} |" in compare_boards(*boards)
+
+
+def test_another_primary_metric_is_no_change_of_a_number(tmp_path):
+    boards = []
+    for name in ("f1", "accuracy"):
+        write_with_items(tmp_path / name, record(metrics={name: 50.0}), ITEMS)
+        boards.append(build_board(collect([tmp_path / name]), "x"))
+    text = compare_boards(*boards)
+    assert text.count("lstm on Title of small-ner") == 2, "once new, once gone"
+    assert "0 entries are unchanged" in text
 
 
 def test_wrong_use_is_one_clear_message(tmp_path):
