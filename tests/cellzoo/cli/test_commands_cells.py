@@ -276,6 +276,8 @@ def test_the_gallery_has_a_card_for_each_cell(gallery):
     assert len(pictures) == len(cards)
     assert "PTB: valid 58.1, test 55.7, params 23M (DARTS paper)" in page.text
     assert "i = sigmoid(W_i x + U_i h + b_i)" in page.text
+    assert "uniform in ±1/√H; github.com/tk-rusch/LEM" in page.text
+    assert "i_1_b = -1; as in a port of Laurent & von Brecht 2017" in page.text
     assert {"lstm", "sigmoid", "hochreiter", "hand"} <= set(cards["cell-lstm"]["data-words"].split())
     identities = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(identities) == len(set(identities))
