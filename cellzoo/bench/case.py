@@ -121,7 +121,7 @@ class Case:
         flops: Candidate -> floating-point operations of its pass; `LOOP` comes first.
         engines: The candidates that must compute what the loop does.
         build: Makes the pass of a candidate at a shape. Memory is measured in another process, so it is a
-            function of a module, or a `functools.partial` of one.
+            `functools.partial` of a module's function, with keywords that JSON can hold.
         description: It as JSON.
     """
 

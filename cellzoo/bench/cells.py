@@ -14,6 +14,7 @@ from cellzoo.bench.case import LOOP, LSTM, PRODUCTS, Case, Shape
 from cellzoo.bench.loop import build_loop, darts_genotype
 from cellzoo.bench.products import product_groups, product_pass, products_flops
 from cellzoo.catalog import load
+from cellzoo.cells.cell import Cell
 from cellzoo.layer import CellRNN
 from cellzoo.notations import darts
 from cellzoo.runtime import RUNTIMES
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from cellzoo.bench.case import Pass
     from cellzoo.bench.loop import LoopRNN
-    from cellzoo.cells.cell import Cell
 
 ENGINES = tuple(name for name in RUNTIMES if name != "auto")
 _TORCH = {LSTM: nn.LSTM, "nn.GRU": nn.GRU}
@@ -57,7 +57,7 @@ def cell_case(
         shape=shape,
         flops=flops,
         engines=engines,
-        build=partial(_build, cell, training, getattr(torch, dtype), torch.device(device)),
+        build=partial(build, cell=cell.to_json(), training=training, dtype=dtype, device=device),
         description={
             "cell": cell.name,
             "cell_hash": cell.hash,
@@ -80,16 +80,22 @@ def pass_flops(cell: Cell, shape: Shape, *, training: bool) -> int:
     return token * shape.tokens * shape.directions * (3 if training else 1)
 
 
-def _build(
-    cell: Cell, training: bool, dtype: torch.dtype, device: torch.device, name: str, shape: Shape
-) -> Pass:
+def build(name: str, shape: Shape, *, cell: str, training: bool, dtype: str, device: str) -> Pass:
     """Build a candidate: one layer, weights and inputs the same for all, initial states zero.
 
     Gradients of weights and of x are taken, as in a layer that has another below it. A pass is over when its
     device is done.
+
+    Args:
+        name: The candidate.
+        shape: The sizes.
+        cell: As `Cell.to_json` writes it.
+        training: See `cell_case`, as for what follows.
+        dtype: See there.
+        device: See there.
     """
-    run = _build_pass(cell, training, dtype, device, name, shape)
-    if device.type == "cpu":
+    run = _build_pass(Cell.from_json(cell), training, getattr(torch, dtype), torch.device(device), name, shape)
+    if device == "cpu":
         return run
 
     def run_to_the_end() -> Sequence[Tensor]:

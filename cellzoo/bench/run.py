@@ -7,14 +7,16 @@ of the machine, so the ratio of their times within a round is far steadier than 
 from __future__ import annotations
 
 import gc
+import json
 import math
 import os
-import pickle
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import torch
@@ -234,24 +236,32 @@ def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
     """
     found = subprocess.run(
         [sys.executable, "-c", "from cellzoo.bench.run import answer; answer()"],
-        input=pickle.dumps((case, name, threads)),
+        input=json.dumps([*_named(case.build), asdict(case.shape), name, threads]),
         capture_output=True,
+        text=True,
         check=False,
     )
     if found.returncode:
-        lines = found.stderr.decode(errors="replace").strip().splitlines()
+        lines = found.stderr.strip().splitlines()
         reason = lines[-1] if lines else f"exit code {found.returncode}"
         raise RunError(f"memory of {name}: no measurement: {reason}")
     return int(found.stdout.split()[-1])
 
 
+def _named(build: Callable[..., object]) -> tuple[str, dict[str, object]]:
+    """The name of a module's function, and the keywords that it is called with."""
+    function, keywords = (build.func, build.keywords) if isinstance(build, partial) else (build, {})
+    return f"{function.__module__}:{function.__qualname__}", keywords
+
+
 def answer() -> None:
     """Do what `peak_extra_bytes` says, in the process that it starts."""
-    case, name, threads = pickle.load(sys.stdin.buffer)  # noqa: S301 - from ourselves
+    function, keywords, sizes, name, threads = json.load(sys.stdin)
     torch.set_num_threads(threads)
+    build = partial(resolve_name(function), **keywords)
     # Every cell can be built with equal sizes.
-    case.build(name, Shape("tiny", 2, 2, 8, 8))()
-    sys.stdout.write(f"{extra_bytes(case.build(name, case.shape))}\n")
+    build(name, Shape("tiny", 2, 2, 8, 8))()
+    sys.stdout.write(f"{extra_bytes(build(name, Shape(**sizes)))}\n")
 
 
 def extra_bytes(run: Callable[[], object]) -> int:

@@ -49,7 +49,7 @@ def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
             # Of the products: forward, back to the states, and for the weights where they are wanted.
             flops=dict.fromkeys((LOOP, *engines), forward * (2 if shares_alone else 3)),
             engines=engines,
-            build=partial(_build, shares_alone, getattr(torch, dtype)),
+            build=partial(build, shares_alone=shares_alone, dtype=dtype),
             description={
                 "supernet": "darts",
                 "shape": asdict(shape),
@@ -62,12 +62,20 @@ def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
     ]
 
 
-def _build(shares_alone: bool, dtype: torch.dtype, name: str, shape: Shape) -> Pass:
-    """Build a candidate; all have the same weights, inputs and masks."""
+def build(name: str, shape: Shape, *, shares_alone: bool, dtype: str) -> Pass:
+    """Build a candidate; all have the same weights, inputs and masks.
+
+    Args:
+        name: The candidate.
+        shape: The sizes.
+        shares_alone: Whether only the architecture's gradients are taken.
+        dtype: Name of a dtype.
+    """
+    number = getattr(torch, dtype)
     generator = torch.Generator().manual_seed(0)
 
     def draw(*size: int) -> Tensor:
-        return torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype)
+        return torch.randn(*size, generator=generator, dtype=torch.float64).to(number)
 
     weights = {
         key: (draw(*size) * size[-2] ** -0.5).requires_grad_(not shares_alone)
@@ -75,13 +83,13 @@ def _build(shares_alone: bool, dtype: torch.dtype, name: str, shape: Shape) -> P
     }
     alphas = draw(_LAYOUT.num_edges, len(_LAYOUT.operations)).requires_grad_()
     inputs = draw(shape.tokens, shape.input_size)
-    state = torch.zeros(shape.batch, shape.hidden_size, dtype=dtype)
+    state = torch.zeros(shape.batch, shape.hidden_size, dtype=number)
     masks = [
-        (torch.rand(shape.batch, width, generator=generator) > _DROPOUT).to(dtype) / (1 - _DROPOUT)
+        (torch.rand(shape.batch, width, generator=generator) > _DROPOUT).to(number) / (1 - _DROPOUT)
         for width in (shape.input_size, shape.hidden_size)
     ]
     gradient = draw(shape.tokens, shape.hidden_size)
-    statistics = SharedStatistics(shape.hidden_size, dtype=dtype)
+    statistics = SharedStatistics(shape.hidden_size, dtype=number)
     engine: Callable[[SupernetCall], tuple[Tensor, tuple[Tensor, ...]]] = (
         _darts_loop if name == LOOP else prepare(name, _LAYOUT)
     )

@@ -117,14 +117,14 @@ def test_memory_gets_columns_of_its_own(bench, tmp_path, monkeypatch):
 
 
 def failing_engine(monkeypatch):
-    original = cells._build
+    original = cells.build
 
-    def build(cell, training, dtype, device, name, shape):
+    def build(name, shape, **options):
         if name == "reference":
             raise cellzoo.CellzooError("it is out of order")
-        return original(cell, training, dtype, device, name, shape)
+        return original(name, shape, **options)
 
-    monkeypatch.setattr(cells, "_build", build)
+    monkeypatch.setattr(cells, "build", build)
 
 
 def test_an_engine_that_was_asked_for_and_cannot_run_is_a_fault(bench, monkeypatch):
@@ -144,14 +144,14 @@ def test_an_engine_that_nobody_asked_for_is_only_left_out(bench, monkeypatch):
 
 
 def test_what_was_done_before_an_interruption_is_kept(bench, tmp_path, monkeypatch):
-    original = cells._build
+    original = cells.build
 
-    def build(cell, training, dtype, device, name, shape):
-        if not training:
+    def build(name, shape, **options):
+        if not options["training"]:
             raise KeyboardInterrupt
-        return original(cell, training, dtype, device, name, shape)
+        return original(name, shape, **options)
 
-    monkeypatch.setattr(cells, "_build", build)
+    monkeypatch.setattr(cells, "build", build)
     path = tmp_path / "bench.json"
     code, _, errors = bench("--cells", "gru", *QUICK, "--out", path)
     assert (code, "interrupted" in errors) == (130, True)
