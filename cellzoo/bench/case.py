@@ -118,7 +118,7 @@ class Case:
     Attributes:
         title: It in a line.
         shape: The sizes.
-        flops: Candidate -> floating-point operations of its pass; `LOOP` comes first.
+        flops: Candidate -> floating-point operations of its pass; `LOOP` comes first, where there is one.
         engines: The candidates that must compute what the loop does.
         build: Makes the pass of a candidate at a shape. Memory is measured in another process, so it is a
             `functools.partial` of a module's function, with keywords that JSON can hold.

@@ -213,7 +213,9 @@ def draw(figures: Figures) -> str:
 
 def _panel(shape: str, what: str, rows: Sequence[Measured], axis: Axis) -> Chart:
     bottom = _TOP + _ROW * len(rows)
-    title = f"Time for each FLOP, {what}, {shape}"
+    # Of a whole step the FLOPs are not counted.
+    is_whole = all(row.per_flop == row.ratio for row in rows)
+    title = f"Time{'' if is_whole else ' for each FLOP'}, {what}, {shape}"
     words = "; ".join(f"{row.cell} {_short(row.per_flop[0])} times that of nn.LSTM" for row in rows)
     chart = Chart.new(_WIDTH, bottom + _BOTTOM, title, words, _identity(shape, what))
     chart.text(8, 22, f"{title} (nn.LSTM = 1)", "heading")

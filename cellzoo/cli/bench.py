@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.case import DTYPES, LOOP, SHAPES, Shape, benchmark_cases, find_shapes
+from cellzoo.bench.case import DTYPES, SHAPES, Shape, benchmark_cases, find_shapes
 from cellzoo.catalog import entry
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError, unknown
@@ -48,6 +48,7 @@ _EXAMPLES = """\
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
+  cellzoo bench --benchmark tagger --shape sentences --engines native     beside Flair's tagger
   cellzoo bench --device cuda --cells lstm,darts-v2    beside cuDNN
   cellzoo bench --chart bench.json                     a chart and a table of what was timed
   cellzoo bench --dry-run                              what would be timed
@@ -67,7 +68,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark",
         metavar="NAME",
-        help="time something else than cells: `supernet`, the two kinds of a search step of DARTS",
+        help="time something else than layers: `supernet`, the two kinds of a search step of DARTS; `tagger`, "
+        "training steps of whole taggers beside Flair's",
     )
     parser.add_argument(
         "--shape",
@@ -191,7 +193,7 @@ def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
 
 def _list(cases: list[Case], settings: TimingSettings) -> int:
     for case in cases:
-        gigaflop = case.flops[LOOP] / 1e9
+        gigaflop = next(iter(case.flops.values())) / 1e9
         sys.stdout.write(f"{case.title}: {gigaflop:.3g} GFLOP; loop {case.description['loop']}\n")
         sys.stdout.write(f"    {', '.join(case.flops)}\n")
     memory = "; then peak memory" if settings.memory else ""
