@@ -125,6 +125,7 @@ def _write_picture(picture: str, target: str) -> str:
 def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]:
     from cellzoo import draw
     from cellzoo.draw.counts import parameter_formula
+    from cellzoo.runtime.recurrence import describe
 
     cell = found.cell
     yield f"{found.name}  ({found.origin}, {found.notation})"
@@ -148,6 +149,7 @@ def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]
     yield from _field("parameters", f"{parameters:,} = {parameter_formula(cell)} {at}")
     flops = cell.flops(input_size=input_size, hidden_size=hidden_size)
     yield from _field("FLOPs", f"{flops:,} a token")
+    yield from _field("recurrence", describe(cell))
     yield from _field("hash", cell.hash)
     yield ""
     yield "equations"

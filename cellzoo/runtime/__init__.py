@@ -37,6 +37,7 @@ _ENGINES = {
     "reference": "cellzoo.runtime.reference",
     "torch": "cellzoo.runtime.torch_engine",
     "native": "cellzoo.runtime.native.engine",
+    "scan": "cellzoo.runtime.scan",
 }
 
 RUNTIMES = tuple(_ENGINES)

@@ -57,6 +57,11 @@ class Value:
         """Whether it has no input, so that every kernel makes it anew."""
         return self.op in LEAVES
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Everything that it is computed from."""
+        return self.inputs if self.start is None else (*self.inputs, self.start)
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -173,7 +178,7 @@ class GraphBuilder:
         """The values that the wanted ones depend on."""
         for value in reversed(self._values.values()):
             if value.name in wanted:
-                wanted.update(value.inputs, [value.start] if value.start else [])
+                wanted.update(value.sources)
         return tuple(value for value in self._values.values() if value.name in wanted)
 
     def _is_no_result(self, name: str) -> bool:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from cellzoo.cells.ops import AVERAGE, LINEAR
 
 if TYPE_CHECKING:
@@ -81,5 +79,7 @@ class Lowering:
 
 def _full(blocks: Tensor, heads: int) -> Tensor:
     """Put the blocks of (rows, columns / heads) on a diagonal: (rows, columns)."""
+    import torch
+
     parts = blocks.unflatten(0, (heads, -1))  # (heads, rows / heads, columns / heads)
     return torch.block_diag(*parts)

@@ -125,7 +125,7 @@ class Schedule:
         self._read_elsewhere = {
             source
             for value in self.graph.values
-            for source in (*value.inputs, *([value.start] if value.start else []))
+            for source in value.sources
             if source in position and (value.op in (LINEAR, NORM) or position[source] != position[value.name])
         }
         return groups

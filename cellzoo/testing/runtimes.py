@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_sequence
 from cellzoo.layer import CellRNN
 from cellzoo.runtime import RUNTIMES
 from cellzoo.runtime.native.binding import is_available
+from cellzoo.runtime.recurrence import can_scan
 from cellzoo.testing.subject import (
     LENGTHS,
     assert_all_close,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from cellzoo.testing import Layer
     from cellzoo.testing.subject import LayerSizes
 
-NATIVE, REFERENCE = "native", "reference"
+NATIVE, REFERENCE, SCAN = "native", "reference", "scan"
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
@@ -40,7 +41,12 @@ def check_runtimes(cell: Cell, layer: Layer) -> None:
     Looks at the engines of `cellzoo.runtime.RUNTIMES` that are available, `auto` among them. The truth for both
     precisions is the reference in float64; errors count relative to the largest number of a tensor.
     """
-    names = [name for name in RUNTIMES if name != REFERENCE and (name != NATIVE or is_available())]
+    left_out = {REFERENCE}
+    if not is_available():
+        left_out.add(NATIVE)
+    if not can_scan(cell):  # It is `torch` then.
+        left_out.add(SCAN)
+    names = [name for name in RUNTIMES if name not in left_out]
     candidates = {name: partial(layer, runtime=name) for name in names}
     if layer is not CellRNN:
         candidates["of the layer"] = partial(layer)

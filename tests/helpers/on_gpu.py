@@ -74,7 +74,8 @@ def parts(out: Path, device: str) -> list[Part]:
     """All parts, those that say most first."""
     from search.registry import method_names
 
-    timed = f"bench --device {device} --rounds 5 --budget 20 --engines torch --cells lstm,gru,darts-v2".split()
+    cells = "--engines torch,scan --cells lstm,gru,darts-v2,mingru"
+    timed = f"bench --device {device} --rounds 5 --budget 20 {cells}".split()
     trained = f"run small-ner --device {device} --cells lstm,darts-v2 --seeds 1 --set epochs=1".split()
     sizes = ("--shape", "32x35x256x256,32x35x1024x1024")
     found = [
@@ -84,7 +85,7 @@ def parts(out: Path, device: str) -> list[Part]:
             ("pytest", "hypothesis"),
             240.0,
         ),
-        Part("bench", (*_CELLZOO, *timed, *sizes, "--out", str(out / "bench.json")), seconds=90.0),
+        Part("bench", (*_CELLZOO, *timed, *sizes, "--out", str(out / "bench.json")), seconds=120.0),
         Part("run", (*_CELLZOO, *trained, "--out", str(out / "run")), ("flair",)),
     ]
     options = ("--on", "small-ner", "--set", "epochs=1", "--device", device)

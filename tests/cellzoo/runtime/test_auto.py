@@ -147,7 +147,7 @@ def test_the_layer_says_which_engine_runs_it():
 
 
 def test_an_unknown_engine_is_named():
-    with pytest.raises(UnknownNameError, match=r"engine 'cudnn'.*auto, native, reference, torch"):
+    with pytest.raises(UnknownNameError, match=r"engine 'cudnn'.*auto, native, reference, scan, torch"):
         prepare("cudnn", cellzoo.load("lstm"))
 
 
