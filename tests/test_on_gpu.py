@@ -58,4 +58,4 @@ def test_there_is_a_search_with_every_method(tmp_path):
 def test_commands_run_without_being_installed(tmp_path):
     (bench,) = [part for part in parts(tmp_path, "cpu") if part.name == "bench"]
     found = subprocess.run([*bench.command, "--dry-run"], capture_output=True, text=True, check=True)
-    assert "12 cases" in found.stdout
+    assert "16 cases" in found.stdout
