@@ -115,9 +115,26 @@ def configure(
         raise type(error)(f"{prefix}settings of {owner}: {error}") from error
 
 
+_LATER = {"precision": "full"}
+
+
 def plain(settings: Settings) -> dict[str, Json]:
     """Write settings as JSON values: what a record holds and what its key hashes."""
     return settings.model_dump(mode="json")
+
+
+def recorded(settings: Settings) -> dict[str, Json]:
+    """Write what decides a number, as `plain` does, but for what goes without saying.
+
+    A setting that came when there were records already is left out where it has the default that it has
+    everywhere, by which all had been computed before: their keys stay, and new runs can be compared with them.
+    """
+    fields = type(settings).model_fields
+    return {
+        name: value
+        for name, value in plain(settings).items()
+        if name not in _LATER or not value == fields[name].default == _LATER[name]
+    }
 
 
 def with_defaults(owner: str, settings: Settings) -> type[Settings]:

@@ -201,7 +201,8 @@ class TrainedTask(Task):
         problem, _ = sized(problem, subject.cell, context.cache)
         streams = RandomStreams(0, device)
         with streams.in_force():
-            rnn = recurrent_layer(subject.cell, problem.layer, streams.model)
+            precision = self.training_settings(config).precision
+            rnn = recurrent_layer(subject.cell, problem.layer, streams.model, precision)
             model = problem.model(rnn, streams.model)
         form.load(problem, model, path)
         return self._values(config, *_evaluations(problem, model))

@@ -18,7 +18,7 @@ from search.run.task import SOURCE, SearchTask
 from tasks.runs.job import make_job
 from tasks.runs.plan import find_data
 from tasks.runs.record import content_digest
-from tasks.settings import Settings, Size, configure, plain
+from tasks.settings import Settings, Size, configure, plain, recorded
 from tasks.task import Subject
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def configure_search(
     configured = configure(target.task.settings, values, name, f"{source}, [problems.{problem}]")
     if asked["task"]:
         configured = configure(target.task.settings, values | asked["task"], name, "--set")
-    training = plain(target.task.training_settings(configured)) if sampled else {}
+    training = recorded(target.task.training_settings(configured)) if sampled else {}
     training.pop("epochs", None)
     config = SearchSettings(
         method=method,

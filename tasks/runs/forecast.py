@@ -177,7 +177,7 @@ def _measured(
     training = task.training_settings(config)
     streams = RandomStreams(0, cpu)
     with streams.in_force(), _one_thread():
-        rnn = recurrent_layer(subject.cell, problem.layer, streams.model)
+        rnn = recurrent_layer(subject.cell, problem.layer, streams.model, training.precision)
         trainer = Trainer(problem, problem.model(rnn, streams.model), training)
         trainer.start_epoch(0, 1)
         times = []

@@ -15,7 +15,7 @@ from tasks.runs.record import (
     subject_key,
 )
 from tasks.runs.store import record_stem
-from tasks.settings import plain
+from tasks.settings import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ def make_job(
     Raises:
         CellzooError: Something that the record will hold cannot be written in a file.
     """
-    settings = plain(config)
+    settings = recorded(config)
     mine = {name: data[name] for name in task.data(config)}
 
     def key_of(configuration: Mapping[str, Json]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from cellzoo.layer import CellRNN
+from cellzoo.runtime.native.binding import has_bfloat16
 from tasks.layers.baselines import baseline_layer
 from tasks.layers.stack import CellStack
 from tasks.training.loop import Budget, train
@@ -59,28 +60,35 @@ def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed:
         OutputError: The state cannot be written.
         DataError: The checkpoint is damaged or belongs to another run.
     """
-    streams = RandomStreams(seed, problem.layer.device or torch.device("cpu"))
+    device = problem.layer.device or torch.device("cpu")
+    streams = RandomStreams(seed, device)
     budget = Budget(settings.epochs, settings.max_steps, settings.max_seconds)
     with streams.in_force(), memory_errors(place.label):
         if isinstance(subject, str):
             rnn: nn.Module = baseline_layer(subject, problem.layer, streams.model)
         else:
-            rnn = recurrent_layer(subject, problem.layer, streams.model)
+            rnn = recurrent_layer(subject, problem.layer, streams.model, settings.precision)
         trainer = Trainer(problem, problem.model(rnn, streams.model), settings)
         standing = train(trainer, problem, budget, streams, place)
         trainer.show_best()
-    return Fitted(trainer.model, rnn, standing, trainer.best_epoch, trainer.remarks())
+    notes = trainer.remarks()
+    if settings.precision == "bf16" and (device.type != "cpu" or not has_bfloat16()):
+        notes = (*notes, "products of bfloat16 are not to be had here: they were computed in full precision")
+    return Fitted(trainer.model, rnn, standing, trainer.best_epoch, notes)
 
 
-def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> CellRNN | CellStack:
+def recurrent_layer(
+    cell: Cell, spec: LayerSpec, generator: torch.Generator, precision: str = "full"
+) -> CellRNN | CellStack:
     """Build the layer, or the stack of layers, that a problem's model has room for.
 
     Args:
         cell: The recurrent cell.
         spec: Sizes, dropout and place.
         generator: Draws the weights; a CPU generator.
+        precision: As in `CellRNN`.
     """
-    rnn = _stack(cell, spec) if spec.is_stack else _layer(cell, spec)
+    rnn = _stack(cell, spec, precision) if spec.is_stack else _layer(cell, spec, precision)
     layers = [rnn] if isinstance(rnn, CellRNN) else rnn.layers
     for layer in layers:
         cast("CellRNN", layer).reset_parameters(generator)
@@ -90,7 +98,7 @@ def recurrent_layer(cell: Cell, spec: LayerSpec, generator: torch.Generator) -> 
     return rnn.to(spec.device)
 
 
-def _layer(cell: Cell, spec: LayerSpec) -> CellRNN:
+def _layer(cell: Cell, spec: LayerSpec, precision: str) -> CellRNN:
     return CellRNN(
         cell,
         spec.input_size,
@@ -102,13 +110,20 @@ def _layer(cell: Cell, spec: LayerSpec) -> CellRNN:
         dropout_h=spec.dropout_h,
         dtype=spec.dtype,
         init=spec.init,
+        precision=precision,
     )
 
 
-def _stack(cell: Cell, spec: LayerSpec) -> CellStack:
+def _stack(cell: Cell, spec: LayerSpec, precision: str) -> CellStack:
     layers = [
         CellRNN(
-            cell, *sizes, dropout_x=spec.dropout_x, dropout_h=spec.dropout_h, dtype=spec.dtype, init=spec.init
+            cell,
+            *sizes,
+            dropout_x=spec.dropout_x,
+            dropout_h=spec.dropout_h,
+            dtype=spec.dtype,
+            init=spec.init,
+            precision=precision,
         )
         for sizes in spec.sizes
     ]

@@ -52,6 +52,8 @@ class TrainingSettings(OptimizerSettings):
         averaging_window: `plateau`: averaging begins after an epoch whose dev loss is above the smallest one of
             all epochs but the last so many, n in the paper.
         restore_best: Whether the weights of the best epoch on dev are kept in the end, or those of the last.
+        precision: As in `CellRNN`: `bf16` computes the cell's products from bfloat16 where the processor can. A
+            record names it unless it is `full`.
     """
 
     epochs: Size = 25
@@ -67,6 +69,7 @@ class TrainingSettings(OptimizerSettings):
     averaging: Literal["never", "start", "plateau"] = "never"
     averaging_window: Size = 5
     restore_best: bool = True
+    precision: Literal["full", "bf16"] = "full"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

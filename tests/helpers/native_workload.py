@@ -15,11 +15,12 @@ binding._NAME = sys.argv[1]
 sys.path.insert(0, str(Path(__file__).parents[1] / "search" / "supernets"))
 
 from cell_spaces import SPACES  # noqa: E402 - the library is named before anything loads it
-from engine_cases import ENGINES, TOLERANCES, Case, hold, random_case  # noqa: E402
+from engine_cases import ENGINES, TOLERANCES, Case, draw, fitting, hold, random_case, results  # noqa: E402
 from test_engines import LAYOUTS, SIZES, assert_equal  # noqa: E402
 from unaligned import run_unaligned  # noqa: E402
 
 import cellzoo  # noqa: E402
+from cellzoo.runtime.native.engine import NativeRuntime  # noqa: E402
 
 NATIVE = [name for name in ENGINES if name.startswith("native")]
 # Large enough for three threads, which share units, or rows as well.
@@ -33,9 +34,9 @@ def main() -> None:
     generator = random.Random(3)
     for name in cellzoo.list_cells()[::3]:
         hold(cellzoo.load(name), random_case(generator), NATIVE, rounding=True)
-    for draw in SPACES.values():
+    for space in SPACES.values():
         for _ in range(4):
-            hold(draw(generator), random_case(generator), NATIVE, rounding=True)
+            hold(space(generator), random_case(generator), NATIVE, rounding=True)
     for name in ("lstm", "darts-v2", "peephole-lstm", "fastgrnn"):
         for case in SHAPES:
             hold(cellzoo.load(name), replace(case, masked_x=True, masked_h=True), NATIVE)
@@ -50,6 +51,18 @@ def main() -> None:
             torch.set_num_threads(threads)
             assert_equal(layout, sizes, engines="native")
     run_unaligned()
+    run_rounded(generator)
+
+
+def run_rounded(generator: random.Random) -> None:
+    """Products of bfloat16, where the processor has them; how exact they are is tested elsewhere."""
+    drawn = [random_case(generator, dtype=torch.float32) for _ in range(12)]
+    for number, case in enumerate((*drawn, *SHAPES, *SHARED)):
+        torch.set_num_threads(number % 3 + 1)
+        for name in ("lstm", "darts-v2", "mogrifier-lstm", "fastgrnn"):
+            cell = cellzoo.load(name)
+            fit = fitting(cell, replace(case, masked_h=True))
+            results(NativeRuntime(cell, rounds=True), fit, draw(cell, fit), torch.float32)
 
 
 if __name__ == "__main__":
