@@ -18,6 +18,7 @@ from cellzoo.cells.cell import Cell
 from cellzoo.layer import CellRNN
 from cellzoo.notations import darts
 from cellzoo.runtime import RUNTIMES
+from cellzoo.runtime.recurrence import can_scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,12 +40,13 @@ def cell_case(
         shape: The sizes.
         training: Whether a pass has its backward pass: a training step without the optimizer.
         dtype: One of `cellzoo.bench.case.DTYPES`.
-        engines: Some of `ENGINES`.
+        engines: Some of `ENGINES`; `scan` is left out for a cell that `torch` runs in its place.
         device: Where it runs.
 
     Raises:
         CellError: The cell needs E = H, and the shape's differ.
     """
+    engines = [name for name in engines if name != "scan" or can_scan(cell)] or engines
     groups = product_groups(cell, shape)
     flops = dict.fromkeys((LOOP, *engines), pass_flops(cell, shape, training=training))
     for name in _TORCH:
