@@ -52,7 +52,12 @@ def test_a_dry_run_lists_the_default_races(bench):
     )
     assert sum("loop as in the DARTS code" in line for line in lines) == 8
     for engine in RUNTIMES[1:]:
-        assert engine in lines[1]
+        assert (engine in lines[1]) == (engine != "scan")
+
+
+def test_a_scan_runs_beside_the_engines_where_the_cell_allows_one(bench):
+    _, output, _ = bench("--cells", "mingru", "--dry-run")
+    assert "scan" in output.splitlines()[1].replace(",", "").split()
 
 
 def test_a_dry_run_says_what_was_asked_for(bench):
