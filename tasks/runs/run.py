@@ -328,7 +328,7 @@ def run_jobs(
     stopped = True
     try:
         if cluster is not None:
-            from tasks.runs.executors.cluster import run_in_cluster
+            from tasks.runs.executors.actors import run_in_cluster
 
             run_in_cluster(ledger, setup, listener, size, cluster, execution.longest_silence)
         elif execution.executor == "serial":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.errors import RunError
 from tasks.runs.events import Failure
+from tasks.runs.executors.pool import Pool
 from tasks.runs.executors.worker import LONGEST_SILENCE, OUTPUT, WORKER_VARIABLE, Done, Progressed, Ready, work
 from tasks.runs.threads import environment, thread_variables
 
@@ -51,57 +52,27 @@ def run_in_processes(
     Raises:
         RunError: Worker processes cannot be started.
     """
-    pool = _WorkerPool(queue, setup, listener, workers, longest_silence)
-    try:
-        while pool.assign_jobs():
-            pool.listen()
-            pool.end_hanging()
-            listener.tick()
-    finally:
-        pool.stop()
+    _ProcessPool(queue, setup, listener, workers, longest_silence).run()
 
 
-class _WorkerPool:
-    """The workers of one command.
+class _ProcessPool(Pool["_Worker"]):
+    """The worker processes of one command."""
 
-    Args:
-        queue: Gives out jobs and takes results.
-        setup: What all runs share.
-        listener: Is told of starts and progress.
-        size: Workers at a time.
-        longest_silence: Seconds after which a busy worker is taken to hang.
-    """
+    _any_ready = False
 
-    def __init__(
-        self, queue: Queue, setup: RunSetup, listener: Listener, size: int, longest_silence: float
-    ) -> None:
-        self._queue = queue
-        self._setup = setup
-        self._listener = listener
-        self._size = size
-        self._longest_silence = longest_silence
-        self._workers: list[_Worker] = []
-        self._any_ready = False
+    def start(self, job: Job) -> _Worker:
+        """See `Pool`."""
+        worker = _Worker(self.setup)
+        worker.give(job)
+        return worker
 
-    def assign_jobs(self) -> bool:
-        """Give jobs to idle workers, starting workers as needed; says whether any is busy then."""
-        self._workers = [worker for worker in self._workers if worker.alive]
-        while True:
-            idle = next((worker for worker in self._workers if worker.job is None), None)
-            if idle is None and len(self._workers) >= self._size:
-                return True
-            job = self._queue.take()
-            if job is None:
-                return any(worker.job is not None for worker in self._workers)
-            if idle is None:
-                idle = _Worker(self._setup)
-                self._workers.append(idle)
-            idle.give(job)
-            self._listener.started(job)
+    def give(self, worker: _Worker, job: Job) -> None:
+        """See `Pool`."""
+        worker.give(job)
 
     def listen(self) -> None:
-        """Wait a moment for the workers to say something, and take it."""
-        busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
+        """See `Pool`."""
+        busy = {worker.connection: worker for worker in self.workers if worker.job is not None}
         for connection in wait(list(busy), timeout=_TICK):
             worker = next(worker for known, worker in busy.items() if known is connection)
             try:
@@ -111,19 +82,23 @@ class _WorkerPool:
             else:
                 worker.heard = time.monotonic()
                 self._take(worker, message)
+        self._end_hanging()
 
-    def end_hanging(self) -> None:
+    def stop(self) -> None:
+        """See `Pool`."""
+        for worker in self.workers:
+            worker.stop()
+        for worker in self.workers:
+            worker.join()
+
+    def _end_hanging(self) -> None:
         """End the workers that have said nothing for too long, and fail what they were doing."""
-        last = time.monotonic() - self._longest_silence
-        for worker in self._workers:
+        last = time.monotonic() - self.longest_silence
+        for worker in self.workers:
             # What has been said already may wait to be read, behind what others say.
             if worker.job is not None and worker.heard < last and not worker.connection.poll():
                 worker.kill()
-                message = (
-                    f"its worker process hung: it said nothing for {self._longest_silence:g} s and was ended; "
-                    "it goes on from its last checkpoint when run again"
-                )
-                self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
+                self.queue.fail(Failure(worker.job, self.hung("worker process"), self._output(worker.job)))
                 worker.job = None
 
     def _take(self, worker: _Worker, message: Ready | Progressed | Done) -> None:
@@ -133,14 +108,14 @@ class _WorkerPool:
         elif job is None:
             return
         elif isinstance(message, Progressed):
-            self._listener.progressed(job, message.fraction, message.words)
+            self.listener.progressed(job, message.fraction, message.words)
         else:
             worker.job = None
             if isinstance(message.result, Failure):
                 self._replace_after_defect(worker, message.result)
-                self._queue.fail(message.result)
+                self.queue.fail(message.result)
             else:
-                self._queue.done(job, message.result)
+                self.queue.done(job, message.result)
 
     def _replace_after_defect(self, worker: _Worker, failure: Failure) -> None:
         """A defect may have left anything behind in the process, so the next job gets a fresh one."""
@@ -158,18 +133,11 @@ class _WorkerPool:
             )
         if worker.job is not None:
             message = f"its worker process died ({cause}); it goes on from its last checkpoint when run again"
-            self._queue.fail(Failure(worker.job, message, self._output(worker.job)))
+            self.queue.fail(Failure(worker.job, message, self._output(worker.job)))
 
     def _output(self, job: Job) -> Path | None:
-        path = self._setup.work(job) / OUTPUT
+        path = self.setup.work(job) / OUTPUT
         return path if path.is_file() and path.stat().st_size else None
-
-    def stop(self) -> None:
-        """End all workers; what they are doing is left at its last checkpoint."""
-        for worker in self._workers:
-            worker.stop()
-        for worker in self._workers:
-            worker.join()
 
 
 class _Worker:
