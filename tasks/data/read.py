@@ -171,7 +171,7 @@ def read_word_vectors(found: FoundData, wanted: Collection[str] | None = None) -
         DataError: As there; also another width than the data set has.
     """
     _require_format(found, "vectors")
-    read = read_vectors(found.parts["vectors"], wanted)
+    read = _vectors(*_stamp(found.parts["vectors"]), None if wanted is None else frozenset(wanted))
     size = found.data_set.counts.get("vectors", {}).get("dimensions", read.size)
     if read.size != size:
         raise DataError(
@@ -241,6 +241,11 @@ def _stamp(part: Part) -> tuple[Part, Any]:
 @lru_cache(maxsize=8)
 def _tagged(part: Part, stamp: Any, reading: Reading) -> TaggedText:
     return read_conll(part, reading)
+
+
+@lru_cache(maxsize=2)  # large where all words are wanted
+def _vectors(part: Part, stamp: Any, wanted: frozenset[str] | None) -> WordVectors:
+    return read_vectors(part, wanted)
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ import torch
 from flair.embeddings import OneHotEmbeddings, StackedEmbeddings, TokenEmbeddings, WordEmbeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from flair.data import Sentence, Token
     from torch import Tensor
@@ -85,8 +85,17 @@ def _tokens(sentences: Sequence[Sentence]) -> list[Token]:
 
 def _words(part: WordEmbeddings, tokens: Sequence[Token]) -> Tensor:
     texts = (token.text if part.field is None else token.get_label(part.field).value for token in tokens)
-    rows = torch.tensor([part.get_cached_token_index(text) for text in texts], device=part.device)  # (N,)
-    return _normalised(part.embedding(rows), part.layer_norm).to(flair.device)
+    return word_vectors(part, word_rows(part, texts))
+
+
+def word_rows(part: WordEmbeddings, texts: Iterable[str]) -> Tensor:
+    """Look up where the vectors of words stand, (N,), on the CPU."""
+    return torch.tensor([part.get_cached_token_index(text) for text in texts], dtype=torch.long)
+
+
+def word_vectors(part: WordEmbeddings, rows: Tensor) -> Tensor:
+    """Read the vectors in rows (N,), (N, E), on Flair's device."""
+    return _normalised(part.embedding(rows.to(part.device)), part.layer_norm).to(flair.device)
 
 
 def _one_hot(part: OneHotEmbeddings, tokens: Sequence[Token]) -> Tensor:

@@ -10,8 +10,8 @@ import os
 import re
 import warnings
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from cellzoo.system.atomic import TEMPORARY, output_errors
 from cellzoo.system.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -34,9 +34,12 @@ _FOLDER = re.compile(r"[0-9a-f]{64}")
 _KEY_SIZE = 16
 _HEADER = 1024
 """Bytes that a file takes beside its tensors, at most."""
+_SOUND: dict[Path, tuple[int, int, int]] = {}
+"""Files that this process found undamaged, and how it left them; reading them again needs no digest."""
 
 
-def sentence_key(tokens: Sequence[str]) -> bytes:
+@lru_cache(maxsize=2**17)  # 50 MB at most, for sentences of 20 tokens
+def sentence_key(tokens: tuple[str, ...]) -> bytes:
     """Hash the tokens of a sentence."""
     digest = blake2b(digest_size=_KEY_SIZE)
     for token in tokens:
@@ -133,19 +136,18 @@ class VectorStore:
                     path.unlink()
 
     def _take(self, path: Path) -> None:
-        tensors, content = read_tensors(path)
+        tensors, content = read_tensors(path, check=not _is_sound(path))
         if content != {"format": FORMAT, "identity": self.identity}:
             raise DataError(f"{path}: belongs to other embeddings or another version of cellzoo")
         keys, lengths, vectors = (tensors[name] for name in ("keys", "lengths", "vectors"))
         if vectors.size(1) != self.width:
             raise DataError(f"{path}: holds vectors of size {vectors.size(1)}, not {self.width}")
-        joined, ends = keys.numpy().tobytes(), list(accumulate(lengths.tolist()))
-        for number, (end, length) in enumerate(zip(ends, lengths.tolist(), strict=True)):
-            key = joined[number * _KEY_SIZE : (number + 1) * _KEY_SIZE]
-            self._vectors[key] = vectors[end - length : end]
+        rows = vectors.split(lengths.tolist())
+        self._vectors |= zip((key.tobytes() for key in keys.numpy()), rows, strict=True)
         self._read.add(path.name)
         with suppress(OSError):
             os.utime(path)
+            _SOUND[path] = _stamp(path)
 
     def _make_room(self, size: int) -> bool:
         found = []
@@ -163,3 +165,14 @@ class VectorStore:
                     file.unlink(missing_ok=True)
                     total -= taken
         return total <= self.limit
+
+
+def _is_sound(path: Path) -> bool:
+    with suppress(OSError):  # which reading the file reports
+        return _SOUND.get(path) == _stamp(path)
+    return False
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ino

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -263,7 +262,8 @@ def read(
     corpus = read_corpus(data, settings)
     splits = corpus.splits
     tokens = {
-        split: [token for one in sentences for token in one.tokens] for split, sentences in splits.items()
+        split: Counter(token for one in sentences for token in one.tokens)
+        for split, sentences in splits.items()
     }
     notes = list(corpus.notes)
     frozen: list[tuple[Feature, TokenEmbeddings]] = []
@@ -291,11 +291,10 @@ def read(
 
 
 def _coverage(
-    name: str, vectors: WordVectors, words: WordEmbeddings, tokens: Mapping[Split, Sequence[str]]
+    name: str, vectors: WordVectors, words: WordEmbeddings, tokens: Mapping[Split, Counter[str]]
 ) -> str:
     missing = ", ".join(
-        f"{split} {100 * sum(map(partial(_is_missing, words), part)) / len(part):.1f} %"
-        for split, part in tokens.items()
+        f"{split} {100 * _missing(words, counts) / counts.total():.1f} %" for split, counts in tokens.items()
     )
     return (
         f"{name}: {len(vectors.words):,} of {vectors.rows:,} vectors are used (sha256 of these "
@@ -303,8 +302,9 @@ def _coverage(
     )
 
 
-def _is_missing(words: WordEmbeddings, token: str) -> bool:
-    return words.get_cached_token_index(token) == len(words.vocab)
+def _missing(words: WordEmbeddings, tokens: Counter[str]) -> int:
+    unknown = len(words.vocab)
+    return sum(count for token, count in tokens.items() if words.get_cached_token_index(token) == unknown)
 
 
 def _tagger(model: nn.Module) -> CellTagger:

@@ -12,6 +12,7 @@ from pathlib import Path
 import flair
 import pytest
 import torch
+from flair.data import Sentence
 from flair.embeddings import (
     FlairEmbeddings,
     OneHotEmbeddings,
@@ -24,6 +25,7 @@ from tagging_samples import DEV, TRAIN, python
 from tiny_bert import bert, write_bert
 
 from cellzoo.errors import CellzooError, OutputError
+from cellzoo.system import tensor_file
 from tasks.data.conll import TaggedSentence
 from tasks.embeddings import FrozenEmbeddings, frozen
 from tasks.embeddings.batch import token_features
@@ -120,6 +122,32 @@ def test_what_is_kept_is_what_is_computed(tmp_path, model, kind):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
     if kind == "words":
         assert torch.equal(kept.token_features(sentences), live)
+
+
+def test_words_are_looked_up_once_and_read_as_flair_reads_them(monkeypatch):
+    sentences = flair_sentences([*TRAIN, TaggedSentence(("paris", "nowhere"), ("O", "O")), *TRAIN[:2]])
+    empty = Sentence([])
+    features, inner = FrozenEmbeddings(words()), words()
+    inner.embed(sentences)
+    expected = [torch.stack([token.get_embedding() for token in one.tokens]) for one in sentences]
+    assert torch.equal(features.token_features([*sentences, empty]), torch.cat(expected))
+    monkeypatch.setattr(frozen, "word_rows", None)
+    assert torch.equal(features.token_features([empty, *sentences[::-1]]), torch.cat(expected[::-1]))
+
+
+def test_a_file_is_digested_once_in_a_process(tmp_path, monkeypatch):
+    digested = []
+    real = tensor_file._digest
+    monkeypatch.setattr(tensor_file, "_digest", lambda *content: digested.append(1) or real(*content))
+    sentences = flair_sentences(TRAIN)
+    counting(tmp_path).fill(sentences)
+    digested.clear()
+    again = counting(tmp_path)
+    assert again.token_features(sentences).tolist() == right(sentences)
+    assert again.inner.asked == len(digested) == 0
+    os.utime(files(tmp_path)[0], (1e9, 1e9))
+    counting(tmp_path)
+    assert len(digested) == 1
 
 
 def test_each_sentence_is_computed_once_for_all_runs(tmp_path):
