@@ -7,7 +7,7 @@ takes several times as long as it does among large batches.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -28,12 +28,29 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from cellzoo.cells.cell import Cell
-    from cellzoo.layer import CellRNN
 
     States = Tensor | tuple[Tensor, ...]
 
 _VARIANT = Variant(training=False, masked_x=False, masked_h=False, input_gradient=False)
 _ENGINES = (None, "auto", "native")
+
+
+class Stack(Protocol):
+    """What is asked of a `cellzoo.layer.CellRNN`."""
+
+    training: bool
+    batch_first: bool
+    dropout: float
+    dropout_x: float
+    dropout_h: float
+    zoneout: dict[str, float]
+    precision: str
+    _modules: dict[str, Module | None]
+
+    @property
+    def num_directions(self) -> int:
+        """1 or 2."""
+        ...
 
 
 class Inference:
@@ -58,12 +75,12 @@ class Inference:
         """Copies prepare their passes anew."""
         return Inference, self._arguments
 
-    def step(self, stack: CellRNN, x: Tensor, hx: States | None) -> tuple[Tensor, States] | None:
+    def step(self, stack: Stack, x: Tensor, hx: States | None) -> tuple[Tensor, States] | None:
         """Run one step over x (B, E) or (E,), or give None where the layer has to do it or to refuse it."""
         return self._run(stack, x, hx, 1, x.shape[:-1]) if self._applies(stack, x) else None
 
     def sequence(
-        self, stack: CellRNN, given: Tensor | PackedSequence, hx: States | None
+        self, stack: Stack, given: Tensor | PackedSequence, hx: States | None
     ) -> tuple[Tensor | PackedSequence, States] | None:
         """Run over one sequence as `CellRNN.forward` takes it, or give None as `step` does."""
         x = given.data if isinstance(given, PackedSequence) else given
@@ -78,7 +95,7 @@ class Inference:
         is_alone = len(shape) == 3 and rows[0 if stack.batch_first else 1] == 1
         return self._run(stack, x, hx, math.prod(rows), (1,)) if is_alone else None
 
-    def _applies(self, stack: CellRNN, x: Tensor) -> bool:
+    def _applies(self, stack: Stack, x: Tensor) -> bool:
         """Whether there is nothing but the products to do for this input, whose shape is not looked at."""
         if torch.is_grad_enabled() or is_watched() or not self._is_possible:
             return False
@@ -93,7 +110,7 @@ class Inference:
         )
 
     def _run(
-        self, stack: CellRNN, x: Tensor, hx: States | None, steps: int, batch: tuple[int, ...]
+        self, stack: Stack, x: Tensor, hx: States | None, steps: int, batch: tuple[int, ...]
     ) -> tuple[Tensor, States] | None:
         """Run `steps` of a batch (B,), or () where there is no such axis, over rows of x in any shape."""
         shape = x.shape

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from tasks.settings import Settings
 
 
-EPOCH_FLOPS = "flops"
-"""The number in the history of a search that says what an epoch has cost, or what followed the last one."""
-
-
 @dataclass(frozen=True)
 class MethodKind:
     """A method that trains a supernet.

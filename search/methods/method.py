@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from search.methods.beliefs import beliefs
 from search.methods.derived import describe_cell
-from search.methods.kind import EPOCH_FLOPS
+from search.supernets.flops import EPOCH_FLOPS
 from tasks.problem import LOSS
 from tasks.training.weights import check_finite
 

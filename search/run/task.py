@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError
 from cellzoo.system.regular_file import read_json, require_regular
-from search.methods.kind import EPOCH_FLOPS
 from search.registry import find_method
 from search.run.cost import FLOPS
 from search.run.found import FOUND, found_name, write_found
@@ -131,6 +130,7 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
     import torch
 
     from search.methods.derived import describe_cell
+    from search.supernets.flops import EPOCH_FLOPS
     from tasks.training.loop import Budget, Place, train
     from tasks.training.memory import memory_errors
     from tasks.training.streams import RandomStreams

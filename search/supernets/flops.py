@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from search.supernets.runtime import SupernetCall
     from search.supernets.terms import Term
 
+EPOCH_FLOPS = "flops"
+"""The number in the history of a search that says what an epoch has cost, or what followed the last one."""
+
 
 def call_flops(layout: Layout, terms: Sequence[Term], call: SupernetCall) -> int:
     """Count the products of a call and, where anything learns from it, of the backward pass that follows.
