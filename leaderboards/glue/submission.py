@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,14 @@ def check_submission(path: Path) -> list[str]:
                 contents[entry.filename] = archive.read(entry).decode()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
         raise DataError(f"{path}: is not a zip archive of text files ({error})") from error
     return [*faults, *_faults(contents)]
 

@@ -109,7 +109,7 @@ def read_logs(path: Path) -> Source:
         digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
         try:
             run = _read_log(name.removesuffix(".json"), content, hashes)
-        except (CellzooError, ValueError, RecursionError) as error:
+        except (CellzooError, ValueError, OverflowError, RecursionError) as error:
             source.notes.append(f"{path.name}: {name:.120}: {error!s:.300}; left out")
             continue
         if source.runs.setdefault(run.name, run) != run and repr(source.runs[run.name]) != repr(run):
