@@ -157,11 +157,17 @@ def fit_surrogate(table: Table, seed: int = 0) -> Surrogate:
     """Fit a forest on all curves, and find its error by folds in which no graph is on both sides.
 
     Raises:
+        CellzooError: No log has enough epochs to fit one on.
         MissingDependencyError: scikit-learn is not installed.
     """
     from scipy.stats import kendalltau
 
     cells, curves, graphs = training_curves(table)
+    if not cells:
+        raise CellzooError(
+            f"no log of the table has {EPOCHS} epochs, so no surrogate can be fitted; "
+            f"build the table with the published logs, or take the rule {NEAREST}"
+        )
     vocabulary = vocabulary_of(map(words, cells), at_least=3)
     design = design_of(cells, vocabulary)
     last = curves[:, EPOCHS - 1]

@@ -150,7 +150,9 @@ class Table:
                 f"{path}: there is no such table; make it with: cellzoo table build --data DIR --table {path}"
             ) from error
         except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
-            raise DataError(f"{path}: is not a table of cellzoo ({error!s:.120}); build it again") from error
+            raise DataError(
+                f"{path}: is not a table of `cellzoo table build`, or is damaged; build it again"
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write the file; the same table gives the same digest.

@@ -161,6 +161,18 @@ def test_faults_of_a_submission_are_named(results, tmp_path, name, change, fault
     assert any(fault in found for found in faults), faults
 
 
+def test_a_damaged_member_of_a_submission_is_refused(tmp_path):
+    path = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("CoLA.tsv", "index\tprediction\n" + "0\t1\n" * 100)
+    content = bytearray(path.read_bytes())
+    start = 30 + len("CoLA.tsv")  # behind the member's local header
+    content[start] = 0xFF  # a block of the reserved type, which no decoder takes
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="is not a zip archive of text files"):
+        check_submission(path)
+
+
 def test_the_command(results, tmp_path, capsys):
     import argparse
 

@@ -22,6 +22,7 @@ from cellzoo.errors import CellzooError, DataError, UnknownNameError
 from cellzoo.notations import nas_bench_nlp
 from search.benchmark.build import build_table
 from search.benchmark.logs import read_final_losses, read_logs, recipe_number
+from search.benchmark.outside import fit_surrogate
 from search.benchmark.session import Session
 from search.benchmark.table import Table
 from search.benchmark.timing import make_clock
@@ -270,6 +271,7 @@ CYCLE = (
         (json.dumps(log(1_000_009, status="running")), "status is 'running'"),
         (json.dumps(log(1_000_009, data="data/other")), "data is 'data/other'"),
         (json.dumps(log(recepie_id="x" * 8)), "whole number"),
+        (json.dumps(log(1_000_009, val_losses=[10**400] * 5)), "left out"),
         (json.dumps(log(1_000_009, train_losses=["1.0"] * 5)), "not a number"),
         ('{"a":' * 5000, "left out"),
     ],
@@ -374,3 +376,18 @@ def test_a_cell_that_was_never_trained_is_refused_or_answered_by_a_rule(tmp_path
 def test_unknown_names_are_of_their_kind(tmp_path):
     with pytest.raises(UnknownNameError):
         small(tmp_path).find("no such recipe")
+
+
+def test_no_surrogate_is_fitted_where_no_log_is_long_enough(tmp_path):
+    with pytest.raises(CellzooError, match="no log of the table has 50 epochs"):
+        fit_surrogate(small(tmp_path))
+
+
+def test_a_file_that_is_not_a_table_is_refused_without_advice_on_pickle(tmp_path):
+    text, empty = tmp_path / "text.npz", tmp_path / "empty.npz"
+    text.write_text("not a table\n")
+    np.savez(empty)
+    for path in (text, empty):
+        with pytest.raises(DataError, match="is not a table of `cellzoo table build`") as caught:
+            Table.read(path)
+        assert "pickle" not in str(caught.value)
