@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellzoo.errors import CellzooError
 from cellzoo.system.extras import require
 from search.benchmark.edit_distance import labelled_graph, lower_bound, upper_bound
 from search.benchmark.logs import EPOCHS, PTB
@@ -114,10 +115,16 @@ def analyse(table: Table, seed: int = 0) -> Analysis:
         seed: Of bootstrap samples, pairs, folds and models.
 
     Raises:
+        CellzooError: No log of the table has all epochs.
         MissingDependencyError: scikit-learn is not installed.
     """
     require("sklearn", "nlp")
     pool = [found for found in table.pool() if _whole_runs(table, found)]
+    if not pool:
+        raise CellzooError(
+            f"no log of the table has {EPOCHS} epochs, so there is nothing to analyse; build the table with "
+            "the published logs of WikiText-2"
+        )
     runs = [_whole_runs(table, found) for found in pool]
     test = np.array([np.mean([table.curve(run, "test")[-1] for run in some]) for some in runs])
     parameters = np.array([float(table.parameters(some[0])) for some in runs])

@@ -14,6 +14,7 @@ from cellzoo.pages.chart import Chart, chart_style
 from cellzoo.pages.page import picture, render_page
 from cellzoo.system.atomic import output_errors, write_atomically
 from search.benchmark.regret import BASELINE, GRID
+from tasks.training.events import finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,13 +52,13 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     """Mean of the finite values and the ends of its 95 % interval (Student's t); NaN where too few."""
     from scipy.stats import t
 
-    finite = values[np.isfinite(values)]
-    if not len(finite):
+    known = values[np.isfinite(values)]
+    if not len(known):
         return math.nan, math.nan, math.nan
-    mean = float(finite.mean())
-    if len(finite) < 2:
+    mean = float(known.mean())
+    if len(known) < 2:
         return mean, math.nan, math.nan
-    half = float(t.ppf(0.5 + LEVEL / 2, len(finite) - 1) * finite.std(ddof=1) / math.sqrt(len(finite)))
+    half = float(t.ppf(0.5 + LEVEL / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
     return mean, mean - half, mean + half
 
 
@@ -71,7 +72,7 @@ def table_rows(comparison: Comparison) -> list[dict[str, Any]]:
             inference = one.inference[:, place]
             compared = baseline is not None and one is not baseline
             paired = inference - baseline.inference[:, place] if compared and baseline else np.array([])
-            finite = inference[np.isfinite(inference)]
+            known = inference[np.isfinite(inference)]
             rows.append(
                 {
                     "hours": hours,
@@ -79,9 +80,9 @@ def table_rows(comparison: Comparison) -> list[dict[str, Any]]:
                     "simple": interval(one.simple[:, place]),
                     "inference": interval(inference),
                     "difference": interval(paired),
-                    "quantiles": np.quantile(finite, QUANTILES).tolist() if len(finite) else [],
+                    "quantiles": np.quantile(known, QUANTILES).tolist() if len(known) else [],
                     "trials": len(inference),
-                    "without": int(len(inference) - len(finite)),
+                    "without": int(len(inference) - len(known)),
                 }
             )
     return rows
@@ -147,7 +148,7 @@ def write_comparison(
         folder.mkdir(parents=True, exist_ok=True)
     page, data = folder / "regret.html", folder / "regret.json"
     content = as_json(comparisons, released)
-    write_atomically(data, (json.dumps(_without_nan(content), indent=1) + "\n").encode())
+    write_atomically(data, (json.dumps(finite(content), indent=1) + "\n").encode())
     shown = [
         {
             "comparison": one,
@@ -174,15 +175,6 @@ def write_comparison(
     )
     write_atomically(page, text.encode())
     return page, data
-
-
-def _without_nan(value: Any) -> Any:
-    """NaN as None, which strict JSON has."""
-    if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(values: tuple[float, float, float]) -> str:

@@ -19,6 +19,7 @@ from cellzoo.system.atomic import output_errors, write_atomically
 from search.benchmark.analysis import correlation
 from search.benchmark.logs import PTB, WIKITEXT2
 from search.run.found import toml_text
+from tasks.training.events import finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -157,7 +158,7 @@ def train_recipes(
         "trainings": [asdict(one) for one in trained],
         "failed": failed,
     }
-    write_atomically(out / RESULTS, (json.dumps(content, indent=1).replace("NaN", "null") + "\n").encode())
+    write_atomically(out / RESULTS, (json.dumps(finite(content), indent=1) + "\n").encode())
     return trained, failed
 
 

@@ -273,6 +273,10 @@ class _Columns:
         token, tag = fields[self._text], fields[self._tag]
         if not token:
             raise DataError(f"{self._name}:{number}: the token is empty (line {line[:60]!r})")
+        if "\0" in line:
+            raise DataError(
+                f"{self._name}:{number}: NUL stands in {line[:60]!r}, which no text has; the file is damaged"
+            )
         if " " in token and self._counts_spaces:
             self._spaced.append(
                 f"{number}: the token is {token!r:.60}, with a space in it (line {line[:60]!r})"

@@ -168,7 +168,7 @@ def read_word_vectors(found: FoundData, wanted: Collection[str] | None = None) -
     """Read word vectors, cut to the words that are wanted; see `tasks.data.vectors.read_vectors`.
 
     Raises:
-        DataError: As there; also another width than the data set has.
+        DataError: As there; also another width than the data set has, or none of the words.
     """
     _require_format(found, "vectors")
     read = _vectors(*_stamp(found.parts["vectors"]), None if wanted is None else frozenset(wanted))
@@ -177,6 +177,11 @@ def read_word_vectors(found: FoundData, wanted: Collection[str] | None = None) -
         raise DataError(
             f"{found.places}: has vectors of {read.size} values; those of {found.name} have {size}. "
             "A file of your own is named by glove:FILE"
+        )
+    if wanted and not read.words:
+        raise DataError(
+            f"{found.places}: has a vector for none of the {len(wanted):,} words that are looked up, such as "
+            f"{min(wanted)!r:.40}; give word vectors of the language of the text"
         )
     return read
 

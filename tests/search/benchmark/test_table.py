@@ -20,6 +20,7 @@ from real_data import data_folder
 
 from cellzoo.errors import CellzooError, DataError, UnknownNameError
 from cellzoo.notations import nas_bench_nlp
+from search.benchmark.analysis import analyse
 from search.benchmark.build import build_table
 from search.benchmark.logs import read_final_losses, read_logs, recipe_number
 from search.benchmark.outside import fit_surrogate
@@ -378,9 +379,11 @@ def test_unknown_names_are_of_their_kind(tmp_path):
         small(tmp_path).find("no such recipe")
 
 
-def test_no_surrogate_is_fitted_where_no_log_is_long_enough(tmp_path):
+def test_nothing_is_fitted_or_analysed_where_no_log_is_long_enough(tmp_path):
     with pytest.raises(CellzooError, match="no log of the table has 50 epochs"):
         fit_surrogate(small(tmp_path))
+    with pytest.raises(CellzooError, match="no log of the table has 50 epochs"):
+        analyse(small(tmp_path))
 
 
 def test_a_file_that_is_not_a_table_is_refused_without_advice_on_pickle(tmp_path):

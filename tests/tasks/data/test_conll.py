@@ -204,6 +204,7 @@ FAULTS = {
     "only one column": (b"a\nb\n", ":1: 1 column in 'a'; token and tag are both taken from column 0"),
     "tab without tag": (b"a\tO\nb\t\n", ":2: the tag of token 'b' is empty"),
     "tab without token": (b"a\tO\n\tO\n", ":2: the token is empty (line '\\tO')"),
+    "a byte of zeros": (b"a\tO\n" * 9 + b"b\0c\tO\n", ":10: NUL stands in 'b\\x00c\\tO'"),
     "column too many": (b"a\tO\nc\tO\nb\tNN\tO\n", ":3: 3 columns in 'b\\tNN\\tO', but most lines have 2"),
     "space in a token": (b"New York\tB-location\n", ":1: the token is 'New York', with a space in it"),
     "a tag without prefix": (

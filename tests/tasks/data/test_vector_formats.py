@@ -156,6 +156,15 @@ def test_another_width_than_the_set_has(tmp_path):
         read_word_vectors(find("glove-6b-100d", tmp_path))
 
 
+def test_vectors_of_none_of_the_words_are_refused(tmp_path):
+    path = tmp_path / "other.txt"
+    path.write_text("0 0.5\n")
+    with pytest.raises(
+        DataError, match="has a vector for none of the 2 words that are looked up, such as 'ada'"
+    ):
+        read_word_vectors(find(f"glove:{path}", None), {"london", "ada"})
+
+
 def test_the_command_counts_every_format(tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "glove.6B.zip", "w") as archive:
         archive.writestr("glove.6B.300d.txt", "the" + " 0.5" * 300 + "\nof" + " 0.1" * 300 + "\n")
