@@ -1,7 +1,7 @@
 """What a cell's states do from step to step, proved from its graph: which of them all steps give at once.
 
-A state may be read by another one's next value. States that read each other, in a circle, belong together;
-taken in order, those of each circle find all that they read from outside known at every step.
+A state may be read by another one's next value. States that depend on each other form a strongly connected
+component; in topological order, each component finds all that it reads from outside known at every step.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Circle:
-    """States that depend on each other: most often a single one.
+class Component:
+    """States that depend on each other, a strongly connected component: most often a single one.
 
     Attributes:
         kind: What they do.
@@ -53,8 +53,8 @@ class Circle:
     reads: frozenset[str]
 
 
-def circles(graph: Graph) -> tuple[Circle, ...]:
-    """Give the circles of a graph, each after those that it reads."""
+def components(graph: Graph) -> tuple[Component, ...]:
+    """Give the components of a graph, each after those that it reads."""
     nexts = dict(zip(graph.states, graph.nexts, strict=True))
     reads = {state: frozenset({state}) for state in graph.states}
     for value in graph.values:
@@ -71,7 +71,7 @@ def circles(graph: Graph) -> tuple[Circle, ...]:
         for state in behind
     }
     result = []
-    # What a circle reads has fewer states behind it than the circle itself.
+    # What a component reads has fewer states behind it than the component itself.
     for states in sorted(groups, key=lambda states: (len(behind[states[0]].union(states)), states)):
         wanted = {nexts[state] for state in states}
         for value in reversed(graph.values):
@@ -82,25 +82,25 @@ def circles(graph: Graph) -> tuple[Circle, ...]:
         )
         outside = {source for value in loop for source in value.sources}
         outside -= {*states, *(value.name for value in loop)}
-        result.append(Circle(_kind(states, loop, nexts), states, loop, frozenset(outside)))
+        result.append(Component(_kind(states, loop, nexts), states, loop, frozenset(outside)))
     return tuple(result)
 
 
 def can_scan(cell: Cell) -> bool:
     """Whether every state is known at once or affine; masks change nothing, as they act on products alone."""
-    return all(circle.kind in (Kind.DELAYED, Kind.AFFINE) for circle in circles(cell_graph(cell)))
+    return all(component.kind in (Kind.DELAYED, Kind.AFFINE) for component in components(cell_graph(cell)))
 
 
 def describe(cell: Cell) -> str:
     """For people: whether the cell is a scan, and what each of its states is."""
-    found = circles(cell_graph(cell))
-    kinds = {circle.kind for circle in found}
+    found = components(cell_graph(cell))
+    kinds = {component.kind for component in found}
     verdict = "a scan"
     if Kind.MATRIX in kinds:
         verdict = "products at every step"
     elif Kind.ELEMENTWISE in kinds:
         verdict = "no product at a step"
-    states = (f"{' and '.join(circle.states)} {circle.kind.value}" for circle in found)
+    states = (f"{' and '.join(component.states)} {component.kind.value}" for component in found)
     return f"{verdict}: {'; '.join(states)}"
 
 

@@ -19,7 +19,7 @@ from cellzoo.runtime.graph import COPY, MASK, cell_graph
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.linear_recurrence import Rows, Solve
 from cellzoo.runtime.lowering import Lowering
-from cellzoo.runtime.recurrence import Kind, can_scan, circles
+from cellzoo.runtime.recurrence import Kind, can_scan, components
 from cellzoo.runtime.torch_engine import TorchPlans, TorchRuntime
 from cellzoo.runtime.torch_engine.dtypes import ResultDtypes
 from cellzoo.runtime.torch_engine.function import without_autocast
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
     from cellzoo.runtime.graph import Graph, Value
     from cellzoo.runtime.interface import Runtime
-    from cellzoo.runtime.recurrence import Circle
+    from cellzoo.runtime.recurrence import Component
 
 
 def prepare(cell: Cell) -> Runtime:
@@ -89,27 +89,29 @@ class _Program:
     """What is computed in which order.
 
     Attributes:
-        circles: The circles of states.
-        stages: The values that are computed at all steps at once, before each circle and after the last one.
-        shifted: The states that these values, or other circles, read as they are before a step.
+        components: The components of states.
+        stages: The values that are computed at all steps at once, before each component and after the last one.
+        shifted: The states that these values, or other components, read as they are before a step.
         nexts: For each state, the value that it takes next.
         output: The value that is the output.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.circles = circles(graph)
+        self.components = components(graph)
         self.nexts = dict(zip(graph.states, graph.nexts, strict=True))
         self.output = graph.output
         scanned = {
-            self.nexts[circle.states[0]]: circle for circle in self.circles if circle.kind is Kind.AFFINE
+            self.nexts[component.states[0]]: component
+            for component in self.components
+            if component.kind is Kind.AFFINE
         }
         wanted = {graph.output, *graph.nexts}
         for value in reversed(graph.values):
             if value.name in wanted:
                 wanted |= scanned[value.name].reads if value.name in scanned else set(value.sources)
         known = {INPUT: 0}
-        known |= {circle.states[0]: stage for stage, circle in enumerate(self.circles, start=1)}
-        stages: list[list[Value]] = [[] for _ in (*self.circles, None)]
+        known |= {component.states[0]: stage for stage, component in enumerate(self.components, start=1)}
+        stages: list[list[Value]] = [[] for _ in (*self.components, None)]
         for value in graph.values:
             if value.name in scanned:
                 known[value.name] = known[scanned[value.name].states[0]]
@@ -118,7 +120,9 @@ class _Program:
                 stages[known[value.name]].append(value)
         self.stages = stages
         read = {source for stage in stages for value in stage for source in value.sources}
-        self.shifted = read.union(*(circle.reads for circle in scanned.values())).intersection(graph.states)
+        self.shifted = read.union(*(component.reads for component in scanned.values())).intersection(
+            graph.states
+        )
 
 
 class _Pass:
@@ -146,15 +150,15 @@ class _Pass:
     def __call__(self) -> list[Tensor]:
         """Give the outputs (N, H) and the final states."""
         program, known = self._program, self._known
-        for stage, circle in zip(program.stages, (*program.circles, None), strict=True):
+        for stage, component in zip(program.stages, (*program.components, None), strict=True):
             for value in stage:
                 known[value.name] = self._evaluate(value)
-            if circle is None:
+            if component is None:
                 break
-            (state,) = circle.states
+            (state,) = component.states
             after, initial = program.nexts[state], self._initial[state]
-            if circle.kind is Kind.AFFINE:
-                known[after] = Solve.apply(self._rows, *self._affine(circle), initial)
+            if component.kind is Kind.AFFINE:
+                known[after] = Solve.apply(self._rows, *self._affine(component), initial)
             if state in program.shifted:
                 known[state] = self._rows.before(known[after], initial)
         outputs = self._in_rows(known[program.output], self._hidden_size)
@@ -184,11 +188,11 @@ class _Pass:
         assert primitive is not None  # noqa: S101 - a cell has primitives alone
         return self._inputs.new_full((1,), value.number if primitive.constant is None else primitive.constant)
 
-    def _affine(self, circle: Circle) -> tuple[Tensor, Tensor]:
+    def _affine(self, component: Component) -> tuple[Tensor, Tensor]:
         """Give a and b, each (N, width), of a state whose next value is a * h + b."""
-        (state,) = circle.states
+        (state,) = component.states
         found = {state: Affine(1.0, 0.0)}
-        for value in circle.loop:
+        for value in component.loop:
             operands = [found.get(source) or Affine(0.0, self._known[source]) for source in value.inputs]
             found[value.name] = affine(value.op, operands)
         units = self._initial[state].size(1)

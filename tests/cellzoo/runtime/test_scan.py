@@ -14,7 +14,7 @@ import cellzoo
 from cellzoo.runtime import prepare
 from cellzoo.runtime.graph import cell_graph
 from cellzoo.runtime.linear_recurrence import Rows
-from cellzoo.runtime.recurrence import Kind, can_scan, circles, describe
+from cellzoo.runtime.recurrence import Kind, can_scan, components, describe
 from cellzoo.runtime.reference import ReferenceRuntime
 
 SCANS = [name for name in cellzoo.list_cells() if can_scan(cellzoo.load(name))]
@@ -75,7 +75,7 @@ def kinds_by_numbers(cell):
 @pytest.mark.parametrize("name", cellzoo.list_cells())
 def test_the_kinds_of_the_zoo_are_those_of_its_jacobians(name):
     cell = cellzoo.load(name)
-    proved = {frozenset(circle.states): circle.kind for circle in circles(cell_graph(cell))}
+    proved = {frozenset(component.states): component.kind for component in components(cell_graph(cell))}
     assert proved == kinds_by_numbers(cell)
 
 
@@ -92,7 +92,7 @@ def test_the_kinds_of_the_zoo_are_those_of_its_jacobians(name):
 )
 def test_kinds_of_equations(text, kind):
     cell = cellzoo.parse(text, "equations")
-    assert [circle.kind for circle in circles(cell_graph(cell))] == [kind]
+    assert [component.kind for component in components(cell_graph(cell))] == [kind]
     assert set(kinds_by_numbers(cell).values()) == {kind}
 
 
