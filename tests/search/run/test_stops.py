@@ -48,7 +48,7 @@ def test_running_statistics_that_give_no_number_stop_nothing(tmp_path, monkeypat
     assert [event["dev"] for event in epochs] == [{"loss": None, "error": None}] * 3
     assert cellzoo.load(report.path)
     (record,) = [read_record(path) for path in (tmp_path / "out" / "records").glob("*.json")]
-    assert set(record.metrics) == {"seconds_search"}
+    assert set(record.metrics) == {"seconds_search", "gigaflops_search"}
     assert any("undefined" in note for note in record.notes)
 
 
