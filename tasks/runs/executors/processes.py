@@ -134,6 +134,7 @@ class _ProcessPool(Pool["_Worker"]):
         if worker.job is not None:
             message = f"its worker process died ({cause}); it goes on from its last checkpoint when run again"
             self.queue.fail(Failure(worker.job, message, self._output(worker.job)))
+            worker.job = None
 
     def _output(self, job: Job) -> Path | None:
         path = self.setup.work(job) / OUTPUT
@@ -165,8 +166,8 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.is_alive()
+        """Whether the process runs, or how it ended with a job is still to be heard."""
+        return self.job is not None or self._process.is_alive()
 
     def give(self, job: Job) -> None:
         """Send it a job."""

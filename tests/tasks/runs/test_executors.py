@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
 from cellzoo.errors import CellzooError, OutputError, RecordError, RunError
 from tasks.runs import run_suite
 from tasks.runs.events import Silent
+from tasks.runs.executors.pool import Pool
 from tasks.runs.record import read_record
 from tasks.runs.run import request_plan
 from tasks.suites.suite import parse_suite
@@ -208,6 +210,18 @@ def test_a_worker_that_dies_fails_its_run_alone_and_the_run_resumes(tmp_path):
     )
     whole = go(tmp_path / "whole", seeds=2)
     assert [record.metrics for record in second.records] == [record.metrics for record in whole.records]
+
+
+def test_a_worker_that_dies_while_nobody_listens_is_not_forgotten(tmp_path, monkeypatch):
+    assign_jobs = Pool._assign_jobs
+
+    def assign_late(pool):
+        time.sleep(0.5)
+        return assign_jobs(pool)
+
+    monkeypatch.setattr(Pool, "_assign_jobs", assign_late)
+    report = go(tmp_path, seeds=1, executor="processes", fault="die-once", victim="gru-0")
+    assert [failure.job.label for failure in report.failures] == ["fake gru seed 0"]
 
 
 @EXECUTORS
