@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import reduce
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 from warnings import warn
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from cellzoo.arguments import check_place, checked_probability, checked_size
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.cells.initial import rules
 from cellzoo.direction import Direction
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
 
 States = Tensor | tuple[Tensor, ...]
-
-# The engines' own limit: sizes are multiplied with each other and with the bytes of a number, in 64 bits.
-_LARGEST_SIZE = 2**31 - 1
-# numpy's numbers are such, too.
-_WHOLE: type[Any] = Integral
-_NUMBERS: type[Any] = Real
 
 
 class CellRNN(nn.Module):
@@ -108,7 +102,7 @@ class CellRNN(nn.Module):
     ) -> None:
         super().__init__()
         input_size, hidden_size, num_layers = (
-            _checked_size(what, size)
+            checked_size(what, size)
             for what, size in (
                 ("input_size", input_size),
                 ("hidden_size", hidden_size),
@@ -119,9 +113,9 @@ class CellRNN(nn.Module):
         for what, choice in {**choices, "layer_norm": layer_norm}.items():
             if not isinstance(choice, bool):
                 raise TypeError(f"{what} is {choice!r:.40}; it must be True or False")
-        _check_place(proj_size, device, dtype)
+        check_place(proj_size, device, dtype)
         dropout, dropout_x, dropout_h = (
-            _checked_probability(what, value)
+            checked_probability(what, value)
             for what, value in (("dropout", dropout), ("dropout_x", dropout_x), ("dropout_h", dropout_h))
         )
         if dropout > 0.0 and num_layers == 1:
@@ -481,32 +475,3 @@ class CellRNN(nn.Module):
         }
         changed = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
         return ", ".join([self.cell.name or "cell", str(self.input_size), str(self.hidden_size), *changed])
-
-
-def _checked_size(what: str, size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, _WHOLE):
-        raise TypeError(f"{what} is {size!r:.40}; it must be a whole number")
-    if not 1 <= size <= _LARGEST_SIZE:
-        raise ValueError(f"{what} is {size}; it must be at least 1, and at most {_LARGEST_SIZE}")
-    return int(size)
-
-
-def _check_place(proj_size: Any, device: Any, dtype: Any) -> None:
-    """Check what torch.nn.LSTM takes last, and what people put in its place by a slip."""
-    if isinstance(proj_size, torch.device | str):
-        raise TypeError(f"proj_size is {proj_size!r:.40}; as in torch.nn.LSTM it comes before device and dtype")
-    if isinstance(proj_size, bool) or proj_size != 0:
-        raise ValueError(
-            f"proj_size is {proj_size!r:.40}; it must be 0: a projected state is another cell, whose equations "
-            "say so, such as h' = linear(o * tanh(c'); bias=no)"
-        )
-    if dtype is not None and not isinstance(dtype, torch.dtype):
-        raise TypeError(f"dtype is {dtype!r:.40}; it must be a torch.dtype")
-    if isinstance(device, torch.dtype):
-        raise TypeError(f"device is {device}; as in torch.nn.LSTM it comes before dtype")
-
-
-def _checked_probability(what: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0.0 <= value <= 1.0:
-        raise ValueError(f"{what} is {value!r:.40}; it must be a probability, 0 to 1")
-    return float(value)

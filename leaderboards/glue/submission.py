@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import DataError, RecordError
 from cellzoo.system.atomic import write_atomically
 from leaderboards.evidence import read_columns
+from tasks.data.archives import FAULTS
 from tasks.data.catalog import find_set
 
 if TYPE_CHECKING:
@@ -118,14 +118,7 @@ def check_submission(path: Path) -> list[str]:
                 contents[entry.filename] = archive.read(entry).decode()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-        UnicodeDecodeError,
-    ) as error:
+    except FAULTS as error:
         raise DataError(f"{path}: is not a zip archive of text files ({error})") from error
     return [*faults, *_faults(contents)]
 

@@ -20,12 +20,12 @@ import json
 import math
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, DataError
 from cellzoo.notations import nas_bench_nlp
+from tasks.data.archives import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,10 +135,10 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
                 name = member.filename.rpartition("/")[2]
                 if name.endswith(".json") and not name.startswith("."):
                     yield name, _limited(name, member.file_size, lambda member=member: archive.read(member))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: is not a complete zip of logs ({error}); get the file again") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except FAULTS as error:
+        raise DataError(f"{path}: is not a complete zip of logs ({error}); get the file again") from error
 
 
 def _limited(name: str, size: int, read: Any) -> bytes:
@@ -301,7 +301,7 @@ def _text(path: Path) -> str:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         return content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except FAULTS as error:
         raise DataError(f"{path}: cannot be read as a table: {error!s:.200}") from error
 
 
