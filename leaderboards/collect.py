@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import RecordError
 from tasks.runs.failed import FailureStore
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.runs.store import FOLDER
 
 if TYPE_CHECKING:

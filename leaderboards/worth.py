@@ -55,7 +55,7 @@ def worth_trying(cell: Cell, sources: Sequence[Path]) -> Iterator[str]:
         RecordError: A source holds no record.
     """
     from leaderboards.collect import collect
-    from tasks.runs.record import content_digest
+    from tasks.runs.record_key import content_digest
     from tasks.runs.signature import signature
 
     settings: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)

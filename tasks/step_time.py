@@ -62,7 +62,7 @@ class StepTimes:
 
     def digest(self, target: float) -> str:
         """What stands for the question in the name of a file: 64 hexadecimal digits."""
-        from tasks.runs.record import content_digest
+        from tasks.runs.record_key import content_digest
 
         layer = {name: str(value) for name, value in asdict(self.layer).items()}
         threads = torch.get_num_threads()

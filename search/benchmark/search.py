@@ -21,7 +21,7 @@ from tasks.data.parts import Part
 from tasks.runs.events import describe_failure
 from tasks.runs.job import make_job
 from tasks.runs.lock import locked
-from tasks.runs.record import content_digest
+from tasks.runs.record_key import content_digest
 from tasks.runs.run import run_jobs
 from tasks.settings import configure, plain
 from tasks.task import Subject

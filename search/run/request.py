@@ -17,7 +17,7 @@ from search.run.target import find_target
 from search.run.task import SOURCE, SearchTask
 from tasks.runs.job import make_job
 from tasks.runs.plan import find_data
-from tasks.runs.record import content_digest
+from tasks.runs.record_key import content_digest
 from tasks.settings import Settings, Size, configure, plain, recorded
 from tasks.task import Subject
 

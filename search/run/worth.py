@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any
 from search.run.chain import mean_of
 from search.run.cost import search_cost
 from search.run.settings import SECONDS
-from tasks.runs.record import (
-    CellReference,
-    MetricValue,
-    RunRecord,
-    TaskReference,
-    Timing,
-    record_key,
-)
+from tasks.runs.record import CellReference, MetricValue, RunRecord, TaskReference, Timing
+from tasks.runs.record_key import record_key
 from tasks.runs.store import RecordStore, record_stem
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.errors import CellzooError, DataError
 from tasks.runs.execute import ARTIFACTS
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 if TYPE_CHECKING:
     from pathlib import Path

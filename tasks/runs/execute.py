@@ -19,15 +19,8 @@ from cellzoo.system.regular_file import read_regular
 from tasks.registry import build_task
 from tasks.runs.events import Failure
 from tasks.runs.job import record_head
-from tasks.runs.record import (
-    LARGEST_NUMBER,
-    HeldEqual,
-    LatencyReference,
-    MetricValue,
-    Parameters,
-    RunRecord,
-    Timing,
-)
+from tasks.runs.record import HeldEqual, LatencyReference, MetricValue, Parameters, RunRecord, Timing
+from tasks.runs.record_file import LARGEST_NUMBER
 from tasks.runs.store import RecordStore
 from tasks.settings import configure
 from tasks.task import Context

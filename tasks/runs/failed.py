@@ -18,7 +18,8 @@ from cellzoo.errors import OutputError
 from cellzoo.system.atomic import write_atomically
 from cellzoo.system.regular_file import read_json, read_regular
 from tasks.runs.job import record_head
-from tasks.runs.record import CodeVersion, Environment, RunHead, key_of
+from tasks.runs.record import CodeVersion, Environment, RunHead
+from tasks.runs.record_key import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, RecordError
 from cellzoo.system.text import duration
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.trained import TrainedTask
 
 if TYPE_CHECKING:

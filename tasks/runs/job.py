@@ -6,14 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import CellzooError
-from tasks.runs.record import (
-    CellReference,
-    DataReference,
-    TaskReference,
-    init_in_use,
-    record_key,
-    subject_key,
-)
+from tasks.runs.record import CellReference, DataReference, TaskReference
+from tasks.runs.record_key import init_in_use, record_key, subject_key
 from tasks.runs.store import record_stem
 from tasks.settings import recorded
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError, OutputError, RecordError
 from cellzoo.system.atomic import TEMPORARY, output_errors, write_atomically
-from tasks.runs.record import NAME_PATTERN, ItemsReference, RunRecord, encode_record, read_record
+from tasks.runs.record import NAME_PATTERN, ItemsReference, RunRecord
+from tasks.runs.record_file import encode_record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

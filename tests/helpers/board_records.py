@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tasks.runs.record import content_digest, record_key
+from tasks.runs.record_key import content_digest, record_key
 
 if TYPE_CHECKING:
     from pathlib import Path

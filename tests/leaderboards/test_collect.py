@@ -336,7 +336,8 @@ def _places(content):
 def _key(content):
     from pydantic import ValidationError
 
-    from tasks.runs.record import RunRecord, key_of
+    from tasks.runs.record import RunRecord
+    from tasks.runs.record_key import key_of
 
     try:
         return key_of(RunRecord.model_validate(content))

@@ -11,7 +11,8 @@ from scipy import stats
 import cellzoo
 from cellzoo.cli.main import main
 from leaderboards.worth import worth_trying
-from tasks.runs.record import RunRecord, encode_record
+from tasks.runs.record import RunRecord
+from tasks.runs.record_file import encode_record
 
 SCORES = {"lstm": (60.0, 62.0, 64.0), "gru": (66.0, 66.5, 67.0), "rnn": (50.0,)}
 

@@ -9,7 +9,7 @@ from fake_search import FAKE, search, toy
 
 import cellzoo
 from search.testing import check_method, check_sampler
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 SAMPLER = '''
 """Local search: the neighbours of the best cell so far."""

@@ -95,7 +95,7 @@ def test_a_found_cell_of_the_catalog_is_checked_when_it_is_loaded(tmp_path, monk
 
 
 def test_the_found_cells_of_the_zoo_have_sound_records():
-    from tasks.runs.record import read_record
+    from tasks.runs.record_file import read_record
 
     for name in cellzoo.list_cells("found-*"):
         found = cellzoo.entry(name)

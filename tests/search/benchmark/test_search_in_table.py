@@ -12,7 +12,7 @@ import cellzoo
 from search.benchmark.build import build_table
 from search.benchmark.regret import HOUR, Method, Protocol, run_trial
 from search.benchmark.table import Table
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 
 @pytest.fixture

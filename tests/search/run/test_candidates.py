@@ -27,7 +27,7 @@ from search.samplers.sampler import Proposal
 from search.samplers.settings import SamplerSettings
 from tasks.runs.events import Failure, Silent
 from tasks.runs.executors import processes
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.runs.run import ExecutorSettings, run_jobs
 
 

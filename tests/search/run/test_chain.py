@@ -14,7 +14,7 @@ from leaderboards.build import build_board
 from leaderboards.collect import collect
 from search.run.chain import Retrain
 from search.run.summary import report_lines
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 RETRAIN = Retrain(test_seeds=(0, 4), beside=("gru",))
 

@@ -13,7 +13,7 @@ from leaderboards.collect import collect
 from leaderboards.render.notes import remarks
 from search.run.chain import Retrain
 from search.run.history import Told, read_history
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 
 def records(out, task):

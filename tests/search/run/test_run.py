@@ -19,7 +19,7 @@ import cellzoo
 from cellzoo.errors import CellzooError, OutputError, RunError
 from cellzoo.system.tensor_file import read_tensors, write_tensors
 from search.run.request import request_search
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.training.events import read_events
 
 

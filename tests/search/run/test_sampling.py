@@ -18,7 +18,7 @@ from search.run.history import Asked, Told, read_history
 from search.run.sampling import Sampling, Score, conclude
 from search.spaces.darts import DartsSpace
 from tasks.runs.events import Failure
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.runs.run import ExecutorSettings
 
 

@@ -16,7 +16,7 @@ from cellzoo.errors import OutputError, RunError
 from cellzoo.system import atomic
 from cellzoo.system.tensor_file import read_tensors
 from tasks.problem import Evaluation
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):

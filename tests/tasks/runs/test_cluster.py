@@ -28,7 +28,7 @@ from tasks.runs.executors.remote import (
     unpack,
 )
 from tasks.runs.lock import HOLDER
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.runs.run import ExecutorSettings, request_plan
 from tasks.runs.store import RecordStore
 from tasks.runs.threads import thread_variables

@@ -12,7 +12,7 @@ from leaderboards.build import build_board
 from leaderboards.collect import collect
 from tasks.metric import Metric
 from tasks.runs import run_suite
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.suites.suite import parse_suite
 
 CELLS = ("lstm", "gru", "enas")

@@ -12,7 +12,7 @@ from cellzoo.errors import CellzooError, OutputError, RecordError, RunError
 from tasks.runs import run_suite
 from tasks.runs.events import Silent
 from tasks.runs.executors.pool import Pool
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.runs.run import request_plan
 from tasks.suites.suite import parse_suite
 

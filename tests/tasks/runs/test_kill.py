@@ -14,7 +14,7 @@ from run_command import run, start, wait_for
 
 from cellzoo.errors import OutputError
 from tasks.runs.lock import HOLDER, locked
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 
 EXECUTORS = pytest.mark.parametrize("executor", ["serial", "processes"])
 REQUEST = (

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellzoo.errors import RecordError
-from tasks.runs.record import RunRecord, encode_record, read_record, record_key
+from tasks.runs.record import RunRecord
+from tasks.runs.record_file import encode_record, read_record
+from tasks.runs.record_key import record_key
 
 NAMES = st.text("abcdefgh-", min_size=1, max_size=8)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -64,7 +66,7 @@ def test_a_change_of_any_one_part_changes_the_key(parts, data):
 
 def test_the_key_is_the_same_in_every_process_and_version():
     code = (
-        "from tasks.runs.record import record_key;"
+        "from tasks.runs.record_key import record_key;"
         "print(record_key(task='t', revision=1, subject='s', configuration={'b': 0.1, 'a': [1, None]},"
         " data={'d': {'train': 'ff'}}, seed=3))"
     )

@@ -16,7 +16,7 @@ from cellzoo.errors import DataError
 from tasks.registry import find_source, find_task
 from tasks.runs import run_suite
 from tasks.runs.events import Silent
-from tasks.runs.record import read_record
+from tasks.runs.record_file import read_record
 from tasks.runs.run import ExecutorSettings, request_plan, run_jobs
 from tasks.settings import configure
 from tasks.training.checkpoint import CheckpointFile

@@ -9,7 +9,7 @@ import pytest
 from cellzoo.errors import CellzooError, UnknownNameError
 from tasks.registry import find_task
 from tasks.runs import run_suite
-from tasks.runs.record import key_of
+from tasks.runs.record_key import key_of
 from tasks.settings import configure, plain
 from tasks.suites.suite import parse_suite
 from tasks.task_file import parse_task_file

@@ -10,15 +10,9 @@ import cellzoo
 from cellzoo.cells.canonical import canonical_form
 from cellzoo.errors import RecordError
 from tasks.problem import LayerSpec
-from tasks.runs.record import (
-    RunRecord,
-    encode_record,
-    init_in_use,
-    key_of,
-    read_record,
-    record_key,
-    subject_key,
-)
+from tasks.runs.record import RunRecord
+from tasks.runs.record_file import encode_record, read_record
+from tasks.runs.record_key import init_in_use, key_of, record_key, subject_key
 from tasks.runs.subjects import resolve_cells
 from tasks.training.fit import recurrent_layer
 
