@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError
+from cellzoo.selection import split_cells
 from cellzoo.system.paths import path_option
 from cellzoo.system.text import printable
 
@@ -130,7 +131,7 @@ def _execute(options: argparse.Namespace) -> int:
     from leaderboards.collect import collect
 
     collection = collect(options.results)
-    cells = list(dict.fromkeys(options.cells.split(",")))
+    cells = list(dict.fromkeys(split_cells(options.cells)))
     found = {cell: word_losses(_files(collection, cell, options.task), options.split) for cell in cells}
     lines = [*_table(found), *_most(found, cells, max(1, options.words))]
     sys.stdout.write(printable("\n".join(lines) + "\n"))

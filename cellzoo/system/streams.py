@@ -61,3 +61,8 @@ def console(*, stderr: bool = False, **options: Any) -> Console:
                 raise BrokenPipeError
 
     return QuietConsole(stderr=stderr, **options)
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is: brackets are no markup, nothing is coloured or cut at the width."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

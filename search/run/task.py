@@ -6,7 +6,6 @@ their own, which come before; its run here reads their history and concludes.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -173,8 +172,7 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
     outcome = Outcome(
         metrics={
             SECONDS: sum(seconds.values()),
-            # An earlier version wrote checkpoints without them.
-            FLOPS.name: sum((epoch.get(EPOCH_FLOPS, math.nan) for epoch in history), last_flops) / 1e9,
+            FLOPS.name: sum((epoch[EPOCH_FLOPS] for epoch in history), last_flops) / 1e9,
             **reached,
         },
         items=[_item(cell)],

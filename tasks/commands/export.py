@@ -30,15 +30,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
-    from cellzoo.system.streams import console
+    from cellzoo.system.streams import console, say
     from tasks.deploy.find import export_model, find_model
 
     model = find_model(typed_path(options.model, "model"))
     export_model(model, options.out)
     size = options.out.stat().st_size / 2**20
-    console().print(
-        f"{options.out}: {size:.1f} MiB, from {model}", markup=False, highlight=False, soft_wrap=True
-    )
+    say(console(), f"{options.out}: {size:.1f} MiB, from {model}")
     return 0
 
 

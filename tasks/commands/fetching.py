@@ -26,7 +26,7 @@ def shown_progress(console: Console | None = None) -> Iterator[Report]:
     """Show how much of a download has come and how long the rest takes, on standard error."""
     console = console or streams.console(stderr=True)
     if not console.is_terminal:
-        yield Lines(lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False))
+        yield Lines(lambda line: streams.say(console, line))
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

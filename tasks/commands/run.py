@@ -13,6 +13,7 @@ from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError
 from cellzoo.selection import split_cells
 from cellzoo.system.paths import typed_path
+from cellzoo.system.streams import say
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _evaluate(request: dict[str, Any], out: str, device: str, console: Console) 
     plan = request_plan(**{**request, "keep_models": True})
     differing = 0
     for found in evaluate_again(plan, typed_path(out, "--out"), resolve_device(device)):
-        console.print(printable(str(found)), markup=False, highlight=False, soft_wrap=True)
+        say(console, str(found))
         differing += bool(found.differing)
     if differing:
         raise RunError(f"{differing} models are not what their records say")
@@ -309,36 +310,31 @@ def _dry_run(
         state = "again   " if any(job.key == other.key for other in again) else state
         why = failed.get(job.key, "") if job.key not in survey.records else ""
         line = f"{state}{job.label}" + (f" (failed before: {why})" if why else "")
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     for note in (*plan.notes, *notes, *survey.strangers):
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"note: {note}")
     if tune:
-        console.print("then the best configuration of each cell on the seeds", highlight=False)
+        say(console, "then the best configuration of each cell on the seeds")
     if confirm:
-        console.print(f"then the best cell of each task on {confirm} fresh seeds", highlight=False)
+        say(console, f"then the best cell of each task on {confirm} fresh seeds")
     for line in forecast(plan, [*again, *jobs], RecordStore(folder).folder, pace[0], measures=pace[1]):
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     to_do = len(plan.jobs) - len(survey.records)
-    console.print(f"{to_do} to do, {len(survey.records)} there already; nothing was written", highlight=False)
+    say(console, f"{to_do} to do, {len(survey.records)} there already; nothing was written")
     return 0
 
 
 def _show_plan(plan: RunPlan, console: Console) -> None:
     for planned in plan.tasks:
         settings = ", ".join(f"{key} = {json.dumps(value)}" for key, value in planned.settings.items())
-        console.print(f"task {planned.name}: {settings}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"task {planned.name}: {settings}")
         for cell, values in planned.differences.items():
             others = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
             line = f"task {planned.name}, {cell}: {others}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, line)
     for found in plan.data.values():
         files = ", ".join(str(path) for path in found.files.values())
-        console.print(
-            f"data {found.name}: {found.origin}" + (f" ({files})" if files else ""),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"data {found.name}: {found.origin}" + (f" ({files})" if files else ""))
 
 
 def _show_report(report: RunReport, console: Console) -> None:
@@ -350,15 +346,10 @@ def _show_report(report: RunReport, console: Console) -> None:
     for note in shown:
         sys.stderr.write(printable(f"cellzoo: note: {note}\n"))
     for line in report.averages:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     there = len(report.records) - report.made
     parts = [f"{report.made} made now", f"{there} there before", f"{len(report.failures)} failed"]
-    console.print(
-        f"{len(report.records)} records in {report.out / 'records'}: {', '.join(parts)}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(console, f"{len(report.records)} records in {report.out / 'records'}: {', '.join(parts)}")
 
 
 COMMAND = Command(
