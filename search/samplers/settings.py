@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 
 _USUAL_NODES = {"fenas": NODES, "nas-bench-nlp": MAX_NODES}
+_READ_BY = {
+    "operations": ("darts", "idarts", "egs", "ess"),
+    "states": ("fenas",),
+    "changes_inputs": ("fenas",),
+}
+"""Settings that some spaces alone read."""
 
 
 class SamplerSettings(Settings):
@@ -52,6 +58,13 @@ class SamplerSettings(Settings):
 
     @model_validator(mode="after")
     def _check_space(self) -> Self:
+        for name, spaces in _READ_BY.items():
+            value = getattr(self, name)
+            if self.space not in spaces and value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} is {value!r}, which the space {self.space} does not read; it is a setting of "
+                    f"{', '.join(spaces)}"
+                )
         self.cells()
         return self
 

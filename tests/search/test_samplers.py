@@ -14,9 +14,11 @@ from search.features.improvement import expected_improvement
 from search.features.vectors import GraphVectors
 from search.features.words import graph_words
 from search.registry import find_method
+from search.samplers.settings import SamplerSettings
 from search.spaces.darts import DartsSpace
 from search.spaces.nas_bench_nlp import NasBenchNlpSpace
 from search.testing import check_sampler
+from tasks.settings import configure
 
 SPACE = DartsSpace(4)
 
@@ -154,6 +156,19 @@ def test_a_pool_that_is_used_up_ends_with_a_reason():
 def test_start_needs_a_space_with_known_cells():
     with pytest.raises(CellzooError, match="only the space fenas has known cells"):
         drive("evolution", 1, start=("lstm",))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"space": "darts", "states": "h+c"}, r"states is 'h\+c', which the space darts does not read"),
+        ({"space": "egs", "changes_inputs": True}, "changes_inputs is True, .* it is a setting of fenas"),
+        ({"space": "enas", "operations": ["tanh"]}, "it is a setting of darts, idarts, egs, ess"),
+    ],
+)
+def test_a_setting_that_the_space_does_not_read_is_refused(values, words):
+    with pytest.raises(CellzooError, match=words):
+        configure(SamplerSettings, values, "method 'random'")
 
 
 def test_fenas_starts_from_the_cells_that_it_is_told():
