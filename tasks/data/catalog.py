@@ -117,6 +117,7 @@ class Table(TomlModel):
         second: Column of the other text; None for single texts.
         label: Column of the label; None where the files have none.
         labels: All classes, in order; none where labels are scores.
+        scores: The lowest and the highest score there is; None where labels are classes, or nothing is known.
         header: Whether labelled files have one; files without labels always have.
         first_unlabelled: Column of the text in files without labels, where it differs.
         metrics: What results are measured in; the score is their mean.
@@ -126,6 +127,7 @@ class Table(TomlModel):
     second: str | int | None = None
     label: str | int | None
     labels: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    scores: Annotated[tuple[float, float], BeforeValidator(_as_tuple)] | None = None
     header: bool = True
     first_unlabelled: str | int | None = None
     metrics: Annotated[tuple[Measure, ...], BeforeValidator(_as_tuple), Field(min_length=1)]

@@ -59,8 +59,9 @@ def read_examples(part: Part, table: Table, encoding: str = "utf-8") -> Examples
         encoding: Of its text.
 
     Raises:
-        DataError: The file cannot be read, lacks a column of its header, holds no row, has an unknown label,
-            or more than 1 % of its rows lack columns. The message names file, line and value.
+        DataError: The file cannot be read, lacks a column of its header, holds no row, has an unknown label
+            or a score out of range, or more than 1 % of its rows lack columns. The message names file, line
+            and value.
     """
     lines = part.lines(encoding)
     header = lines[0].split("\t") if table.header else None
@@ -110,4 +111,7 @@ def _label(text: str, table: Table, place: str) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise DataError(f"{place}: score {text!r:.60} is not a finite number, such as 3.8")
+    if table.scores is not None and not table.scores[0] <= score <= table.scores[1]:
+        low, high = table.scores
+        raise DataError(f"{place}: score {text!r:.60} is out of range; expected {low:g} to {high:g}")
     return score

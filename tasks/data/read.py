@@ -13,11 +13,13 @@ from tasks.data.examples import read_examples as read_example_file
 from tasks.data.long_texts import LongLines, is_long
 from tasks.data.news import read_news, split_news
 from tasks.data.own import split_items
+from tasks.data.vector_tables import files_beside
 from tasks.data.vectors import file_digest, read_vectors
 from tasks.data.word_pairs import read_pairs as read_pair_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tasks.data.catalog import Table
     from tasks.data.conll import TaggedSentence
@@ -171,7 +173,8 @@ def read_word_vectors(found: FoundData, wanted: Collection[str] | None = None) -
         DataError: As there; also another width than the data set has, or none of the words.
     """
     _require_format(found, "vectors")
-    read = _vectors(*_stamp(found.parts["vectors"]), None if wanted is None else frozenset(wanted))
+    part = found.parts["vectors"]
+    read = _vectors(*_stamp(part, files_beside(part)), None if wanted is None else frozenset(wanted))
     size = found.data_set.counts.get("vectors", {}).get("dimensions", read.size)
     if read.size != size:
         raise DataError(
@@ -194,7 +197,12 @@ def content_digest(found: FoundData) -> dict[str, str]:
     """
     kind, reading = found.data_set.format, found.data_set.reading
     return {
-        role: _digest(*_stamp(part), kind, reading, _table_of(found, role))
+        role: _digest(
+            *_stamp(part, files_beside(part) if kind == "vectors" else ()),
+            kind,
+            reading,
+            _table_of(found, role),
+        )
         for role, part in found.parts.items()
     }
 
@@ -236,11 +244,11 @@ def _table_of(found: FoundData, role: str) -> Table | None:
     return table.without_labels() if table is not None and role in UNLABELLED else table
 
 
-def _stamp(part: Part) -> tuple[Part, Any]:
-    """A file and what changes when its content does, to keep what was read of it."""
+def _stamp(part: Part, beside: Iterable[Path] = ()) -> tuple[Part, Any]:
+    """A file and what changes when its content or that of files beside it does, to keep what was read."""
     part.require_regular()
-    state = part.path.stat()
-    return part, (state.st_size, state.st_mtime_ns, state.st_ino)
+    states = [path.stat() for path in (part.path, *beside)]
+    return part, tuple((state.st_size, state.st_mtime_ns, state.st_ino) for state in states)
 
 
 @lru_cache(maxsize=8)

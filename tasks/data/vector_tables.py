@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from glob import escape
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cellzoo.errors import DataError
@@ -134,6 +135,20 @@ def numpy_table(part: Part) -> tuple[Sequence[str], np.ndarray]:
     except Exception as error:  # numpy's and pyarrow's own
         raise DataError(f"{part}, {words_file}: cannot be read: {error!s:.200}") from error
     return _fitting(part, words, vectors)
+
+
+def files_beside(part: Part) -> list[Path]:
+    """The other files that hold a part of the vectors.
+
+    Raises:
+        DataError: The file cannot be read, or a NumPy matrix has no list of words.
+    """
+    match kind_of(part):
+        case "numpy":
+            return [words_beside(part.path)]
+        case "gensim":  # which keeps large matrices in files of their own
+            return sorted(part.path.parent.glob(f"{escape(part.path.name)}.*.npy"))
+    return []
 
 
 def words_beside(path: Path) -> Path:

@@ -17,6 +17,7 @@ from tasks.data.read import read_examples as read_set
 
 PAIRS = Table(first="a", second="b", label="y", labels=("no", "yes"), metrics=("accuracy",))
 SCORES = Table(first=1, label=0, header=False, metrics=("pearson",))
+TO_FIVE = SCORES.model_copy(update={"scores": (0.0, 5.0)})
 
 
 def read(folder, content, table=PAIRS):
@@ -66,6 +67,8 @@ def test_few_malformed_rows_are_left_out_and_named_and_many_refused(tmp_path):
         (b"a\tb\ty\n1\t2\tmaybe\n", PAIRS, r"x\.tsv:2: label 'maybe' is not known; expected no, yes"),
         (b"high\tone\n", SCORES, r"x\.tsv:1: score 'high' is not a finite number"),
         (b"nan\tone\n", SCORES, "score 'nan'"),
+        (b"5\tone\n9.7\ttwo\n", TO_FIVE, r"x\.tsv:2: score '9\.7' is out of range; expected 0 to 5"),
+        (b"-0.1\tone\n", TO_FIVE, r"x\.tsv:1: score '-0\.1' is out of range; expected 0 to 5"),
     ],
 )
 def test_each_fault_names_its_place(tmp_path, content, table, words):

