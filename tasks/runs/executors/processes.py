@@ -126,7 +126,7 @@ class _ProcessPool(Pool["_Worker"]):
     def _handle_exit(self, worker: _Worker) -> None:
         worker.join()
         cause = worker.describe_exit()
-        if not self._any_ready:
+        if not self._any_ready and not worker.was_killed:
             raise RunError(
                 f"worker processes end before they begin ({cause}). In a script, call run_suite under: "
                 'if __name__ == "__main__":'
@@ -196,6 +196,11 @@ class _Worker:
             self._process.kill()
             self._process.join()
         self.connection.close()
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it."""
+        return self._process.exitcode is not None and self._process.exitcode < 0
 
     def describe_exit(self) -> str:
         """Say how it ended."""

@@ -11,6 +11,7 @@ import pytest
 from cellzoo.errors import CellzooError, OutputError, RecordError, RunError
 from tasks.runs import run_suite
 from tasks.runs.events import Silent
+from tasks.runs.executors import processes
 from tasks.runs.executors.pool import Pool
 from tasks.runs.record_file import read_record
 from tasks.runs.run import request_plan
@@ -222,6 +223,21 @@ def test_a_worker_that_dies_while_nobody_listens_is_not_forgotten(tmp_path, monk
     monkeypatch.setattr(Pool, "_assign_jobs", assign_late)
     report = go(tmp_path, seeds=1, executor="processes", fault="die-once", victim="gru-0")
     assert [failure.job.label for failure in report.failures] == ["fake gru seed 0"]
+
+
+def test_a_worker_that_is_killed_before_any_has_begun_fails_its_run_alone(tmp_path, monkeypatch):
+    start, begun = processes._Worker.__init__, []
+
+    def start_and_kill_the_first(worker, setup):
+        start(worker, setup)
+        begun.append(worker)
+        if len(begun) == 1:
+            worker._process.kill()
+
+    monkeypatch.setattr(processes._Worker, "__init__", start_and_kill_the_first)
+    report = go(tmp_path, seeds=1, executor="processes")
+    assert [failure.job.label for failure in report.failures] == ["fake lstm seed 0"]
+    assert names(report) == [("fake", "gru", 0)]
 
 
 @EXECUTORS
