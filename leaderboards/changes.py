@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from leaderboards.render import numbers
 from leaderboards.render.grid import table_title
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from leaderboards.board import Board, Row, TaskTable
 
+_Entry: TypeAlias = "tuple[TaskTable, Row]"
 _ROUNDING = 1e-12
 
 
@@ -28,12 +29,14 @@ class Change:
 
     Attributes:
         table: Its table in the second state.
+        unlike: Settings of which it had other values in the first.
         before: Its row in the first.
         after: Its row in the second.
         p: Of Welch's test, adjusted by Holm over all changes; None with too few seeds.
     """
 
     table: TaskTable
+    unlike: tuple[str, ...]
     before: Row
     after: Row
     p: float | None
@@ -53,7 +56,7 @@ class Change:
 def compare_boards(before: Board, after: Board) -> str:
     """Write the changes as Markdown."""
     shared, new, gone = _matched(before, after)
-    changes = _tested([entry for entry in shared if _results(*entry[:2]) != _results(entry[0], entry[2])])
+    changes = _tested([pair for pair in shared if _results(*pair[0]) != _results(*pair[1])])
     same = len(shared) - len(changes)
     parts = [f"# {plain(after.title)}: changes"]
     for title, verdict in (("Better", "better"), ("Worse", "worse")):
@@ -68,16 +71,14 @@ def compare_boards(before: Board, after: Board) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _matched(
-    before: Board, after: Board
-) -> tuple[list[tuple[TaskTable, Row, Row]], list[tuple[TaskTable, Row]], list[tuple[TaskTable, Row]]]:
+def _matched(before: Board, after: Board) -> tuple[list[tuple[_Entry, _Entry]], list[_Entry], list[_Entry]]:
     old, now = dict(_entries(before)), dict(_entries(after))
-    shared = [(now[place][0], old[place][1], now[place][1]) for place in now if place in old]
+    shared = [(old[place], now[place]) for place in now if place in old]
     new = [now[place] for place in now if place not in old]
     return shared, new, [old[place] for place in old if place not in now]
 
 
-def _entries(board: Board) -> Iterator[tuple[tuple[object, ...], tuple[TaskTable, Row]]]:
+def _entries(board: Board) -> Iterator[tuple[tuple[object, ...], _Entry]]:
     for table in board.tables:
         # What is measured by another metric, or the other way round, is another table.
         task = (table.task, table.revision, table.primary.name, table.primary.higher_is_better)
@@ -92,14 +93,22 @@ def _results(table: TaskTable, row: Row) -> set[tuple[str, float | None]]:
     return {(record.key, record.metrics[table.primary.name].value) for record in row.runs}
 
 
-def _tested(pairs: Sequence[tuple[TaskTable, Row, Row]]) -> list[Change]:
+def _tested(pairs: Sequence[tuple[_Entry, _Entry]]) -> list[Change]:
     raw: dict[str, float] = {}
-    for place, (table, before, after) in enumerate(pairs):
-        values = [_values(table, row) for row in (before, after)]
+    for place, pair in enumerate(pairs):
+        values = [_values(table, row) for table, row in pair]
         if min(map(len, values)) >= FEWEST_SEEDS:
             raw[str(place)] = _welch(*values)
     adjusted: Mapping[str, float] = holm(raw)
-    return [Change(*pair, adjusted.get(str(place))) for place, pair in enumerate(pairs)]
+    return [
+        Change(table, _unlike(old, table), before, after, adjusted.get(str(place)))
+        for place, ((old, before), (table, after)) in enumerate(pairs)
+    ]
+
+
+def _unlike(before: TaskTable, after: TaskTable) -> tuple[str, ...]:
+    names = before.settings.keys() | after.settings.keys()
+    return tuple(sorted(name for name in names if before.settings.get(name) != after.settings.get(name)))
 
 
 def _welch(before: Sequence[float], after: Sequence[float]) -> float:
@@ -130,12 +139,13 @@ def _listed(changes: Sequence[Change]) -> list[str]:
         for row in (change.before, change.after):
             summary = row.metrics[primary.name]
             fields.append(f"{numbers.mean_and_std(summary, primary.digits)} ({numbers.seeds(summary.n)})")
-        fields.append(change.verdict)
+        unlike = f"; unlike settings: {', '.join(change.unlike)}" if change.unlike else ""
+        fields.append(f"{change.verdict}{unlike}")
         lines.append("| " + " | ".join(map(plain, fields)) + " |")
     return ["\n".join(lines)]
 
 
-def _names(entries: Sequence[tuple[TaskTable, Row]]) -> list[str]:
+def _names(entries: Sequence[_Entry]) -> list[str]:
     if not entries:
         return ["None."]
     lines = []

@@ -61,10 +61,10 @@ def export_model(model: Path, out: Path) -> None:
         import torch
 
         from tasks.deploy.tagger import export_tagger
-        from tasks.tagging.flair_device import flair_on
+        from tasks.tagging.flair_device import flair_on, quiet_flair
         from tasks.tagging.tagger import CellTagger
 
-        with flair_on(torch.device("cpu")):
+        with flair_on(torch.device("cpu")), quiet_flair():
             export_tagger(CellTagger.load_safely(model), out)
     else:
         from tasks.classification.model_file import read_classifier

@@ -143,6 +143,14 @@ def test_equal_seeds_and_rounding_are_compared(tmp_path, before, after, verdict)
     assert f"| {verdict} |" in compare_boards(*boards)
 
 
+def test_other_settings_of_a_number_are_named(tmp_path):
+    boards = []
+    for name, epochs in (("one", 4), ("two", 9)):
+        values(tmp_path / name, "lstm", [50.0 + epochs] * 3, configuration={"epochs": epochs, "clip": 1})
+        boards.append(build_board(collect([tmp_path / name]), "x"))
+    assert "| better; unlike settings: epochs |" in compare_boards(*boards)
+
+
 def test_another_primary_metric_is_no_change_of_a_number(tmp_path):
     boards = []
     for name in ("f1", "accuracy"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging.handlers
 from functools import partial
 from pathlib import Path
 
@@ -192,7 +193,11 @@ def test_what_a_run_has_left(tmp_path, capsys):
     assert latency.items >= 10
     assert any("not its model" in note for note in again.notes)
     assert not go(keep_models=True).made
+    flair, said = logging.getLogger("flair"), logging.handlers.BufferingHandler(capacity=100)
+    flair.addHandler(said)
     assert main(["export", str(record), "--out", str(tmp_path / "m.onnx")]) == 0
+    flair.removeHandler(said)
+    assert not said.buffer, "Flair logs the whole vocabulary"
     assert "m.onnx: " in capsys.readouterr().out
     model = CellTagger.load_safely(find_model(record))
     assert [load(tmp_path / "m.onnx").spans(one) for one in sentences()] == decoded(model, sentences())
