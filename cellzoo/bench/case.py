@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     Pass = Callable[[], Sequence[Tensor]]
 
 DTYPES = ("float32", "float64")
-# Each candidate is compared with these.
-LOOP, LSTM, PRODUCTS = "loop", "nn.LSTM", "bare products"
+LOOP, LSTM, GRU, PRODUCTS = "loop", "nn.LSTM", "nn.GRU", "bare products"
+LSTM_BF16, LSTM_AUTOCAST, TORCHRECURRENT = "nn.LSTM bf16", "nn.LSTM autocast", "torchrecurrent"
+# Layers that are not this package's.
+OTHERS = (LSTM, LSTM_BF16, LSTM_AUTOCAST, GRU, TORCHRECURRENT)
+# What engines are timed beside, unless somebody chooses.
+BESIDE = (LOOP, LSTM, GRU, TORCHRECURRENT, PRODUCTS)
+# Ends the name of a candidate whose products are of numbers rounded to bfloat16.
+BF16 = " bf16"
 # Input and output together; a loop keeps some thirty times as much for its backward pass.
 MAX_VALUES = 100_000_000
 _FORM = re.compile(r"(\d{1,9})x(\d{1,9})x(\d{1,9})x(\d{1,9})(-packed)?", re.ASCII)

@@ -1,4 +1,4 @@
-"""The candidates of a cell: the loop, engines, torch's own layers, and bare products."""
+"""The candidates of a cell: the loop, engines, layers of others, and bare products."""
 
 from __future__ import annotations
 
@@ -10,28 +10,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from cellzoo.bench.case import LOOP, LSTM, PRODUCTS, Case, Shape
+from cellzoo.bench.case import (
+    BESIDE,
+    BF16,
+    LOOP,
+    LSTM,
+    LSTM_AUTOCAST,
+    LSTM_BF16,
+    OTHERS,
+    PRODUCTS,
+    TORCHRECURRENT,
+    Case,
+    Shape,
+)
 from cellzoo.bench.loop import build_loop, darts_genotype
+from cellzoo.bench.others import build_layer, cell_of, has_counterpart, has_torchrecurrent
 from cellzoo.bench.products import product_groups, product_pass, products_flops
-from cellzoo.catalog import load
 from cellzoo.cells.cell import Cell
 from cellzoo.layer import CellRNN
 from cellzoo.notations import darts
-from cellzoo.runtime import RUNTIMES
+from cellzoo.runtime import RUNTIMES, load_engine
 from cellzoo.runtime.recurrence import can_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from cellzoo.bench.case import Pass
     from cellzoo.bench.loop import LoopRNN
 
 ENGINES = tuple(name for name in RUNTIMES if name != "auto")
-_TORCH = {LSTM: nn.LSTM, "nn.GRU": nn.GRU}
 
 
 def cell_case(
-    cell: Cell, shape: Shape, *, training: bool, dtype: str, engines: Sequence[str], device: str = "cpu"
+    cell: Cell,
+    shape: Shape,
+    *,
+    training: bool,
+    dtype: str,
+    engines: Sequence[str],
+    beside: Collection[str] = BESIDE,
+    precision: str = "full",
+    device: str = "cpu",
 ) -> Case:
     """One cell at one shape, trained or only run.
 
@@ -41,17 +60,31 @@ def cell_case(
         training: Whether a pass has its backward pass: a training step without the optimizer.
         dtype: One of `cellzoo.bench.case.DTYPES`.
         engines: Some of `ENGINES`; `scan` is left out for a cell that `torch` runs in its place.
+        beside: Some of `cellzoo.bench.case.BESIDE`; those that do not apply to the cell are left out, and
+            torchrecurrent where it is not installed. Without the loop, results are not compared.
+        precision: With `bf16`, engines that can round products to bfloat16 run in both precisions, and nn.LSTM
+            runs in bfloat16, too.
         device: Where it runs.
 
     Raises:
         CellError: The cell needs E = H, and the shape's differ.
     """
     engines = [name for name in engines if name != "scan" or can_scan(cell)] or engines
+    others = set(beside)
+    if precision == "bf16":
+        rounding = [name for name in engines if load_engine(name).prepare_rounding is not None]
+        engines = [*engines, *(f"{name}{BF16}" for name in rounding)]
+        others |= {LSTM_BF16, LSTM_AUTOCAST} if LSTM in others else set()
+    if shape.packed or not (has_counterpart(cell) and has_torchrecurrent()):
+        others.discard(TORCHRECURRENT)
     groups = product_groups(cell, shape)
-    flops = dict.fromkeys((LOOP, *engines), pass_flops(cell, shape, training=training))
-    for name in _TORCH:
-        flops[name] = pass_flops(load(name.removeprefix("nn.").lower()), shape, training=training)
-    if groups:
+    own = pass_flops(cell, shape, training=training)
+    flops = {LOOP: own} if LOOP in others else {}
+    flops |= dict.fromkeys(engines, own)
+    for name in OTHERS:
+        if name in others:
+            flops[name] = pass_flops(cell_of(name, cell), shape, training=training)
+    if groups and PRODUCTS in others:
         flops[PRODUCTS] = products_flops(groups, training=training)
     kind = "training step" if training else "inference"
     return Case(
@@ -114,15 +147,17 @@ def _build_pass(
     if name == PRODUCTS:
         return product_pass(product_groups(cell, shape), training=training, dtype=dtype, device=device)
     sizes = shape.input_size, shape.hidden_size
-    rnn: nn.RNNBase | CellRNN
-    if name in _TORCH:
-        rnn = _TORCH[name](*sizes, bidirectional=shape.packed, dtype=dtype)
+    rnn: nn.Module
+    if name in OTHERS:
+        rnn = build_layer(name, cell, shape, dtype)
+        dtype = torch.bfloat16 if name == LSTM_BF16 else dtype
     else:
         genotype = darts_genotype(cell)
         # The same graph with the names of weights that the DARTS loop expects.
         cell = cell if genotype is None else darts.parse(genotype, cell.name)
-        runtime = "reference" if name == LOOP else name
-        rnn = CellRNN(cell, *sizes, bidirectional=shape.packed, dtype=dtype, runtime=runtime)
+        runtime = "reference" if name == LOOP else name.removesuffix(BF16)
+        precision = "bf16" if name.endswith(BF16) else "full"
+        rnn = CellRNN(cell, *sizes, bidirectional=shape.packed, dtype=dtype, runtime=runtime, precision=precision)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in rnn.parameters():
@@ -142,9 +177,15 @@ def _build_pass(
     batch_sizes = torch.tensor(shape.batch_sizes)
 
     def run(x: Tensor) -> Tensor:
-        return rnn(PackedSequence(x, batch_sizes))[0].data if shape.packed else rnn(x)[0]
+        output: Tensor = rnn(PackedSequence(x, batch_sizes))[0].data if shape.packed else rnn(x)[0]
+        return output
 
-    return _pass(run, list(rnn.parameters()), shape, dtype=dtype, device=device, training=training)
+    def run_in_bfloat16(x: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return run(x)
+
+    layer = run_in_bfloat16 if name == LSTM_AUTOCAST else run
+    return _pass(layer, list(rnn.parameters()), shape, dtype=dtype, device=device, training=training)
 
 
 def _run_loops(loops: Sequence[LoopRNN], shape: Shape, x: Tensor) -> Tensor:

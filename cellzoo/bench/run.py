@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from cellzoo.bench.case import LOOP, PRODUCTS, Case, Shape
+from cellzoo.bench.case import BF16, LOOP, PRODUCTS, Case, Shape
 from cellzoo.errors import CellzooError, RunError
 from cellzoo.system.resident import peak, start_peak
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     # Is told how much of a case is done, 0 to 1, and what happens.
     Watch = Callable[[float, str], None]
 
+K = TypeVar("K")
+
 # Seconds of one sample; what is quicker is run several times for it.
 MIN_SAMPLE = 0.01
 MIN_ROUNDS = 3
@@ -45,6 +47,10 @@ MEMORY_RUNS = 3
 # Single numbers may differ by more: where rounding carries a value across the kink of a relu, the gradient of
 # one sequence jumps.
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-8}
+# With products of numbers rounded to bfloat16, which has eight bits.
+ROUNDED_TOLERANCE = 0.1
+# Numbers that torch's threads share.
+_SHARED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,9 @@ class TimingSettings:
     """How to compare.
 
     Attributes:
-        threads: For torch. With one, times are the process's CPU time, which other processes hardly
-            change; with more, or on another device, they are wall-clock time.
+        threads: Counts of threads for torch, each of which every candidate runs with. With one alone, times
+            are the process's CPU time, which other processes hardly change; with more, or on another device,
+            they are wall-clock time.
         rounds: Of each case, at most.
         budget: Seconds for all cases together. Each has at least `MIN_ROUNDS` rounds, so a small budget is
             exceeded; memory is measured on top.
@@ -61,7 +68,7 @@ class TimingSettings:
         device: Where passes run.
     """
 
-    threads: int = 1
+    threads: tuple[int, ...] = (1,)
     rounds: int = 11
     budget: float = 300.0
     memory: bool = False
@@ -70,21 +77,32 @@ class TimingSettings:
     @property
     def clock(self) -> Callable[[], float]:
         """What times are read from."""
-        return time.process_time if self.threads == 1 and self.device == "cpu" else time.perf_counter
+        return time.process_time if self.clock_name == "CPU time" else time.perf_counter
+
+    @property
+    def clock_name(self) -> str:
+        """What that is called."""
+        return "CPU time" if (self.threads, self.device) == ((1,), "cpu") else "wall-clock time"
+
+    def words(self, *threads: int) -> str:
+        """Say how times are taken, with some of the counts of threads."""
+        if self.device != "cpu":
+            return f"{self.clock_name} on {self.device}"
+        return f"{self.clock_name}, {' and '.join(map(str, threads))} thread{'s' * (threads != (1,))}"
 
     def __str__(self) -> str:
-        if self.device != "cpu":
-            return f"wall-clock time on {self.device}"
-        return "CPU time, 1 thread" if self.threads == 1 else f"wall-clock time, {self.threads} threads"
+        return self.words(*self.threads)
 
 
 @dataclass
 class Result:
-    """What came out of one case.
+    """What came out of one case with one count of threads.
 
     Attributes:
         case: The case.
         seconds: Of one run of each candidate that finished, a number for each round.
+        threads: The count.
+        first: What came out with the first count in the same rounds, where this is another.
         peaks: Peak extra bytes of those it was measured for.
         left_out: Name -> why there is no time, or no memory.
         load_average: Of the machine in the last minute, where the system says it.
@@ -92,6 +110,8 @@ class Result:
 
     case: Case
     seconds: Mapping[str, Sequence[float]]
+    threads: int = 1
+    first: Result | None = None
     peaks: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     load_average: float | None = None
@@ -102,25 +122,25 @@ def compare(
 ) -> Iterator[Result]:
     """Compare the candidates of each case, one after the other, and give each result when it is there.
 
+    There is one for each count of threads, which take turns as the candidates do; memory is in the first.
     A candidate that cannot run, or that computes something else than the loop, is left out with the reason.
     """
     seconds_left = settings.budget
     for index, case in enumerate(cases):
         share = case.work / sum(later.work for later in cases[index:])
         begin = time.monotonic()
-        with watched(case) as watch, _undisturbed(settings.threads):
-            result = _take_times(case, settings, max(1.0, seconds_left * share), watch)
+        with watched(case) as watch, _undisturbed():
+            results = _take_times(case, settings, max(1.0, seconds_left * share), watch)
             seconds_left -= time.monotonic() - begin
             if settings.memory:
-                _measure_memory(result, settings.threads, watch)
-        yield result
+                _measure_memory(results[0], watch)
+        yield from results
 
 
 @contextmanager
-def _undisturbed(threads: int) -> Iterator[None]:
-    """Fix torch's threads; keep Python's collector from taking one candidate's time for another's garbage."""
+def _undisturbed() -> Iterator[None]:
+    """Keep torch's threads; keep Python's collector from taking one candidate's time for another's garbage."""
     before, collects = torch.get_num_threads(), gc.isenabled()
-    torch.set_num_threads(threads)
     gc.collect()
     gc.disable()
     try:
@@ -131,8 +151,16 @@ def _undisturbed(threads: int) -> Iterator[None]:
             gc.enable()
 
 
-def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Watch) -> Result:
+def _use_threads(count: int) -> None:
+    """Let torch use that many threads, and have them there before something is timed."""
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+        torch.ones(_SHARED).exp_()
+
+
+def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Watch) -> list[Result]:
     begin = time.monotonic()
+    _use_threads(settings.threads[0])
     passes: dict[str, Pass] = {}
     left_out: dict[str, str] = {}
     expected: Sequence[Tensor] = ()
@@ -143,7 +171,9 @@ def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Wat
             found = run()
             if name == LOOP:
                 expected = found
-            elif name in case.engines and (fault := disagreement(found, expected)):
+            elif name in case.engines and (
+                fault := disagreement(found, expected, rounded=name.endswith(BF16))
+            ):
                 raise RunError(fault)
         except Exception as error:  # one that is broken must not take the others' times away
             kind = "" if isinstance(error, CellzooError) else f"{type(error).__name__}: "
@@ -157,21 +187,28 @@ def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Wat
         watch(min(1.0, fraction), f"round {done} of {settings.rounds}")
         return done >= min(MIN_ROUNDS, settings.rounds) and fraction >= 1.0
 
-    seconds = take_turns(passes, settings.clock, is_over)
+    runs = {(name, count): run for name, run in passes.items() for count in settings.threads}
+    seconds = take_turns(runs, settings.clock, is_over, lambda key: _use_threads(key[1]))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Result(case, seconds, left_out=left_out, load_average=load)
+    results: list[Result] = []
+    for count in settings.threads:
+        taken = {name: seconds[name, count] for name in passes}
+        first = results[0] if results else None
+        results.append(Result(case, taken, count, first, left_out=left_out, load_average=load))
+    return results
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0]
 
 
-def disagreement(found: Sequence[Tensor], expected: Sequence[Tensor]) -> str:
+def disagreement(found: Sequence[Tensor], expected: Sequence[Tensor], *, rounded: bool = False) -> str:
     """Say how results differ from the loop's, or nothing where they agree.
 
     Args:
         found: Outputs, and in training the gradient of x.
         expected: The same of the loop.
+        rounded: Whether products are of numbers rounded to bfloat16.
     """
     for what, one, other in zip(("outputs", "gradients of x"), found, expected, strict=False):
         if one.shape != other.shape:
@@ -180,18 +217,27 @@ def disagreement(found: Sequence[Tensor], expected: Sequence[Tensor]) -> str:
             return f"its {what} differ from the loop's in where they are finite"
         scale = other.nan_to_num(0.0, 0.0, 0.0).norm().item() or 1.0
         apart = (one - other).nan_to_num(0.0, 0.0, 0.0).norm().item() / scale
-        if apart > TOLERANCES[other.dtype]:
+        if apart > (ROUNDED_TOLERANCE if rounded else TOLERANCES[other.dtype]):
             return f"its {what} differ from the loop's by {apart:.1e} of their norm"
     return ""
 
 
 def take_turns(
-    passes: Mapping[str, Pass], clock: Callable[[], float], is_over: Callable[[int], bool]
-) -> dict[str, list[float]]:
+    passes: Mapping[K, Pass],
+    clock: Callable[[], float],
+    is_over: Callable[[int], bool],
+    before: Callable[[K], None] = lambda _: None,
+) -> dict[K, list[float]]:
     """Time candidates that have been run once before, until `is_over` of the number of rounds says so.
 
+    Args:
+        passes: What each runs.
+        clock: What times are read from.
+        is_over: See above.
+        before: Is called before a candidate is timed.
+
     Returns:
-        By name, the seconds of one run in each round; round by round they belong together.
+        Of each, the seconds of one run in each round; round by round they belong together.
     """
 
     def sample(run: Pass, runs: int) -> float:
@@ -200,24 +246,28 @@ def take_turns(
             run()
         return (clock() - begin) / runs
 
-    # 0 is below what the clock can tell.
-    once = {name: max(sample(run, 1), MIN_SAMPLE / 1000) for name, run in passes.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in passes}
+    once: dict[K, float] = {}
+    for key, run in passes.items():
+        before(key)
+        # 0 is below what the clock can tell.
+        once[key] = max(sample(run, 1), MIN_SAMPLE / 1000)
+    seconds: dict[K, list[float]] = {key: [] for key in passes}
     rounds = 0
     while not is_over(rounds):
-        for name, run in passes.items():
-            seconds[name].append(sample(run, math.ceil(MIN_SAMPLE / once[name])))
+        for key, run in passes.items():
+            before(key)
+            seconds[key].append(sample(run, math.ceil(MIN_SAMPLE / once[key])))
         rounds += 1
     return seconds
 
 
-def _measure_memory(result: Result, threads: int, watch: Watch) -> None:
+def _measure_memory(result: Result, watch: Watch) -> None:
     for name in result.seconds:
         if name == PRODUCTS:  # keeps nothing
             continue
         watch(1.0, f"memory of {name}")
         try:
-            result.peaks[name] = peak_extra_bytes(result.case, name, threads)
+            result.peaks[name] = peak_extra_bytes(result.case, name, result.threads)
         except RunError as error:
             result.left_out[f"memory of {name}"] = str(error)
 

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from cellzoo.bench.case import LOOP, LSTM, PRODUCTS
+from cellzoo.bench.case import LOOP, LSTM, LSTM_AUTOCAST, LSTM_BF16, PRODUCTS
 from cellzoo.system.atomic import write_atomically
 from cellzoo.system.machine import installed, processor, usable_cores
 from cellzoo.system.source_code import source_code
@@ -36,21 +36,30 @@ NOTE = (
     "Medians over the rounds of the time, and of its ratio to the others' in the same round; ± is half the "
     "distance between the quartiles, in percent. Per FLOP: time for each floating-point operation."
 )
+BF16_NOTE = (
+    "nn.LSTM bf16: weights and input in bfloat16; nn.LSTM autocast: in float32, under torch.autocast. "
+    "Per FLOP, one column compares with the faster of them."
+)
 MEMORY_NOTE = (
     "Peak: the highest resident memory of a process of its own in such a pass, above what it had with weights "
     "and inputs."
 )
-VERSION = 2
+VERSION = 3
 _WIDEST = 300
+# The file, its cases, a case, its candidates: what is deeper stands in one line.
+_DEPTH = 3
+_DIGITS = 8
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
     """The figures of each candidate of a case, for the table and the file.
 
     `median` is of the seconds of a run, and `ratios` are those over a base's, round by round; `per_flop` is
-    the same of the time for each FLOP over that of nn.LSTM. Each has its quartiles beside it.
+    the same of the time for each FLOP over that of nn.LSTM, `per_flop_bf16` over that of nn.LSTM in bfloat16,
+    and `speedup` the seconds with the first count of threads over these. Each has its quartiles beside it.
     """
     bases = [base for base in BASES if base in result.seconds]
+    in_bfloat16 = lstm_in_bfloat16(result)
     flops, peaks = result.case.flops, result.peaks
     found = []
     for name, taken in result.seconds.items():
@@ -62,13 +71,24 @@ def rows(result: Result) -> list[dict[str, Any]]:
             "median": _spread(seconds),
             "ratios": {base: _spread(seconds / result.seconds[base]) for base in bases},
             "per_flop": None,
+            "per_flop_bf16": None,
+            "speedup": None,
             "peak_bytes": peaks.get(name),
             "peak_ratio": peaks[name] / peaks[LOOP] if name in peaks and peaks.get(LOOP) else None,
         }
-        if LSTM in bases:
-            row["per_flop"] = _spread(seconds / result.seconds[LSTM] * flops[LSTM] / flops[name])
+        for key, other in (("per_flop", LSTM), ("per_flop_bf16", in_bfloat16)):
+            if other in result.seconds:
+                row[key] = _spread(seconds / result.seconds[other] * flops[other] / flops[name])
+        if result.first is not None:
+            row["speedup"] = _spread(np.array(result.first.seconds[name]) / seconds)
         found.append(row)
     return found
+
+
+def lstm_in_bfloat16(result: Result) -> str | None:
+    """The faster of the two ways in which nn.LSTM ran in bfloat16, or None where it did not."""
+    names = [name for name in (LSTM_BF16, LSTM_AUTOCAST) if name in result.seconds]
+    return min(names, key=lambda name: float(np.median(result.seconds[name])), default=None)
 
 
 def _spread(values: Any) -> dict[str, float]:
@@ -79,14 +99,19 @@ def _spread(values: Any) -> dict[str, float]:
 def print_table(result: Result, settings: TimingSettings, console: Console) -> None:
     """Print the figures of a case."""
     rounds = max(map(len, result.seconds.values()), default=0)
-    console.print(Text(f"{result.case.title}: {settings}, {rounds} rounds", style="bold"), soft_wrap=True)
+    heading = f"{result.case.title}: {settings.words(result.threads)}, {rounds} rounds"
+    console.print(Text(heading, style="bold"), soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
+    in_bfloat16 = lstm_in_bfloat16(result)
+    first = result.first
     titles = [
         "ms",
         "GFLOP/s",
         *(f"× {base}" for base in BASES),
         "per FLOP\n× nn.LSTM",
+        *[f"per FLOP\n× {in_bfloat16}"] * (in_bfloat16 is not None),
+        *([f"speed-up\n{first.threads} to {result.threads} threads"] if first is not None else []),
         *["peak\nMB", "× loop"] * bool(result.peaks),
     ]
     for title in titles:
@@ -95,6 +120,8 @@ def print_table(result: Result, settings: TimingSettings, console: Console) -> N
         median = row["median"]["median"]
         cells = [f"{median * 1e3:.2f}", f"{row['flops'] / median / 1e9:.1f}"]
         cells += [_ratio(found) for found in (*map(row["ratios"].get, BASES), row["per_flop"])]
+        cells += [_ratio(row["per_flop_bf16"])] * (in_bfloat16 is not None)
+        cells += [_ratio(row["speedup"])] * (first is not None)
         if result.peaks:
             cells.append("" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.1f}")
             cells.append("" if row["peak_ratio"] is None else f"{row['peak_ratio']:.3f}")
@@ -129,7 +156,7 @@ def about_the_run(settings: TimingSettings) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: installed(name) for name in ("cellzoo", "torch", "numpy")},
         },
-        "settings": {**asdict(settings), "clock": str(settings)},
+        "settings": {**asdict(settings), "clock": settings.clock_name},
     }
 
 
@@ -142,6 +169,7 @@ def write_file(path: Path, about: dict[str, Any], results: Sequence[Result], *, 
     cases = [
         {
             **result.case.description,
+            "threads": result.threads,
             "load_average": result.load_average,
             "candidates": rows(result),
             "left_out": result.left_out,
@@ -149,7 +177,20 @@ def write_file(path: Path, about: dict[str, Any], results: Sequence[Result], *, 
         for result in results
     ]
     content = {**about, "written": _now(), "finished": finished, "cases": cases}
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(path, (_text(content) + "\n").encode())
+
+
+def _text(value: Any, depth: int = 0) -> str:
+    """JSON with a line for each candidate, and no more digits than times have."""
+    if isinstance(value, float):
+        return json.dumps(float(f"{value:.{_DIGITS}g}"))
+    if not isinstance(value, dict | list):
+        return json.dumps(value)
+    between = f",\n{' ' * (depth + 1)}" if depth <= _DEPTH else ", "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {_text(part, depth + 1)}" for key, part in value.items()]
+        return f"{{{between.join(parts)}}}"
+    return f"[{between.join(_text(part, depth + 1) for part in value)}]"
 
 
 def _now() -> str:

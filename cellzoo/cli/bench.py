@@ -6,10 +6,19 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from cellzoo.bench.case import DTYPES, SHAPES, Shape, benchmark_cases, find_shapes
+from cellzoo.bench.case import (
+    BESIDE,
+    DTYPES,
+    SHAPES,
+    TORCHRECURRENT,
+    Shape,
+    benchmark_cases,
+    find_shapes,
+)
 from cellzoo.catalog import entry
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError, unknown
+from cellzoo.runtime import PRECISIONS
 from cellzoo.selection import expand_cells, split_cells
 from cellzoo.system.paths import path_option
 from cellzoo.system.text import printable
@@ -32,9 +41,10 @@ Each cell runs by every engine, and against
   loop                 the Python loop that people write: for a DARTS genotype that of the DARTS code, for any
                        other cell one product for each input of each linear node
   nn.LSTM, nn.GRU      torch's own layers of the same sizes; also per floating-point operation
+  torchrecurrent       that package's layer, where it is installed and has the cell; for padded sequences
   bare products        the cell's matrix products alone, by torch.mm, joined as far as its graph allows
 
-Times are CPU time of this process with one thread, wall-clock time with more. A round runs each once; what is
+Times are CPU time of this process with one thread alone, else wall-clock time. A round runs each once; what is
 shown is the median over the rounds of the ratios within a round. A pass is one layer: in one direction over
 padded sequences, or in both over packed ones, whose lengths are spread evenly from T / 4 to T. Training adds
 the backward pass, for all weights and the input, and no optimizer.
@@ -50,7 +60,9 @@ _EXAMPLES = """\
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
   cellzoo bench --benchmark tagger --shape sentences --engines native     beside Flair's tagger
   cellzoo bench --device cuda --cells lstm,darts-v2    beside cuDNN
-  cellzoo bench --chart bench.json                     a chart and a table of what was timed
+  cellzoo bench --precision bf16 --shape a             also with products of bfloat16
+  cellzoo bench --threads 1,2 --cells lstm             how much a second thread helps
+  cellzoo bench --chart bench.json tagger.json         a chart and a table of what was timed
   cellzoo bench --dry-run                              what would be timed
 
 exit codes:
@@ -80,13 +92,30 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--engines", metavar="A,B,...", help="engines of cells; default all")
     parser.add_argument(
+        "--beside",
+        default=",".join(BESIDE),
+        metavar="A,B,...",
+        help=f"what else each cell is timed beside; default {','.join(BESIDE)}",
+    )
+    parser.add_argument(
         "--pass", choices=_PASSES, default="both", dest="passes", help="training, inference or both (default)"
     )
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"default {DTYPES[0]}")
     parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="full",
+        help="bf16: also time engines that can with products of bfloat16, and nn.LSTM in bfloat16",
+    )
+    parser.add_argument(
         "--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:N; of cells"
     )
-    parser.add_argument("--threads", type=_whole(1024), default=1, metavar="N", help="default 1")
+    parser.add_argument(
+        "--threads",
+        type=_counts,
+        metavar="N,...",
+        help="counts of threads, which take turns, too; default 1; with --chart, those to show",
+    )
     parser.add_argument(
         "--rounds", type=_whole(10_000), default=11, metavar="N", help="of each case, at most; default 11"
     )
@@ -103,13 +132,17 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="also measure the peak extra memory of a pass, each in a process of its own; not in the budget",
     )
     parser.add_argument(
-        "--out", type=path_option("--out"), metavar="FILE", help="write everything to a JSON file"
+        "--out",
+        type=path_option("--out"),
+        metavar="FILE",
+        help="write everything to a JSON file; with --chart, the picture",
     )
     parser.add_argument(
         "--chart",
         type=path_option("--chart"),
+        nargs="+",
         metavar="FILE",
-        help="draw a file that --out wrote, as .svg beside it, and print its table; time nothing",
+        help="draw files that --out wrote, as .svg beside the first, and print their table; time nothing",
     )
     parser.add_argument("--dry-run", action="store_true", help="list what would be timed, and time nothing")
 
@@ -121,6 +154,10 @@ def _whole(largest: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(_whole(1024)(part.strip()) for part in text.split(",")))
 
 
 def _seconds(text: str) -> float:
@@ -135,25 +172,29 @@ def _seconds(text: str) -> float:
 
 def _execute(options: argparse.Namespace) -> int:
     if options.chart is not None:
-        return _draw(options.chart)
+        return _draw(options.chart, options.out, options.threads)
     shapes = find_shapes(options.shapes or [_SHAPES])
     from cellzoo.bench.run import TimingSettings
 
-    settings = TimingSettings(options.threads, options.rounds, options.budget, options.memory, _device(options))
+    threads = options.threads or (1,)
+    settings = TimingSettings(threads, options.rounds, options.budget, options.memory, _device(options))
     cases = _cases(options, shapes)
+    if options.benchmark is None and TORCHRECURRENT in options.beside:
+        _note_missing(cases)
     if options.dry_run:
         return _list(cases, settings)
     return _compare(cases, settings, options.out, must_run=options.engines is not None)
 
 
-def _draw(path: Path) -> int:
-    from cellzoo.bench.chart import draw, read_figures, table
+def _draw(paths: list[Path], out: Path | None, threads: tuple[int, ...] | None) -> int:
+    from cellzoo.bench.chart import draw
+    from cellzoo.bench.figures import read_figures, tables
     from cellzoo.system.atomic import write_atomically
 
-    figures = read_figures(path)
-    picture = path.with_suffix(".svg")
+    figures = read_figures(paths, threads)
+    picture = out or paths[0].with_suffix(".svg")
     write_atomically(picture, draw(figures).encode())
-    sys.stdout.write(printable(f"{table(figures)}{picture}\n"))
+    sys.stdout.write(printable(tables(figures)))
     return 0
 
 
@@ -174,21 +215,54 @@ def _device(options: argparse.Namespace) -> str:
 def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
     from cellzoo.bench.cells import ENGINES, cell_case
 
-    engines = ENGINES
-    if options.engines is not None:
-        engines = tuple(dict.fromkeys(part.strip() for part in options.engines.split(",")))
-        for name in engines:
-            if name not in ENGINES:
-                raise unknown("engine", name[:80], ENGINES)
+    engines = ENGINES if options.engines is None else _names("engine", options.engines, ENGINES)
+    if options.precision == "bf16":
+        _check_bfloat16(options)
     if options.benchmark is not None:
         return benchmark_cases(options.benchmark, shapes, options.dtype, engines)
+    beside = _names("candidate", options.beside, BESIDE)
     cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
     return [
-        cell_case(cell, shape, training=training, dtype=options.dtype, engines=engines, device=options.device)
+        cell_case(
+            cell,
+            shape,
+            training=training,
+            dtype=options.dtype,
+            engines=engines,
+            beside=beside,
+            precision=options.precision,
+            device=options.device,
+        )
         for cell in cells.values()
         for shape in shapes
         for training in _PASSES[options.passes]
     ]
+
+
+def _names(kind: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise unknown(kind, name[:80], known)
+    return names
+
+
+def _check_bfloat16(options: argparse.Namespace) -> None:
+    from cellzoo.runtime.native.binding import has_bfloat16
+
+    if (options.benchmark, options.dtype, options.device) != (None, "float32", "cpu"):
+        raise CellzooError("--precision bf16: it is for cells in float32 on the CPU")
+    if not has_bfloat16():
+        raise CellzooError("--precision bf16: no products of bfloat16 here; cellzoo doctor says why")
+
+
+def _note_missing(cases: list[Case]) -> None:
+    """Say once that a package is missing whose layers could be timed, too."""
+    from cellzoo.bench.others import COUNTERPARTS, has_torchrecurrent
+
+    names = {case.description.get("cell") for case in cases if not case.shape.packed} & COUNTERPARTS.keys()
+    if names and not has_torchrecurrent():
+        sys.stderr.write(f"torchrecurrent, which has {', '.join(sorted(names))}, too, is not installed\n")
 
 
 def _list(cases: list[Case], settings: TimingSettings) -> int:
@@ -218,14 +292,20 @@ def _compare(cases: list[Case], settings: TimingSettings, out: Path | None, *, m
     for result in compare(cases, settings, show.progress(cases, open_console(stderr=True))):
         results.append(result)
         if out is not None:
-            show.write_file(out, about, results, finished=len(results) == len(cases))
+            show.write_file(out, about, results, finished=len(results) == len(cases) * len(settings.threads))
         show.print_table(result, settings, console)
-    for note in (show.NOTE, show.MEMORY_NOTE) if settings.memory else (show.NOTE,):
+    notes = [show.NOTE]
+    notes += [show.BF16_NOTE] * any(show.lstm_in_bfloat16(result) is not None for result in results)
+    notes += [show.MEMORY_NOTE] * settings.memory
+    for note in notes:
         console.print(note, style="dim", highlight=False)
     if out is not None:
         sys.stdout.write(printable(f"{out}\n"))
     faults = [
-        (result.case, name) for result in results for name in result.case.engines if name in result.left_out
+        (result.case, name)
+        for result in results
+        for name in result.case.engines
+        if result.first is None and name in result.left_out
     ]
     if must_run and faults:
         case, name = faults[0]
