@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow gpu lint clean
+.PHONY: demo test slow gpu figures lint clean
 
 demo: $(READY)
 	$(BIN)/cellzoo demo
@@ -16,6 +16,14 @@ slow: $(READY)
 # With the Python and the torch that are there: where there is a GPU, often nothing can be installed.
 gpu:
 	$(PYTHON) tests/helpers/on_gpu.py --out gpu
+
+# The chart and the tables of README.md and docs/speed, from the files there that cellzoo bench wrote.
+CHART := $(BIN)/cellzoo bench --chart $(patsubst %,docs/speed/%.json,layers bf16 tagger) --out docs/speed/speed.svg
+INSERT := sed -i -e '/^<!-- figures -->$$/,/^<!-- end of figures -->$$/{//!d}' -e '/^<!-- figures -->$$/r /dev/stdin'
+
+figures: $(READY)
+	$(CHART) | $(INSERT) docs/speed/README.md
+	$(CHART) --threads 1 | $(INSERT) README.md
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

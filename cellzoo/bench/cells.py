@@ -150,19 +150,22 @@ def _build_pass(
     rnn: nn.Module
     if name in OTHERS:
         rnn = build_layer(name, cell, shape, dtype)
-        dtype = torch.bfloat16 if name == LSTM_BF16 else dtype
     else:
         genotype = darts_genotype(cell)
         # The same graph with the names of weights that the DARTS loop expects.
         cell = cell if genotype is None else darts.parse(genotype, cell.name)
         runtime = "reference" if name == LOOP else name.removesuffix(BF16)
         precision = "bf16" if name.endswith(BF16) else "full"
-        rnn = CellRNN(cell, *sizes, bidirectional=shape.packed, dtype=dtype, runtime=runtime, precision=precision)
+        rnn = CellRNN(
+            cell, *sizes, bidirectional=shape.packed, dtype=dtype, runtime=runtime, precision=precision
+        )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in rnn.parameters():
             parameter.uniform_(-(shape.hidden_size**-0.5), shape.hidden_size**-0.5, generator=generator)
-    rnn.to(device)
+    # Of the weights, which were drawn alike for all, and of the input.
+    held = torch.bfloat16 if name == LSTM_BF16 else dtype
+    rnn.to(device, held)
     if name == LOOP and isinstance(rnn, CellRNN):
         weights = [rnn.direction(way).weights for way in range(shape.directions)]
         loops = [build_loop(cell, named, input_size=sizes[0], hidden_size=sizes[1]) for named in weights]
@@ -171,6 +174,7 @@ def _build_pass(
             [weight for loop in loops for weight in loop.weights],
             shape,
             dtype=dtype,
+            held=held,
             device=device,
             training=training,
         )
@@ -185,7 +189,7 @@ def _build_pass(
             return run(x)
 
     layer = run_in_bfloat16 if name == LSTM_AUTOCAST else run
-    return _pass(layer, list(rnn.parameters()), shape, dtype=dtype, device=device, training=training)
+    return _pass(layer, list(rnn.parameters()), shape, dtype=dtype, held=held, device=device, training=training)
 
 
 def _run_loops(loops: Sequence[LoopRNN], shape: Shape, x: Tensor) -> Tensor:
@@ -205,15 +209,19 @@ def _pass(
     shape: Shape,
     *,
     dtype: torch.dtype,
+    held: torch.dtype,
     device: torch.device,
     training: bool,
 ) -> Pass:
-    """A pass through what maps x (T, B, E) to outputs (T, B, H), or packed rows (N, E) to (N, 2 H)."""
+    """A pass through what maps x (T, B, E) to outputs (T, B, H), or packed rows (N, E) to (N, 2 H).
+
+    Numbers are drawn in `dtype` and held in another.
+    """
     generator = torch.Generator().manual_seed(1)
     rows = (shape.tokens,) if shape.packed else (shape.steps, shape.batch)
-    x = torch.randn(*rows, shape.input_size, dtype=dtype, generator=generator).to(device)
+    x = torch.randn(*rows, shape.input_size, dtype=dtype, generator=generator).to(device, held)
     size = shape.directions * shape.hidden_size
-    gradient = torch.randn(*rows, size, dtype=dtype, generator=generator).to(device)
+    gradient = torch.randn(*rows, size, dtype=dtype, generator=generator).to(device, held)
     x.requires_grad_(training)
 
     def run() -> list[Tensor]:

@@ -1,239 +1,85 @@
-"""A chart and a short table of what `cellzoo bench --out` wrote."""
+"""The figures of `cellzoo.bench.figures` as bars."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import median
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TYPE_CHECKING
 
 from cellzoo.bench.case import LSTM
-from cellzoo.errors import DataError
-from cellzoo.pages.axis import logarithmic_axis
+from cellzoo.bench.figures import short
 from cellzoo.pages.chart import Chart, standalone
-from cellzoo.runtime import RUNTIMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from cellzoo.bench.figures import Column, Figures, Measured
 
-    from cellzoo.pages.axis import Axis
-
-_WIDTH, _LEFT, _RIGHT = 720.0, 150.0, 690.0
-_TOP, _ROW, _BOTTOM = 44.0, 24.0, 52.0
-_CAP = 4.0
-_MOST_BYTES = 100_000_000
-
-
-class _Part(BaseModel):
-    """Part of the file, which has more than what is shown."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-class _Spread(_Part):
-    median: float
-    low: float
-    high: float
-
-
-class _Candidate(_Part):
-    name: str
-    flops: int
-    median: _Spread
-    ratios: dict[str, _Spread]
-    per_flop: _Spread | None
-
-
-class _Shape(_Part):
-    name: str
-    batch: int
-    steps: int
-    input_size: int
-    hidden_size: int
-    packed: bool
-
-
-class _Case(_Part):
-    cell: str | None = None
-    shape: _Shape
-    kind: str = Field("", alias="pass")
-    dtype: str
-    candidates: list[_Candidate]
-    load_average: float | None = None
-
-
-class _File(_Part):
-    machine: dict[str, Any]
-    versions: dict[str, Any]
-    settings: dict[str, Any]
-    began: str
-    cases: list[_Case]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A cell at a shape.
-
-    Attributes:
-        cell: Its name.
-        shape: The shape, in words.
-        what: The pass and the dtype.
-        engine: The fastest one.
-        seconds: Of it, the median.
-        lstm_seconds: Of nn.LSTM.
-        ratio: Of the times, round by round: median, lower and upper quartile.
-        per_flop: The same for each floating-point operation.
-    """
-
-    cell: str
-    shape: str
-    what: str
-    engine: str
-    seconds: float
-    lstm_seconds: float
-    ratio: tuple[float, float, float]
-    per_flop: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a file says.
-
-    Attributes:
-        measured: Cells at shapes, in the order of the file.
-        conditions: Where and how they were measured, in a sentence.
-    """
-
-    measured: tuple[Measured, ...]
-    conditions: str
-
-
-def read_figures(path: Path) -> Figures:
-    """Read a file that `cellzoo bench --out` wrote.
-
-    Raises:
-        DataError: It is not such a file, or no cell in it was timed beside nn.LSTM.
-    """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: more than {_MOST_BYTES:,} bytes; expected what cellzoo bench --out wrote")
-        content = _File.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path}: not what cellzoo bench --out wrote: {place}: {first['msg']}") from error
-    found = [measured for case in content.cases if (measured := _measured(case)) is not None]
-    if not found:
-        raise DataError(f"{path}: no cell in it was timed beside nn.LSTM")
-    loads = [case.load_average for case in content.cases if case.load_average is not None]
-    load = f"; load average {min(loads):.1f} to {max(loads):.1f}" if loads else ""
-    machine = content.machine
-    conditions = (
-        f"{machine.get('processor')}, {machine.get('torch_capability')}, torch "
-        f"{content.versions.get('torch')}, {content.settings.get('clock')}, {content.began[:10]}{load}"
-    )
-    return Figures(tuple(found), conditions)
-
-
-def _measured(case: _Case) -> Measured | None:
-    lstm = next((row for row in case.candidates if row.name == LSTM), None)
-    engines = [row for row in case.candidates if row.name in RUNTIMES and row.per_flop is not None]
-    if case.cell is None or lstm is None or not engines:
-        return None
-    best = min(engines, key=lambda row: row.median.median)
-    assert best.per_flop is not None  # noqa: S101 - chosen so
-    shape = case.shape
-    length = f"T up to {shape.steps}" if shape.packed else f"T {shape.steps}"
-    return Measured(
-        case.cell,
-        f"B {shape.batch}, {length}, H {shape.hidden_size}",
-        f"{'training step' if case.kind == 'training' else case.kind}, {case.dtype}",
-        best.name,
-        best.median.median,
-        lstm.median.median,
-        _quartiles(best.ratios[LSTM]),
-        _quartiles(best.per_flop),
-    )
-
-
-def _quartiles(spread: _Spread) -> tuple[float, float, float]:
-    return spread.median, spread.low, spread.high
-
-
-def table(figures: Figures) -> str:
-    """A table in Markdown: milliseconds of nn.LSTM and of each cell, and how their times compare."""
-    cells = list(dict.fromkeys(row.cell for row in figures.measured))
-    lines = [
-        f"| | nn.LSTM, ms | {' | '.join(f'{cell}, ms' for cell in cells)} |",
-        f"|---|{'---:|' * (1 + len(cells))}",
-    ]
-    for (shape, what), rows in _by_shape(figures).items():
-        known = {row.cell: row for row in rows}
-        entries = [_entry(known.get(cell)) for cell in cells]
-        lstm = median(row.lstm_seconds for row in rows)
-        lines.append(f"| {what}, {shape} | {_short(lstm * 1e3)} | {' | '.join(entries)} |")
-    return "\n".join([*lines, "", f"{_NOTE} {figures.conditions}.", ""])
-
-
-_NOTE = (
-    "In brackets: the median over the rounds of the time over that of nn.LSTM in the same round, "
-    "and its quartiles."
-)
-
-
-def _by_shape(figures: Figures) -> dict[tuple[str, str], list[Measured]]:
-    found: dict[tuple[str, str], list[Measured]] = {}
-    for row in figures.measured:
-        found.setdefault((row.shape, row.what), []).append(row)
-    return found
-
-
-def _entry(row: Measured | None) -> str:
-    if row is None:
-        return ""
-    middle, low, high = map(_short, row.ratio)
-    return f"{_short(row.seconds * 1e3)} ({middle}; {low} to {high})"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+_NAMES, _COLUMN, _FIELD, _VALUES = 136.0, 116.0, 64.0, 104.0
+_TOP, _ROW, _BAR, _BOTTOM = 96.0, 20.0, 12.0, 62.0
+# Longer bars end here; the number beside them says how long they would be.
+_LONGEST = 2.0
+_OURS, _OTHERS = "first", "second"
 
 
 def draw(figures: Figures) -> str:
-    """The text of an SVG file: time for each floating-point operation over that of nn.LSTM, shape by shape."""
-    ends = [end for row in figures.measured for end in row.per_flop]
-    axis = logarithmic_axis(min([*ends, 0.5]) / 1.1, max([*ends, 1.0]) * 1.1, ticks=6)
-    parts = [_panel(shape, what, rows, axis) for (shape, what), rows in _by_shape(figures).items()]
-    return standalone(parts)
-
-
-def _panel(shape: str, what: str, rows: Sequence[Measured], axis: Axis) -> Chart:
-    bottom = _TOP + _ROW * len(rows)
-    # Of a whole step the FLOPs are not counted.
-    is_whole = all(row.per_flop == row.ratio for row in rows)
-    title = f"Time{'' if is_whole else ' for each FLOP'}, {what}, {shape}"
-    words = "; ".join(f"{row.cell} {_short(row.per_flop[0])} times that of nn.LSTM" for row in rows)
-    chart = Chart.new(_WIDTH, bottom + _BOTTOM, title, words, _identity(shape, what))
-    chart.text(8, 22, f"{title} (nn.LSTM = 1)", "heading")
-    chart.x_axis(axis, _LEFT, _RIGHT, _TOP, bottom)
-    one = _LEFT + axis.share(1.0) * (_RIGHT - _LEFT)
-    chart.line(one, _TOP, one, bottom, "base")
-    chart.text((_LEFT + _RIGHT) / 2, bottom + 34, "\N{LEFTWARDS ARROW} less is better", "small middle")
+    """The text of an SVG file: a bar for each time over that of nn.LSTM, with the lowest count of threads."""
+    threads = figures.threads[0]
+    rows = [row for row in figures.rows(threads) if any(row)]
+    title = f"Time over that of {LSTM}, {threads} thread{'s' * (threads > 1)}"
+    width, bottom = max(720.0, _NAMES + _COLUMN * len(figures.columns)), _TOP + _ROW * len(rows)
+    chart = Chart.new(width, bottom + _BOTTOM, title, _in_words(figures, rows))
+    chart.text(8, 22, f"{title}: shorter is faster", "heading")
+    for place, (kind, name) in enumerate(((_OURS, "cellzoo"), (_OTHERS, "others"))):
+        group, left = chart.group(kind), width - 150 + 76 * place
+        group.box(left, 12, 12, 12, "dot")
+        group.text(left + 18, 22, name)
+    named = ""
     for index, row in enumerate(rows):
-        group, y = chart.group("first"), _TOP + _ROW * (index + 0.5)
-        middle, low, high = (_LEFT + axis.share(value) * (_RIGHT - _LEFT) for value in row.per_flop)
-        group.text(_LEFT - 12, y + 4, row.cell, "name end")
-        group.line(low, y, high, y, "mark")
-        for end in (low, high):
-            group.line(end, y - _CAP, end, y + _CAP, "mark")
-        group.dot(middle, y, tip=f"{row.engine}: {_short(row.per_flop[0])}")
-        group.text(max(middle, high) + 8, y + 4, _short(row.per_flop[0]), "small value")
-    return chart
+        one = next(figure for figure in row if figure is not None)
+        # Variants of a cell stand below it.
+        is_variant, named = one.cell == named, one.cell
+        name = one.name.removeprefix(one.cell).lstrip(", ") if is_variant else one.name
+        chart.text(_NAMES - 12, _middle(index) + 4, name, "small end" if is_variant else "name end")
+        for number, figure in enumerate(row):
+            if figure is not None:
+                _bar(chart, figure, _NAMES + _COLUMN * number, _middle(index))
+    for number, column in enumerate(figures.columns):
+        _frame(chart, column, _NAMES + _COLUMN * number, bottom)
+    for number, line in enumerate(figures.conditions):
+        chart.text(8, bottom + 38 + 16 * number, line)
+    return standalone([chart])
 
 
-def _identity(shape: str, what: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in f"{what}-{shape}")
+def _in_words(figures: Figures, rows: list[list[Measured | None]]) -> str:
+    columns = zip(figures.columns, zip(*rows, strict=True), strict=True)
+    return "; ".join(
+        f"{column}: {', '.join(f'{figure.name} {short(figure.ratio.median)}' for figure in found if figure)}"
+        for column, found in columns
+    )
+
+
+def _middle(index: int) -> float:
+    return _TOP + _ROW * (index + 0.5)
+
+
+def _bar(chart: Chart, figure: Measured, left: float, y: float) -> None:
+    group = chart.group(_OTHERS if figure.is_of_others else _OURS)
+    ratio = figure.ratio
+    low, end, high = (_place(value, left) for value in (ratio.low, ratio.median, ratio.high))
+    group.box(left, y - _BAR / 2, max(1.0, end - left), _BAR, "dot")
+    group.line(low, y, high, y, "mean")
+    if ratio.median > _LONGEST:
+        group.arrow(end + 8, y, 7)
+    tip = f"{short(ratio.low)} to {short(ratio.high)}"
+    group.text(left + _VALUES, y + 4, figure.words, "value end", tip=tip)
+
+
+def _place(ratio: float, left: float) -> float:
+    return left + min(ratio, _LONGEST) * _FIELD / _LONGEST
+
+
+def _frame(chart: Chart, column: Column, left: float, bottom: float) -> None:
+    batch, length, *sizes = column.shape.split(", ")
+    for number, words in enumerate((column.what, f"{batch}, {length}", ", ".join(sizes))):
+        chart.text(left, 52 + 14 * number, words + ", per FLOP" * (column.per_flop and number == 2))
+    chart.line(left, _TOP - 4, left, bottom + 2, "grid")
+    one = _place(1.0, left)
+    chart.line(one, _TOP - 4, one, bottom + 2, "base")
+    chart.text(one, bottom + 15, f"{LSTM} = 1", "small middle")

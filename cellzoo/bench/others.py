@@ -3,8 +3,8 @@
 nn.LSTM computes in bfloat16 in two ways, and which of them is faster depends on the batch: as a module of
 bfloat16 with input of bfloat16, and as it is under autocast.
 
-torchrecurrent (github.com/MartinuzziFrancesco/torchrecurrent) has many of the zoo's cells as layers that loop in
-Python over padded sequences.
+torchrecurrent (github.com/MartinuzziFrancesco/torchrecurrent) has many of the zoo's cells, as layers that loop
+over padded sequences in Python.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ COUNTERPARTS = {
     "unicornn": "UnICORNN",
     "wmc-lstm": "WMCLSTM",
 }
+# What its layers are built with besides the sizes.
+_OPTIONS = {"indrnn": {"nonlinearity": "relu"}}
 
 
 def has_torchrecurrent() -> bool:
@@ -86,11 +88,12 @@ def build_layer(name: str, cell: Cell, shape: Shape, dtype: torch.dtype) -> nn.M
         name: One of `cellzoo.bench.case.OTHERS`.
         cell: What torchrecurrent's is to compute.
         shape: The sizes.
-        dtype: Of its weights, except with `LSTM_BF16`.
+        dtype: Of its weights.
     """
     sizes = shape.input_size, shape.hidden_size
     if name == TORCHRECURRENT:
-        layer: nn.Module = getattr(import_module(name), COUNTERPARTS[cell.name])(*sizes)
+        build = getattr(import_module(name), COUNTERPARTS[cell.name])
+        layer: nn.Module = build(*sizes, **_OPTIONS.get(cell.name, {}))
         return layer.to(dtype)
     kind = nn.GRU if name == GRU else nn.LSTM
-    return kind(*sizes, bidirectional=shape.packed, dtype=torch.bfloat16 if name == LSTM_BF16 else dtype)
+    return kind(*sizes, bidirectional=shape.packed, dtype=dtype)

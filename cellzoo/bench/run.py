@@ -101,20 +101,20 @@ class Result:
     Attributes:
         case: The case.
         seconds: Of one run of each candidate that finished, a number for each round.
-        threads: The count.
-        first: What came out with the first count in the same rounds, where this is another.
         peaks: Peak extra bytes of those it was measured for.
         left_out: Name -> why there is no time, or no memory.
         load_average: Of the machine in the last minute, where the system says it.
+        threads: The count.
+        first: What came out with the first count in the same rounds, where this is another.
     """
 
     case: Case
     seconds: Mapping[str, Sequence[float]]
-    threads: int = 1
-    first: Result | None = None
     peaks: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     load_average: float | None = None
+    threads: int = 1
+    first: Result | None = None
 
 
 def compare(
@@ -171,9 +171,7 @@ def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Wat
             found = run()
             if name == LOOP:
                 expected = found
-            elif name in case.engines and (
-                fault := disagreement(found, expected, rounded=name.endswith(BF16))
-            ):
+            elif name in case.engines and (fault := disagreement(found, expected, rounded=name.endswith(BF16))):
                 raise RunError(fault)
         except Exception as error:  # one that is broken must not take the others' times away
             kind = "" if isinstance(error, CellzooError) else f"{type(error).__name__}: "
@@ -194,7 +192,7 @@ def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Wat
     for count in settings.threads:
         taken = {name: seconds[name, count] for name in passes}
         first = results[0] if results else None
-        results.append(Result(case, taken, count, first, left_out=left_out, load_average=load))
+        results.append(Result(case, taken, {}, left_out, load, threads=count, first=first))
     return results
 
 

@@ -77,7 +77,7 @@ def rows(result: Result) -> list[dict[str, Any]]:
             "peak_ratio": peaks[name] / peaks[LOOP] if name in peaks and peaks.get(LOOP) else None,
         }
         for key, other in (("per_flop", LSTM), ("per_flop_bf16", in_bfloat16)):
-            if other in result.seconds:
+            if other is not None and other in result.seconds:
                 row[key] = _spread(seconds / result.seconds[other] * flops[other] / flops[name])
         if result.first is not None:
             row["speedup"] = _spread(np.array(result.first.seconds[name]) / seconds)
@@ -103,13 +103,14 @@ def print_table(result: Result, settings: TimingSettings, console: Console) -> N
     console.print(Text(heading, style="bold"), soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
+    bases = [base for base in BASES if base in result.seconds]
     in_bfloat16 = lstm_in_bfloat16(result)
     first = result.first
     titles = [
         "ms",
         "GFLOP/s",
-        *(f"× {base}" for base in BASES),
-        "per FLOP\n× nn.LSTM",
+        *(f"× {base}" for base in bases),
+        *["per FLOP\n× nn.LSTM"] * (LSTM in bases),
         *[f"per FLOP\n× {in_bfloat16}"] * (in_bfloat16 is not None),
         *([f"speed-up\n{first.threads} to {result.threads} threads"] if first is not None else []),
         *["peak\nMB", "× loop"] * bool(result.peaks),
@@ -119,9 +120,8 @@ def print_table(result: Result, settings: TimingSettings, console: Console) -> N
     for row in rows(result):
         median = row["median"]["median"]
         cells = [f"{median * 1e3:.2f}", f"{row['flops'] / median / 1e9:.1f}"]
-        cells += [_ratio(found) for found in (*map(row["ratios"].get, BASES), row["per_flop"])]
-        cells += [_ratio(row["per_flop_bf16"])] * (in_bfloat16 is not None)
-        cells += [_ratio(row["speedup"])] * (first is not None)
+        further = [row["per_flop"], row["per_flop_bf16"], row["speedup"]]
+        cells += [_ratio(found) for found in (*row["ratios"].values(), *further) if found is not None]
         if result.peaks:
             cells.append("" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.1f}")
             cells.append("" if row["peak_ratio"] is None else f"{row['peak_ratio']:.3f}")
@@ -133,9 +133,7 @@ def print_table(result: Result, settings: TimingSettings, console: Console) -> N
         console.print(Text(f"left out: {name}: {reason}", style="yellow"), soft_wrap=True)
 
 
-def _ratio(found: dict[str, float] | None) -> str:
-    if found is None:
-        return "-"
+def _ratio(found: dict[str, float]) -> str:
     percent = 50 * (found["high"] - found["low"]) / found["median"] if found["median"] else 0.0
     return f"{found['median']:.3f} ±{percent:.0f}%"
 

@@ -260,7 +260,7 @@ def _note_missing(cases: list[Case]) -> None:
     """Say once that a package is missing whose layers could be timed, too."""
     from cellzoo.bench.others import COUNTERPARTS, has_torchrecurrent
 
-    names = {case.description.get("cell") for case in cases if not case.shape.packed} & COUNTERPARTS.keys()
+    names = {str(case.description["cell"]) for case in cases if not case.shape.packed} & COUNTERPARTS.keys()
     if names and not has_torchrecurrent():
         sys.stderr.write(f"torchrecurrent, which has {', '.join(sorted(names))}, too, is not installed\n")
 

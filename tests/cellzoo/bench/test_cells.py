@@ -8,7 +8,17 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.overrides import TorchFunctionMode
 
 import cellzoo
-from cellzoo.bench.case import DTYPES, LOOP, LSTM, PRODUCTS, SHAPES, Shape, find_shapes
+from cellzoo.bench.case import (
+    DTYPES,
+    LOOP,
+    LSTM,
+    LSTM_AUTOCAST,
+    LSTM_BF16,
+    PRODUCTS,
+    SHAPES,
+    Shape,
+    find_shapes,
+)
 from cellzoo.bench.cells import ENGINES, cell_case, pass_flops
 from cellzoo.bench.products import Group, product_groups, product_pass, products_flops
 from cellzoo.bench.run import disagreement
@@ -16,6 +26,7 @@ from cellzoo.cells.canonical import canonical_form
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import Node, State, linear
 from cellzoo.errors import CellError, CellzooError
+from cellzoo.runtime.native.binding import has_bfloat16
 
 B, T, E, H = 6, 7, 5, 4
 SHAPE = Shape("s", B, T, E, H)
@@ -178,6 +189,34 @@ def test_a_cell_with_other_names_races_against_the_same_loop():
     case = case_of(canonical_form(cellzoo.load("darts-v2")))
     found, expected = (case.build(name, SHAPE)() for name in ("reference", LOOP))
     assert disagreement(found, expected) == ""
+
+
+def test_only_what_is_asked_for_is_timed():
+    case = cell_case(
+        cellzoo.load("lstm"),
+        SHAPE,
+        training=True,
+        dtype="float32",
+        engines=("reference",),
+        beside=(LSTM, PRODUCTS),
+    )
+    assert list(case.flops) == ["reference", LSTM, PRODUCTS]
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor, or this build, has no products of bfloat16")
+@pytest.mark.parametrize("shape", [SHAPE, PACKED], ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_products_of_bfloat16_run_beside_torch_in_bfloat16(shape, training):
+    engines, cell = ("reference", "native"), cellzoo.load("lstm")
+    options = {"training": training, "dtype": "float32", "engines": engines}
+    case = cell_case(cell, shape, precision="bf16", **options)
+    assert list(case.engines) == ["reference", "native", "native bf16"]
+    results = {name: case.build(name, shape)() for name in case.flops}
+    for name in ("native bf16", LSTM_BF16, LSTM_AUTOCAST):
+        others = results[LOOP] if name in case.engines else results[LSTM]
+        found = [tensor.float() for tensor in results[name]]
+        assert disagreement(found, others) != ""
+        assert disagreement(found, others, rounded=True) == ""
 
 
 @pytest.mark.parametrize("training", [True, False])

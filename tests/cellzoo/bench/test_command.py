@@ -90,7 +90,7 @@ def test_a_run_prints_a_table_and_writes_all_times(bench, tmp_path):
     assert content["finished"] is True
     assert content["versions"]["torch"] == torch.__version__
     assert content["versions"]["cellzoo"] == cellzoo.__version__
-    assert content["settings"]["threads"] == 1
+    assert content["settings"]["threads"] == [1]
     assert content["machine"]["processor"]
     (case,) = content["cases"]
     assert (case["cell"], case["pass"], case["shape"]["hidden_size"]) == ("lstm", "training", 5)

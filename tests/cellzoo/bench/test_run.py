@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 import cellzoo
-from cellzoo.bench.case import LOOP, LSTM, PRODUCTS, Case, Shape
+from cellzoo.bench.case import LOOP, LSTM, LSTM_AUTOCAST, LSTM_BF16, PRODUCTS, Case, Shape
 from cellzoo.bench.cells import cell_case
 from cellzoo.bench.run import (
     MIN_ROUNDS,
@@ -103,7 +103,7 @@ def test_results_have_all_candidates():
     cases = [cell_case(cell, SHAPE, training=training, **options) for training in (True, False)]
     before = torch.get_num_threads()
     found = []
-    for result in compare(cases, TimingSettings(threads=before + 1, rounds=3), unwatched):
+    for result in compare(cases, TimingSettings(threads=(before + 1,), rounds=3), unwatched):
         assert torch.get_num_threads() == before
         found.append(result)
     for result, case in zip(found, cases, strict=True):
@@ -135,6 +135,9 @@ def test_disagreement_is_found_and_rounding_is_not():
     broken[0, 0, 0] = torch.nan
     assert "outputs differ" in disagreement([broken], [value])
     assert disagreement([broken], [broken]) == ""
+    assert disagreement([value.bfloat16().float()], [value]) != ""
+    assert disagreement([value.bfloat16().float()], [value], rounded=True) == ""
+    assert disagreement([value * 1.2], [value], rounded=True) != ""
 
 
 def test_the_budget_ends_a_case_that_has_some_rounds():
@@ -155,11 +158,45 @@ def test_threads_and_garbage_collection_are_fixed_in_the_meantime():
 
 def test_times_are_cpu_time_with_one_thread_and_wall_clock_with_more():
     assert str(TimingSettings()) == "CPU time, 1 thread"
-    assert str(TimingSettings(threads=2)) == "wall-clock time, 2 threads"
-    began = [TimingSettings(threads=count).clock() for count in (1, 2)]
+    assert str(TimingSettings(threads=(2,))) == "wall-clock time, 2 threads"
+    assert str(TimingSettings(threads=(1, 2))) == "wall-clock time, 1 and 2 threads"
+    assert TimingSettings(threads=(1, 2)).words(1) == "wall-clock time, 1 thread"
+    clocks = [TimingSettings(threads=threads).clock for threads in ((1,), (1, 2))]
+    began = [clock() for clock in clocks]
     time.sleep(0.2)
-    taken = [TimingSettings(threads=count).clock() - start for count, start in zip((1, 2), began, strict=True)]
+    taken = [clock() - start for clock, start in zip(clocks, began, strict=True)]
     assert taken[0] < 0.1 < taken[1]
+
+
+def test_counts_of_threads_take_turns_and_are_compared():
+    """Two threads take .1 s for what one takes .2 s for."""
+    seen = []
+
+    def build(name, shape):
+        def run():
+            seen.append((name, torch.get_num_threads()))
+            time.sleep(0.2 / torch.get_num_threads())
+            return []
+
+        return run
+
+    case = Case("a nap", SHAPE, {LOOP: 1, "b": 1}, (), build, {})
+    one, two = compare([case], TimingSettings(threads=(1, 2), rounds=3, budget=0.1), unwatched)
+    assert seen[-4:] == [(LOOP, 1), (LOOP, 2), ("b", 1), ("b", 2)]
+    assert (one.threads, one.first, two.threads, two.first) == (1, None, 2, one)
+    assert {row["speedup"] for row in rows(one)} == {None}
+    for row in rows(two):
+        assert row["speedup"]["median"] == pytest.approx(2, rel=0.5)
+        assert row["speedup"]["low"] <= row["speedup"]["median"] <= row["speedup"]["high"]
+
+
+def test_figures_of_bfloat16_are_over_the_faster_way():
+    """2 s for 200 FLOPs against nn.LSTM's 4 s for 100 under autocast, 5 s as a module."""
+    known = {"native bf16": (2.0, 200), LSTM: (8.0, 100), LSTM_BF16: (5.0, 100), LSTM_AUTOCAST: (4.0, 100)}
+    case = Case("", SHAPE, {name: flops for name, (_, flops) in known.items()}, (), sums, {})
+    found = rows(Result(case, {name: [taken] * 3 for name, (taken, _) in known.items()}))
+    assert [row["per_flop_bf16"]["median"] for row in found] == [0.25, 2.0, 1.25, 1.0]
+    assert [row["per_flop"]["median"] for row in found] == [0.125, 1.0, 0.625, 0.5]
 
 
 def test_figures_of_known_times():

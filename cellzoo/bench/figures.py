@@ -1,0 +1,304 @@
+"""What files of `cellzoo bench --out` say of cells beside nn.LSTM, and tables of it in Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from statistics import median
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cellzoo.bench.case import BF16, LSTM, LSTM_AUTOCAST, LSTM_BF16, TORCHRECURRENT
+from cellzoo.errors import DataError
+from cellzoo.runtime import RUNTIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+_MOST_BYTES = 100_000_000
+_WIDTH = 118
+_LAYERS = {"training": "training step", "inference": "inference"}
+TAGGER_STEP = "tagger step"
+_NOTE = (
+    "Medians over the rounds of the time over that of nn.LSTM in the same round, with their quartiles; lengths "
+    "up to T are spread evenly from a quarter of it, and cells run over them in both directions. Per FLOP: of "
+    "the time for each floating-point operation."
+)
+_TAGGER_NOTE = "A tagger step is one of training a whole tagger, over that of Flair's own with nn.LSTM."
+_SPEEDUP_NOTE = "\N{MULTIPLICATION SIGN}: how many times as fast as with {} thread."
+
+
+class _Part(BaseModel):
+    """Part of a file, which has more than what is shown."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class Spread(_Part):
+    """A median and its quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+
+class _Candidate(_Part):
+    name: str
+    median: Spread
+    ratios: dict[str, Spread]
+    per_flop: Spread | None
+    speedup: Spread | None
+
+
+class _Shape(_Part):
+    batch: int
+    steps: int
+    input_size: int
+    hidden_size: int
+    packed: bool
+
+    def __str__(self) -> str:
+        length = f"T up to {self.steps}" if self.packed else f"T {self.steps}"
+        narrow = f", E {self.input_size}" if self.input_size != self.hidden_size else ""
+        return f"B {self.batch}, {length}{narrow}, H {self.hidden_size}"
+
+
+class _Case(_Part):
+    cell: str | None = None
+    shape: _Shape
+    kind: str = Field("", alias="pass")
+    dtype: str
+    threads: int
+    candidates: list[_Candidate]
+    load_average: float | None = None
+
+
+class _File(_Part):
+    machine: dict[str, Any]
+    versions: dict[str, Any]
+    settings: dict[str, Any]
+    began: str
+    cases: list[_Case]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is timed, and whether for each floating-point operation."""
+
+    what: str
+    shape: str
+    per_flop: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.shape}{', per FLOP' if self.per_flop else ''}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure.
+
+    Attributes:
+        cell: The cell.
+        name: What runs it, in a few words: the cell alone for its fastest engine.
+        column: What was timed.
+        threads: The count.
+        seconds: Median.
+        ratio: To nn.LSTM, round by round.
+        speedup: Over a lower count of threads, where there is one.
+    """
+
+    cell: str
+    name: str
+    column: Column
+    threads: int
+    seconds: float
+    ratio: Spread
+    speedup: Spread | None
+
+    @property
+    def words(self) -> str:
+        """The ratio; of nn.LSTM itself the time."""
+        if self.name != LSTM:
+            return short(self.ratio.median)
+        milliseconds = self.seconds * 1e3
+        return f"{milliseconds:,.{1 if milliseconds < 100 else 0}f} ms"
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether a layer of others runs it."""
+        return self.cell == LSTM or self.name.endswith(TORCHRECURRENT)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What files say.
+
+    Attributes:
+        measured: Cell by cell, nn.LSTM first.
+        conditions: Where and how they were measured, in two parts.
+    """
+
+    measured: tuple[Measured, ...]
+    conditions: tuple[str, str]
+
+    @property
+    def columns(self) -> list[Column]:
+        """What was timed; what is for each FLOP comes after the same for a pass."""
+        return list(dict.fromkeys(row.column for row in self.measured))
+
+    @property
+    def threads(self) -> list[int]:
+        """The counts."""
+        return sorted({row.threads for row in self.measured})
+
+    def rows(self, threads: int) -> list[list[Measured | None]]:
+        """A list for nn.LSTM, and each cell and its variants, with what there is for each column."""
+        columns = self.columns
+        found: dict[str, list[Measured | None]] = {}
+        for one in self.measured:
+            if one.threads == threads:
+                row = found.setdefault(one.name, [None] * len(columns))
+                place = columns.index(one.column)
+                row[place] = row[place] or one
+        return list(found.values())
+
+
+def read_figures(paths: Sequence[Path], threads: Sequence[int] | None = None) -> Figures:
+    """Read files that `cellzoo bench --out` wrote.
+
+    Args:
+        paths: The files. What several have measured is taken from the first.
+        threads: Counts of threads that are wanted, or all.
+
+    Raises:
+        DataError: One is not such a file, or no cell was timed beside nn.LSTM with these threads.
+    """
+    files = [_read(path) for path in paths]
+    cases = [case for file in files for case in file.cases if threads is None or case.threads in threads]
+    found = [row for case in cases for row in _measured(case)]
+    if not any(row.cell != LSTM for row in found):
+        wanted = "" if threads is None else f" with {' or '.join(map(str, threads))} threads"
+        raise DataError(f"{', '.join(map(str, paths))}: no cell was timed beside nn.LSTM{wanted}")
+    order = list(dict.fromkeys([LSTM, *(row.cell for row in found)]))
+    found.sort(key=lambda row: order.index(row.cell))
+    return Figures((*_of_lstm(found), *found), _conditions(files, cases))
+
+
+def _read(path: Path) -> _File:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path}: more than {_MOST_BYTES:,} bytes; expected what cellzoo bench --out wrote")
+        return _File.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(f"{path}: not what cellzoo bench --out wrote: {place}: {first['msg']}") from error
+
+
+def _conditions(files: Sequence[_File], cases: Sequence[_Case]) -> tuple[str, str]:
+    def each(values: Iterable[object]) -> str:
+        return " and ".join(dict.fromkeys(map(str, values)))
+
+    machine = ", ".join(
+        (
+            each(file.machine.get("processor") for file in files),
+            each(file.machine.get("torch_capability") for file in files),
+            f"torch {each(file.versions.get('torch') for file in files)}",
+        )
+    )
+    loads = [case.load_average for case in cases if case.load_average is not None]
+    load = f"; load average {min(loads):.1f} to {max(loads):.1f}" if loads else ""
+    clock = each(file.settings.get("clock") for file in files)
+    return machine, f"{clock}, {each(file.began[:10] for file in files)}{load}"
+
+
+def _measured(case: _Case) -> Iterator[Measured]:
+    fastest: dict[str, _Candidate] = {}
+    for row in case.candidates:
+        if (name := _name(case.cell, row.name)) is not None and LSTM in row.ratios:
+            known = fastest.setdefault(name, row)
+            fastest[name] = min(known, row, key=lambda row: row.median.median)
+    for name, row in fastest.items():
+        what = _LAYERS.get(case.kind, case.kind) + f", {case.dtype}" * (case.dtype != "float32")
+        found = Measured(
+            LSTM if name.startswith(LSTM) else str(case.cell),
+            name,
+            Column(what, str(case.shape)),
+            case.threads,
+            row.median.median,
+            row.ratios[LSTM],
+            row.speedup,
+        )
+        yield found
+        if name != LSTM and case.kind in _LAYERS and not case.shape.packed and row.per_flop is not None:
+            yield replace(found, column=replace(found.column, per_flop=True), ratio=row.per_flop, speedup=None)
+
+
+def _of_lstm(found: Sequence[Measured]) -> Iterator[Measured]:
+    """Medians over all the cells that nn.LSTM was timed beside."""
+    rows: dict[tuple[Column, int], list[Measured]] = {}
+    for row in found:
+        if row.name == LSTM:
+            rows.setdefault((row.column, row.threads), []).append(row)
+    for same in rows.values():
+        speedups = [row.speedup.median for row in same if row.speedup is not None]
+        middle = median(speedups) if speedups else None
+        yield replace(
+            same[0],
+            seconds=median(row.seconds for row in same),
+            speedup=None if middle is None else Spread(median=middle, low=min(speedups), high=max(speedups)),
+        )
+
+
+def _name(cell: str | None, candidate: str) -> str | None:
+    """How a candidate is called where it is shown."""
+    if cell is None:
+        return None
+    if candidate in RUNTIMES:
+        return cell
+    if candidate.removesuffix(BF16) in RUNTIMES:
+        return f"{cell}, bf16"
+    others = {LSTM: LSTM, LSTM_BF16: f"{LSTM}, bf16", LSTM_AUTOCAST: f"{LSTM}, bf16"}
+    return others.get(candidate, f"{cell} of {candidate}" if candidate == TORCHRECURRENT else None)
+
+
+def tables(figures: Figures) -> str:
+    """A table in Markdown for each count of threads, and what the figures are."""
+    parts = [_table(figures, threads) for threads in figures.threads]
+    notes = [_NOTE]
+    if any(column.what == TAGGER_STEP for column in figures.columns):
+        notes.append(_TAGGER_NOTE)
+    if any(row.speedup is not None for row in figures.measured):
+        notes.append(_SPEEDUP_NOTE.format(figures.threads[0]))
+    words = f"{' '.join(notes)} {', '.join(figures.conditions)}."
+    return "\n\n".join([*parts, fill(words, _WIDTH) + "\n"])
+
+
+def _table(figures: Figures, threads: int) -> str:
+    head = [f"{threads} thread{'s' * (threads > 1)}", *map(str, figures.columns)]
+    lines = [_line(head), f"|---|{'---:|' * len(figures.columns)}"]
+    for row in figures.rows(threads):
+        name = next(figure.name for figure in row if figure is not None)
+        lines.append(_line([name, *map(_entry, row)]))
+    return "\n".join(lines)
+
+
+def _line(entries: Sequence[str]) -> str:
+    return f"| {' | '.join(entries)} |"
+
+
+def _entry(figure: Measured | None) -> str:
+    if figure is None:
+        return ""
+    spread = f" ({short(figure.ratio.low)} to {short(figure.ratio.high)})" if figure.name != LSTM else ""
+    faster = "" if figure.speedup is None else f", \N{MULTIPLICATION SIGN} {figure.speedup.median:.2f}"
+    return f"{figure.words}{spread}{faster}"
+
+
+def short(ratio: float) -> str:
+    """A ratio with two digits that say something."""
+    return f"{ratio:.{3 if ratio < 0.1 else 2 if ratio < 10 else 0}f}"
