@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
 from warnings import warn
 
@@ -22,8 +21,8 @@ from cellzoo.initialise import INITS, draw
 from cellzoo.rewrites.norm import layer_norm as normalised
 from cellzoo.runtime import engine_in_use
 from cellzoo.runtime.auto import choose
+from cellzoo.runtime.autocast import autocast_dtype, result_dtype
 from cellzoo.runtime.operator import longest_batch
-from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
 from cellzoo.zoneout import expected_cell, state_rates
 
 if TYPE_CHECKING:
@@ -41,7 +40,8 @@ class CellRNN(nn.Module):
     unbatched input (T, E); or a PackedSequence with any order of lengths. `hx` and `h_n` are
     (num_layers * num_directions, B, H), without B for unbatched input: one tensor for a cell with one
     state, a tuple for a cell with several, in the cell's order. Padded rows are treated as data, as in
-    torch.nn.LSTM; pack the batch where lengths differ.
+    torch.nn.LSTM; pack the batch where lengths differ. Under torch.autocast outputs and states have its
+    dtype, as those of torch.nn.LSTM have on GPUs, unless the input is float64.
 
     Args:
         cell: The cell.
@@ -69,7 +69,8 @@ class CellRNN(nn.Module):
             that applies; the attribute `runtime` says which one that is now.
         precision: `full`, or `bf16`: matrix products of float32, forwards and backwards, may be sums in float32
             of numbers rounded to bfloat16; weights, states and gradients stay float32. The engine `native` does
-            so on processors with AMX (`cellzoo doctor` says whether); elsewhere nothing changes.
+            so on processors with AMX (`cellzoo doctor` says whether); elsewhere nothing changes. Under
+            torch.autocast to bfloat16 it does so in any case.
 
     Raises:
         TypeError: A size is not a whole number, or a choice neither True nor False.
@@ -415,16 +416,15 @@ class CellRNN(nn.Module):
             given = [*given, data] if every else [data]
             if layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
-        final_states = [torch.stack(parts) for parts in zip(*finals, strict=True)]
-        # Under autocast a product gives half precision, and what adds to it may not.
-        dtype = reduce(torch.promote_types, (value.dtype for value in (*given, *final_states)))
-        return [output.to(dtype) for output in given], [state.to(dtype) for state in final_states]
+        return given, [torch.stack(parts) for parts in zip(*finals, strict=True)]
 
     def _run_direction(
         self, index: int, data: Tensor, states: Sequence[Tensor], **options: Any
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run one layer in one direction; options as in `Direction.forward`."""
-        return self.direction(index)(data, states=states, **options)
+        dtype = result_dtype((data, *states), autocast_dtype(data.device))
+        output, final = self.direction(index)(data, states=states, **options)
+        return output.to(dtype), tuple(state.to(dtype) for state in final)
 
     def _check_dtypes(self, data: Tensor, states: Sequence[Tensor]) -> None:
         weight = next(self.parameters(), None)

@@ -12,6 +12,7 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from cellzoo.runtime import RUNTIMES, load_engine, prepare
+from cellzoo.runtime.autocast import autocast_dtype
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.native.binding import PlanError, is_available
 from cellzoo.runtime.once import variant_of
@@ -38,14 +39,10 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
     """
     if is_watched() or device.type == "meta":
         return "reference"
-    if (
-        device.type == "cpu"
-        and dtype in _NATIVE_DTYPES
-        and not torch.is_autocast_enabled("cpu")
-        and is_available()
-    ):
-        return "native"
-    return "torch"
+    if device.type != "cpu" or not is_available():
+        return "torch"
+    is_taken = dtype in _NATIVE_DTYPES or autocast_dtype(device) is not None
+    return "native" if is_taken else "torch"
 
 
 def is_watched() -> bool:

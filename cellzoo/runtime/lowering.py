@@ -59,7 +59,7 @@ class Lowering:
 
         Args:
             weights: The cell's, by name.
-            like: x, (N, E); has the dtype and the device of what is added.
+            like: x, (N, E).
             hidden_size: H.
         """
         if self.is_idle:
@@ -69,11 +69,12 @@ class Lowering:
             for name, weight in weights.items()
         }
         if self._averaged:
+            kind = next(iter(weights.values()), like)  # under autocast x may be less exact
             sizes = self._cell.sizes(input_size=like.size(1), hidden_size=hidden_size)
             for width, source in self._averaged.items():
                 units = sizes[source]
-                found[share_name(width)] = like.new_full((1, units), 1 / units)
-                found[spread_name(width)] = like.new_ones(units, 1)
+                found[share_name(width)] = kind.new_full((1, units), 1 / units)
+                found[spread_name(width)] = kind.new_ones(units, 1)
         return found
 
 

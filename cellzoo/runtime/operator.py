@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -17,7 +17,7 @@ from torch import Tensor, library
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.runtime import engine_in_use, prepare
-from cellzoo.runtime.torch_engine.dtypes import ResultDtypes, autocast_dtype
+from cellzoo.runtime.autocast import autocast_dtype, result_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ def run_as_node(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell by the operator; arguments and results as in `cellzoo.runtime.reference.ReferenceRuntime`.
 
-    Under autocast all results have the widest of the dtypes that the reference engine would give.
+    The dtype of the results is that of `cellzoo.runtime.autocast.result_dtype`.
 
     Args:
         cell: As `Cell.to_json` writes it.
@@ -156,7 +156,7 @@ def _(
     inputs: Tensor, batch_sizes: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *options: Any
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     call = _Options(*options[:-2])
-    dtype = _result_dtype(call, inputs, states, weights)
+    dtype = result_dtype((inputs, *states), call.autocast)
     cell, _ = _prepared(call.cell, "reference", "full")
     hidden = next(index for index, state in enumerate(cell.states) if state.width == HIDDEN_WIDTH)
     output = inputs.new_empty((inputs.size(0), states[hidden].size(1)), dtype=dtype)  # (N, H)
@@ -329,7 +329,7 @@ def _compute(
     weights: Sequence[Tensor],
 ) -> list[Tensor]:
     """Give the outputs and the final states."""
-    dtype = _result_dtype(call, inputs, states, weights)
+    dtype = result_dtype((inputs, *states), call.autocast)
     name = "reference" if call.kept is not None else engine_in_use() or call.runtime
     _, runtime = _prepared(call.cell, name, call.precision)
     options = {} if call.kept is None else {"kept": call.kept}
@@ -344,7 +344,7 @@ def _compute(
             mask_h=call.mask_h,
             **options,
         )
-    return [result.to(dtype) for result in (output, *final)]
+        return [result.to(dtype) for result in (output, *final)]
 
 
 @lru_cache(_MOST_PREPARED)
@@ -354,29 +354,6 @@ def _prepared(
     """A cell, and an engine for it."""
     cell = Cell.from_json(text)
     return cell, prepare(name, cell, precision)
-
-
-@lru_cache(_MOST_PREPARED)
-def _dtypes(text: str) -> ResultDtypes:
-    return ResultDtypes(Cell.from_json(text))
-
-
-def _result_dtype(
-    call: _Options, inputs: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]
-) -> torch.dtype:
-    """The dtype of all results. It may not depend on how many steps there are, so there are enough of them."""
-    if call.autocast is None:
-        return inputs.dtype
-    with _above_operators(inputs.device, call.autocast):
-        dtypes = _dtypes(call.cell)(
-            inputs,
-            [1] * (len(states) + 3),
-            states,
-            dict(zip(call.names, weights, strict=True)),
-            (call.mask_x, call.mask_h),
-            reverse=call.reverse,
-        )
-    return reduce(torch.promote_types, dtypes)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ It runs the cells of which `recurrence.py` proves that every state is known at o
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 from cellzoo.runtime.affine import Affine, affine
+from cellzoo.runtime.autocast import widest_dtype, without_autocast
 from cellzoo.runtime.graph import COPY, MASK, cell_graph
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.linear_recurrence import Rows, Solve
@@ -22,7 +22,6 @@ from cellzoo.runtime.lowering import Lowering
 from cellzoo.runtime.recurrence import Kind, can_scan, components
 from cellzoo.runtime.torch_engine import TorchPlans, TorchRuntime
 from cellzoo.runtime.torch_engine.dtypes import ResultDtypes
-from cellzoo.runtime.torch_engine.function import without_autocast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +66,7 @@ class ScanRuntime:
         hidden_size = states[self._hidden_state].size(1)
         weights = self._lowering(weights, like=inputs, hidden_size=hidden_size)
         given = [inputs, *states, *weights.values(), *(mask for mask in masks if mask is not None)]
-        dtype = reduce(torch.promote_types, (tensor.dtype for tensor in given))
+        dtype = widest_dtype(given)
         key = (mask_x is not None, mask_h is not None)
         if key not in self._programs:
             self._programs[key] = _Program(cell_graph(self.cell, masked_x=key[0], masked_h=key[1]))

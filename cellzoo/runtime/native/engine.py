@@ -9,6 +9,7 @@ import torch
 
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.errors import CellzooError
+from cellzoo.runtime.autocast import autocast_dtype, widest_dtype
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.lowering import Lowering
 from cellzoo.runtime.native.binding import INSTRUCTION_SETS, has_bfloat16, load
@@ -29,6 +30,9 @@ _MOST_PREPARED = 128
 
 class NativePlans:
     """Runs plans by the compiled library. See `cellzoo.runtime.PlanRuntime` for the call.
+
+    Under autocast everything is computed and given in float32, or float64 where any of it is, and products are
+    rounded to bfloat16 where autocast asks for that.
 
     Args:
         instruction_set: `baseline`, `avx2`, `avx512`, or None for the best of this machine.
@@ -72,8 +76,19 @@ class NativePlans:
             CellzooError: A tensor is not on the CPU, or is neither float32 nor float64 like the others; a mask
                 requires a gradient; or a plan with norms has a step of a single row.
         """
+        autocast = autocast_dtype(inputs.device)
+        rounds, moments = self.rounds, norm_statistics
+        if autocast is not None:
+            rounds = rounds or (autocast == torch.bfloat16 and has_bfloat16())
+            dtype = torch.promote_types(widest_dtype([inputs, *states, *weights.values()]), torch.float32)
+            inputs = inputs.to(dtype)
+            mask_x, mask_h, parameters, moments = (
+                None if tensor is None else tensor.to(dtype) for tensor in (mask_x, mask_h, parameters, moments)
+            )
+            states = [state.to(dtype) for state in states]
+            weights = {name: weight.to(dtype) for name, weight in weights.items()}
         learned = [*states, *weights.values(), *(() if parameters is None else (parameters,))]
-        others = (mask_x, mask_h, norm_statistics)
+        others = (mask_x, mask_h, moments)
         check_tensors([inputs, *learned, *(tensor for tensor in others if tensor is not None)])
         variant = variant_of("native", inputs, learned, mask_x, mask_h)
         widths = tuple(state.size(1) for state in states)
@@ -83,7 +98,7 @@ class NativePlans:
                 "the engine 'native' normalises the rows of a batch, and a step has a single one; "
                 "use the engine 'auto' or 'torch'"
             )
-        return prepared(
+        results = prepared(
             inputs,
             batch_sizes,
             states,
@@ -92,10 +107,13 @@ class NativePlans:
             mask_x=mask_x,
             mask_h=mask_h,
             parameters=parameters,
-            norm_statistics=norm_statistics if prepared.plan.norms else None,
+            norm_statistics=moments if prepared.plan.norms else None,
             instruction_set=INSTRUCTION_SETS[self.instruction_set] if self.instruction_set else 0,
-            rounds=self.rounds and inputs.dtype == torch.float32,
+            rounds=rounds and inputs.dtype == torch.float32,
         )
+        if norm_statistics is not None and moments is not None and moments is not norm_statistics:
+            norm_statistics.copy_(moments)
+        return results
 
 
 class NativeRuntime:

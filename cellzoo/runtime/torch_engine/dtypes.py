@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cellzoo.runtime.autocast import autocast_dtype
 from cellzoo.runtime.reference import ReferenceRuntime
 
 if TYPE_CHECKING:
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cellzoo.cells.cell import Cell
-
-
-def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """What autocast makes of products on a device, or None where it is off or unknown."""
-    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
-        return torch.get_autocast_dtype(device.type)
-    return None
 
 
 class ResultDtypes:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cellzoo.runtime.autocast import without_autocast
 from cellzoo.runtime.once import differentiable_never, refuse_batched
 from cellzoo.runtime.torch_engine.call import Arguments
-from cellzoo.runtime.torch_engine.dtypes import autocast_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from cellzoo.runtime.torch_engine.call import CallForm
@@ -62,13 +59,3 @@ class Run(torch.autograd.Function):
         if torch.is_grad_enabled():
             wanted = differentiable_never("torch", wanted, [*gradients, *flat])
         return (None, None, None, *wanted)
-
-
-@contextmanager
-def without_autocast(device: torch.device) -> Iterator[None]:
-    """Compute in the dtype of the tensors, whatever autocast says."""
-    if autocast_dtype(device) is not None:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    else:
-        yield

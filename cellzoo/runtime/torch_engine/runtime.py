@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT_WIDTH
+from cellzoo.runtime.autocast import widest_dtype, without_autocast
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.lowering import Lowering
 from cellzoo.runtime.once import variant_of
@@ -17,7 +18,7 @@ from cellzoo.runtime.reference import ReferenceRuntime
 from cellzoo.runtime.torch_engine.call import Arguments, CallForm
 from cellzoo.runtime.torch_engine.compiled import compile_plan
 from cellzoo.runtime.torch_engine.dtypes import ResultDtypes
-from cellzoo.runtime.torch_engine.function import Run, without_autocast
+from cellzoo.runtime.torch_engine.function import Run
 from cellzoo.runtime.torch_engine.order import Order, Rows
 from cellzoo.runtime.torch_engine.recordings import Recordings
 
@@ -81,7 +82,7 @@ class TorchPlans:
             compiled,
             Order(Rows(tuple(batch_sizes)), reverse),
             _sizes(plan, inputs, states),
-            reduce(torch.promote_types, (tensor.dtype for tensor in tensors)),
+            widest_dtype(tensors),
             variant.input_gradient,
             norm_statistics is not None,
         )

@@ -215,15 +215,6 @@ def test_reset_parameters_obeys_its_generator_and_its_bound():
     assert flat.abs().max() > 0.9 * H**-0.5
 
 
-def test_autocast_keeps_the_carried_state_in_single_precision():
-    rnn = cellzoo.rnn("darts-v2", E, H)
-    x = torch.randn(4, 2, E, generator=torch.Generator().manual_seed(0))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        output, h_n = rnn(x)
-    assert output.dtype == h_n.dtype == torch.float32
-    torch.testing.assert_close(output, rnn(x)[0], rtol=0.05, atol=0.02)
-
-
 @pytest.mark.parametrize(
     ("shape", "message"),
     [((3, 2, E + 1), "input_size is 3"), ((E,), "dimensions"), ((0, 2, E), "no time step")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -94,9 +95,9 @@ def test_other_devices_run_on_torch():
 def test_the_choice_is_made_at_every_call():
     recorder = Recorder()
     runtime, case, tensors = run_auto(recorder)
+    call(runtime, case, tensors.map(torch.Tensor.bfloat16))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        call(runtime, case, tensors)
-    call(runtime, case, tensors)
+        call(runtime, case, replace(tensors, inputs=tensors.inputs.bfloat16()))
     call(runtime, case, tensors.map(torch.Tensor.double))
     assert recorder.ran == ["native", "torch", "native", "native"]
 
