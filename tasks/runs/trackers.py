@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cellzoo.errors import unknown
+from cellzoo.errors import MissingDependencyError, unknown
 from cellzoo.system.extras import require
 
 if TYPE_CHECKING:
@@ -12,9 +12,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.runs.job import Job
+    from tasks.settings import Json
 
 PROJECT = "cellzoo"
 FOLDER = "logs"
+
+
+_ALONE = (
+    ", in an environment without the extras nlp and hub: Trackio and the transformers of these need different "
+    "versions of huggingface-hub"
+)
 
 
 class Tracker(Protocol):
@@ -64,7 +71,7 @@ class _WandB:
             project=PROJECT,
             name=job.label,
             dir=str(folder),
-            config=dict(job.settings),
+            config=_about(job),
             mode=mode,
             reinit="create_new",
         )
@@ -82,7 +89,7 @@ class _Trackio:
     def __init__(self, job: Job, out: Path) -> None:
         import trackio
 
-        self._run: Any = trackio.init(project=PROJECT, name=job.stem, config=dict(job.settings), embed=False)
+        self._run: Any = trackio.init(project=PROJECT, name=job.stem, config=_about(job), embed=False)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
@@ -107,5 +114,15 @@ def find_tracker(name: str) -> Callable[[Job, Path], Tracker]:
     """
     if name not in TRACKERS:
         raise unknown("tracker", name[:80], TRACKERS)
-    require(name, name)
+    try:
+        require(name, name)
+    except MissingDependencyError as error:
+        if name != "trackio":
+            raise
+        raise MissingDependencyError(f"{error}{_ALONE}") from error
     return TRACKERS[name]
+
+
+def _about(job: Job) -> dict[str, Json]:
+    """By what a reader chooses among runs."""
+    return {"task": job.task, "cell": job.subject.name, "seed": job.seed, **job.settings}

@@ -116,6 +116,8 @@ def test_names_and_packages(monkeypatch):
     monkeypatch.setattr("cellzoo.system.extras.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'cellzoo\[wandb\]'"):
         find_tracker("wandb")
+    with pytest.raises(MissingDependencyError, match=r"'cellzoo\[trackio\]', in an environment without"):
+        find_tracker("trackio")
 
 
 def test_tensorboard_by_its_own_reader(tmp_path):
@@ -156,7 +158,8 @@ def test_what_is_asked_of_the_others(name, tmp_path, monkeypatch):
     _, listener = go(tmp_path, find_tracker(name), epochs=1)
     assert listener.notes == []
     assert asked["project"] == "cellzoo"
-    assert asked["config"]["epochs"] == 1
+    config = asked["config"]
+    assert (config["task"], config["cell"], config["seed"], config["epochs"]) == ("fake", "lstm", 0, 1)
     assert asked.get("mode") == {"wandb": "offline", "trackio": None}[name]
     assert said == [(1, ["epoch", "score", "seconds"]), (2, ["result/loss", "result/score"]), "finished"]
 
