@@ -130,14 +130,20 @@ class OnnxCell:
 
     def _products(self, graph: OnnxGraph, node: Node, values: Mapping[str, str], output: str) -> str:
         """W_1 v_1 + b, then W_2 v_2 added to it, and so on: a Gemm each."""
-        total = self.weights.get(node.bias) if node.bias is not None else None
+        bias = self.weights.get(node.bias or "", "")
         # A Gemm stretches what it adds to, not its product: values of one row come first.
         terms = sorted(zip(node.inputs, node.weights, strict=True), key=lambda term: term[0] not in self.fixed)
+        named = [(values[source], self.weights[weight]) for source, weight in terms]
+        return self._sum(graph, named, bias, output)
+
+    @staticmethod
+    def _sum(graph: OnnxGraph, terms: Sequence[tuple[str, str]], total: str, output: str) -> str:
+        """Add products of values and weights to a total, empty for none; without products it is the total."""
         last = len(terms) - 1
-        for index, (source, weight) in enumerate(terms):
-            inputs = [values[source], self.weights[weight], *([total] if total else [])]
+        for index, term in enumerate(terms):
+            inputs = [*term, *([total] if total else [])]
             total = graph.add("Gemm", inputs, output if index == last else f"{output}.{index}", transB=1)
-        return output
+        return total
 
     def _row(self, graph: OnnxGraph, node: Node, output: str) -> str:
         """A value without inputs, (1, width)."""

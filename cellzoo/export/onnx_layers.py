@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from onnx import TensorProto, helper
 
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.export.onnx_cell import OnnxCell
 from cellzoo.export.onnx_graph import BATCH, TIME, OnnxGraph
+from cellzoo.export.onnx_scanned import ScannedCell
 from cellzoo.export.weights import weights_in_use
 from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onnx import GraphProto, ValueInfoProto
 
     from cellzoo.layer import CellRNN
 
 _INPUT, _OUTPUT = "input", "output"
+_Kind = TypeVar("_Kind", bound=OnnxCell)
 
 
 def build_graph(rnn: CellRNN, steps: int | Literal["any"] | None) -> GraphProto:
@@ -50,7 +52,7 @@ def _one_step(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]]) -
     value, finals = _INPUT, []
     for index in range(rnn.num_layers):
         prefix = _label(index)
-        value, final = _cell(graph, rnn, index).step(graph, value, states[index], prefix)
+        value, final = _cell(OnnxCell, graph, rnn, index).step(graph, value, states[index], prefix)
         finals.append(final)
     graph.add("Identity", [value], _OUTPUT)
     return finals
@@ -62,7 +64,7 @@ def _unrolled(graph: OnnxGraph, rnn: CellRNN, states: Sequence[Sequence[str]], s
     finals: list[list[str]] = []
 
     def run(index: int, *, reverse: bool) -> list[str]:
-        cell = _cell(graph, rnn, index)
+        cell = _cell(OnnxCell, graph, rnn, index)
         outputs, current = [""] * steps, list(states[index])
         for t in range(steps - 1, -1, -1) if reverse else range(steps):
             outputs[t], current = cell.step(graph, values[t], current, _label(index, f"{t}."))
@@ -106,17 +108,21 @@ def scan_layers(
         prefix = used + _label(index)
         final = [f"{prefix}scan.states.{state.name}" for state in rnn.inference_cell.states]
         output = f"{prefix}scan.output"
+        cell = _cell(ScannedCell, graph, rnn, index, used)
+        read = cell.ahead(graph, value, f"{prefix}step.")
+        if cell.reads_input:
+            read = {f"{prefix}step.x": (value, _layer_input(rnn, index)), **read}
         graph.nodes.append(
             helper.make_node(
                 "Scan",
-                [*states[index], value],
+                [*states[index], *(name for name, _ in read.values())],
                 [*final, output],
                 name=f"{prefix}scan",
-                body=_body(graph, rnn, index, used),
-                num_scan_inputs=1,
-                scan_input_axes=[axis],
+                body=_body(graph, rnn, cell, {name: width for name, (_, width) in read.items()}, prefix),
+                num_scan_inputs=len(read),
+                scan_input_axes=[axis] * len(read),
                 scan_output_axes=[axis],
-                scan_input_directions=[int(reverse)],
+                scan_input_directions=[int(reverse)] * len(read),
                 scan_output_directions=[int(reverse)],
             )
         )
@@ -129,13 +135,14 @@ def scan_layers(
     return value, finals
 
 
-def _body(graph: OnnxGraph, rnn: CellRNN, index: int, used: str) -> GraphProto:
-    """The step that a Scan repeats: states and input in, next states and output out."""
-    prefix = used + _label(index, "step.")
+def _body(
+    graph: OnnxGraph, rnn: CellRNN, cell: ScannedCell, read: Mapping[str, int], prefix: str
+) -> GraphProto:
+    """The step that a Scan repeats: states and what is read of the input in, next states and output out."""
+    prefix = f"{prefix}step."
     body = OnnxGraph(graph)
     names = [f"{prefix}{state.name}" for state in rnn.inference_cell.states]
-    x = f"{prefix}x"
-    output, after = _cell(graph, rnn, index, used).step(body, x, names, prefix)
+    output, after = cell.step(body, f"{prefix}x", names, prefix)
     # A value of its own for each output: one value may be two outputs, or be an input.
     following = [
         body.add("Identity", [value], f"{name}.next") for name, value in zip(names, after, strict=True)
@@ -146,7 +153,7 @@ def _body(graph: OnnxGraph, rnn: CellRNN, index: int, used: str) -> GraphProto:
     outputs = [_info(name, BATCH, width) for name, width in zip(following, widths, strict=True)]
     return body.finish(
         f"{prefix}body",
-        [*inputs, _info(x, BATCH, _layer_input(rnn, index))],
+        [*inputs, *(_info(name, BATCH, width) for name, width in read.items())],
         [*outputs, _info(result, BATCH, rnn.hidden_size)],
     )
 
@@ -175,10 +182,10 @@ def _info(name: str, *shape: str | int) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _cell(graph: OnnxGraph, rnn: CellRNN, index: int, used: str = "") -> OnnxCell:
+def _cell(kind: type[_Kind], graph: OnnxGraph, rnn: CellRNN, index: int, used: str = "") -> _Kind:
     weights = {name: value.cpu().numpy() for name, value in weights_in_use(rnn.direction(index)).items()}
     sizes = rnn.inference_cell.sizes(input_size=_layer_input(rnn, index), hidden_size=rnn.hidden_size)
-    return OnnxCell(rnn.inference_cell, sizes, weights, graph, _label(index), used)
+    return kind(rnn.inference_cell, sizes, weights, graph, _label(index), used)
 
 
 def _state_width(rnn: CellRNN, width: str) -> int:
