@@ -22,6 +22,7 @@ COMMON = [
     "plan_check.cpp",
     "amx.cpp",
     "barriers.cpp",
+    "split.cpp",
     "team.cpp",
     "engine_baseline.cpp",
 ]

@@ -23,8 +23,12 @@ import cellzoo  # noqa: E402
 from cellzoo.runtime.native.engine import NativeRuntime  # noqa: E402
 
 NATIVE = [name for name in ENGINES if name.startswith("native")]
-# Large enough for three threads, which share units, or rows as well.
-SHARED = (Case(24, 100, (24, 24, 22, 5)), Case(5, 16, (600, 600, 400, 2, 1)))
+# Large enough for three threads, which share rows, or units.
+SHARED = (
+    Case(24, 100, (24, 24, 22, 5)),
+    Case(5, 16, (600, 600, 400, 2, 1)),
+    Case(16, 320, (2, 2, 2, 2, 2, 2, 2, 2, 2, 1)),
+)
 SHAPES = (Case(1, 1, (1,)), Case(17, 33, (7, 7, 3)), Case(3, 5, (300, 299, 1)), Case(4, 6, (0,)))
 
 

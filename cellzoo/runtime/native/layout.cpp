@@ -18,9 +18,9 @@ Layout::Layout(const Plan &plan, const cellzoo_call &call, const Engine &engine,
       lanes_(engine.lanes[call.dtype]),
       number_bytes_(call.dtype == 0 ? 4 : 8),
       terms_(terms_of(plan, engine.rounds, backward)),
+      split_(plan, call, engine, backward),
       saved_(call.saved),
       scratch_(call.scratch) {
-    chunk_rows_ = call.training || backward ? call.rows : std::min(call.rows, least_chunk_rows - 1 + call.batch);
     offsets_.push_back(0);
     for (int64_t t = 0; t < call.steps; t++) offsets_.push_back(offsets_.back() + call.batch_sizes[t]);
     if (plan.mask_buffers[0] >= 0 || plan.mask_buffers[1] >= 0)
@@ -29,7 +29,7 @@ Layout::Layout(const Plan &plan, const cellzoo_call &call, const Engine &engine,
     place_buffers();
     place_packs();
     place_vectors();
-    place_threads();
+    place_parts();
 }
 
 int64_t Layout::row_bytes(int64_t size) const { return (size + lanes_ - 1) / lanes_ * lanes_ * number_bytes_; }
@@ -42,7 +42,7 @@ void Layout::place_buffers() {
         switch (buffer.kind) {
             case BufferKind::all:
             case BufferKind::input:
-                rows = chunk_rows_;
+                rows = split_.stretch_rows();
                 keep = call_.training != 0;
                 break;
             case BufferKind::state:
@@ -81,7 +81,7 @@ void Layout::place_vectors() {
     }
 }
 
-void Layout::place_threads() {
+void Layout::place_parts() {
     int64_t registers = 0, rounded = 0;
     for (int64_t k = 0; k < plan_.phase_begin[phase_count]; k++) {
         registers = std::max(registers, plan_.kernels[k].registers * plan_.kernels[k].group);
@@ -91,8 +91,8 @@ void Layout::place_threads() {
     const int64_t panel_rows = std::min(gradient_rows, padded_depth_of(call_.rows));
     const bool masked = std::any_of(plan_.gradients, plan_.gradients + plan_.gradient_count,
                                     [](const WeightGradient &gradient) { return gradient.mask >= 0; });
-    for (int64_t t = 0; t < call_.threads; t++) {
-        ThreadMemory memory{};
+    for (int64_t t = 0; t < split_.parts(); t++) {
+        PartMemory memory{};
         memory.registers = scratch_.take(registers * engine_.super_rows * lanes_ * number_bytes_);
         if (engine_.rounds) memory.rounded = scratch_.take(terms_ * rounded * most_rows * rounded_bytes);
         memory.views = scratch_.take(plan_.view_count * view_bytes);
@@ -110,24 +110,28 @@ void Layout::place_threads() {
             memory.parameters = reinterpret_cast<double *>(scratch_.take(plan_.parameter_count * 8));
         }
         memory.vectors = sums_.back().data();
-        threads_.push_back(memory);
+        parts_.push_back(memory);
     }
 }
 
-Job Layout::job(const double *constants, int64_t threads) const {
+Job Layout::job(const double *constants) const {
     Job job{};
     job.plan = &plan_;
     job.call = &call_;
     job.constants = constants;
     job.backward = backward_;
-    job.threads = threads;
+    job.row_parts = split_.row_parts();
+    job.column_parts = split_.column_parts();
+    job.stretches = split_.stretches().data();
+    job.stretch_count = int64_t(split_.stretches().size());
+    job.bounds = split_.bounds().data();
     job.terms = terms_;
     job.offsets = offsets_.data();
     job.row_of = row_of_.data();
     job.buffers = buffers_.data();
     job.packs = packs_.data();
     job.vectors = vectors_.data();
-    job.memory = threads_.data();
+    job.memory = parts_.data();
     return job;
 }
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "job.h"
+#include "split.h"
 
 namespace cellzoo {
 
@@ -38,14 +38,14 @@ class Layout {
     int64_t saved_bytes() const { return saved_.used(); }
     int64_t scratch_bytes() const { return scratch_.used(); }
 
-    // The job that runs here, on at most as many threads as there is room for; refers to this object.
-    Job job(const double *constants, int64_t threads) const;
+    // The job that runs here; refers to this object.
+    Job job(const double *constants) const;
 
   private:
     void place_buffers();
     void place_packs();
     void place_vectors();
-    void place_threads();
+    void place_parts();
     int64_t row_bytes(int64_t size) const;
 
     const Plan &plan_;
@@ -53,14 +53,14 @@ class Layout {
     const Engine &engine_;
     const bool backward_;
     const int64_t lanes_, number_bytes_, terms_;
-    int64_t chunk_rows_ = 0;
+    const Split split_;
     Workspace saved_, scratch_;
     std::vector<int64_t> offsets_;
     std::vector<int32_t> row_of_;
     std::vector<Place> buffers_;
     std::vector<char *> packs_, vectors_;
     std::vector<std::vector<char *>> sums_;
-    std::vector<ThreadMemory> threads_;
+    std::vector<PartMemory> parts_;
 };
 
 }  // namespace cellzoo

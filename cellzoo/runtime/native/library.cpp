@@ -123,24 +123,6 @@ bool pointers_fit(const Plan &plan, const cellzoo_call &call, bool backward) {
     return call.training && rows_fit(call.grad_outputs, call.rows) && call.grad_weights != nullptr;
 }
 
-// Threads cost some 30 us to start, and a barrier about 1 us: no more than have enough to do.
-int64_t useful_threads(const Plan &plan, const cellzoo_call &call, bool backward) {
-    constexpr double least_of_call = 2e6, least_between_barriers = 1e5;  // operations of one thread
-    double step = 0, all = 0, barriers = 1;
-    const Phase first = backward ? backward_step : forward_input;
-    const Phase steps = backward ? backward_step : forward_step;
-    for (int64_t k = plan.phase_begin[first]; k < plan.phase_begin[first + 2]; k++) {
-        const Kernel &kernel = plan.kernels[k];
-        const double operations = 2.0 * double(kernel.size) * double(kernel.depth * (3 - kernel.group));
-        const bool in_step = k >= plan.phase_begin[steps] && k < plan.phase_begin[steps + 1];
-        (in_step ? step : all) += operations * double(in_step ? call.rows / call.steps : call.rows);
-        if (in_step && kernel.barrier) barriers += 1;
-    }
-    all += step * double(call.steps);
-    const double most = std::min(all / least_of_call, step / barriers / least_between_barriers);
-    return std::max(int64_t(1), std::min(call.threads, int64_t(most)));
-}
-
 int64_t run(const int64_t *code, int64_t length, const double *constants, const cellzoo_call *call, bool backward) {
     const PlanPointer storage = read_plan(code, length);
     if (storage == nullptr) return CELLZOO_BAD_PLAN;
@@ -150,7 +132,7 @@ int64_t run(const int64_t *code, int64_t length, const double *constants, const 
     if (engine == nullptr) return CELLZOO_NO_ISA;
     const Layout layout(plan, *call, *engine, backward);
     if (!layout.is_possible()) return CELLZOO_NO_MEMORY;
-    run_team(*engine, layout.job(constants, useful_threads(plan, *call, backward)));
+    run_team(*engine, layout.job(constants), call->threads);
     return CELLZOO_OK;
 }
 

@@ -13,15 +13,15 @@ int64_t group_count(const Kernel &kernel) {
     return kernel.product_count == 0 ? 0 : (blocks_of<T>(kernel.size) + kernel.group - 1) / kernel.group;
 }
 
-// The groups of all kernels of this direction are shared out between threads.
+// The groups of all kernels of this direction are shared out between parts.
 template <class T>
-void pack_weights(const Job &job, int64_t thread) {
+void pack_weights(const Job &job, int64_t part) {
     const Plan &plan = *job.plan;
     const Phase first = job.backward ? backward_step : forward_input;
     const Range kernels = {plan.phase_begin[first], plan.phase_begin[first + 2]};
     int64_t groups = 0;
     for (int64_t k = kernels.begin; k < kernels.end; k++) groups += group_count<T>(plan.kernels[k]);
-    const Range own = part_of(groups, thread, job.threads);
+    const Range own = part_of(groups, part, job.parts());
     int64_t group = 0;
     for (int64_t k = kernels.begin; k < kernels.end; k++) {
         const Kernel &kernel = plan.kernels[k];

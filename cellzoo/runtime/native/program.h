@@ -21,12 +21,12 @@ inline ViewAt<T> buffer_at(const Job &job, int64_t buffer, int64_t row) {
     return {reinterpret_cast<T *>(place.data) + row * lanes<T>, place.rows * lanes<T>};
 }
 
-// Where a thread is in its walk.
+// Where a part is in its walk.
 template <class T>
 struct Position {
     const Job &job;
-    const int64_t thread;
-    const ThreadMemory &memory;
+    const int64_t part;
+    const PartMemory &memory;
     ViewAt<T> *const views;
     ViewAt<T> masks[2];
     int64_t packed_row;  // of row 0 of the views

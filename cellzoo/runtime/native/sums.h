@@ -1,4 +1,4 @@
-// Gradients that are sums over rows: of vectors, scalars and parameters. Each thread sums up what it sees.
+// Gradients that are sums over rows: of vectors, scalars and parameters. Each part sums up what it sees.
 #pragma once
 
 #include "pack.h"
@@ -8,7 +8,7 @@ namespace cellzoo {
 namespace {
 
 template <class T>
-void clear_sums(const Job &job, const ThreadMemory &memory) {
+void clear_sums(const Job &job, const PartMemory &memory) {
     const Plan &plan = *job.plan;
     for (int64_t w = 0; w < plan.weight_count; w++) {
         memory.scalars[w] = 0;
@@ -19,7 +19,7 @@ void clear_sums(const Job &job, const ThreadMemory &memory) {
     for (int64_t i = 0; i < plan.parameter_count; i++) memory.parameters[i] = 0;
 }
 
-// In the order of threads, so that the same number of threads gives the same result.
+// In the order of parts, so that the same parts give the same result.
 template <class T>
 void write_sums(const Job &job) {
     const Plan &plan = *job.plan;
@@ -29,7 +29,7 @@ void write_sums(const Job &job) {
         const int64_t size = plan.weights[w].rank == 1 ? plan.weights[w].rows : 1;
         for (int64_t i = 0; i < size; i++) {
             double sum = 0;
-            for (int64_t t = 0; t < job.threads; t++)
+            for (int64_t t = 0; t < job.parts(); t++)
                 sum += plan.weights[w].rank == 1 ? double(reinterpret_cast<T *>(job.memory[t].vectors[w])[i])
                                                   : job.memory[t].scalars[w];
             gradient[i] = T(sum);
@@ -39,7 +39,7 @@ void write_sums(const Job &job) {
     if (gradient == nullptr) return;
     for (int64_t i = 0; i < plan.parameter_count; i++) {
         double sum = 0;
-        for (int64_t t = 0; t < job.threads; t++) sum += job.memory[t].parameters[i];
+        for (int64_t t = 0; t < job.parts(); t++) sum += job.memory[t].parameters[i];
         gradient[i] = T(sum);
     }
 }

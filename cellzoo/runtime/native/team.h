@@ -1,22 +1,13 @@
-// Threads of one call: started for it and joined, so that nothing outlives it and a fork finds no threads.
+// The threads that do the parts of a call.
 #pragma once
-
-#include <atomic>
 
 #include "job.h"
 
 namespace cellzoo {
 
-// A barrier that is cheap where all threads arrive at about the same time.
-struct Team {
-    explicit Team(int64_t threads) : threads(threads) {}
-
-    const int64_t threads;
-    std::atomic<int64_t> arrived{0};
-    std::atomic<int64_t> round{0};
-};
-
-// Runs the job; fewer threads than it names where no more can be started.
-void run_team(const Engine &engine, Job job);
+// Runs the job on the calling thread and on at most `threads - 1` others. What is computed does not depend on how many
+// come: a thread that has nothing left to do takes over parts that nobody has begun, and nobody waits for threads that
+// the system does not let run, unless they are in the middle of a part. A child of a fork begins without threads.
+void run_team(const Engine &engine, Job job, int64_t threads);
 
 }  // namespace cellzoo

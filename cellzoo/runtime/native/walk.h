@@ -1,4 +1,4 @@
-// One thread's walk over the phases and the steps of a call.
+// A walk over the phases and the steps of a call.
 #pragma once
 
 #include "kernel.h"
@@ -10,68 +10,86 @@
 namespace cellzoo {
 namespace {
 
+// Every thread of a team goes through the same phases, and in each does the parts that it gets.
 template <class T>
 class Walk {
   public:
     Walk(const Job &job, int64_t thread)
-        : job_(job),
-          plan_(*job.plan),
-          call_(*job.call),
-          thread_(thread),
-          at_{job, thread, job.memory[thread], reinterpret_cast<ViewAt<T> *>(job.memory[thread].views), {}, 0, 0,
-              false} {
+        : job_(job), plan_(*job.plan), call_(*job.call), member_{thread, 0, -1} {
         static_assert(sizeof(ViewAt<T>) == view_bytes, "the layout leaves room for as much");
-        for (int64_t i = 0; i < 2; i++)
-            if (plan_.mask_buffers[i] >= 0) at_.masks[i] = buffer_at<T>(job, plan_.mask_buffers[i], 0);
-        for (int64_t k = 0; k < plan_.phase_begin[phase_count]; k++)
-            shares_rows_ |= 2 * job_.threads > blocks_of<T>(plan_.kernels[k].size);
-        shares_rows_ &= job_.threads > 1;
     }
 
-    void forward() {
-        prepare();
-        int64_t from = 0;
-        while (from < call_.steps) {
-            int64_t to = from, rows = 0;
-            while (to < call_.steps && (call_.training || rows < least_chunk_rows))
-                rows += call_.batch_sizes[step_at(to++)];
-            const int64_t low = call_.reverse ? step_at(to - 1) : from;
-            const int64_t high = call_.reverse ? step_at(from) : to - 1;
-            chunk_row_ = job_.offsets[low];
-            wait();
-            input_phase(forward_input, {chunk_row_, job_.offsets[high + 1]});
-            wait();
-            for (int64_t order = from; order < to; order++) forward_one(order);
+    // Whether the thread was there until the end, as of all below.
+    bool forward() {
+        if (!each_part([&](Position<T> &at) { prepare(at); })) return false;
+        for (stretch_ = 0; stretch_ < job_.stretch_count; stretch_++) {
+            const Stretch &stretch = job_.stretches[stretch_];
+            const Range rows{job_.offsets[stretch.first], job_.offsets[stretch.last]};
+            first_row_ = rows.begin;
+            if (!each_part([&](Position<T> &at) { input_phase(at, forward_input, rows); })) return false;
+            if (!walk_steps(forward_step, stretch.from, stretch.to)) return false;
+        }
+        return true;
+    }
+
+    bool backward() {
+        if (!each_part([&](Position<T> &at) { prepare(at); })) return false;
+        // Weight gradients are added while rows are in the cache. Where rows are split, parts would wait for each
+        // other, so they are added at the end.
+        const bool at_end = job_.row_parts > 1;
+        if (at_end && !walk_steps(backward_step, 0, call_.steps)) return false;
+        for (int64_t from = 0; from < call_.steps;) {
+            int64_t to = from;
+            Range rows{job_.offsets[backward_step_at(from)], job_.offsets[backward_step_at(from)]};
+            do {
+                const int64_t step = backward_step_at(to++);
+                rows = {smaller(rows.begin, job_.offsets[step]), larger(rows.end, job_.offsets[step + 1])};
+            } while (to < call_.steps && rows.size() + (rounds ? backward_batch(to) : 1) <= gradient_rows);
+            if (!at_end && !walk_steps(backward_step, from, to)) return false;
+            if (!each_part([&](Position<T> &at) { add_weight_gradients(at, rows, false); })) return false;
             from = to;
         }
-    }
-
-    void backward() {
-        prepare();
-        wait();
-        Range rows{0, 0};  // whose weight gradients are not done
-        for (int64_t order = call_.steps - 1; order >= 0; order--) {
-            backward_one(order);
-            const int64_t step = step_at(order);
-            if (rows.size() == 0) rows = {job_.offsets[step], job_.offsets[step]};
-            rows = {smaller(rows.begin, job_.offsets[step]), larger(rows.end, job_.offsets[step + 1])};
-            if (rows.size() + (rounds ? batch_at(order - 1) : 1) <= gradient_rows && order > 0) continue;
-            wait();
-            add_weight_gradients(at_, rows, false);
-            rows = {0, 0};
-        }
-        wait();
-        input_phase(backward_input, {0, call_.rows});
-        wait();
-        add_weight_gradients(at_, {0, call_.rows}, true);
-        clear_untouched_gradients(at_);
-        wait();
-        if (thread_ == 0) write_sums<T>(job_);
+        if (!each_part([&](Position<T> &at) { input_phase(at, backward_input, {0, call_.rows}); })) return false;
+        if (!each_part([&](Position<T> &at) {
+                add_weight_gradients(at, {0, call_.rows}, true);
+                clear_untouched_gradients(at);
+            }))
+            return false;
+        return each_part([&](Position<T> &at) {
+            if (at.part == 0) write_sums<T>(job_);
+        });
     }
 
   private:
-    void wait() {
-        if (job_.threads > 1) job_.wait(job_.team);
+    // In a walk over steps: before the step's kernel, or before rows enter it.
+    struct Point {
+        int64_t order, kernel;
+        bool operator!=(const Point &other) const { return order != other.order || kernel != other.kernel; }
+    };
+    static constexpr int64_t entry = -1;
+
+    // Goes on when all parts are done; false when the call is over without this thread.
+    template <class Function>
+    bool each_part(Function function) {
+        if (job_.parts() == 1) {
+            Position<T> at = position_of(0);
+            function(at);
+            return true;
+        }
+        int64_t part;
+        while ((part = job_.next(job_.team, member_)) >= 0) {
+            Position<T> at = position_of(part);
+            function(at);
+        }
+        return part == all_done;
+    }
+
+    Position<T> position_of(int64_t part) const {
+        const PartMemory &memory = job_.memory[part];
+        Position<T> at{job_, part, memory, reinterpret_cast<ViewAt<T> *>(memory.views), {}, 0, 0, false};
+        for (int64_t i = 0; i < 2; i++)
+            if (plan_.mask_buffers[i] >= 0) at.masks[i] = buffer_at<T>(job_, plan_.mask_buffers[i], 0);
+        return at;
     }
 
     // The step that is processed as number `order` of the forward walk.
@@ -81,29 +99,43 @@ class Walk {
         return order < 0 || order >= call_.steps ? 0 : call_.batch_sizes[step_at(order)];
     }
 
-    void prepare() {
-        if (thread_ == 0) {
+    // The same of the backward walk, which begins with the last.
+    int64_t backward_step_at(int64_t number) const { return step_at(call_.steps - 1 - number); }
+    int64_t backward_batch(int64_t number) const { return batch_at(call_.steps - 1 - number); }
+
+    // Those of `rows`, of the current stretch, that belong to the part.
+    Range rows_of_part(const Position<T> &at, Range rows) const {
+        const int64_t *bounds = job_.bounds + stretch_ * (job_.row_parts + 1) + at.part / job_.column_parts;
+        return {larger(rows.begin, smaller(rows.end, bounds[0])), larger(rows.begin, smaller(rows.end, bounds[1]))};
+    }
+
+    Range blocks_of_its(const Position<T> &at, int64_t size) const {
+        return blocks_of_part<T>(size, at.part % job_.column_parts, job_.column_parts);
+    }
+
+    void prepare(Position<T> &at) {
+        if (at.part == 0) {
             spread_vectors<T>(job_);
             spread_masks<T>(job_);
         }
-        pack_weights<T>(job_, thread_);
-        if (job_.backward) clear_sums<T>(job_, at_.memory);
+        pack_weights<T>(job_, at.part);
+        if (job_.backward) clear_sums<T>(job_, at.memory);
     }
 
     // All rows at once: rows are shared out, and go through all kernels in chunks that stay in the cache.
-    void input_phase(Phase phase, Range rows) {
-        const Range own = part_of(rows.size(), thread_, job_.threads);
+    void input_phase(Position<T> &at, Phase phase, Range rows) {
+        const Range own = part_of(rows.size(), at.part, job_.parts());
         const int64_t chunks = (own.size() + input_tiles * super_rows - 1) / (input_tiles * super_rows);
         for (int64_t i = 0; i < chunks; i++) {
             const Range part = part_of(own.size(), i, chunks);
             const Range chunk = {own.begin + part.begin, own.begin + part.end};
             if (phase == forward_input) read_inputs(rows.begin, chunk);
-            at_.packed_row = rows.begin;
-            at_.is_step = false;
+            at.packed_row = rows.begin;
+            at.is_step = false;
             for (int64_t v = 0; v < plan_.view_count; v++)
-                if (plan_.views[v].kind == ViewKind::rows) at_.views[v] = buffer_at<T>(job_, plan_.views[v].buffer, 0);
+                if (plan_.views[v].kind == ViewKind::rows) at.views[v] = buffer_at<T>(job_, plan_.views[v].buffer, 0);
             for (int64_t k = plan_.phase_begin[phase]; k < plan_.phase_begin[phase + 1]; k++)
-                KernelRun<T>(at_, k).run({0, blocks_of<T>(plan_.kernels[k].size)}, chunk);
+                KernelRun<T>(at, k).run({0, blocks_of<T>(plan_.kernels[k].size)}, chunk);
         }
     }
 
@@ -117,36 +149,71 @@ class Walk {
         }
     }
 
-    void forward_one(int64_t order) {
-        point_views(order);
-        const int64_t batch = batch_at(order), before = batch_at(order - 1), after = batch_at(order + 1);
-        wait_for_rows(batch != before);
-        for (int64_t s = 0; s < plan_.state_count; s++)
-            enter(s, state_at(s, order), {before, batch}, call_.initial);
-        wait_for_rows(batch != before);
-        run_step(forward_step, batch);
-        wait_for_rows(batch != after);
-        for (int64_t s = 0; s < plan_.state_count; s++)
-            leave(s, state_at(s, order + 1), {after, batch}, call_.final);
+    // Steps of numbers [from, to) of the phase's walk.
+    bool walk_steps(Phase phase, int64_t from, int64_t to) {
+        for (Point point{from, entry}; point.order < to;) {
+            const Point end = next_wait(phase, point, to);
+            if (!each_part([&](Position<T> &at) { run_steps(at, phase, point, end); })) return false;
+            point = end;
+        }
+        return true;
     }
 
-    void backward_one(int64_t order) {
-        point_views(order);
-        const int64_t batch = batch_at(order), before = batch_at(order + 1), after = batch_at(order - 1);
-        wait_for_rows(batch != before);
-        for (int64_t s = 0; s < plan_.state_count; s++)
-            if (plan_.carry_buffers[s] >= 0) enter(s, carry_at(s, order + 1), {before, batch}, call_.grad_final);
-        wait_for_rows(batch != before);
-        run_step(backward_step, batch);
-        wait_for_rows(batch != after);
-        for (int64_t s = 0; s < plan_.state_count; s++)
-            if (plan_.carry_buffers[s] >= 0) leave(s, carry_at(s, order), {after, batch}, call_.grad_initial);
+    // How far parts get without waiting for others.
+    Point next_wait(Phase phase, Point point, int64_t to) const {
+        const int64_t kernels = plan_.phase_begin[phase + 1] - plan_.phase_begin[phase];
+        const bool has_waits = job_.column_parts > 1;
+        for (int64_t order = point.order; has_waits && order < to; order++)
+            for (int64_t k = order == point.order ? point.kernel + 1 : 0; k < kernels; k++)
+                if (plan_.kernels[plan_.phase_begin[phase] + k].barrier) return {order, k};
+        return {to, entry};
     }
 
-    // Where rows are shared out too, their owners change with the size of the batch, and rows enter and leave by one
-    // thread of each range of units.
-    void wait_for_rows(bool change) {
-        if (change && shares_rows_) wait();
+    void run_steps(Position<T> &at, Phase phase, Point point, Point end) {
+        const int64_t kernels = plan_.phase_begin[phase + 1] - plan_.phase_begin[phase];
+        while (point != end) {
+            // The walk back visits the steps of the walk forward from the last to the first.
+            const int64_t order = phase == forward_step ? point.order : call_.steps - 1 - point.order;
+            at.step = step_at(order);
+            at.packed_row = job_.offsets[at.step];
+            at.is_step = true;
+            if (point.kernel == entry) enter_step(at, phase, order);
+            const int64_t last = point.order == end.order ? end.kernel : kernels;
+            for (int64_t k = larger(point.kernel, 0); k < last; k++)
+                run_kernel(at, plan_.phase_begin[phase] + k, batch_at(order));
+            if (point.order == end.order) return;
+            leave_step(at, phase, order);
+            point = {point.order + 1, entry};
+        }
+    }
+
+    void run_kernel(Position<T> &at, int64_t index, int64_t batch) {
+        const Kernel &kernel = plan_.kernels[index];
+        const Range blocks = blocks_of_its(at, kernel.size);
+        if (kernel.norm == NormKind::none) KernelRun<T>(at, index).run(blocks, rows_of_part(at, {0, batch}));
+        else run_norm(at, kernel, blocks, batch);
+    }
+
+    void enter_step(Position<T> &at, Phase phase, int64_t order) {
+        point_views(at, order);
+        const int64_t batch = batch_at(order);
+        const Range rows = rows_of_part(at, {batch_at(phase == forward_step ? order - 1 : order + 1), batch});
+        for (int64_t s = 0; s < plan_.state_count; s++) {
+            if (phase == forward_step) enter(at, s, state_at(s, order), rows, call_.initial);
+            else if (plan_.carry_buffers[s] >= 0) enter(at, s, carry_at(s, order + 1), rows, call_.grad_final);
+        }
+    }
+
+    void leave_step(Position<T> &at, Phase phase, int64_t order) {
+        const int64_t batch = batch_at(order);
+        const Range rows = rows_of_part(at, {batch_at(phase == forward_step ? order + 1 : order - 1), batch});
+        for (int64_t s = 0; s < plan_.state_count; s++) {
+            if (phase == forward_step) {
+                leave(at, s, state_after(at, s, order), rows, call_.final);
+                if (is_apart(at, order)) join(at, s, order);
+            }
+            else if (plan_.carry_buffers[s] >= 0) leave(at, s, carry_at(s, order), rows, call_.grad_initial);
+        }
     }
 
     // State at the start of the step of number `order`.
@@ -156,110 +223,110 @@ class Walk {
         return buffer_at<T>(job_, plan_.state_buffers[state], row);
     }
 
-    // Its gradient.
+    // State after the step. In training, rows that end lie where other rows' states of later steps will be; parts that
+    // own the latter do not wait, so rows that end at this step, and those beside them, are kept apart from all.
+    ViewAt<T> state_after(const Position<T> &at, int64_t state, int64_t order) const {
+        if (is_apart(at, order)) return buffer_at<T>(job_, plan_.state_buffers[state], call_.rows);
+        return state_at(state, order + 1);
+    }
+
+    bool is_apart(const Position<T> &at, int64_t order) const {
+        return job_.row_parts > 1 && call_.training && order + 1 < call_.steps &&
+               rows_of_part(at, {batch_at(order + 1), batch_at(order)}).size() > 0;
+    }
+
+    // Brings the states of rows that go on to where the next step looks for them.
+    void join(const Position<T> &at, int64_t state, int64_t order) {
+        const ViewAt<T> from = state_after(at, state, order), to = state_at(state, order + 1);
+        const Range rows = rows_of_part(at, {0, batch_at(order + 1)});
+        const Range blocks = blocks_of_its(at, plan_.state_sizes[state]);
+        for (int64_t block = blocks.begin; block < blocks.end; block++)
+            for (int64_t row = rows.begin; row < rows.end; row++)
+                store(to.data + block * to.stride + row * lanes<T>,
+                      load(from.data + block * from.stride + row * lanes<T>));
+    }
+
+    // The gradient of a state at the start of the step.
     ViewAt<T> carry_at(int64_t state, int64_t order) const {
         return buffer_at<T>(job_, plan_.carry_buffers[state], (order % 2) * call_.batch);
     }
 
-    void point_views(int64_t order) {
-        const int64_t step = step_at(order);
-        at_.step = step;
-        at_.packed_row = job_.offsets[step];
-        at_.is_step = true;
+    void point_views(Position<T> &at, int64_t order) {
         for (int64_t v = 0; v < plan_.view_count; v++) {
             const View &view = plan_.views[v];
             const Buffer &buffer = plan_.buffers[view.buffer];
             const bool all = buffer.kind == BufferKind::all || buffer.kind == BufferKind::input;
             switch (view.kind) {
                 case ViewKind::rows:
-                    at_.views[v] = buffer_at<T>(job_, view.buffer, all ? at_.packed_row - chunk_row_ : 0);
+                    at.views[v] = buffer_at<T>(job_, view.buffer, all ? at.packed_row - first_row_ : 0);
                     break;
-                case ViewKind::state_in: at_.views[v] = state_at(buffer.index, order); break;
-                case ViewKind::state_out: at_.views[v] = state_at(buffer.index, order + 1); break;
+                case ViewKind::state_in: at.views[v] = state_at(buffer.index, order); break;
+                case ViewKind::state_out: at.views[v] = state_after(at, buffer.index, order); break;
                 case ViewKind::carry_in:
-                    if (job_.backward) at_.views[v] = carry_at(buffer.index, order + 1);
+                    if (job_.backward) at.views[v] = carry_at(buffer.index, order + 1);
                     break;
                 case ViewKind::carry_out:
-                    if (job_.backward) at_.views[v] = carry_at(buffer.index, order);
+                    if (job_.backward) at.views[v] = carry_at(buffer.index, order);
                     break;
             }
         }
     }
 
     // Rows that start here take their values from outside.
-    void enter(int64_t state, ViewAt<T> to, Range rows, const void *const *from) {
+    void enter(const Position<T> &at, int64_t state, ViewAt<T> to, Range rows, const void *const *from) {
         if (rows.size() <= 0) return;
         const int64_t size = plan_.state_sizes[state];
-        const Share share = share_of<T>(size, thread_, job_.threads);
-        if (share.row_index != 0) return;
+        const Range blocks = blocks_of_its(at, size);
         to.data += rows.begin * lanes<T>;
         const T *values = from == nullptr ? nullptr : static_cast<const T *>(from[state]);
-        if (values == nullptr)
-            clear_rows<T>(rows.size(), share.blocks.begin, share.blocks.end, to.data, to.stride);
+        if (values == nullptr) clear_rows<T>(rows.size(), blocks.begin, blocks.end, to.data, to.stride);
         else
-            scatter_rows<T>(values + rows.begin * size, size, rows.size(), share.blocks.begin, share.blocks.end,
-                            to.data, to.stride);
+            scatter_rows<T>(values + rows.begin * size, size, rows.size(), blocks.begin, blocks.end, to.data,
+                            to.stride);
     }
 
     // Rows that end here leave theirs.
-    void leave(int64_t state, ViewAt<T> from, Range rows, void *const *to) {
+    void leave(const Position<T> &at, int64_t state, ViewAt<T> from, Range rows, void *const *to) {
         if (rows.size() <= 0 || to == nullptr || to[state] == nullptr) return;
         const int64_t size = plan_.state_sizes[state];
-        const Share share = share_of<T>(size, thread_, job_.threads);
-        if (share.row_index != 0) return;
-        gather_rows<T>(from.data + rows.begin * lanes<T>, from.stride, size, rows.size(), share.blocks.begin,
-                       share.blocks.end, static_cast<T *>(to[state]) + rows.begin * size);
+        const Range blocks = blocks_of_its(at, size);
+        gather_rows<T>(from.data + rows.begin * lanes<T>, from.stride, size, rows.size(), blocks.begin, blocks.end,
+                       static_cast<T *>(to[state]) + rows.begin * size);
     }
 
-    void run_step(Phase phase, int64_t batch) {
-        for (int64_t k = plan_.phase_begin[phase]; k < plan_.phase_begin[phase + 1]; k++) {
-            const Kernel &kernel = plan_.kernels[k];
-            const Share share = share_of<T>(kernel.size, thread_, job_.threads);
-            if (kernel.barrier) wait();
-            if (kernel.norm == NormKind::none)
-                KernelRun<T>(at_, k).run(share.blocks, part_of(batch, share.row_index, share.row_parts));
+    // Over all rows, which are not split, of its units.
+    void run_norm(const Position<T> &at, const Kernel &kernel, Range blocks, int64_t batch) {
+        for (int64_t block = blocks.begin; block < blocks.end && batch > 0; block++) {
+            if (kernel.norm == NormKind::forward)
+                normalise<T>(at.views, kernel.norm_views, block, batch, moments_of(at, kernel), kernel.size);
             else
-                run_norm(kernel, share, batch);
+                normalise_backward<T>(at.views, kernel.norm_views, block, batch);
         }
     }
 
-    // Over all rows of its units.
-    void run_norm(const Kernel &kernel, const Share &share, int64_t batch) {
-        if (shares_rows_) wait();
-        if (share.row_index == 0 && batch > 0)
-            for (int64_t block = share.blocks.begin; block < share.blocks.end; block++) {
-                if (kernel.norm == NormKind::forward)
-                    normalise<T>(at_.views, kernel.norm_views, block, batch, moments_of(kernel), kernel.size);
-                else
-                    normalise_backward<T>(at_.views, kernel.norm_views, block, batch);
-            }
-        if (shares_rows_) wait();
-    }
-
     // Where the mean and variance of this step go, or null.
-    T *moments_of(const Kernel &norm) const {
+    T *moments_of(const Position<T> &at, const Kernel &norm) const {
         if (call_.norm_statistics == nullptr) return nullptr;
         int64_t before = 0;
         for (const Kernel *kernel = plan_.kernels + plan_.phase_begin[forward_step]; kernel < &norm; kernel++)
             before += kernel->norm == NormKind::forward;
-        return static_cast<T *>(call_.norm_statistics) + (before * call_.steps + at_.step) * 2 * norm.size;
+        return static_cast<T *>(call_.norm_statistics) + (before * call_.steps + at.step) * 2 * norm.size;
     }
 
     const Job &job_;
     const Plan &plan_;
     const cellzoo_call &call_;
-    const int64_t thread_;
-    Position<T> at_;
-    int64_t chunk_row_ = 0;     // packed row of row 0 of buffers of all rows
-    bool shares_rows_ = false;  // between threads, for some size
+    Member member_;
+    int64_t stretch_ = 0;
+    int64_t first_row_ = 0;  // packed row of row 0 of buffers of all rows
 };
 
 template <class T>
-void run_walk(const Job &job, int64_t thread) {
+bool run_walk(const Job &job, int64_t thread) {
     Walk<T> walk(job, thread);
-    if (job.backward) walk.backward();
-    else walk.forward();
+    const bool stayed = job.backward ? walk.backward() : walk.forward();
     release_tiles();
+    return stayed;
 }
 
 constexpr Engine make_engine() {

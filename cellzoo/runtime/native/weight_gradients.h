@@ -1,4 +1,4 @@
-// The gradients of all weight matrices, each thread its own rows of them.
+// The gradients of all weight matrices, each part its own rows of them.
 #pragma once
 
 #if defined(CELLZOO_BFLOAT16)
@@ -30,7 +30,7 @@ void add_weight_gradients(const Position<T> &at, Range rows, bool late) {
             source.mask_stride = at.masks[item.mask].stride;
             source.masked = reinterpret_cast<T *>(at.memory.masked);
         }
-        const Range blocks = part_of(blocks_of<T>(weight.rows), at.thread, at.job.threads);
+        const Range blocks = part_of(blocks_of<T>(weight.rows), at.part, at.job.parts());
         char &touched = at.memory.touched[item.weight];
         add_weight_gradient<T>(weight, delta.data, delta.stride, source, rows.begin, rows.end, blocks.begin,
                                blocks.end, gradient, touched == 0);
@@ -47,7 +47,7 @@ void clear_untouched_gradients(const Position<T> &at) {
         const Weight &weight = plan.weights[w];
         T *gradient = static_cast<T *>(at.job.call->grad_weights[w]);
         if (weight.rank != 2 || gradient == nullptr || at.memory.touched[w] != 0) continue;
-        const Range blocks = part_of(blocks_of<T>(weight.rows), at.thread, at.job.threads);
+        const Range blocks = part_of(blocks_of<T>(weight.rows), at.part, at.job.parts());
         const int64_t end = smaller(weight.rows, blocks.end * lanes<T>) * weight.columns;
         for (int64_t i = blocks.begin * lanes<T> * weight.columns; i < end; i++) gradient[i] = 0;
     }

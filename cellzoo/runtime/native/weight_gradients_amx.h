@@ -34,7 +34,7 @@ inline void add_panel_gradients(const Position<float> &at, Range rows, bool late
         float *gradient = static_cast<float *>(at.job.call->grad_weights[item.weight]);
         if (gradient == nullptr || item.late != late) continue;
         const Weight &weight = plan.weights[item.weight];
-        const Range own = part_of(blocks_of<float>(weight.rows), at.thread, at.job.threads);
+        const Range own = part_of(blocks_of<float>(weight.rows), at.part, at.job.parts());
         round(round_delta, item.delta, item.delta_place, own, -1);
         round(round_source, item.source, item.source_place, {0, blocks_of<float>(weight.columns)}, item.mask);
         char &touched = at.memory.touched[item.weight];

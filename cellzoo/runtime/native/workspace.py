@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from cellzoo.runtime.forks import opens_in_children
 from cellzoo.runtime.native.binding import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _GRAIN = 2**21
 # Idle memory beyond this, or beyond so many times the most that was in use at once, goes back to the system.
@@ -29,8 +34,9 @@ class Block:
         self.size = size
         self._pool = pool
 
-    def __del__(self) -> None:
-        self._pool.take_back(self.address, self.size)
+    def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_ending():  # modules are empty then, and all memory goes
+            self._pool.take_back(self.address, self.size)
 
 
 class Pool:

@@ -1,0 +1,164 @@
+#include "split.h"
+
+#include <algorithm>
+
+namespace cellzoo {
+namespace {
+
+constexpr double operations_per_us = 1e5;  // of vectors of 16 numbers
+constexpr double bfloat16_gain = 3;
+constexpr double instruction_operations = 8;  // of a unit
+// A product reads its weights whatever it multiplies them with: fewer rows take no less time.
+constexpr int64_t least_rows = 4;
+constexpr double wake_us = 30, barrier_us = 3;
+// What splitting must promise, as a part of the time of one thread: others may want the processors, too.
+constexpr double most_time = 0.75;
+// Rows of an input phase without gradients: where rows are split, so many that parts can be made even.
+constexpr int64_t least_stretch_rows = 512, least_split_stretch_rows = 4096;
+
+int64_t step_at(const cellzoo_call &call, int64_t order) { return call.reverse ? call.steps - 1 - order : order; }
+
+// By row of the batch: of how many of the steps with numbers [from, to) it is a part.
+std::vector<int64_t> lengths_of(const cellzoo_call &call, int64_t from, int64_t to) {
+    std::vector<int64_t> lengths(size_t(call.batch), 0);
+    int64_t row = call.batch;
+    for (int64_t t = from; t < to; t++)
+        for (; row > call.batch_sizes[t]; row--) lengths[size_t(row - 1)] = t - from;
+    for (; row > 0; row--) lengths[size_t(row - 1)] = to - from;
+    return lengths;
+}
+
+// Ends of runs of rows none of which takes longer than `most`, in rows times steps, if the last may take more.
+std::vector<int64_t> runs_within(const std::vector<int64_t> &lengths, int64_t most, int64_t parts) {
+    std::vector<int64_t> bounds{0};
+    const int64_t rows = int64_t(lengths.size());
+    int64_t row = 0;
+    while (int64_t(bounds.size()) < parts) {
+        const int64_t first = row;
+        for (int64_t time = 0; row < rows; row++) {
+            const int64_t steps = lengths[size_t(row)];
+            time += row == first ? least_rows * steps : row < first + least_rows ? 0 : steps;
+            if (time > most) break;
+        }
+        bounds.push_back(row);
+    }
+    bounds.push_back(rows);
+    return bounds;
+}
+
+int64_t time_of(const std::vector<int64_t> &lengths, int64_t begin, int64_t end) {
+    if (begin >= end) return 0;
+    int64_t time = least_rows * lengths[size_t(begin)];
+    for (int64_t row = begin + least_rows; row < end; row++) time += lengths[size_t(row)];
+    return time;
+}
+
+struct Runs {
+    std::vector<int64_t> bounds;
+    int64_t time;  // of the longest
+};
+
+// Runs of rows that take about the same time: those at the end are short.
+Runs even_runs(const std::vector<int64_t> &lengths, int64_t parts) {
+    const int64_t rows = int64_t(lengths.size());
+    int64_t low = 0, high = time_of(lengths, 0, rows);
+    const auto longest = [&](const std::vector<int64_t> &bounds) {
+        int64_t time = 0;
+        for (size_t i = 0; i + 1 < bounds.size(); i++)
+            time = std::max(time, time_of(lengths, bounds[i], bounds[i + 1]));
+        return time;
+    };
+    while (parts > 1 && high - low > 1 + high / 64) {
+        const int64_t middle = low + (high - low) / 2;
+        (longest(runs_within(lengths, middle, parts)) <= middle ? high : low) = middle;
+    }
+    Runs runs{runs_within(lengths, high, parts), 0};
+    runs.time = longest(runs.bounds);
+    return runs;
+}
+
+struct Work {
+    double even = 0, step = 0;  // us of a row: of what is split evenly, and of a step
+    int64_t barriers = 0;       // of a step whose units are split
+    int64_t most_columns = 1;
+    bool has_norms = false;
+};
+
+Work work_of(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward) {
+    Work work;
+    const int64_t lanes = engine.lanes[call.dtype];
+    const double speed = operations_per_us * double(lanes) / 16 * (engine.rounds ? bfloat16_gain : 1);
+    const Phase first = backward ? backward_step : forward_input;
+    const Phase steps = backward ? backward_step : forward_step;
+    for (int64_t k = plan.phase_begin[first]; k < plan.phase_begin[first + 2]; k++) {
+        const Kernel &kernel = plan.kernels[k];
+        const double products = 2.0 * double(kernel.depth * (3 - kernel.group));
+        const double time = double(kernel.size) *
+                            (products + instruction_operations * double(kernel.instruction_count)) / speed;
+        const bool in_step = k >= plan.phase_begin[steps] && k < plan.phase_begin[steps + 1];
+        (in_step ? work.step : work.even) += time;
+        if (!in_step) continue;
+        work.barriers += kernel.barrier;
+        work.has_norms |= kernel.norm != NormKind::none;
+        work.most_columns = std::max(work.most_columns, (kernel.size + 2 * lanes - 1) / (2 * lanes));
+    }
+    for (int64_t i = 0; backward && i < plan.gradient_count; i++) {
+        const Weight &weight = plan.weights[plan.gradients[i].weight];
+        work.even += 2.0 * double(weight.rows) * double(weight.columns) / speed;
+    }
+    return work;
+}
+
+}  // namespace
+
+Split::Split(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward) {
+    if (call.threads > 1 && call.batch > 0) choose(plan, call, engine, backward);
+    const int64_t least = row_parts_ > 1 ? least_split_stretch_rows : least_stretch_rows;
+    stretch_rows_ = call.training || backward ? call.rows : std::min(call.rows, least - 1 + call.batch);
+    cut(call);
+}
+
+void Split::choose(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward) {
+    const Work work = work_of(plan, call, engine, backward);
+    const double rows = double(call.rows);
+    const std::vector<int64_t> lengths = lengths_of(call, 0, call.steps);
+    const double alone = work.even * rows + work.step * double(time_of(lengths, 0, call.batch));
+    double best = most_time * alone;
+    for (int64_t row_parts = 1; wake_us < best && row_parts <= std::min(call.threads, call.batch);) {
+        const double walk = work.step * double(even_runs(lengths, row_parts).time);
+        const int64_t most = std::min(call.threads / row_parts, work.most_columns);
+        for (int64_t columns = 1; columns <= most;) {
+            const double waits = columns > 1 ? barrier_us * double(work.barriers * call.steps) : 0;
+            const double even = work.even * rows / double(row_parts * columns);
+            const double time = wake_us + even + walk / double(columns) + waits;
+            if (time < best && row_parts * columns > 1) {
+                best = time;
+                row_parts_ = row_parts;
+                column_parts_ = columns;
+            }
+            columns = columns < most ? std::min(2 * columns, most) : most + 1;
+        }
+        if (work.has_norms) break;  // they need all rows
+        const int64_t last = std::min(call.threads, call.batch);
+        row_parts = row_parts < last ? std::min(2 * row_parts, last) : last + 1;
+    }
+}
+
+void Split::cut(const cellzoo_call &call) {
+    for (int64_t from = 0; from < call.steps;) {
+        int64_t to = from, rows = 0;
+        const int64_t least = row_parts_ > 1 ? least_split_stretch_rows : least_stretch_rows;
+        while (to < call.steps && (call.training || rows < least)) rows += call.batch_sizes[step_at(call, to++)];
+        const int64_t low = call.reverse ? step_at(call, to - 1) : from;
+        const int64_t high = call.reverse ? step_at(call, from) : to - 1;
+        stretches_.push_back({from, to, low, high + 1});
+        if (row_parts_ == 1) bounds_.insert(bounds_.end(), {0, call.batch});
+        else {
+            const Runs runs = even_runs(lengths_of(call, low, high + 1), row_parts_);
+            bounds_.insert(bounds_.end(), runs.bounds.begin(), runs.bounds.end());
+        }
+        from = to;
+    }
+}
+
+}  // namespace cellzoo
