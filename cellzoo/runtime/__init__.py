@@ -28,6 +28,7 @@ __all__ = [
     "engine_in_use",
     "load_engine",
     "prepare",
+    "prepare_plans",
     "release_memory",
     "using",
 ]
@@ -69,12 +70,27 @@ def prepare(name: str, cell: Cell, precision: str = "full") -> Runtime:
         UnknownNameError: No such engine, or no such precision.
         CellzooError: The engine is not available here.
     """
-    if precision not in PRECISIONS:
-        raise unknown("precision", str(precision)[:80], PRECISIONS)
     engine = load_engine(name)
-    if precision == "bf16" and engine.prepare_rounding is not None:
+    if _rounds(precision) and engine.prepare_rounding is not None:
         return engine.prepare_rounding(cell)
     return engine.prepare_cell(cell)
+
+
+def prepare_plans(name: str, precision: str = "full") -> PlanRuntime | None:
+    """Prepare the engine `name` for plans, or give None where it interprets definitions.
+
+    Arguments and errors as in `prepare`.
+    """
+    engine = load_engine(name)
+    if _rounds(precision) and engine.prepare_rounding_plans is not None:
+        return engine.prepare_rounding_plans()
+    return None if engine.prepare_plans is None else engine.prepare_plans()
+
+
+def _rounds(precision: str) -> bool:
+    if precision not in PRECISIONS:
+        raise unknown("precision", str(precision)[:80], PRECISIONS)
+    return precision == "bf16"
 
 
 _in_use: ContextVar[str | None] = ContextVar("engine", default=None)

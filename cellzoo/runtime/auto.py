@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from cellzoo.runtime import RUNTIMES, load_engine, prepare
+from cellzoo.runtime import RUNTIMES, load_engine, prepare, prepare_plans
 from cellzoo.runtime.autocast import autocast_dtype
 from cellzoo.runtime.interface import Engine
 from cellzoo.runtime.native.binding import PlanError, is_available
@@ -131,11 +131,15 @@ class AutoPlans:
     `native` does not normalise a single row, so the steps in which the longest sequence of a packed batch is
     alone are a call of their own.
 
+    Args:
+        precision: As in `cellzoo.runtime.prepare`.
+
     Attributes:
         ran: The engines of the last call, in the order of its steps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "full") -> None:
+        self._precision = precision
         self._engines: dict[str, PlanRuntime] = {}
         self.ran: tuple[str, ...] = ()
 
@@ -201,9 +205,9 @@ class AutoPlans:
 
     def _engine(self, name: str) -> PlanRuntime:
         if name not in self._engines:
-            prepare_plans = load_engine(name).prepare_plans
-            assert prepare_plans is not None  # noqa: S101 - both engines run plans
-            self._engines[name] = prepare_plans()
+            engine = prepare_plans(name, self._precision)
+            assert engine is not None  # noqa: S101 - both engines run plans
+            self._engines[name] = engine
         return self._engines[name]
 
 
@@ -211,4 +215,5 @@ ENGINE = Engine(
     lambda cell: AutoRuntime(cell, prepare),
     AutoPlans,
     lambda cell: AutoRuntime(cell, partial(prepare, precision="bf16")),
+    partial(AutoPlans, "bf16"),
 )

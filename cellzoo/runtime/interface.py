@@ -100,8 +100,10 @@ class Engine:
             has one of its own.
         prepare_rounding: It for a cell whose products may be float32 sums of numbers rounded to bfloat16; None
             for an engine that has no such products.
+        prepare_rounding_plans: The same for plans.
     """
 
     prepare_cell: Callable[[Cell], Runtime]
     prepare_plans: Callable[[], PlanRuntime] | None
     prepare_rounding: Callable[[Cell], Runtime] | None = None
+    prepare_rounding_plans: Callable[[], PlanRuntime] | None = None

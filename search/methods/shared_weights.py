@@ -36,14 +36,16 @@ def share_weights(
         layout: Of the supernet.
         relaxation: Its architecture.
         problem: What is searched on.
-        settings: How the weights are trained, and by which engine.
+        settings: How the weights are trained, by which engine, and how exactly.
         generator: Draws the weights.
 
     Raises:
         CellzooError: No supernet fits into the model.
     """
     problem.layer.check_searchable(problem.name)
-    supernet = Supernet(layout, problem.layer, relaxation, generator, engine=settings.engine)
+    supernet = Supernet(
+        layout, problem.layer, relaxation, generator, engine=settings.engine, precision=settings.precision
+    )
     return SharedWeights(supernet, problem, settings, generator)
 
 

@@ -179,7 +179,7 @@ def configure_search(
         task=target.task.name,
         problem=target.source.file.problem if target.source.file else problem,
         epochs=epochs,
-        method_settings=plain(method_settings),
+        method_settings=recorded(method_settings),
         problem_settings=plain(target.task.problem_settings(configured)),
         training_settings=training,
     )

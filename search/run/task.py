@@ -130,6 +130,7 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
 
     from search.methods.derived import describe_cell
     from search.supernets.flops import EPOCH_FLOPS
+    from tasks.training.fit import precision_notes
     from tasks.training.loop import Budget, Place, train
     from tasks.training.memory import memory_errors
     from tasks.training.streams import RandomStreams
@@ -142,11 +143,12 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
     streams = RandomStreams(seed, device)
     place = Place(context.work, context.identity, context.label, context.report)
     kind: MethodKind = find_method(config.method)  # type: ignore[assignment]
+    settings = method_settings(config)
     found: list[CellNote] = []
     last_flops = 0
     prepared = time.perf_counter() - began
     with streams.in_force(), memory_errors(context.label):
-        method = kind.build(method_settings(config), problem, streams.model)
+        method = kind.build(settings, problem, streams.model)
 
         def choose(validation: Iterator[Batch], progress: Callable[[int, int], None]) -> Mapping[str, Any]:
             nonlocal last_flops
@@ -182,7 +184,7 @@ def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcom
         seconds=seconds,
         history=history,
         facts={**problem.facts, "search steps": standing.steps},
-        notes=cell_notes(cell),
+        notes=(*cell_notes(cell), *precision_notes(getattr(settings, "precision", "full"), device)),
     )
     return outcome, cell
 

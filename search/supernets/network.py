@@ -41,10 +41,11 @@ class Supernet(nn.Module):
         relaxation: Gives the mixture, once a call.
         generator: Draws the weights.
         engine: What computes it: one of `cellzoo.runtime.RUNTIMES`.
+        precision: As in `cellzoo.layer.CellRNN`.
 
     Raises:
         CellzooError: As in `Layout.weight_shapes`.
-        UnknownNameError: No such engine.
+        UnknownNameError: No such engine, or no such precision.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Supernet(nn.Module):
         generator: torch.Generator,
         *,
         engine: str = "auto",
+        precision: str = "full",
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -67,7 +69,8 @@ class Supernet(nn.Module):
         self.directions = nn.ModuleList(
             _Direction(layout, layer) for _ in range(2 if layer.bidirectional else 1)
         )
-        self._runtimes: dict[str | None, SupernetRuntime] = {None: prepare(engine, layout)}
+        self._runtimes: dict[str | None, SupernetRuntime] = {None: prepare(engine, layout, precision)}
+        self.precision = precision
         self._ran: tuple[str, ...] = ()
         self._terms = tuple(layout_terms(layout))
         self._flops = 0
@@ -168,7 +171,7 @@ class Supernet(nn.Module):
         name = engine_in_use()
         if name not in self._runtimes:
             assert name is not None  # noqa: S101 - prepared from the start
-            self._runtimes[name] = prepare(name, self.layout)
+            self._runtimes[name] = prepare(name, self.layout, self.precision)
         return self._runtimes[name]
 
     def _mask(self, like: Tensor, batch: int, width: int, probability: float) -> Tensor | None:

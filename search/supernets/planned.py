@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cellzoo.runtime import load_engine
+from cellzoo.runtime import prepare_plans
 from cellzoo.runtime.once import variant_of
 from cellzoo.runtime.plan import plan_graph
 from search.supernets.gate_graph import existence, seen_after
@@ -126,17 +126,18 @@ class PlannedSupernet:
     Args:
         layout: The supernet.
         engine: Name of the engine.
+        precision: As in `cellzoo.runtime.prepare`.
 
     Raises:
         CellzooError: The engine is not available here.
     """
 
-    def __init__(self, layout: Layout, engine: str) -> None:
-        prepare_plans = load_engine(engine).prepare_plans
-        assert prepare_plans is not None  # noqa: S101 - `prepare` takes the reference for such an engine
+    def __init__(self, layout: Layout, engine: str, precision: str = "full") -> None:
+        run = prepare_plans(engine, precision)
+        assert run is not None  # noqa: S101 - `prepare` takes the reference for such an engine
         self.layout = layout
-        self._engine = engine
-        self._run = prepare_plans()
+        self._engine, self._precision = engine, precision
+        self._run = run
         self._terms = tuple(layout_terms(layout))
         self._plans = lru_cache(_MOST_PLANS)(self._build)
 
@@ -194,7 +195,7 @@ class PlannedSupernet:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Prepare anew in the process that unpickles."""
-        return PlannedSupernet, (self.layout, self._engine)
+        return PlannedSupernet, (self.layout, self._engine, self._precision)
 
     def _build(self, normalisation: Normalisation, used: tuple[int, ...]) -> SupernetPlans:
         return SupernetPlans(self.layout, normalisation, tuple(self._terms[index] for index in used))

@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from search.supernets.runtime import SupernetCall, SupernetRuntime
 
 
-def prepare(name: str, layout: Layout) -> SupernetRuntime:
+def prepare(name: str, layout: Layout, precision: str = "full") -> SupernetRuntime:
     """Prepare one of the engines of `cellzoo.runtime.RUNTIMES`; `auto` is the fastest that applies to a call.
 
+    Args:
+        name: The engine.
+        layout: The supernet.
+        precision: As in `cellzoo.runtime.prepare`.
+
     Raises:
-        UnknownNameError: No such engine.
+        UnknownNameError: No such engine, or no such precision.
         CellzooError: The engine is not available here.
     """
     if name == "auto":
-        return AutoSupernet(layout)
+        return AutoSupernet(layout, precision)
     if load_engine(name).prepare_plans is None:
         return ReferenceSupernet(layout)
-    return PlannedSupernet(layout, name)
+    return PlannedSupernet(layout, name, precision)
 
 
 class AutoSupernet:
@@ -36,8 +41,8 @@ class AutoSupernet:
     A `search.supernets.runtime.SupernetRuntime`.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self._planned: SupernetRuntime = PlannedSupernet(layout, "auto")
+    def __init__(self, layout: Layout, precision: str) -> None:
+        self._planned: SupernetRuntime = PlannedSupernet(layout, "auto", precision)
         self._reference: SupernetRuntime = ReferenceSupernet(layout)
         self._last: SupernetRuntime | None = None
 

@@ -71,10 +71,15 @@ def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed:
         trainer = Trainer(problem, problem.model(rnn, streams.model), settings)
         standing = train(trainer, problem, budget, streams, place)
         trainer.show_best()
-    notes = trainer.remarks()
-    if settings.precision == "bf16" and (device.type != "cpu" or not has_bfloat16()):
-        notes = (*notes, "products of bfloat16 are not to be had here: they were computed in full precision")
+    notes = (*trainer.remarks(), *precision_notes(settings.precision, device))
     return Fitted(trainer.model, rnn, standing, trainer.best_epoch, notes)
+
+
+def precision_notes(precision: str, device: torch.device) -> tuple[str, ...]:
+    """What a reader must know of the precision that was asked for."""
+    if precision == "full" or (device.type == "cpu" and has_bfloat16()):
+        return ()
+    return ("products of bfloat16 are not to be had here: they were computed in full precision",)
 
 
 def recurrent_layer(

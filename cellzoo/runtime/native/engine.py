@@ -174,4 +174,6 @@ def _prepare(plans: Plans, variant: Variant, input_size: int, widths: tuple[int,
     return PreparedPlan(plan, input_size=input_size, hidden_size=hidden_size)
 
 
-ENGINE = Engine(NativeRuntime, NativePlans, partial(NativeRuntime, rounds=True))
+ENGINE = Engine(
+    NativeRuntime, NativePlans, partial(NativeRuntime, rounds=True), partial(NativePlans, rounds=True)
+)

@@ -53,6 +53,7 @@ def results(
     frozen=False,
     empty=(),
     device="cpu",
+    precision="full",
 ):
     """Outputs, final state, gradients, and the running statistics, from the same draws for every engine."""
     input_size, hidden_size, batch_sizes = sizes
@@ -92,7 +93,7 @@ def results(
         statistics.running_mean.copy_(draw(hidden_size))
         statistics.running_var.copy_(draw(hidden_size).square() + 0.5)
         statistics.train(training)
-    output, final = prepare(engine, layout)(
+    output, final = prepare(engine, layout, precision)(
         SupernetCall(
             inputs,
             batch_sizes,
@@ -280,6 +281,17 @@ def test_in_single_precision(sharing):
     assert_equal(Layout(nodes=8, sharing=sharing), SIZES["wide"], dtype=torch.float32)
 
 
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor, or this build, has no products of bfloat16")
+@pytest.mark.parametrize("name", ["eight nodes", "weights of operations", "gates", "not normalised"])
+def test_products_of_bfloat16_lie_near_those_of_float64(name):
+    layout, sizes = LAYOUTS[name], SIZES["wide"]
+    expected = results("reference", layout, sizes, torch.float64)
+    found = results("auto", layout, sizes, torch.float32, precision="bf16")
+    assert not all(map(torch.equal, found, results("auto", layout, sizes, torch.float32)))
+    apart = torch.stack([(one - other).norm() for one, other in zip(found, expected, strict=True)])
+    assert apart.norm() <= 0.01 * torch.stack([value.norm() for value in expected]).norm()
+
+
 def test_transforms_of_torch_run_on_the_reference():
     layout = Layout(nodes=2)
     supernet = chosen_supernet(layout, LayerSpec(3, 3, dtype=torch.float64), soft_shares(layout))
@@ -343,6 +355,7 @@ def test_copies_and_pickles_compute_the_same(engine):
     torch.save(supernet, saved)
     saved.seek(0)
     for other in (copy.deepcopy(supernet), torch.load(saved, weights_only=False)):
+        assert other.precision == supernet.precision
         torch.testing.assert_close(other(x)[0], expected, rtol=0, atol=0)
 
 
