@@ -129,6 +129,8 @@ def print_table(result: Result, settings: TimingSettings, console: Console) -> N
     # A table that is cut says nothing; one that is too wide for its window can still be read.
     natural = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
     Console(width=max(console.width, natural), file=console.file).print(table)
+    if result.first is not None:
+        return
     for name, reason in result.left_out.items():
         console.print(Text(f"left out: {name}: {reason}", style="yellow"), soft_wrap=True)
 

@@ -108,6 +108,33 @@ def test_a_run_prints_a_table_and_writes_all_times(bench, tmp_path):
         assert found["per_flop"]["median"] == pytest.approx(per_flop)
 
 
+def test_counts_of_threads_have_a_table_each(bench, tmp_path):
+    path = tmp_path / "bench.json"
+    arguments = ("--cells", "lstm", *QUICK, "--pass", "inference", "--threads", "1, 2", "--beside", "nn.LSTM")
+    code, output, _ = bench(*arguments, "--out", path)
+    assert code == 0
+    titles = [line for line in output.splitlines() if line.startswith("lstm, ")]
+    assert [title.partition(": ")[2] for title in titles] == [
+        "wall-clock time, 1 thread, 4 rounds",
+        "wall-clock time, 2 threads, 4 rounds",
+    ]
+    assert output.count("1 to 2 threads") == 1
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert (content["finished"], content["settings"]["threads"]) == (True, [1, 2])
+    one, two = content["cases"]
+    assert (one["threads"], two["threads"]) == (1, 2)
+    for before, after in zip(one["candidates"], two["candidates"], strict=True):
+        expected = np.median(np.array(before["seconds"]) / np.array(after["seconds"]))
+        assert after["speedup"]["median"] == pytest.approx(expected)
+
+
+def test_products_of_bfloat16_that_are_not_here_are_said(bench, monkeypatch):
+    monkeypatch.setattr("cellzoo.runtime.native.binding.has_bfloat16", lambda: False)
+    code, output, errors = bench("--precision", "bf16", *QUICK)
+    assert (code, output) == (2, "")
+    assert "--precision bf16: no products of bfloat16 here" in errors
+
+
 def test_memory_gets_columns_of_its_own(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "peak_extra_bytes", lambda case, name, threads: 1000 * len(name))
     path = tmp_path / "bench.json"
@@ -180,6 +207,11 @@ def test_what_was_done_before_an_interruption_is_kept(bench, tmp_path, monkeypat
         (["--engines", "auto"], "unknown engine 'auto'"),
         (["--engines", ""], "unknown engine ''"),
         (["--threads", "0"], "'0' is not a whole number from 1 to 1024"),
+        (["--threads", "1,,2"], "'' is not a whole number from 1 to 1024"),
+        (["--beside", "loop,nn.LSTN"], "unknown candidate 'nn.LSTN'. Known: bare products"),
+        (["--precision", "fp16"], "invalid choice: 'fp16'"),
+        (["--precision", "bf16", "--dtype", "float64"], "for cells in float32 on the CPU"),
+        (["--precision", "bf16", "--benchmark", "tagger"], "for cells in float32 on the CPU"),
         (["--threads", "9" * 5000], "is not a whole number"),
         (["--rounds", "-3"], "'-3' is not a whole number from 1 to 10000"),
         (["--budget", "nan"], "'nan' is not a number of seconds above 0"),
