@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, OutputError, unknown
+from cellzoo.system.interrupt import remembered, was_asked
 from cellzoo.system.plugins import leave_out, plugins
 from cellzoo.system.streams import mute, prepare_streams
 from cellzoo.system.text import printable
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     prepare_streams()
+    with remembered():
+        return _exit_code(given)
+
+
+def _exit_code(given: list[str]) -> int:
     try:
         code = _run(given)
         sys.stdout.flush()
@@ -55,6 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else "the output cannot be written: "
         _say(f"error: {place}{error.strerror or error}")
         return OutputError.exit_code
+    except Exception:
+        # An import that was interrupted, for one, fails in another way when a library tries it again.
+        if not was_asked():
+            raise
+        _say("interrupted")
+        return 130
 
 
 def _say(message: str) -> None:

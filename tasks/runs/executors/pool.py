@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from cellzoo.system.interrupt import raise_if_asked
+
 if TYPE_CHECKING:
     from tasks.runs.events import Listener
     from tasks.runs.execute import RunSetup
@@ -55,6 +57,7 @@ class Pool(ABC, Generic[WorkerType]):
         """Do the jobs of the queue; stops early only if no other can be done."""
         try:
             while self._assign_jobs():
+                raise_if_asked()
                 self.listen()
                 self.listener.tick()
         finally:

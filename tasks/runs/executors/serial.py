@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.system.allocator import keep_freed_memory
+from cellzoo.system.interrupt import raise_if_asked
 from tasks.runs.events import Failure
 from tasks.runs.execute import attempt
 from tasks.runs.threads import environment, thread_variables
@@ -28,9 +29,11 @@ def run_serially(queue: Queue, setup: RunSetup, listener: Listener) -> None:
             listener.started(job)
 
             def report(fraction: float, words: str, job: Job = job) -> None:
+                raise_if_asked()
                 listener.progressed(job, fraction, words)
 
             result = attempt(job, setup, report)
+            raise_if_asked()  # what failed may be an import that was interrupted
             if isinstance(result, Failure):
                 queue.fail(result)
             else:
