@@ -1,6 +1,7 @@
 #include "split.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace cellzoo {
 namespace {
@@ -8,9 +9,9 @@ namespace {
 constexpr double operations_per_us = 1e5;  // of vectors of 16 numbers
 constexpr double bfloat16_gain = 3;
 constexpr double instruction_operations = 8;  // of a unit
-// A product reads its weights whatever it multiplies them with: fewer rows take no less time.
-constexpr int64_t least_rows = 4;
-constexpr double wake_us = 30, barrier_us = 3;
+// Reading weights takes as long as multiplying them with so many rows.
+constexpr int64_t weight_rows = 3;
+constexpr double wake_us = 30, barrier_us = 1.5;
 // What splitting must promise, as a part of the time of one thread: others may want the processors, too.
 constexpr double most_time = 0.75;
 // Rows of an input phase without gradients: where rows are split, so many that parts can be made even.
@@ -36,8 +37,7 @@ std::vector<int64_t> runs_within(const std::vector<int64_t> &lengths, int64_t mo
     while (int64_t(bounds.size()) < parts) {
         const int64_t first = row;
         for (int64_t time = 0; row < rows; row++) {
-            const int64_t steps = lengths[size_t(row)];
-            time += row == first ? least_rows * steps : row < first + least_rows ? 0 : steps;
+            time += (row == first ? weight_rows + 1 : 1) * lengths[size_t(row)];
             if (time > most) break;
         }
         bounds.push_back(row);
@@ -48,9 +48,8 @@ std::vector<int64_t> runs_within(const std::vector<int64_t> &lengths, int64_t mo
 
 int64_t time_of(const std::vector<int64_t> &lengths, int64_t begin, int64_t end) {
     if (begin >= end) return 0;
-    int64_t time = least_rows * lengths[size_t(begin)];
-    for (int64_t row = begin + least_rows; row < end; row++) time += lengths[size_t(row)];
-    return time;
+    const int64_t first = weight_rows * lengths[size_t(begin)];
+    return std::accumulate(lengths.begin() + begin, lengths.begin() + end, first);
 }
 
 struct Runs {
