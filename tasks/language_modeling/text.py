@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NEARLY_ALL = 0.95
 """Share of lines that must end in a mark for it to be the mark of a line's end."""
+MANY_EMPTY = 0.45
+"""Share of empty lines above which a text has one for each sentence; WikiText has a third, which count."""
 END_MARKS = frozenset({END, "</s>", "<eol>", "<end>", "<nl>", "<newline>", "[eos]", "<|eos|>", "<|endoftext|>"})
 UNKNOWN_MARKS = frozenset({"[unk]", "<unknown>", "@@unknown@@", "__unk__", "<unk/>", "<oov>"})
 START_MARKS = frozenset({"<s>", "<bos>", "<sos>", "<start>", "[bos]", "<|bos|>", "<|startoftext|>"})
@@ -140,18 +142,21 @@ def without_marks(
         "the perplexity is lower than without it"
         for mark, where in begun.items()
     ]
-    notes += _other_marks(found)
+    notes += _as_they_are(found)
     if inside.total():
         where = ", ".join(f"{split} {count:,}" for split, count in inside.items() if count)
         notes.append(f"{END!r} stands in the text beside the ends of lines ({where}); it counts as an end, too")
     return found, tuple(notes)
 
 
-def _other_marks(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
-    """Note marks that are taken for words: other spellings of `<unk>`, and ends that are part of a word."""
+def _as_they_are(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
+    """Note marks that are taken for words, such as other spellings of `<unk>`, and empty lines everywhere."""
     unknown, glued = Counter[str](), Counter[str]()
+    total = empty = 0
     for lines in splits.values():
         for line in lines:
+            total += 1
+            empty += not line
             unknown.update(
                 word for word in line if word != UNKNOWN and word.lower() in {UNKNOWN, *UNKNOWN_MARKS}
             )
@@ -166,6 +171,11 @@ def _other_marks(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
         notes.append(
             f"{glued.total():,} lines end in a word such as {word!r:.60}: {END} is part of it, and another one "
             "is added; put a space before it"
+        )
+    if empty > MANY_EMPTY * total:
+        notes.append(
+            f"{empty:,} of {total:,} lines are empty: each counts as one more {END}, so that the perplexity is "
+            "lower than without them"
         )
     return notes
 

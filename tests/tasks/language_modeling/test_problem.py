@@ -371,6 +371,15 @@ def test_marks_that_are_taken_for_words_are_said(words):
     assert problem.facts["test <unk>"] == 0
 
 
+def test_an_empty_line_for_each_sentence_is_said(words):
+    lines = words.read_text().splitlines()
+    words.write_text("\n\n".join(lines) + "\n")
+    (note,) = problem_on(words).text.notes
+    assert note.startswith("119 of 239 lines are empty: each counts as one more <eos>")
+    words.write_text("".join(f"\n{line}\n" if place % 2 else f"{line}\n" for place, line in enumerate(lines)))
+    assert problem_on(words).text.notes == ()
+
+
 def test_rare_words_are_unknown_and_their_share_is_said(words):
     lines = words.read_text().splitlines()
     lines[119] = "w0 never seen before"  # the last line of test
