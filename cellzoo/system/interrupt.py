@@ -1,8 +1,8 @@
 """Ctrl-C that cannot be lost.
 
 Python raises a `KeyboardInterrupt` wherever it is just then. Compiled code that calls back into Python may
-drop it, and so may a library that tries whether another one can be imported. So it is remembered, too, and loops
-ask.
+drop it, and so may a library that tries whether another one can be imported. So it is remembered, too, and
+loops ask.
 """
 
 from __future__ import annotations

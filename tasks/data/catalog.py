@@ -102,9 +102,9 @@ class Hub(TomlModel):
         columns: Its columns: text or texts and label; tokens and tags; or the text of a line.
     """
 
-    repository: str = Field(pattern=r"^[\w.-]{1,96}/[\w.-]{1,96}$")
-    revision: str = Field(pattern=r"^[\w./-]{1,96}$")
-    config: str = Field(pattern=r"^[\w.-]{1,96}$")
+    repository: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,96}/[A-Za-z0-9_.-]{1,96}$")
+    revision: str = Field(pattern=r"^[A-Za-z0-9_./-]{1,96}$")
+    config: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,96}$")
     splits: dict[str, str] = Field(min_length=1)
     columns: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
