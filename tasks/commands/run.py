@@ -173,7 +173,12 @@ def _execute(options: argparse.Namespace) -> int:
     confirm = 0 if options.confirm is None else _number("--confirm", options.confirm)
     tune = 0 if options.tune is None else _number("--tune", options.tune)
     tracker = None if options.log is None else find_tracker(options.log)
+    if options.measure and not options.dry_run:
+        raise CellzooError("--measure belongs to --dry-run: without that it would train everything")
     if options.dry_run:
+        from tasks.runs.run import ExecutorSettings
+
+        ExecutorSettings(options.executor, workers, threads, options.device, silence, options.address).check()
         pace = workers or os.cpu_count() or 1, options.measure
         return _dry_run(request, options.out, (tune, confirm), pace, console)
 

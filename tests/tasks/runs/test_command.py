@@ -20,7 +20,7 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "400")
 
     def call(*arguments):
-        code = run_command.main([*map(str, arguments), "--executor", "serial", "--device", "cpu"])
+        code = run_command.main(["--executor", "serial", "--device", "cpu", *map(str, arguments)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -107,6 +107,13 @@ def test_a_failure_is_listed_and_the_exit_code_is_1(command):
         (["fake_task:Fake", "--cells", "lstm", "--workers", "0"], 2, "--workers '0': expected a whole number"),
         (["fake_task:Fake", "--cells", "lstm", "--threads", "x"], 2, "--threads 'x': expected a whole number"),
         (["fake_task:Fake", "--cells", "lstm", "--log", "mlflow", "--dry-run"], 2, "unknown tracker 'mlflow'"),
+        (
+            ["fake_task:Fake", "--cells", "lstm", "--device", "tpu", "--dry-run"],
+            2,
+            "device 'tpu': expected auto",
+        ),
+        (["fake_task:Fake", "--cells", "lstm", "--executor", "slurm", "--dry-run"], 2, "executor 'slurm'"),
+        (["fake_task:Fake", "--cells", "lstm", "--measure"], 2, "--measure belongs to --dry-run"),
         (["wnut17", "--cells", "lstm", "--data", "nowhere"], 3, "--data nowhere: does not exist"),
     ],
 )
