@@ -105,10 +105,11 @@ def forecast(
     if memory:
         yield f"memory about {memory / 2**30:.1f} GiB a run"
         free = _free_memory()
-        if free is not None and memory * min(workers, len(jobs)) > free:
+        at_once = min(workers, len(jobs))
+        if free is not None and memory * at_once > free:
             yield (
-                f"note: {min(workers, len(jobs))} runs at a time will not fit into the {free / 2**30:.1f} GiB "
-                "that are free; take fewer --workers, or a smaller model or batch"
+                f"note: {_count(at_once, 'run')} at a time will not fit into the {free / 2**30:.1f} GiB that "
+                "are free; take fewer --workers, or a smaller model or batch"
             )
 
 
@@ -175,6 +176,10 @@ def _measured(
         problems[name] = task.build_problem(config, data, cpu)
     problem, _ = sized(problems[name], subject.cell)
     training = task.training_settings(config)
+    least = _least_memory(problem.layer.num_parameters(subject.cell), training.optimizer)
+    free = _free_memory()
+    if free is not None and least > free:
+        return Forecast(None, "its weights alone do not fit into the memory that is free"), least
     streams = RandomStreams(0, cpu)
     with streams.in_force(), _one_thread():
         rnn = recurrent_layer(subject.cell, problem.layer, streams.model, training.precision)
@@ -204,6 +209,11 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _least_memory(parameters: int, optimizer: str) -> int:
+    """Bytes of float32 weights, their gradients, and the two moments of Adam."""
+    return 4 * parameters * (2 if optimizer == "sgd" else 4)
 
 
 def _free_memory() -> int | None:

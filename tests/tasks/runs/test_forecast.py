@@ -51,6 +51,17 @@ def test_what_cannot_be_measured_is_not_known(tmp_path):
     assert line == "time  fake lstm: not known (--measure trains a few batches to find out)"
 
 
+def test_what_cannot_fit_into_memory_is_said_and_not_tried(tmp_path):
+    """An LSTM of 400,000 units has 8 x 400,000^2 weights: 10 TB with their gradients."""
+    write_text(tmp_path / "words.txt")
+    settings = {**SMALL, **NO_DROPOUT, "corpus": "text:words.txt", "hidden_size": 400_000, "optimizer": "sgd"}
+    plan = request_plan("text-lm", ("lstm",), 1, data=tmp_path, settings=settings)
+    lines = list(forecast(plan, plan.jobs, tmp_path / "records", 2, measures=True))
+    assert "its weights alone do not fit into the memory that is free" in lines[0]
+    assert float(lines[1].split()[2]) == pytest.approx(8 * 400_000**2 * 8 / 2**30, rel=0.01)
+    assert lines[2].startswith("note: 1 run at a time will not fit into the ")
+
+
 def test_a_few_batches_are_measured(tmp_path, monkeypatch):
     """A clock that moves by a second a batch."""
     words = write_text(tmp_path / "words.txt")
