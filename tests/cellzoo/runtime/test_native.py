@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import resource
-import signal
-import subprocess
 import sys
-import textwrap
-import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -152,32 +147,6 @@ def test_training_steps_do_not_grow(steps, lengths):
     assert idle_after < 8e6
 
 
-def test_a_fork_while_another_thread_holds_the_pool():
-    """The child has no such thread, so it must not wait for it."""
-    rnn = cellzoo.rnn("lstm", 3, 4, runtime="native")
-    x = torch.randn(5, 2, 3)
-    rnn(x)[0].sum().backward()
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with pool()._lock:
-            held.set()
-            done.wait(60)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
-    child = os.fork()
-    if child == 0:
-        signal.alarm(30)
-        rnn(x)[0].sum().backward()
-        os._exit(0)
-    done.set()
-    holder.join()
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
 @pytest.mark.parametrize(
     ("what", "change"),
     [
@@ -299,95 +268,6 @@ def test_blocks_are_large_enough_and_little_larger(size):
     assert workspace._rounded(rounded) == rounded
     if size >= 2**21:
         assert rounded % 2**21 == 0
-
-
-def test_a_child_forked_within_a_change_of_the_pool_starts_with_none():
-    """Whatever the other thread was in the middle of, the child allocates its own."""
-    fresh = workspace.Pool()
-    fresh.take(100)
-    assert fresh.idle_bytes > 0
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with fresh._lock:
-            held.set()
-            done.wait(60)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(10)
-    child = os.fork()
-    if child == 0:
-        signal.alarm(30)
-        is_empty = fresh.idle_bytes == 0
-        kept = fresh.take(100)
-        os._exit(0 if is_empty and kept.address and fresh.idle_bytes == 0 else 1)
-    done.set()
-    holder.join()
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
-FIRST_CALLS = """
-    import os, signal, threading, time
-    import torch, cellzoo
-    torch.set_num_threads(1)
-    x = torch.ones(5, 2, 3)
-    # An operator of torch that a thread calls first while a child is forked may hold that child for ever, with
-    # torch alone, too. So torch has run all operators before.
-    cellzoo.rnn("gru", 3, 4)(x)[0].sum().backward()
-    rnn = cellzoo.rnn("lstm", 3, 4)
-    begun = threading.Event()
-
-    def first_call():
-        begun.set()
-        rnn(x)[0].sum().backward()
-
-    thread = threading.Thread(target=first_call)
-    thread.start()
-    begun.wait()
-    children = []
-    for _ in range(20):
-        child = os.fork()
-        if child == 0:
-            signal.alarm(20)
-            rnn(x)
-            os._exit(0)
-        children.append(child)
-        time.sleep(0.0005)
-    thread.join()
-    for child in children:
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0, status
-"""
-
-
-def test_children_forked_during_the_first_call_of_a_layer_do_not_wait_for_it():
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FIRST_CALLS)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-
-
-def test_the_library_guards_no_static_that_a_forked_child_could_wait_at():
-    assert b"__cxa_guard_acquire" not in Path(binding.load()._name).read_bytes()
-
-
-def test_all_that_a_first_call_imports_is_there_before_it():
-    """Of ours: a child that is forked within an import waits for the end of it."""
-    code = """
-        import sys, torch, cellzoo
-        rnn = cellzoo.rnn("lstm", 3, 4)
-        before = set(sys.modules)
-        rnn(torch.ones(5, 2, 3))[0].sum().backward()
-        print([name for name in set(sys.modules) - before if name.startswith("cellzoo")])
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_tensors_that_begin_anywhere_in_memory():
