@@ -7,11 +7,25 @@ from typing import Any
 
 import torch
 
+from cellzoo.cells.cell import Cell
+
 # The engines' own limit: sizes are multiplied with each other and with the bytes of a number, in 64 bits.
 _LARGEST_SIZE = 2**31 - 1
 # numpy's numbers are such, too.
 _WHOLE: type[Any] = Integral
 _NUMBERS: type[Any] = Real
+
+
+def check_cell(cell: Any) -> None:
+    """Check that a layer is given a cell.
+
+    Raises:
+        TypeError: It is something else, such as a name.
+    """
+    if isinstance(cell, Cell):
+        return
+    hint = f"; cellzoo.rnn({cell!r:.40}, ...) builds the layer from a name" if isinstance(cell, str) else ""
+    raise TypeError(f"cell is {cell!r:.40}; it must be a cellzoo.Cell, as cellzoo.load gives{hint}")
 
 
 def checked_size(what: str, size: Any) -> int:

@@ -51,6 +51,7 @@ def load(name: str | Path) -> Cell:
         name: A name such as `darts-v2` or `random-darts-7`, an alias, or a path that ends in `.toml`.
 
     Raises:
+        TypeError: `name` is neither text nor a path.
         UnknownNameError: No such cell; the message suggests close names.
         NotationError, CellError: The file is malformed.
     """
@@ -59,6 +60,8 @@ def load(name: str | Path) -> Cell:
 
 def entry(name: str | Path) -> CellEntry:
     """Load a cell's entry: the genotype and where it comes from. Arguments and errors as in `load`."""
+    if not isinstance(name, str | Path):
+        raise TypeError(f"cell is {name!r:.40}; it must be a name such as 'lstm', or the path of a cell file")
     if isinstance(name, Path) or name.endswith(".toml") or "/" in name or "\\" in name:
         path = Path(name)
         return read_cell_file(path, origin=path.name)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from cellzoo.arguments import check_place, checked_probability, checked_size
+from cellzoo.arguments import check_cell, check_place, checked_probability, checked_size
 from cellzoo.cells.graph import HIDDEN_WIDTH
 from cellzoo.cells.initial import rules
 from cellzoo.direction import Direction
@@ -73,7 +73,7 @@ class CellRNN(nn.Module):
             torch.autocast to bfloat16 it does so in any case.
 
     Raises:
-        TypeError: A size is not a whole number, or a choice neither True nor False.
+        TypeError: `cell` is not a Cell, a size not a whole number, or a choice neither True nor False.
         ValueError: A size or probability is out of range.
         CellError: The cell needs an input as wide as its state, and a layer's is not.
         UnknownNameError: No such engine, `init` or precision.
@@ -102,6 +102,7 @@ class CellRNN(nn.Module):
         precision: str = "full",
     ) -> None:
         super().__init__()
+        check_cell(cell)
         input_size, hidden_size, num_layers = (
             checked_size(what, size)
             for what, size in (

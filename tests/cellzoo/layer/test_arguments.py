@@ -106,3 +106,10 @@ def test_a_choice_is_true_or_false(name, value):
 def test_what_torch_takes_last_is_checked(options, error, message):
     with pytest.raises(error, match=message):
         cellzoo.rnn("gru", 3, 4, **options)
+
+
+def test_a_name_in_place_of_the_cell_is_refused_and_told_what_takes_it():
+    with pytest.raises(TypeError, match=r"must be a cellzoo\.Cell.*cellzoo\.rnn\('lstm'"):
+        cellzoo.CellRNN("lstm", 3, 4)
+    with pytest.raises(TypeError, match=r"cell is None; it must be a cellzoo\.Cell"):
+        cellzoo.CellRNN(None, 3, 4)

@@ -78,6 +78,12 @@ def test_unknown_names(name, message):
         cellzoo.load(name)
 
 
+@pytest.mark.parametrize("name", [None, 5, b"lstm"])
+def test_what_is_neither_text_nor_a_path_is_refused(name):
+    with pytest.raises(TypeError, match="must be a name such as 'lstm'"):
+        cellzoo.rnn(name, 3, 4)
+
+
 def test_a_cell_file_by_path(tmp_path):
     path = tmp_path / "found.toml"
     path.write_text(FILE, encoding="utf-8")
