@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -165,25 +166,33 @@ class Figures:
         return list(found.values())
 
 
-def read_figures(paths: Sequence[Path], threads: Sequence[int] | None = None) -> Figures:
+def read_figures(
+    paths: Sequence[Path], threads: Sequence[int] | None = None, cells: Sequence[str] | None = None
+) -> Figures:
     """Read files that `cellzoo bench --out` wrote.
 
     Args:
         paths: The files. What several have measured is taken from the first.
         threads: Counts of threads that are wanted, or all.
+        cells: Names of cells, or patterns of names, that are wanted, or all. The times of nn.LSTM are medians
+            over all cells that it was timed beside.
 
     Raises:
-        DataError: One is not such a file, or no cell was timed beside nn.LSTM with these threads.
+        DataError: One is not such a file, or no such cell was timed beside nn.LSTM with these threads.
     """
     files = [_read(path) for path in paths]
     cases = [case for file in files for case in file.cases if threads is None or case.threads in threads]
     found = [row for case in cases for row in _measured(case)]
-    if not any(row.cell != LSTM for row in found):
+    shown = [
+        row for row in found if cells is None or any(fnmatchcase(row.cell, cell) for cell in (LSTM, *cells))
+    ]
+    if not any(row.cell != LSTM for row in shown):
+        which = "no cell" if cells is None else f"no cell of {', '.join(cells)}"
         wanted = "" if threads is None else f" with {' or '.join(map(str, threads))} threads"
-        raise DataError(f"{', '.join(map(str, paths))}: no cell was timed beside nn.LSTM{wanted}")
-    order = list(dict.fromkeys([LSTM, *(row.cell for row in found)]))
-    found.sort(key=lambda row: order.index(row.cell))
-    return Figures((*_of_lstm(found), *found), _conditions(files, cases))
+        raise DataError(f"{', '.join(map(str, paths))}: {which} was timed beside nn.LSTM{wanted}")
+    order = list(dict.fromkeys([LSTM, *(row.cell for row in shown)]))
+    shown.sort(key=lambda row: order.index(row.cell))
+    return Figures((*_of_lstm(found), *shown), _conditions(files, cases))
 
 
 def _read(path: Path) -> _File:

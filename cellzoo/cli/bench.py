@@ -73,9 +73,9 @@ exit codes:
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cells",
-        default=CELLS,
         metavar="A,B,...",
-        help=f"cells by name, pattern ('darts-*') or path of a cell file; default {CELLS}",
+        help=f"cells by name, pattern ('darts-*') or path of a cell file; default {CELLS}; with --chart, "
+        "the cells to show, default all",
     )
     parser.add_argument(
         "--benchmark",
@@ -172,7 +172,7 @@ def _seconds(text: str) -> float:
 
 def _execute(options: argparse.Namespace) -> int:
     if options.chart is not None:
-        return _draw(options.chart, options.out, options.threads)
+        return _draw(options)
     shapes = find_shapes(options.shapes or [_SHAPES])
     from cellzoo.bench.run import TimingSettings
 
@@ -186,13 +186,14 @@ def _execute(options: argparse.Namespace) -> int:
     return _compare(cases, settings, options.out, must_run=options.engines is not None)
 
 
-def _draw(paths: list[Path], out: Path | None, threads: tuple[int, ...] | None) -> int:
+def _draw(options: argparse.Namespace) -> int:
     from cellzoo.bench.chart import draw
     from cellzoo.bench.figures import read_figures, tables
     from cellzoo.system.atomic import write_atomically
 
-    figures = read_figures(paths, threads)
-    picture = out or paths[0].with_suffix(".svg")
+    cells = None if options.cells is None else split_cells(options.cells)
+    figures = read_figures(options.chart, options.threads, cells)
+    picture = options.out or options.chart[0].with_suffix(".svg")
     write_atomically(picture, draw(figures).encode())
     sys.stdout.write(printable(tables(figures)))
     return 0
@@ -221,7 +222,9 @@ def _cases(options: argparse.Namespace, shapes: list[Shape]) -> list[Case]:
     if options.benchmark is not None:
         return benchmark_cases(options.benchmark, shapes, options.dtype, engines)
     beside = _names("candidate", options.beside, BESIDE)
-    cells = {found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells)))}
+    cells = {
+        found.cell.hash: found.cell for found in map(entry, expand_cells(split_cells(options.cells or CELLS)))
+    }
     return [
         cell_case(
             cell,

@@ -186,6 +186,15 @@ def test_counts_of_threads_can_be_chosen(chart):
     assert "no cell was timed beside nn.LSTM with 4 threads" in errors
 
 
+def test_cells_can_be_chosen(chart):
+    """The time of nn.LSTM stays the median over all cells."""
+    _, output, _, _ = chart(CONTENT, options=("--cells", "b*"))
+    assert output.splitlines()[2:4] == ["| nn.LSTM | 80.0 ms |", "| big | 1.50 (1.35 to 1.88) |"]
+    code, _, errors, _ = chart(CONTENT, options=("--cells", "none,alone"))
+    assert code == 3
+    assert "no cell of none, alone was timed beside nn.LSTM" in errors
+
+
 def test_the_picture_has_what_the_table_has_and_follows_the_scheme_of_the_reader(chart):
     *_, picture = chart(CONTENT, MORE)
     root = ElementTree.fromstring(picture.read_text(encoding="utf-8"))  # noqa: S314 - written here
@@ -216,13 +225,18 @@ def test_what_the_bench_writes_is_read(tmp_path):
     assert "| lstm | 0.25 (0.25 to 0.25), × 2.00 | 0.12 (0.12 to 0.12) |" in text
 
 
-@pytest.mark.parametrize(("page", "threads"), [("README.md", [1]), ("docs/speed/README.md", None)])
-def test_pages_show_what_the_files_beside_them_say(page, threads):
+SHORT = ["lstm", "gru", "darts-v2", "nascell", "mingru"]
+
+
+@pytest.mark.parametrize(
+    ("page", "threads", "cells"), [("README.md", [1], SHORT), ("docs/speed/README.md", None, None)]
+)
+def test_pages_show_what_the_files_beside_them_say(page, threads, cells):
     """`make figures` writes them anew."""
     paths = [SPEED / f"{name}.json" for name in ("layers", "bf16", "tagger")]
     text = (ROOT / page).read_text(encoding="utf-8")
     (shown,) = re.findall(r"^<!-- figures -->\n(.*?)^<!-- end of figures -->$", text, re.MULTILINE | re.DOTALL)
-    assert shown == tables(read_figures(paths, threads))
+    assert shown == tables(read_figures(paths, threads, cells))
 
 
 @pytest.mark.parametrize(
