@@ -1,7 +1,7 @@
 """Analysis of the space from the table (Klyuchnikov et al. 2020, section 4).
 
 Rank correlations are Kendall's tau with 95 % percentile intervals over 1,000 bootstrap samples of recipes;
-every score of a model is of recipes that it was not fitted on.
+all scores of models are on held-out recipes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class HeldOut:
     """Scores of a model on recipes that it was not fitted on.
 
     Attributes:
-        what: Is predicted, and from what.
+        what: What is predicted, and from which features.
         count: Recipes.
         scores: Name of a score -> mean and standard deviation over repetitions of the folds.
     """
@@ -70,24 +70,24 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that is shown.
+    """All results.
 
     Attributes:
         parameters: Of the model on WikiText-2, (recipes,).
-        hours: Of a whole training, mean over runs, (recipes,).
-        perplexity: Test perplexity after the last epoch, mean loss over runs, (recipes,).
+        hours: Of a complete training, mean over runs, (recipes,).
+        perplexity: Exponential of the test loss after the last epoch, mean over runs, (recipes,).
         numbers: Of these recipes.
         of_parameters: Parameters against test loss.
         of_hours: Hours against test loss.
         early: Epoch -> validation loss after it against test loss after the last.
-        ptb: Losses on Penn Treebank and smallest losses on WikiText-2 of one recipe each, (recipes, 2).
-        transfer: Their correlation, of recipes that have one finite loss on each.
-        transfer_ended_well: The same of runs on WikiText-2 that ended well alone.
-        noise: Standard deviation of the last validation loss between runs of one graph.
+        ptb: Loss on Penn Treebank and smallest loss on WikiText-2 of each recipe, (recipes, 2).
+        transfer: Their correlation over recipes with a finite loss on both.
+        transfer_ended_well: The same, without runs on WikiText-2 that diverged later.
+        noise: Standard deviation of the last validation loss between runs of one graph; NaN if none has two.
         bounds: Lower and upper bounds of the edit distance, and the difference of losses, of pairs, (pairs, 3).
         of_distance: Upper bound against the difference of losses.
-        models: Scores held out.
-        diverging: Recipes on Penn Treebank whose runs all diverged, and all with features.
+        models: Scores on held-out recipes, of the models for which there are enough recipes.
+        diverging: Recipes on Penn Treebank whose runs all diverged, and all recipes with features.
     """
 
     parameters: NDArray[np.float64]
@@ -161,11 +161,12 @@ def analyse(table: Table, seed: int = 0) -> Analysis:
 
 
 def correlation(first: Sequence[float] | NDArray[Any], second: Any, seed: int = 0) -> Correlation:
-    """Kendall's tau with a percentile interval; NaN where there are fewer than three pairs."""
+    """Kendall's tau with a percentile interval; NaN for fewer than three pairs, or if one side is constant."""
     from scipy.stats import kendalltau
 
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if len(one) < 3:
+    tau = float(kendalltau(one, other).statistic) if len(one) >= 3 else math.nan
+    if math.isnan(tau):
         return Correlation(math.nan, math.nan, math.nan, len(one))
     draw = np.random.default_rng(seed)
     taus = []
@@ -173,7 +174,7 @@ def correlation(first: Sequence[float] | NDArray[Any], second: Any, seed: int = 
         rows = draw.integers(len(one), size=len(one))
         taus.append(kendalltau(one[rows], other[rows]).statistic)
     low, high = np.nanquantile(taus, (0.025, 0.975))
-    return Correlation(float(kendalltau(one, other).statistic), float(low), float(high), len(one))
+    return Correlation(tau, float(low), float(high), len(one))
 
 
 def _whole_runs(table: Table, architecture: Architecture) -> list[int]:
@@ -181,7 +182,7 @@ def _whole_runs(table: Table, architecture: Architecture) -> list[int]:
 
 
 def _transfer(table: Table, *, ended_well: bool) -> NDArray[np.float64]:
-    """Mean loss on Penn Treebank and mean of the smallest test losses on WikiText-2, of recipes with both."""
+    """Mean loss on Penn Treebank and mean of the smallest test losses on WikiText-2, (recipes with both, 2)."""
     rows = []
     for found in table.pool():
         of_ptb = [
@@ -202,7 +203,7 @@ def _transfer(table: Table, *, ended_well: bool) -> NDArray[np.float64]:
 def _bounds(
     table: Table, pool: Sequence[Architecture], test: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
-    """Bounds of the edit distance of random pairs, and how far their losses are apart."""
+    """Bounds of the edit distance of random pairs, and the difference of their losses, (pairs, 3)."""
     cells = recipes_of(pool)
     graphs = {place: labelled_graph(cell) for place, cell in cells.items()}
     losses = {found.index: loss for found, loss in zip(pool, test.tolist(), strict=True)}
@@ -217,7 +218,12 @@ def _bounds(
 
 
 def _featured(table: Table) -> list[tuple[NDArray[np.float64], float, float]]:
-    """Released features with parameters, mean finite loss on Penn Treebank (NaN: all diverged), parameters."""
+    """Collect the recipes with released features and runs on Penn Treebank.
+
+    Returns:
+        For each: features and millions of parameters as one vector, mean finite loss (NaN if all runs
+        diverged), and parameters.
+    """
     rows = []
     for found in table.architectures:
         vector, runs = table.features(found), table.runs(found, PTB)
@@ -240,9 +246,12 @@ def _models(
     if featured:
         design = np.array([row for row, _, _ in featured])
         loss = np.array([value for _, value, _ in featured])
-        found.append(_classifier(design, np.isnan(loss), seed))
         finite = np.isfinite(loss)
-        found.append(_regressor(design[finite], loss[finite], seed))
+        # Each fold needs recipes of both classes.
+        if min(int(finite.sum()), int((~finite).sum())) >= _FOLDS:
+            found.append(_classifier(design, ~finite, seed))
+        if int(finite.sum()) > _FOLDS:
+            found.append(_regressor(design[finite], loss[finite], seed))
     cells, curves, graphs = curves_of(table)
     if len(set(graphs)) > _FOLDS:
         last = curves[:, EPOCHS - 1]
@@ -260,7 +269,7 @@ def _models(
 
 
 def _classifier(design: NDArray[np.float64], diverges: NDArray[np.bool_], seed: int) -> HeldOut:
-    """Which recipes diverge on Penn Treebank."""
+    """Predict which recipes diverge on Penn Treebank."""
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
     from sklearn.model_selection import StratifiedKFold
@@ -286,7 +295,7 @@ def _classifier(design: NDArray[np.float64], diverges: NDArray[np.bool_], seed: 
 
 
 def _regressor(design: NDArray[np.float64], loss: NDArray[np.float64], seed: int) -> HeldOut:
-    """Test loss on Penn Treebank."""
+    """Predict the test loss on Penn Treebank."""
     from scipy.stats import kendalltau, spearmanr
     from sklearn.model_selection import KFold
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from cellzoo.pages.axis import linear_axis, logarithmic_axis
 from cellzoo.pages.chart import Chart, chart_style
 from cellzoo.pages.page import picture, render_page
 from cellzoo.system.atomic import output_errors, write_atomically
+from tasks.training.events import finite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +26,7 @@ _WIDTH, _HEIGHT = 360.0, 280.0
 _STYLE = """body { max-width: 64rem; }
 .picture svg { display: inline-block; }
 td, th { padding: 0.1rem 0.8rem; text-align: left; }"""
-# Ratio of the ends from which an axis across is logarithmic.
+# The horizontal axis is logarithmic if the ratio of its ends is above this.
 _WIDE = 20.0
 _LEFT, _TOP, _RIGHT, _BOTTOM = 56.0, 26.0, 14.0, 46.0
 
@@ -53,18 +55,21 @@ def write_analysis(folder: Path, analysis: Analysis) -> tuple[Path, Path]:
 
 
 def as_json(analysis: Analysis) -> dict[str, Any]:
-    """Everything, as JSON can hold it."""
+    """All results as JSON values; numbers that are not finite become None."""
     content = asdict(analysis)
-    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in content.items()}
+    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in content.items()}
+    return dict(finite(plain))
 
 
 def in_words(found: Correlation) -> str:
-    """Such as `0.84 [0.81, 0.87], 273 recipes`."""
+    """Such as `0.842 [0.812, 0.871], n = 273`; `undefined, n = 2` where there is no value."""
+    if math.isnan(found.tau):
+        return f"undefined, n = {found.count}"
     return f"{found.tau:.3f} [{found.low:.3f}, {found.high:.3f}], n = {found.count}"
 
 
 def _gap(analysis: Analysis) -> tuple[float, float, float]:
-    """Mean lower bound, mean upper bound, and in how many pairs they are equal."""
+    """Mean lower bound, mean upper bound, and the share of pairs for which they are equal."""
     if not len(analysis.bounds):
         return 0.0, 0.0, 0.0
     low, high = analysis.bounds[:, 0], analysis.bounds[:, 1]
@@ -98,7 +103,7 @@ def _charts(analysis: Analysis) -> list[Any]:
 def _scatter(
     title: str, across: NDArray[np.float64], up: NDArray[np.float64], x_label: str, y_label: str
 ) -> Chart:
-    """A dot for each recipe; axes are logarithmic where values are far apart."""
+    """Plot a dot for each recipe; the horizontal axis is logarithmic if its values span a wide range."""
     words = f"{len(across)} points; {x_label} from {across.min():.4g} to {across.max():.4g}, {y_label} from "
     words += f"{up.min():.4g} to {up.max():.4g}."
     chart = Chart.new(_WIDTH, _HEIGHT, title, words, f"scatter-{title.lower().replace(' ', '-')}")

@@ -1,4 +1,4 @@
-"""Makes the one file of the table from the published ones, wherever and however they are packed."""
+"""Builds the file of the table from the published files, packed or unpacked."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from search.benchmark.logs import LoggedRun
 
-# Where the files are below a data folder; the first of a line that is there is read. The last two lines are the
-# logs of all 14,322 recipes on Penn Treebank, which few people have.
+# Paths below a data folder; the first of each line that exists is read. The last two lines are the logs of all
+# 14,322 recipes on Penn Treebank, which few people have.
 LOGS = (
     ("nas-bench-nlp/train_logs_wikitext-2.zip", "train_logs_wikitext-2/logs.zip", "train_logs_wikitext-2"),
     ("nas-bench-nlp/train_logs_single_run.zip", "train_logs_single_run/logs.zip", "train_logs_single_run"),
@@ -37,13 +37,13 @@ PUBLISHED = {
     "536548fa3eb073264b7db8c2fa4625ac6e2333aee0ba0f67b4b154048ac86428": "PTB losses as published",
     "85cf5bfd28650ea00c649860d3bdcacfaea7de1b6c4a9d7e483020a6cb3ae7e8": "10-D features as published",
 }
-"""Digests of content that is known."""
-_VARIANT = "not a content that is known"
+"""Digests of the published content."""
+_VARIANT = "not the published content"
 
 
 @dataclass
 class _Recipe:
-    """What is collected of one architecture: of one recipe, or of one number where that is not known."""
+    """The runs' data on one architecture: on one recipe, or on one number if the recipe is not known."""
 
     recipe: str
     hash: str
@@ -52,15 +52,15 @@ class _Recipe:
 
 
 def build_table(folder: Path | None, more: Sequence[Path] = ()) -> Table:
-    """Read everything that is there and put it together.
+    """Read all published files that exist, and combine them into a table.
 
     Args:
         folder: Data folder with `nas-bench-nlp` in it, or a copy of the benchmark's repository.
         more: Further zips or folders of logs.
 
     Raises:
-        DataNotFoundError: No logs are there.
-        DataError: A file is damaged, or is not what its name says.
+        DataNotFoundError: There are no logs.
+        DataError: A file is damaged, or does not have the expected format.
     """
     logs = [*(_present(folder, names) for names in LOGS), *more]
     sources = [read_logs(path) for path in logs if path is not None]
@@ -97,7 +97,7 @@ def assemble(
     described: list[dict[str, Any]],
     notes: list[str],
 ) -> Table:
-    """Put runs together by recipe; a run that two sources have counts once, as the first has it."""
+    """Group runs by recipe; a run that is in two sources is taken from the first."""
     runs: dict[str, LoggedRun] = {}
     for source in sources:
         for name, run in source.runs.items():
@@ -142,7 +142,7 @@ _DATA = Table.DATA
 
 
 def _recipes(runs: Sequence[LoggedRun]) -> tuple[dict[str | int, _Recipe], dict[int, str]]:
-    """Architectures by key, and the key of each number whose recipe is known."""
+    """Architectures by their keys (see `_key`), and the recipe of each number whose recipe is known."""
     recipes: dict[str | int, _Recipe] = {}
     of_number: dict[int, str] = {}
     for run in runs:
@@ -161,5 +161,6 @@ def _recipes(runs: Sequence[LoggedRun]) -> tuple[dict[str | int, _Recipe], dict[
 
 
 def _key(run: LoggedRun, of_number: dict[int, str]) -> str | int:
+    """What identifies the architecture of a run: its recipe, or its number if the recipe is not known."""
     number = recipe_number(run.id)
     return run.recipe or of_number.get(number, number)

@@ -1,10 +1,10 @@
-"""Clocks: what training a recipe for so many epochs would have taken.
+"""Clocks: how long training a recipe for a number of epochs would have taken.
 
-`released`   as nas_environment.py of fmsnew/nas-bench-nlp-release counts: what is asked for is the last
-             index, so one epoch more is trained, and that one is free.
+`released`   as in nas_environment.py of fmsnew/nas-bench-nlp-release: the requested number is the index of the
+             last epoch, so one more epoch is trained, and its time is not counted.
 `corrected`  the sum of the logged seconds of the epochs that were trained.
-`retimed`    epochs times a cost that is counted from the graph, because the logged seconds of one recipe
-             differ up to twofold between its own runs: they depend on what else the machine did.
+`retimed`    epochs times a cost that is estimated from the graph. The logged seconds of one recipe differ up to
+             twofold between its own runs, because they depend on the load of the machine.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Clock:
 
     Attributes:
         name: Of `CLOCKS`.
-        free: Epochs that are trained beyond those asked for, and not paid.
-        totals: Run -> seconds after 0, 1, 2, ... paid epochs.
+        free: Epochs that are trained beyond those requested, and whose time is not counted.
+        totals: Run -> seconds after 0, 1, 2, ... counted epochs.
         note: How it was made.
     """
 
@@ -36,9 +36,9 @@ class Clock:
     note: str
 
     def reached(self, asked: int, length: int) -> int:
-        """The epochs that are trained where so many are asked for, of a log of so many."""
+        """The epochs that a request for `asked` epochs trains, with a log of `length` epochs."""
         return min(asked + self.free, length)
 
     def seconds(self, run: int, epochs: int) -> float:
-        """What the training of so many epochs took."""
+        """The time of training `epochs` epochs."""
         return self.totals[run][epochs - self.free]

@@ -1,4 +1,4 @@
-"""The comparison as the command makes it: which methods, both pools, the released protocol, page and JSON."""
+"""The comparison of `cellzoo table compare`: methods, pools, the released protocol, page and JSON."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from cellzoo.errors import CellzooError
 from search.benchmark.pool import searchable
-from search.benchmark.regret import BASELINE, Method, Protocol, build_sampler, run_trials
-from search.benchmark.released import run_released
+from search.benchmark.regret import BASELINE, GRID, Method, Protocol, build_sampler, run_trials
+from search.benchmark.released import can_run_released, run_released
 from search.benchmark.summary import Comparison, interval, write_comparison
 from search.benchmark.table import Table
+from search.benchmark.timing import make_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ALL = "all"
-# What `all` leaves out, and why.
+# Samplers that `all` leaves out, and why.
 SLOW = {"zero-cost": "it scores every cell anew in each trial; name it to compare it"}
-# What is compared beside the samplers as they are, as in the paper: fewer epochs, more dimensions.
+# Variants that `all` compares, too, as in the paper: fewer epochs, more dimensions.
 VARIANTS = {
     BASELINE: Method("random, 10 epochs", BASELINE, (("epochs", 10),)),
     "bayes": Method("bayes, 50 dimensions", "bayes", (("dimensions", 50),)),
 }
-# The horizons are so short that the usual populations would never be complete: a whole training takes 5.7
-# hours.
+# A complete training takes 5.7 hours, so within the usual horizons the default population would never be full.
 SETTINGS: dict[str, tuple[tuple[str, Any], ...]] = {"evolution": (("population", 10), ("sample", 5))}
 _TITLES = {True: "All recipes", False: "Without RNN, LSTM and GRU"}
 
@@ -51,7 +51,7 @@ def parse_methods(text: str) -> tuple[Method, ...] | None:
                 raise CellzooError(f"--methods {part!r:.80}: expected NAME:KEY=VALUE, such as random:epochs=10")
             settings.append((key.strip(), Typed(value.strip())))
         label = ", ".join([name, *(pair.strip() for pair in pairs)])
-        methods.append(Method(label, name, tuple(settings) or SETTINGS.get(name, ())))
+        methods.append(Method(label, name, tuple({**dict(SETTINGS.get(name, ())), **dict(settings)}.items())))
     if len({method.label for method in methods}) < len(methods):
         raise CellzooError(f"--methods {text!r:.80}: a method is there twice")
     return tuple(methods)
@@ -99,27 +99,36 @@ def compare(
     Args:
         path: File of the table.
         out: Output folder.
-        methods: What is compared; all that can be when None.
+        methods: The methods to compare; None for all that can search a table.
         trials: Searches of each method.
-        horizons: Simulated hours, rising.
-        clock: What trainings cost.
+        horizons: Simulated hours, ascending.
+        clock: Gives the training times.
         workers: Simulated workers.
-        pools: Of each pool whether RNN, LSTM and GRU are in it.
+        pools: For each pool whether RNN, LSTM and GRU are in it.
         seed: Of the first trial.
-        processes: Of this machine.
-        say: Takes lines for the user.
+        processes: Worker processes.
+        say: Prints lines for the user.
 
     Raises:
-        CellzooError: A method or clock is unknown, or a setting is wrong.
+        CellzooError: A method or clock is unknown, a setting is wrong, a horizon is too short to have a value,
+            or a pool is too small; nothing was run.
         DataError: The table cannot be read.
         OutputError: The folder cannot be written.
     """
     table = Table.read(path)
+    if horizons[0] * GRID < horizons[-1]:
+        raise CellzooError(
+            f"{horizons[0]:g} hours: regret is recorded in {GRID} steps up to the longest horizon, so expected "
+            f"at least {horizons[-1] / GRID:g}"
+        )
+    make_clock(table, clock)
+    spaces = [searchable(table, hand_designed=hand_designed) for hand_designed in pools]
     notes: list[str] = []
     if methods is None:
         methods, notes = all_methods(table)
     for method in methods:
-        build_sampler(method, searchable(table), random.Random(0))  # noqa: S311 - a seed
+        for space in spaces:
+            build_sampler(method, space, random.Random(0))  # noqa: S311 - a seed
     for note in notes:
         say(f"note: {note}")
     comparisons = []
@@ -136,7 +145,6 @@ def compare(
                 f"after {horizons[-1]:g} h; {trials} trials in {time.perf_counter() - began:.1f} s"
             )
         comparisons.append(Comparison(_TITLES[hand_designed], protocol, tuple(curves), horizons))
-    has_features = any(table.features(found) is not None for found in table.pool())
-    released = run_released(table) if has_features else []
+    released = run_released(table) if can_run_released(table) else []
     for path_written in write_comparison(out, comparisons, released):
         say(f"written: {path_written}")

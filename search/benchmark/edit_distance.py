@@ -2,8 +2,8 @@
 
 Graphs have a node for x, for each state and for each node, with the operation as label, and an edge for each
 input that a node reads. Inserting, deleting or relabelling a node, and inserting or deleting an edge, cost 1
-each, as in calculate_ged.py of fmsnew/nas-bench-nlp-release. The exact distance takes exponential time; bounds
-take microseconds.
+each, as in calculate_ged.py of fmsnew/nas-bench-nlp-release. The exact distance takes exponential time, these
+bounds microseconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LabelledGraph:
 
 
 def labelled_graph(cell: Cell) -> LabelledGraph:
-    """The graph of a cell; all states have one label."""
+    """The graph of a cell; all states have the same label."""
     names = ["x", *(state.name for state in cell.states), *(node.name for node in cell.nodes)]
     number = {name: place for place, name in enumerate(names)}
     labels = ("x", *("state" for _ in cell.states), *(node.op for node in cell.nodes))
@@ -43,14 +43,14 @@ def labelled_graph(cell: Cell) -> LabelledGraph:
 
 
 def lower_bound(first: LabelledGraph, second: LabelledGraph) -> int:
-    """Nodes whose labels cannot be matched, and edges that are too many, whatever is matched with what."""
+    """A lower bound: nodes whose labels have no counterpart, and the difference in the number of edges."""
     shared = sum((Counter(first.labels) & Counter(second.labels)).values())
     nodes = max(len(first.labels), len(second.labels)) - shared
     return nodes + abs(len(first.edges) - len(second.edges))
 
 
 def upper_bound(first: LabelledGraph, second: LabelledGraph) -> int:
-    """The cost of one way to edit: nodes matched by label and degrees (Riesen & Bunke 2009)."""
+    """An upper bound: the cost of matching nodes by label and degrees (Riesen & Bunke 2009)."""
     from scipy.optimize import linear_sum_assignment
 
     n, m = len(first.labels), len(second.labels)
@@ -72,7 +72,7 @@ def upper_bound(first: LabelledGraph, second: LabelledGraph) -> int:
 
 
 def edit_cost(first: LabelledGraph, second: LabelledGraph, matched: dict[int, int]) -> int:
-    """What it costs to edit one graph into the other if these nodes are matched; never below the distance."""
+    """The cost of editing one graph into the other if these nodes are matched; never below the distance."""
     nodes = sum(first.labels[i] != second.labels[j] for i, j in matched.items())
     nodes += len(first.labels) + len(second.labels) - 2 * len(matched)
     kept = sum(

@@ -1,10 +1,10 @@
-"""Reads what the authors of NAS-Bench-NLP and of the PTB results published, strictly.
+"""Reads the published files of NAS-Bench-NLP and of the results on PTB, strictly.
 
-A file that is not what it should be is named and left out, and never read in part.
+A malformed log is skipped with a note, and never read in part.
 
 Two kinds of runs: logs of a training (JSON, one a file, in a zip or a folder) with all losses of every epoch,
-and rows of a table (CSV) with the test loss of the last epoch alone. Losses are mean negative log-likelihoods
-in nats per word; a run that diverged has NaN from then on.
+and rows of a table (CSV) with only the test loss of the last epoch. Losses are mean negative log-likelihoods
+in nats per word; a run that diverged ends with NaN.
 
 Sources: fmsnew/nas-bench-nlp-release (Klyuchnikov et al. 2020, arXiv 2006.07116), logs as its train.py writes
 them; aaronserianni/training-free-nas (Serianni & Kalita, ACL 2023), `RNN_parameters.csv`.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 WIKITEXT2, PTB = "wikitext-2", "ptb"
 EPOCHS = 50
-"""Of every published run that did not diverge."""
+"""Epochs of every published run that did not diverge."""
 OK, DIVERGED = "OK", "loss is nan!"
 _NAME = re.compile(r"log_stats_model_(\d{1,9})_[\w.-]{1,80}", re.ASCII)
 _LISTS = ("wall_times", "train_losses", "val_losses", "test_losses")
@@ -51,11 +51,11 @@ class LoggedRun:
         name: Name of its log, without `.json`.
         data: What it was trained on, `wikitext-2` or `ptb`.
         id: Number of the recipe, as published.
-        recipe: The recipe as the log writes it; empty where only its number is known.
+        recipe: The recipe as written in the log; empty if only its number is known.
         hash: Of the recipe's graph, or empty.
-        parameters: Of the whole model; 0 where they were not published.
+        parameters: Of the whole model; 0 if they were not published.
         diverged: Whether it ended in NaN.
-        seconds: Of each epoch; empty where no epochs were published.
+        seconds: Of each epoch; empty if no epochs were published.
         train: Loss of each epoch.
         valid: Loss of each epoch.
         test: Loss of each epoch.
@@ -78,13 +78,13 @@ class LoggedRun:
 
 @dataclass
 class Source:
-    """What was read from one file or folder.
+    """The runs of one file or folder.
 
     Attributes:
         path: The file or folder.
-        sha256: Digest of what it holds, the same however it is packed.
+        sha256: Digest of the content, which does not depend on how it is packed.
         runs: By name.
-        notes: What was left out, and why, a sentence each.
+        notes: What was skipped, and why, a sentence each.
     """
 
     path: Path
@@ -96,8 +96,8 @@ class Source:
 def read_logs(path: Path) -> Source:
     """Read a zip or folder of logs.
 
-    A file whose name does not end in `.json` is passed over. One that is not a log, or contradicts itself, is
-    named in the notes and left out; so is a second log of a name whose content is another.
+    A file whose name does not end in `.json` is ignored. One that is not a log, or contradicts itself, is
+    skipped with a note; so is a second log of the same name with different content.
 
     Raises:
         DataError: The zip is damaged, or nothing in it is a log.
@@ -114,7 +114,7 @@ def read_logs(path: Path) -> Source:
             continue
         if source.runs.setdefault(run.name, run) != run and repr(source.runs[run.name]) != repr(run):
             source.notes.append(
-                f"{path.name}: {name:.120}: there is another log of that name; this one is left out"
+                f"{path.name}: {name:.120}: there is another log of the same name; this one is left out"
             )
     if not source.runs:
         first = f"; the first file: {source.notes[0]}" if source.notes else ""
@@ -142,7 +142,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _limited(name: str, size: int, read: Any) -> bytes:
-    """The content of a file, or as much as says that it is too large to be a log."""
+    """The content of a file; for one that is too large to be a log, a JSON text that says so."""
     return read() if size <= _LARGEST_LOG else f'"{name[:80]} has {size} bytes"'.encode()
 
 
@@ -210,8 +210,9 @@ def _numbers(key: str, values: Any) -> tuple[float, ...]:
 def read_final_losses(path: Path) -> Source:
     """Read the table of last-epoch test losses on PTB.
 
-    Of a name that occurs twice the first row counts. Rows of other names than those of logs are counted in the
-    notes and left out. One published row has the heading glued to its last field; its digits are read.
+    If a name occurs twice, the first row counts. Rows with other names than those of logs are skipped, and
+    their number is noted. In one published row the heading follows the last field without a line break; only
+    the digits of that field are read.
 
     Raises:
         DataError: The file is not that table, or a row of a log has no loss or no parameters.
@@ -219,7 +220,7 @@ def read_final_losses(path: Path) -> Source:
     source = Source(path)
     text = _text(path)
     source.sha256 = hashlib.sha256(text.encode()).hexdigest()
-    rows = csv.reader(io.StringIO(text))
+    rows = _rows(path, text)
     heading = next(rows, [])
     if heading[:2] != ["log name", "loss"] or len(heading) != 6:
         raise DataError(
@@ -277,7 +278,7 @@ def read_features(path: Path) -> tuple[dict[int, tuple[float, ...]], str]:
         DataError: The file is not such a table, a number occurs twice, or a value is not finite.
     """
     text = _text(path)
-    rows = csv.reader(io.StringIO(text))
+    rows = _rows(path, text)
     heading = next(rows, [])
     if heading[:1] != ["recepie_id"] or not all(_FEATURES.fullmatch(name) for name in heading[1:]):
         raise DataError(f"{path}:1: expected the columns recepie_id, v00, v01, ..., not {heading!r:.120}")
@@ -303,6 +304,19 @@ def _text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except FAULTS as error:
         raise DataError(f"{path}: cannot be read as a table: {error!s:.200}") from error
+
+
+def _rows(path: Path, text: str) -> Iterator[list[str]]:
+    """The rows of a table.
+
+    Raises:
+        DataError: It is not CSV.
+    """
+    rows = csv.reader(io.StringIO(text))
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise DataError(f"{path}:{rows.line_num}: is not a row of a table: {error}") from error
 
 
 def recipe_number(identity: int) -> int:

@@ -1,9 +1,9 @@
-"""Answers for cells that were never trained, by a rule that the answer names.
+"""Scores of cells that were never trained, by a rule that is stated with the score.
 
-`refuse`      there is no answer.
-`nearest`     that of the recipe whose counts of Weisfeiler-Lehman words are nearest by cosine.
-`surrogate`   a forest fitted on all curves, with the error that it has on graphs it was not fitted on, beside
-              the noise between runs of one recipe, below which no error can be expected to go.
+`refuse`      raise an error.
+`nearest`     the score of the recipe whose counts of Weisfeiler-Lehman words are nearest by cosine distance.
+`surrogate`   the prediction of a forest fitted on all curves. Its error on held-out graphs is stated, and the
+              noise between runs of one recipe, which is a lower bound of any model's error.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _TREES = 60
 
 
 class Outside:
-    """Scores any cell: from the table where it has the graph, by the rule where not.
+    """Scores any cell: from the table if it has the graph, by the rule otherwise.
 
     Args:
         table: The table.
-        clock: What trainings of its recipes cost; those of other cells are counted from the graph, as
-        `retimed`.
+        clock: Gives the training times of its recipes; those of other cells are estimated from the graph, as
+            by the clock `retimed`.
         rule: One of `RULES`.
         seed: Of the surrogate.
 
@@ -63,17 +63,17 @@ class Outside:
         self.seed = seed
 
     def score(self, cell: Cell, *, split: str = "valid", epoch: int = EPOCHS) -> Number:
-        """A number with its source.
+        """Score a cell; the number states its source.
 
         Raises:
-            UnknownNameError: The table does not have the cell, and the rule is to refuse.
-            CellzooError: There is no such split or epoch.
+            UnknownNameError: The table does not have the cell, and the rule is `refuse`.
+            CellzooError: There is no such split or epoch, or the table has too few logs for the rule.
         """
         if self._has(cell):
             return self.table.score(cell, clock=self.clock, split=split, epoch=epoch)
         if self.rule == REFUSE:
             raise UnknownNameError(
-                f"the table does not have the graph {cell.hash[:12]}; it answers for others by the rule "
+                f"the table does not have the graph {cell.hash[:12]}; to estimate its scores, choose the rule "
                 f"{NEAREST} or {SURROGATE}"
             )
         if self.rule == NEAREST:
@@ -87,8 +87,14 @@ class Outside:
         return Number(float(value), split, epoch, UNIT, WIKITEXT2, "", cost, COUNTED, self.surrogate.note)
 
     def nearest(self, cell: Cell) -> tuple[Architecture, float]:
-        """The recipe with the nearest counts of words, and the cosine distance to it."""
+        """The recipe with the nearest counts of words, and the cosine distance to it.
+
+        Raises:
+            CellzooError: The table has no recipe with known epochs.
+        """
         places, counted, norms = self._counted
+        if not places:
+            raise CellzooError(f"the table has no log on {WIKITEXT2}, so there is no nearest recipe")
         own = words(cell)
         size = math.sqrt(sum(count * count for count in own.values()))
         likeness = [
@@ -100,7 +106,7 @@ class Outside:
 
     @lazy_property
     def surrogate(self) -> Surrogate:
-        """Fitted on all recipes with known graphs that ended well."""
+        """Fitted on all recipes with known graphs and a run that did not diverge."""
         return fit_surrogate(self.table, self.seed)
 
     @lazy_property
@@ -120,14 +126,14 @@ class Outside:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A forest from counts of words to curves.
+    """A forest that predicts learning curves from counts of words.
 
     Attributes:
         model: Of scikit-learn.
         vocabulary: The words that are counted.
-        error: Root mean square error of the validation loss after the last epoch on graphs held out.
+        error: Root mean square error of the validation loss after the last epoch on held-out graphs.
         tau: Kendall's tau of the same.
-        noise: Standard deviation of that loss between runs of one graph.
+        noise: Standard deviation of that loss between runs of one graph; NaN if no graph has two runs.
         recipes: How many it was fitted on.
     """
 
@@ -140,32 +146,35 @@ class Surrogate:
 
     @property
     def note(self) -> str:
-        """What belongs to every number that it gives."""
-        return (
+        """A description of its accuracy, which is stated with every prediction."""
+        note = (
             f"surrogate: fitted on {self.recipes} recipes; on held-out graphs its error after {EPOCHS} epochs "
-            f"is {self.error:.3f} {UNIT} (root mean square), Kendall's tau {self.tau:.2f}; "
-            f"runs of one graph differ by {self.noise:.3f} (standard deviation)"
+            f"is {self.error:.3f} {UNIT} (root mean square), Kendall's tau {self.tau:.2f}"
         )
+        if math.isnan(self.noise):
+            return note
+        return f"{note}; runs of one graph differ by {self.noise:.3f} (standard deviation)"
 
     def predict(self, cells: Sequence[Cell]) -> NDArray[np.float64]:
-        """Curves, (cells, splits valid and test, epochs)."""
+        """Predict curves, (cells, splits valid and test, epochs)."""
         values = self.model.predict(design_of(cells, self.vocabulary))
         return np.asarray(values).reshape(len(cells), len(_SPLITS), EPOCHS)
 
 
 def fit_surrogate(table: Table, seed: int = 0) -> Surrogate:
-    """Fit a forest on all curves, and find its error by folds in which no graph is on both sides.
+    """Fit a forest on all curves, and measure its error by cross-validation over graphs.
 
     Raises:
-        CellzooError: No log has enough epochs to fit one on.
+        CellzooError: Fewer than two graphs have a log with enough epochs.
         MissingDependencyError: scikit-learn is not installed.
     """
     from scipy.stats import kendalltau
 
     cells, curves, graphs = training_curves(table)
-    if not cells:
+    if len(set(graphs)) < 2:
+        what = "only one graph of the table has a log" if cells else "no log of the table has"
         raise CellzooError(
-            f"no log of the table has {EPOCHS} epochs, so no surrogate can be fitted; "
+            f"{what} {'of ' if cells else ''}{EPOCHS} epochs, so no surrogate can be fitted; "
             f"build the table with the published logs, or take the rule {NEAREST}"
         )
     vocabulary = vocabulary_of(map(words, cells), at_least=3)
@@ -184,7 +193,12 @@ def fit_surrogate(table: Table, seed: int = 0) -> Surrogate:
 
 
 def training_curves(table: Table) -> tuple[list[Cell], NDArray[np.float64], list[str]]:
-    """Cells, their curves averaged over runs that ended well, (cells, 2 * `EPOCHS`), and their graphs."""
+    """Collect the learning curves of all recipes that have a complete run.
+
+    Returns:
+        Cells, their curves averaged over the runs that did not diverge, (cells, 2 * `EPOCHS`), and the hashes
+        of their graphs.
+    """
     cells, curves, graphs = [], [], []
     for place, cell in recipes_of(table.pool()).items():
         runs = [
@@ -203,7 +217,7 @@ def training_curves(table: Table) -> tuple[list[Cell], NDArray[np.float64], list
 def held_out_predictions(
     make: Any, design: NDArray[np.float64], target: NDArray[np.float64], groups: Sequence[str]
 ) -> NDArray[np.float64]:
-    """What models say of rows whose group they were not fitted on, in ten folds."""
+    """Predict each row with a model that was not fitted on its group: cross-validation in up to ten folds."""
     from sklearn.model_selection import GroupKFold
 
     found = np.zeros_like(target)
@@ -213,7 +227,7 @@ def held_out_predictions(
 
 
 def seed_noise(table: Table) -> float:
-    """Pooled standard deviation of the last validation loss between runs of one graph, if any has two."""
+    """Pooled standard deviation of the last validation loss between runs of one graph; NaN if none has two."""
     by_graph: dict[str, list[float]] = {}
     for found in table.pool():
         for run in table.runs(found):
@@ -227,12 +241,12 @@ def seed_noise(table: Table) -> float:
 
 
 def design_of(cells: Sequence[Cell], vocabulary: Sequence[str]) -> NDArray[np.float64]:
-    """What models read of cells: counts of words, and what a step computes, (cells, words + 4)."""
+    """The features of cells: counts of words, then `work`, (cells, words + 4)."""
     return np.hstack([count_words(cells, vocabulary), [work(cell) for cell in cells]])
 
 
 def forest(seed: int) -> Any:
-    """A forest that is not fitted yet.
+    """Make a forest that is not fitted yet.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.

@@ -1,4 +1,4 @@
-"""The recipes of the table whose epochs are known, as a space for samplers."""
+"""The recipes of the table that have logs, as a space for samplers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NEIGHBOURS = 10
 class PoolSpace:
     """A `Space` whose genotypes are the numbers of recipes.
 
-    A mutation goes to one of the nearest recipes: by the cosine between counts of Weisfeiler-Lehman words, as
-    the authors' notebook goes to the nearest by the cosine of graph2vec vectors.
+    A mutation gives one of the nearest recipes by the cosine between counts of Weisfeiler-Lehman words; the
+    authors' notebook takes the nearest by the cosine between graph2vec vectors.
 
     Args:
         table: The table.
-        architectures: Those of it that can be found.
-        neighbours: How many a mutation chooses from.
+        architectures: The recipes of the pool.
+        neighbours: Number of nearest recipes that a mutation chooses from.
 
     Raises:
         CellzooError: Fewer than two, or the graph of one is not known.
@@ -59,15 +59,15 @@ class PoolSpace:
         self._place = {number: place for place, number in enumerate(self.numbers)}
 
     def sample(self, generator: random.Random) -> int:
-        """Draw a recipe, all as likely."""
+        """Draw a recipe uniformly."""
         return generator.choice(self.numbers)
 
     def mutate(self, genotype: int, generator: random.Random) -> int:
-        """Draw one of the nearest recipes, all as likely."""
+        """Draw one of the nearest recipes uniformly."""
         return self.numbers[generator.choice(self._nearest[self._place[genotype]])]
 
     def encode(self, genotype: int) -> tuple[int, ...]:
-        """How often each word occurs, and last the place in the pool, which tells equal graphs apart."""
+        """The counts of words, then the position in the pool, which distinguishes recipes with equal graphs."""
         return (*self._words[self._place[genotype]], self._place[genotype])
 
     def to_cell(self, genotype: int, name: str = "") -> Cell:
@@ -77,11 +77,11 @@ class PoolSpace:
         return self._cells[genotype]
 
     def features(self, genotypes: Sequence[int], dimensions: int) -> NDArray[np.float64]:
-        """Vectors of recipes, (genotypes, dimensions), for samplers that need numbers.
+        """Feature vectors of recipes, (genotypes, dimensions).
 
-        With 10 dimensions the released graph2vec features, where the table has any; a recipe that lacks them
-        has those of the nearest one that does not. Otherwise, and with other dimensions, the leading components
-        of the counts of words, scaled by how rare a word is.
+        With 10 dimensions the released graph2vec features, if the table has any; a recipe without released
+        features gets those of the nearest recipe that has them. Otherwise the leading principal components of
+        the counts of words, weighted by how rare a word is.
         """
         places = [self._place[number] for number in genotypes]
         released = self._released
@@ -120,7 +120,7 @@ class PoolSpace:
 
     @lazy_property
     def _likeness(self) -> NDArray[np.float64]:
-        """Cosines between counts of words; -1 of a recipe with itself."""
+        """Cosines between counts of words, (recipes, recipes); -1 on the diagonal."""
         unit = self._counts / np.linalg.norm(self._counts, axis=1, keepdims=True)
         likeness = np.asarray(unit @ unit.T, dtype=np.float64)
         np.fill_diagonal(likeness, -1.0)
@@ -128,18 +128,21 @@ class PoolSpace:
 
     @lazy_property
     def _nearest(self) -> list[list[int]]:
-        # Stable, and rounded first, so that every machine has the same neighbours.
+        # Rounding and a stable sort give the same neighbours on every machine.
         order = np.argsort(-np.round(self._likeness, 9), axis=1, kind="stable")
         return [row[: self.neighbours].tolist() for row in order]
 
 
 def searchable(table: Table, *, hand_designed: bool = True, data: str = WIKITEXT2) -> PoolSpace:
-    """The space of all recipes of a data set with known epochs and graphs.
+    """The space of all recipes of a data set with logs and known graphs.
 
     Args:
         table: The table.
         hand_designed: Whether RNN, LSTM and GRU are in it.
-        data: Which data set.
+        data: The data set.
+
+    Raises:
+        CellzooError: There are fewer than two.
     """
     found = [
         one for one in table.pool(data) if one.recipe and (hand_designed or one.number not in HAND_DESIGNED)

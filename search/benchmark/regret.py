@@ -1,12 +1,12 @@
 """Compares samplers on the table: regret against simulated time, over many trials.
 
-A trial is a seed. It decides the sampler's draws, and which of its runs each recipe is trained as, the same for
-all methods; so two methods can be compared trial by trial.
+A trial is a search with one seed. The seed decides the sampler's draws, and which of its logged runs each
+recipe uses. The latter is the same for all methods, so two methods can be compared trial by trial.
 
-Simple regret is the validation loss of the best so far minus the smallest that any recipe of the pool reaches.
-Inference regret is what a user gets: the test loss of the recipe and epoch chosen by validation, minus the
-smallest test loss of a recipe of the pool, each at its own epoch chosen by validation. It can be below 0 by the
-noise between validation and test. Both in nats per word.
+Simple regret is the validation loss of the best recipe so far minus the smallest validation loss of the pool.
+Inference regret is the test loss of the recipe and epoch selected by validation loss, minus the smallest test
+loss of the pool's recipes, each at its own epoch selected by validation loss. It can be below 0 because of the
+noise between validation and test. Both are in nats per word.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class Method:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What all methods have in common.
+    """The conditions that are the same for all methods.
 
     Attributes:
         table: File of the table.
         clock: Name of the clock.
         hours: Simulated hours of each worker.
         workers: Simulated workers.
-        hand_designed: Whether RNN, LSTM and GRU can be found.
-        seed: Of the first trial; trials have seeds in a row.
+        hand_designed: Whether RNN, LSTM and GRU are in the pool.
+        seed: Of the first trial; trials have consecutive seeds.
     """
 
     table: Path
@@ -80,17 +80,17 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Curves:
-    """What the trials of one method gave.
+    """The results of all trials of one method.
 
     Attributes:
-        method: Which.
+        method: The method.
         simple: Simple regret, (trials, `GRID`), at equal steps of time up to the horizon; NaN before the first
             training ended.
         inference: Inference regret, (trials, `GRID`).
         used: Hours of each trial until its last training within the budget ended.
-        trainings: Of each trial.
-        ended: Of each trial, why.
-        found: Number of the recipe that each trial ended with; 0 for none.
+        trainings: Number of trainings of each trial.
+        ended: Why each trial ended.
+        found: Number of the recipe that each trial selected; 0 for none.
     """
 
     method: Method
@@ -106,10 +106,11 @@ def run_trial(protocol: Protocol, method: Method, seed: int) -> tuple[Trajectory
     """One search; the same arguments give the same trajectory in every process.
 
     Returns:
-        The search, and the smallest validation and test losses that its world has.
+        The search, and the smallest validation and test losses of the pool, as `best_possible` gives them.
 
     Raises:
-        CellzooError: The method's settings are wrong, or it cannot search this space.
+        CellzooError: The method's settings are wrong, it cannot search this space, or no loss of the pool is
+            finite.
     """
     table, space = _opened(protocol.table, protocol.hand_designed)
     clock = _clock(protocol.table, protocol.clock)
@@ -140,7 +141,7 @@ def build_sampler(method: Method, space: PoolSpace, generator: random.Random) ->
 def run_trials(
     protocol: Protocol, methods: Sequence[Method], trials: int, *, processes: int = 1
 ) -> list[Curves]:
-    """Let all methods search, trial by trial; the number of processes does not change what comes out.
+    """Run all trials of all methods; the number of processes does not change the result.
 
     Raises:
         CellzooError: As `run_trial`.
@@ -165,7 +166,7 @@ def _run_chunk(protocol: Protocol, method: Method, seeds: range) -> list[tuple[A
 
 
 def _summary(protocol: Protocol, course: Trajectory, valid: float, test: float) -> tuple[Any, ...]:
-    """What is kept of a trial."""
+    """The fields of `Curves` for one trial."""
     grid = np.linspace(0.0, protocol.hours * HOUR, GRID + 1)[1:]
     times = np.array([point.seconds for point in course.points])
     last = np.searchsorted(times, grid, side="right") - 1
@@ -192,8 +193,14 @@ def _joined(method: Method, parts: Sequence[list[tuple[Any, ...]]]) -> Curves:
 
 
 def best_possible(session: Session, space: PoolSpace) -> tuple[float, float]:
-    """The smallest validation loss of a session's runs, and the smallest test loss at an epoch so chosen."""
+    """The smallest validation loss, and the smallest test loss at an epoch selected by validation loss.
+
+    Raises:
+        CellzooError: No run of the session has a finite loss.
+    """
     chosen = [best for found in space.architectures.values() if (best := session.best_of(found)) is not None]
+    if not chosen:
+        raise CellzooError("no recipe of the pool has a finite loss, so there is no regret")
     return min(valid for valid, _ in chosen), min(test for _, test in chosen)
 
 

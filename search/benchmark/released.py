@@ -2,9 +2,10 @@
 
 Random search with 50 and with 10 epochs, Hyperband and regularised evolution, with the notebook's numbers: 5
 rounds of seeds 0 to 4, budgets about that of 100 trainings, the clock `released`, incumbents by validation, and
-regret against the smallest test loss of any recipe at any epoch, which nobody can choose. Its other methods
-need the 50-D features or a library of the time. The notebook ran on the 14,322 recipes of Penn Treebank; here
-the pool is the recipes of the table whose features were released, one log each.
+regret against the smallest test loss of any recipe at any epoch, an oracle that no search can select. The
+notebook's other methods need the 50-D features or libraries that are outdated. The notebook ran on the 14,322
+recipes of Penn Treebank; here the pool consists of the recipes of the table whose features were released, with
+one log each.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ STEPS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class ReleasedCurve:
-    """What a method of the notebook gave.
+    """The result of one method of the notebook.
 
     Attributes:
         label: As in the notebook's legend.
@@ -56,7 +57,7 @@ class ReleasedCurve:
 
 
 class _Round:
-    """One round of one method: the environment, and what is noted after a training."""
+    """One round of one method: its session, and the times and test losses recorded after trainings."""
 
     def __init__(self, table: Table, clock: Clock, pool: tuple[Architecture, ...]) -> None:
         self.session = Session(table, clock)
@@ -71,7 +72,7 @@ class _Round:
         return not self.session.states[self.pool[place].index].diverged
 
     def valid(self, place: int, epochs: int) -> float:
-        """The validation loss after so many epochs of a training that got there, or of the last before."""
+        """The validation loss of a training after so many epochs, or after its last if it has fewer."""
         state = self.session.states[self.pool[place].index]
         losses = self.session.table.curve(state.run, "valid")
         return losses[min(epochs, len(losses)) - 1]
@@ -82,16 +83,23 @@ class _Round:
         self.tests.append(math.nan if best is None else best.test)
 
 
+def can_run_released(table: Table) -> bool:
+    """Whether the table has released features of enough recipes for the notebook's protocol."""
+    return len(_pool(table)) >= POPULATION
+
+
 def run_released(table: Table) -> list[ReleasedCurve]:
     """Run the notebook's protocol.
 
     Raises:
-        CellzooError: The table has no features.
+        CellzooError: The table has released features of too few recipes.
     """
     clock = make_clock(table, RELEASED)
-    pool = tuple(found for found in table.pool() if table.features(found) is not None)
+    pool = _pool(table)
     if len(pool) < POPULATION:
-        raise CellzooError(f"the table has features of {len(pool)} recipes; the released protocol needs them")
+        raise CellzooError(
+            f"the table has features of {len(pool)} recipes; the released protocol needs {POPULATION}"
+        )
     features = np.array([table.features(found) for found in pool])
     first = [table.runs(found)[0] for found in pool]
     oracle = min(value for run in first for value in table.curve(run, "test") if not math.isnan(value))
@@ -108,7 +116,7 @@ def run_released(table: Table) -> list[ReleasedCurve]:
             one = _Round(table, clock, pool)
             method(one, np.random.RandomState(seed))
             rounds.append(one)
-        # A round can end early where all of a rung diverged.
+        # A round can end early if all recipes of a rung diverged.
         length = min(len(one.hours) for one in rounds)
         curves.append(
             ReleasedCurve(
@@ -120,15 +128,19 @@ def run_released(table: Table) -> list[ReleasedCurve]:
     return curves
 
 
+def _pool(table: Table) -> tuple[Architecture, ...]:
+    return tuple(found for found in table.pool() if table.features(found) is not None)
+
+
 def _random(one: _Round, draw: RandomState, epochs: int) -> None:
-    """Recipes without replacement; a pool that is used up ends it."""
+    """Random search without replacement; it ends early if the pool is exhausted."""
     for place in draw.permutation(len(one.pool))[: TRAININGS * EPOCHS // epochs]:
         one.train(place, epochs)
         one.note()
 
 
 def _hyperband(one: _Round, draw: RandomState) -> None:
-    """Brackets of successive halving with R = 50 and eta = 3 (Li et al. 2018)."""
+    """Hyperband with R = 50 and eta = 3 (Li et al. 2018)."""
     most = int(math.log(EPOCHS) / math.log(ETA))
     budget = TRAININGS * EPOCHS / HYPERBAND_SHARE
     noted = 0
@@ -152,7 +164,10 @@ def _hyperband(one: _Round, draw: RandomState) -> None:
 
 
 def _evolution(one: _Round, draw: RandomState, features: NDArray[np.float64]) -> None:
-    """A mutation is a Gaussian step in the features to the nearest recipe by cosine, wider until it differs."""
+    """Regularised evolution; a mutation takes a Gaussian step in feature space to the nearest recipe by cosine.
+
+    The step is widened until it leads to another recipe.
+    """
     from scipy.spatial.distance import cdist
 
     low, high = features.min(axis=0), features.max(axis=0)

@@ -1,4 +1,4 @@
-"""Search in the table as one command: from what is asked for to the best cell of all seeds."""
+"""Search in the table: from the command's arguments to the best cell of all seeds."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 SUFFIX = ".npz"
 _WHOLE = {"trials": 100_000, "epochs": 50}
-"""Of a sampler here: the hours end the search, and a whole training has 50 epochs."""
+"""Settings of every sampler here: the hours end the search, and a complete training has 50 epochs."""
 _OF_THE_SPACE = set(SamplerSettings.model_fields) - set(_WHOLE)
-"""What a sampler's settings say of its space; here that is the table."""
+"""Settings of a sampler that describe its space; here the space is the table."""
 
 
 @dataclass(frozen=True)
 class TableSearch:
-    """A search that is ready to run, but for its seed.
+    """A search that is ready to run with any seed.
 
     Attributes:
         config: How the table is searched.
@@ -55,7 +55,7 @@ class TableSearch:
     data: FoundData
 
     def job(self, seed: int) -> Job:
-        """The search of one seed, in a folder of its own that stays."""
+        """The search with one seed, in a work folder of its own that is kept."""
         subject = Subject(f"{self.config.method}-{content_digest(plain(self.config))[:8]}", None, "search")
         job = make_job(TableTask(), SOURCE, self.config, subject, seed, {DATA: self.data}, keep_work=True)
         return replace(job, work=f"searches/{found_name(self.config.method, DATA, seed, job.key)}")
@@ -63,12 +63,12 @@ class TableSearch:
 
 @dataclass(frozen=True)
 class TableReport:
-    """What came of a command.
+    """The results of a command.
 
     Attributes:
-        path: The cell file of the best search by validation.
+        path: The cell file of the best search by validation loss.
         best: The record of that search.
-        records: Of all searches, by seed.
+        records: Of all searches, in the order of the seeds.
         failures: The searches that did not finish.
     """
 
@@ -78,7 +78,7 @@ class TableReport:
     failures: tuple[Failure, ...]
 
     def lines(self) -> Iterator[str]:
-        """Say what came of it."""
+        """The results as text."""
         for record in self.records:
             values = ", ".join(f"{one.title} {one.value:.{one.digits}f}" for one in record.metrics.values())
             trainings = record.facts["search trainings"]
@@ -88,16 +88,16 @@ class TableReport:
 
 
 def request_table_search(method: str, table: Path, changes: Mapping[str, Any] | None = None) -> TableSearch:
-    """Work out what a search in a table would be; writes nothing.
+    """Configure a search in a table; writes nothing.
 
     Args:
         method: Name of the sampler.
         table: File of the table.
-        changes: Changed settings of the sampler, or of `TableSettings`.
+        changes: Settings of the sampler or of `TableSettings` that replace the defaults.
 
     Raises:
         CellzooError: There is no such sampler, a setting is wrong, or it cannot search a table.
-        DataError: The table is not there, or cannot be read.
+        DataError: The table does not exist, or cannot be read.
     """
     kind = find_method(method)
     if not isinstance(kind, SamplerKind):
@@ -133,21 +133,22 @@ def search_table(
     execution: ExecutorSettings,
     listener: Listener | None = None,
 ) -> TableReport:
-    """Search with each seed; keep records, histories, and the best cell by validation as `out / found.toml`.
+    """Search with each seed; write records, histories, and the best cell as `out / found.toml`.
 
-    What is there already is not done again.
+    The best cell is that of the smallest validation loss. Searches that have a record are not repeated.
 
     Raises:
         RunError: No search found a cell.
         OutputError: The folder cannot be written or is in use.
-        KeyboardInterrupt: The user stopped it; the same call goes on.
+        KeyboardInterrupt: The user stopped it; the same call continues it.
     """
     execution.check()
     jobs = [search.job(seed) for seed in dict.fromkeys(seeds)]
     with locked(out):
         queue = run_jobs(jobs, out, execution, listener, grow=lambda job, result: ())
-        if any(failure.stops_all for failure in queue.failures):
-            raise OutputError(queue.failures[-1].message)
+        for failure in queue.failures:
+            if failure.stops_all:
+                raise OutputError(failure.message)
         done = [(job, queue.records[job.key]) for job in jobs if job.key in queue.records]
         if not done:
             raise RunError(f"{out}: no search found a cell:\n  {describe_failure(queue.failures[0])}")

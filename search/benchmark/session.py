@@ -1,8 +1,8 @@
-"""Training in the table: to an epoch, and on from there later, as if a checkpoint had been kept.
+"""Simulated training: to an epoch, and later further, as if a checkpoint had been kept.
 
-A session is one search's view: it holds one run of each recipe, what was trained so far, what that took, and
-the best recipe so far, chosen by validation loss over all epochs that were seen. With the clock `released` it
-counts as nas_environment.py of fmsnew/nas-bench-nlp-release does (simulated_train, get_total_time,
+A session is the state of one search: one run of each recipe, the trainings so far and their times, and the best
+recipe so far by validation loss over all trained epochs. With the clock `released` it counts as
+nas_environment.py of fmsnew/nas-bench-nlp-release does (simulated_train, get_total_time,
 get_test_loss_of_the_best_validated_architecture).
 """
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Where a training stands. Losses in nats per word.
+    """The state of a training. Losses in nats per word.
 
     Attributes:
-        architecture: What was trained.
+        architecture: The recipe.
         run: Index of its run.
-        epochs: That were trained, of those that the log has.
-        valid: Validation loss after the last of them; NaN where it diverged.
+        epochs: Number of epochs trained, at most those of the log.
+        valid: Validation loss after the last of them; NaN if it diverged.
         test: Test loss after the last of them.
-        diverged: Whether it ended in NaN within them.
-        cost: Seconds that the last call took.
-        seconds: Seconds of this training in all.
+        diverged: Whether it diverged within them.
+        cost: Seconds that the last call added.
+        seconds: Total seconds of this training.
     """
 
     architecture: Architecture
@@ -52,7 +52,7 @@ class Incumbent:
     """The best so far, by validation loss.
 
     Attributes:
-        architecture: Which.
+        architecture: The recipe.
         run: Index of its run.
         epoch: With the smallest validation loss, from 1.
         valid: That loss.
@@ -67,18 +67,18 @@ class Incumbent:
 
 
 class Session:
-    """One search's trainings.
+    """The trainings of one search.
 
     Args:
-        table: Where the numbers are from.
-        clock: What they cost.
-        data: What is trained on.
-        generator: Draws which run of each recipe counts, so that searches differ by the noise of the seeds,
-            too; the first run of each when None.
+        table: Has the logs.
+        clock: Gives the training times.
+        data: The data set of the trainings.
+        generator: Draws which run of each recipe is used, so that searches also vary by the noise between runs;
+            None for the first run of each.
 
     Attributes:
-        states: Index of the architecture -> where its training stands.
-        incumbent: None before anything finite was seen.
+        states: Index of the architecture -> state of its training.
+        incumbent: None before the first finite loss.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class Session:
 
     @property
     def seconds(self) -> float:
-        """What all trainings took in all."""
+        """Total seconds of all trainings."""
         return sum(state.seconds for state in self.states.values())
 
     def peek(self, architecture: Architecture, epochs: int) -> Trained:
-        """Where training to so many epochs would lead from here, and what it would cost; trains nothing.
+        """The state that training to so many epochs would reach, without changing the session.
 
         Raises:
-            CellzooError: The table has no epochs of the architecture, or fewer than one is asked for.
+            CellzooError: The table has no epochs of the architecture, or fewer than one is requested.
         """
         run = self._run.get(architecture.index)
         if run is None:
@@ -138,7 +138,7 @@ class Session:
         )
 
     def train(self, architecture: Architecture, epochs: int) -> Trained:
-        """Train to so many epochs in all; nothing happens, and costs nothing, where that was done before.
+        """Train until a total of so many epochs; free, and without effect, if that was done before.
 
         Raises:
             CellzooError: As `peek`.
@@ -148,19 +148,19 @@ class Session:
         return state
 
     def advance(self, architecture: Architecture, epochs: int) -> Trained:
-        """As `train`, but the best so far stays as it is until the outcome is observed."""
+        """As `train`, but without updating the incumbent; `observe` does that."""
         state = self.peek(architecture, epochs)
         self.states[architecture.index] = state
         return state
 
     def loss(self, state: Trained, epochs: int) -> float:
-        """The validation loss after so many epochs or the last of the log, also where more were trained."""
+        """The validation loss after so many epochs, or after the last one trained if that is earlier."""
         return self.table.curve(state.run, "valid")[
             min(self.clock.reached(epochs, state.epochs), state.epochs) - 1
         ]
 
     def observe(self, state: Trained) -> None:
-        """Take the best epoch of a training as the best of all, if it is better than that."""
+        """Make the best epoch of a training the incumbent, if it is better."""
         best = self._best_epoch(state.run, state.epochs)
         if best is None or (self.incumbent is not None and not best[1] < self.incumbent.valid):
             return
@@ -169,7 +169,7 @@ class Session:
         self.incumbent = Incumbent(state.architecture, state.run, epoch, valid, test)
 
     def best_of(self, architecture: Architecture) -> tuple[float, float] | None:
-        """Validation and test loss of a whole run at its epoch with the smallest validation loss, if any."""
+        """Validation and test loss at the epoch of the smallest validation loss of a complete run, if any."""
         run = self._run[architecture.index]
         best = self._best_epoch(run, self.table.epochs(run))
         return None if best is None else (best[1], self.table.curve(run, "test")[best[0] - 1])

@@ -1,4 +1,4 @@
-"""What a table has, and what it says of one recipe, in words."""
+"""The contents of a table, and its numbers for one recipe, as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def contents(table: Table) -> list[str]:
-    """What was read, and what there is now, a line each."""
+    """The files that the table was built from, and its runs and recipes, one line each."""
     lines = [
         f"{source['file']}: {source['entries']:,} entries, {source['is']} ({source['sha256'][:12]})"
         for source in table.sources
@@ -37,22 +37,33 @@ def contents(table: Table) -> list[str]:
 
 
 def describe(table: Table, architecture: Architecture, clock: Clock, epoch: int | None) -> list[str]:
-    """What is known of a recipe, a line each: every number with its split, epoch, unit and clock.
+    """The numbers of a recipe as lines, each with its split, epoch, unit and clock.
+
+    Args:
+        table: The table.
+        architecture: The recipe.
+        clock: Gives the training times.
+        epoch: Of a log; by default its last. Runs of which only the final test loss was published show that.
 
     Raises:
-        CellzooError: A run has no such epoch.
+        CellzooError: No log has such an epoch.
     """
     graph = f", graph {architecture.hash[:12]}" if architecture.hash else ", graph not known"
     lines = [f"{architecture.number}{graph}; logs {', '.join(map(str, architecture.ids))}"]
+    runs = [run for data in table.DATA for run in table.runs(architecture, data)]
+    longest = max(map(table.epochs, runs), default=0)
     for data in table.DATA:
         for place, run in enumerate(table.runs(architecture, data)):
+            lines.append(f"  {data}, {table.run_names[run]}, {table.parameters(run):,} parameters")
             length = table.epochs(run)
-            at = (epoch or length) if length else (epoch or EPOCHS)
+            at = (epoch or length) if length else EPOCHS
+            if 0 < length < at <= longest:
+                lines.append(f"    the log ends after epoch {length}")
+                continue
             numbers = [
                 table.score(architecture, clock=clock, split=split, epoch=at, data=data, run=place)
                 for split in (SPLITS if length else ("test",))
             ]
-            lines.append(f"  {data}, {table.run_names[run]}, {table.parameters(run):,} parameters")
             lines.append(f"    after epoch {at}: {', '.join(map(_in_words, numbers))}{_took(numbers[0])}")
     if architecture.recipe:
         lines.append(f"  {architecture.recipe}")
@@ -60,10 +71,10 @@ def describe(table: Table, architecture: Architecture, clock: Clock, epoch: int 
 
 
 def describe_outside(outside: Outside, cell: Cell, epoch: int | None) -> list[str]:
-    """What the rule says of a cell that the table does not have, or the table of one that it has.
+    """The numbers of a cell as lines: from the table if it has the graph, or else by the rule of `outside`.
 
     Raises:
-        CellzooError: The rule is to refuse, or there is no such epoch.
+        CellzooError: The rule is `refuse`, or there is no such epoch.
     """
     at = epoch or EPOCHS
     numbers = [outside.score(cell, split=split, epoch=at) for split in ("valid", "test")]

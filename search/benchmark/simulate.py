@@ -1,4 +1,4 @@
-"""Lets a sampler search in the table, with workers that train side by side in simulated time."""
+"""Runs a sampler on the table, with several workers in simulated time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 BUDGET, EXHAUSTED, NOTHING_NEW = "budget", "exhausted", "nothing new"
 _MOST_FREE = 1000
-"""Proposals in a row that cost nothing, after which a sampler is taken to have nothing new."""
+"""A search ends after so many proposals in a row that were trained before and so cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What was known when a training ended.
+    """The state of a search when a training ended.
 
     Attributes:
         seconds: Simulated time since the search began.
         number: The recipe that was trained.
         epochs: Its epochs so far.
-        best: The best recipe so far, by validation loss over all epochs seen.
-        epoch: The epoch of that.
-        valid: Its validation loss there, in nats per word; infinite before anything finite was seen.
-        test: Its test loss there.
+        best: The best recipe so far by validation loss over all trained epochs; 0 before the first finite loss.
+        epoch: The epoch of that loss.
+        valid: That loss, in nats per word; infinite before the first finite loss.
+        test: The test loss at that epoch.
     """
 
     seconds: float
@@ -44,13 +44,13 @@ class Point:
 
 @dataclass
 class Trajectory:
-    """A search.
+    """The course of a search.
 
     Attributes:
         points: In the order of simulated time.
         ended: `budget`, `exhausted` (the sampler has no more proposals) or `nothing new` (it only repeats).
         seconds: When the last training within the budget ended.
-        unfinished: Trainings that the end of the budget cut off; nobody was told what they would have given.
+        unfinished: Trainings that would have ended after the budget; the sampler is not told their results.
     """
 
     points: list[Point] = field(default_factory=list)
@@ -64,16 +64,16 @@ def simulate(
 ) -> Trajectory:
     """Search until the budget is used up.
 
-    A worker that is free asks at once. What a training gives is told when it ends, so in the order of simulated
-    finish, and those that end at one time in the order in which they were asked. A training that would end
-    after the budget is begun, and never ends. A recipe that trains already is gone on with when that training
-    ends.
+    An idle worker asks for a proposal at once. The sampler is told a result when the training ends in simulated
+    time; results of the same time come in the order of their proposals. A training that would end after the
+    budget occupies its worker until the end. If a recipe is proposed that is being trained, its training
+    continues when the current one ends.
 
     Args:
         sampler: Proposes numbers of recipes of the space.
-        space: What is searched.
-        session: What was trained before is paid already.
-        seconds: Simulated seconds that each worker has.
+        space: The searched space.
+        session: Trainings that it has already cost nothing.
+        seconds: Simulated seconds of each worker.
         workers: Trainings at a time.
     """
     course = Trajectory()
@@ -85,7 +85,7 @@ def simulate(
             try:
                 proposal = sampler.ask()
             except CellzooError:
-                # The contract of samplers: the space holds nothing else.
+                # The space has nothing else to propose, see `Sampler.ask`.
                 proposal = None
             if proposal is None:
                 break

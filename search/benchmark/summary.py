@@ -1,4 +1,4 @@
-"""What a comparison says: means with intervals, paired differences, distributions; as JSON and a page."""
+"""The results of a comparison: means with intervals, paired differences, distributions; as JSON and a page."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Comparison:
 
     Attributes:
         title: Of the pool.
-        protocol: How the trials were made.
-        curves: A method each.
+        protocol: The conditions of the trials.
+        curves: One for each method.
         horizons: Hours at which they are compared; the last is the protocol's.
     """
 
@@ -49,7 +49,7 @@ class Comparison:
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean of the finite values and the ends of its 95 % interval (Student's t); NaN where too few."""
+    """Mean of the finite values and the ends of its 95 % interval (Student's t); NaN if there are too few."""
     from scipy.stats import t
 
     known = values[np.isfinite(values)]
@@ -67,7 +67,8 @@ def table_rows(comparison: Comparison) -> list[dict[str, Any]]:
     baseline = next((one for one in comparison.curves if one.method.label == BASELINE), None)
     rows = []
     for hours in comparison.horizons:
-        place = round(hours / comparison.protocol.hours * GRID) - 1
+        # The last step of the grid that is not after the horizon; the small number is for rounding errors.
+        place = int(hours / comparison.protocol.hours * GRID + 1e-9) - 1
         for one in comparison.curves:
             inference = one.inference[:, place]
             compared = baseline is not None and one is not baseline
@@ -89,7 +90,7 @@ def table_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def as_json(comparisons: Sequence[Comparison], released: Sequence[ReleasedCurve]) -> dict[str, Any]:
-    """Everything that the page shows, and more, as JSON can hold it."""
+    """All results as JSON values; numbers may be NaN."""
     return {
         "unit": "nats per word",
         "interval": f"{LEVEL:.0%} of the mean over trials, Student's t",
@@ -132,7 +133,7 @@ def as_json(comparisons: Sequence[Comparison], released: Sequence[ReleasedCurve]
 
 
 def _column_means(values: NDArray[np.float64]) -> list[float | None]:
-    """Means of columns that are finite in all trials; None for others."""
+    """Means of the columns that are finite in all trials; None for other columns."""
     return [float(column.mean()) if np.isfinite(column).all() else None for column in values.T]
 
 
@@ -185,14 +186,14 @@ def _number(values: tuple[float, float, float]) -> str:
 
 
 def _band(values: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
-    """From which place of the grid all trials have a value, and mean, low and high from there, (3, places)."""
+    """The first step at which all trials have a value, and mean, low and high from there, (3, steps)."""
     complete = np.isfinite(values).all(axis=0)
     first = int(np.argmax(complete)) if complete.any() else values.shape[1]
     return first, np.array([interval(column) for column in values[:, first:].T]).T.reshape(3, -1)
 
 
 def _panels(comparison: Comparison, what: str, identity: str) -> Chart:
-    """A panel for each method: its mean regret with the band, and random search behind."""
+    """Draw a panel for each method: its mean regret with the band, and that of random search for comparison."""
     bands = {one.method.label: _band(getattr(one, what)) for one in comparison.curves}
     values = [value for _, band in bands.values() for value in band[0]]
     low = max(min((value for value in values if value > 0), default=0.01), 1e-3)
@@ -235,7 +236,7 @@ def _panels(comparison: Comparison, what: str, identity: str) -> Chart:
 
 
 def _finals(comparison: Comparison, identity: str) -> Chart:
-    """The final inference regret of each method: 5 to 95 %, quartiles, median."""
+    """Draw the final inference regret of each method: 5 to 95 %, quartiles, median."""
     finals = {one.method.label: one.inference[:, -1] for one in comparison.curves}
     finals = {label: values[np.isfinite(values)] for label, values in finals.items()}
     every = [value for values in finals.values() for value in values]

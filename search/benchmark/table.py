@@ -1,8 +1,8 @@
-"""The table: which recipes there are, and every number that was logged when they were trained.
+"""The table: all recipes, and every number that was logged when they were trained.
 
 Losses are mean negative log-likelihoods in nats per word (perplexity is their exponential), NaN once a run
-diverged. Epochs count from 1. One number comes with its split, epoch, unit, data set, the run it is of and what
-knowing it would have cost by which clock.
+diverged. Epochs count from 1. Each number comes with its split, epoch, unit, data set, run, and the training
+time that it cost according to a clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from cellzoo.notations import nas_bench_nlp
 from cellzoo.system.atomic import output_errors, write_atomically
 from cellzoo.system.lazy import lazy_property
 from search.benchmark.logs import EPOCHS, PTB, WIKITEXT2
+from tasks.data.archives import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,9 +49,9 @@ class Architecture:
         index: Its place in the table.
         number: The smallest number under which it was published, the same for all its seeds.
         ids: All numbers of its logs.
-        recipe: As the logs write it; empty where only the number is known.
-        hash: Of its graph, or empty. Two recipes can be one graph.
-        numbers: Of the recipe: more than one where it was drawn twice.
+        recipe: As written in the logs; empty if only the number is known.
+        hash: Of its graph, or empty. Two recipes can have the same graph.
+        numbers: Of the recipe: more than one if it was drawn twice.
     """
 
     index: int
@@ -63,18 +63,18 @@ class Architecture:
 
 
 class Number(NamedTuple):
-    """A value of the table, or of a rule for cells that it does not have, and all that belongs to it.
+    """A value from the table, or from a rule for cells that are not in the table, with its metadata.
 
     Attributes:
-        value: The loss; NaN where the run had diverged.
+        value: The loss; NaN if the run had diverged.
         split: `train`, `valid` or `test`.
         epoch: After which it was measured, from 1.
         unit: Of the value.
-        data: What was trained on.
-        run: Name of the log; empty where it is not of one.
-        seconds: What the training up to here took by the clock; NaN where no times were published.
-        clock: Which one.
-        source: `table`, or the rule by which a cell that was never trained got a value.
+        data: The data set of the training.
+        run: Name of the log; empty if the value is not from a log.
+        seconds: Training time up to this epoch according to the clock; NaN if no times were published.
+        clock: Name of the clock.
+        source: `table`, or the rule that gave the value of a cell that was never trained.
     """
 
     value: float
@@ -95,8 +95,8 @@ class Table:
         architectures: In order of their index; those whose recipe is known come first.
         run_names: Names of the logs.
         arrays: As `build.assemble` makes them.
-        sources: What was read: file, digest of the content, number of entries.
-        notes: What was left out, and why.
+        sources: The files that were read: name, digest of the content, number of entries.
+        notes: What was skipped, and why.
     """
 
     DATA: ClassVar[tuple[str, ...]] = (WIKITEXT2, PTB)
@@ -129,14 +129,13 @@ class Table:
         """Read the file of a table.
 
         Raises:
-            DataError: It is not there, is damaged, or was not written here.
+            DataError: It does not exist, is damaged, or was not written by `write`.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = _read_arrays(path)
             digest, content = arrays.pop("digest").tobytes(), arrays.pop("content").tobytes()
             if digest != _digest(arrays, content):
-                raise DataError(f"{path}: its content does not fit its digest; build it again")
+                raise DataError(f"{path}: its content does not match its digest; build it again")
             said = json.loads(content)
             if said["version"] != _VERSION:
                 raise DataError(f"{path}: is of another version of cellzoo; build it again")
@@ -149,7 +148,7 @@ class Table:
             raise DataError(
                 f"{path}: there is no such table; make it with: cellzoo table build --data DIR --table {path}"
             ) from error
-        except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        except (*FAULTS, MemoryError) as error:
             raise DataError(
                 f"{path}: is not a table of `cellzoo table build`, or is damaged; build it again"
             ) from error
@@ -180,7 +179,7 @@ class Table:
         return _digest(self.arrays, self._content()).hex()
 
     def _content(self) -> bytes:
-        """What the file holds beside arrays, as JSON."""
+        """Everything in the file besides the arrays, as JSON."""
         said = {
             "version": _VERSION,
             "architectures": [
@@ -194,11 +193,11 @@ class Table:
         return json.dumps(said).encode()
 
     def find(self, what: Architecture | Cell | int | str | Mapping[str, Any]) -> Architecture:
-        """The architecture of a number, a recipe (text or data), a hash of a graph, or a cell.
+        """Find an architecture by number, recipe (text or data), hash of its graph, or cell.
 
         Numbers are those of the logs (1007537), or without the leading million (7537, nbnlp-7537). A hash can
-        be cut to 8 digits. Where two recipes are one graph, a hash or a cell finds the one with the smaller
-        number.
+        be shortened to 8 digits. If two recipes have the same graph, a hash or a cell finds the one with the
+        smaller number.
 
         Raises:
             UnknownNameError: The table does not have it.
@@ -220,7 +219,7 @@ class Table:
         return same[0]
 
     def of_graph(self, digest: str) -> tuple[Architecture, ...]:
-        """All recipes that are one graph, by its full hash."""
+        """All recipes with the graph of this full hash."""
         return tuple(self._of_graph.get(digest, ()))
 
     def _named(self, text: str) -> Architecture:
@@ -231,7 +230,7 @@ class Table:
             matching = [graph for graph in self._of_graph if graph.startswith(text)]
             if len(matching) == 1:
                 return self._of_graph[matching[0]][0]
-            one = "one graph alone" if matching else "a graph"
+            one = "exactly one graph" if matching else "a graph"
             raise _absent(f"{one} whose hash begins with {text}")
         if not text.startswith("{"):
             raise _absent(f"{text!r:.80}")
@@ -256,22 +255,22 @@ class Table:
         return {key: tuple(runs) for key, runs in found.items()}
 
     def pool(self, data: str = WIKITEXT2) -> tuple[Architecture, ...]:
-        """The architectures of which all epochs were published on a data set."""
+        """The architectures with a run on a data set whose epochs were published."""
         return tuple(
             found for found in self.architectures if any(self.epochs(run) for run in self.runs(found, data))
         )
 
     def epochs(self, run: int) -> int:
-        """How many epochs of a run were published; 0 where only the last test loss was."""
+        """How many epochs of a run were published; 0 if only the last test loss was."""
         return self._ends[run + 1] - self._ends[run]
 
     def curve(self, run: int, what: str) -> list[float]:
-        """`seconds` of, or the `train`, `valid` or `test` loss after, each epoch of a run."""
+        """One value an epoch of a run: its `seconds`, or the `train`, `valid` or `test` loss after it."""
         return self._curves[what][run]
 
     @lazy_property
     def _curves(self) -> dict[str, list[list[float]]]:
-        """As lists, which answer one number faster than arrays do."""
+        """As lists, because reading a single number from a list is faster than from an array."""
         places = list(zip(self._ends[:-1], self._ends[1:], strict=True))
         return {
             name: [values[first:last] for first, last in places]
@@ -297,23 +296,23 @@ class Table:
         data: str = WIKITEXT2,
         run: int = 0,
     ) -> Number:
-        """One number.
+        """Look up one number.
 
         Args:
-            what: As `find` takes it.
-            clock: Says what the training up to here took.
+            what: As in `find`.
+            clock: Gives the training time.
             split: `train`, `valid` or `test`.
             epoch: From 1.
             data: `wikitext-2` or `ptb`.
             run: Which of the architecture's runs, from 0.
 
         Raises:
-            CellzooError: There is no such architecture, run, split or epoch; the message says what there is.
+            CellzooError: There is no such architecture, run, split or epoch; the message says which exist.
         """
         found = self.find(what)
         runs = self._runs.get((found.index, data), ())
         if not 0 <= run < len(runs):
-            raise CellzooError(f"{found.number} has {len(runs)} runs on {data}; there is no run {run}")
+            raise CellzooError(f"{found.number} has {len(runs)} runs on {data}, counted from 0; not run {run}")
         index = runs[run]
         if split not in SPLITS:
             raise CellzooError(f"split is {split!r:.40}; expected one of {', '.join(SPLITS)}")
@@ -321,7 +320,7 @@ class Table:
         if not values:
             if split != "test" or epoch != EPOCHS:
                 raise CellzooError(
-                    f"of {found.number} on {data} only the test loss after epoch {EPOCHS} was published"
+                    f"only the test loss of {found.number} on {data} after epoch {EPOCHS} was published"
                 )
             value, seconds = float(self.arrays["final_test"][index]), float("nan")
         elif not 1 <= epoch <= len(values):
@@ -334,7 +333,7 @@ class Table:
         return Number(value, split, epoch, UNIT, data, self.run_names[index], seconds, clock.name)
 
     def features(self, architecture: Architecture) -> NDArray[np.float64] | None:
-        """The released graph2vec vector of 10 dimensions, or None where none was released."""
+        """The released graph2vec vector of 10 dimensions, or None if none was released."""
         rows = (self._features.get(number) for number in architecture.numbers)
         return next((row for row in rows if row is not None), None)
 
@@ -344,7 +343,20 @@ class Table:
 
 
 def _absent(what: str) -> UnknownNameError:
-    return UnknownNameError(f"the table does not have {what}; `cellzoo table show` says what it has")
+    return UnknownNameError(f"the table does not have {what}; `cellzoo table show` lists its contents")
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file; raises one of `FAULTS` or `MemoryError` if it is not one."""
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError("a single array")
+    with file:
+        arrays = {name: file[name] for name in file.files}
+    # numpy gives the bytes of a member that is not an array.
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("a member that is not an array")
+    return arrays
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]], content: bytes) -> bytes:
@@ -357,7 +369,7 @@ def _digest(arrays: Mapping[str, NDArray[Any]], content: bytes) -> bytes:
 
 
 def recipes_of(architectures: Sequence[Architecture]) -> dict[int, Cell]:
-    """Index -> cell, of those whose recipe is known and reads as a cell."""
+    """Index -> cell, for each architecture whose recipe is known and valid."""
     cells = {}
     for found in architectures:
         if found.recipe:

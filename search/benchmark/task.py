@@ -1,7 +1,8 @@
-"""A search in the table as a task: its subject is a sampler, its run ends in a cell file.
+"""A search in the table as a task: its subject is a sampler, and its result is a cell file.
 
-The history has the form of other searches with samplers (`search.run.history`), its seconds are simulated. What
-was killed is searched again, which takes seconds, and must then write the lines that are there already.
+The history has the format of other searches with samplers (`search.run.history`); its seconds are simulated. A
+search that was killed is repeated from the start, which takes seconds, and must produce the lines that its
+history has already.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ class TableSettings(Settings):
 
     Attributes:
         method: Name of the sampler.
-        method_settings: What differs from the sampler's defaults, or from whole trainings without end.
-        clock: What trainings cost, see `search.benchmark.clock`.
+        method_settings: Settings of the sampler.
+        clock: Gives the training times, see `search.benchmark.clock`.
         hours: Simulated hours of each simulated worker.
         simulated_workers: Trainings at a time.
-        hand_designed: Whether RNN, LSTM and GRU can be found.
+        hand_designed: Whether RNN, LSTM and GRU are in the pool.
     """
 
     method: str
@@ -88,7 +89,7 @@ class TableTask(Task):
         return (DATA,)
 
     def metrics(self, config: TableSettings) -> tuple[Metric, ...]:
-        """See `Task`: of the best recipe by validation, at its best epoch that was seen."""
+        """See `Task`: of the best recipe and epoch by validation loss among those that were trained."""
         return METRICS
 
     def check(self, config: TableSettings, data: Mapping[str, FoundData]) -> None:
@@ -116,6 +117,7 @@ class TableTask(Task):
             course = simulate(
                 sampler, space, session, seconds=config.hours * HOUR, workers=config.simulated_workers
             )
+            history.check()
         finally:
             history.close()
         best = session.incumbent
@@ -173,14 +175,14 @@ def write_cell(
 
 
 class _History:
-    """Writes lines, or finds them there already.
+    """Appends lines to a history, or compares them with the lines that the file has already.
 
-    A line that is another one than is there is noted, and reported at the end: to its driver, a sampler that
-    raises says that it has nothing to propose.
+    A line that differs is reported by `check`, not at once: the simulation takes a `CellzooError` of a sampler
+    to mean that it has nothing left to propose.
 
     Args:
         path: The file.
-        first: The line that it begins with.
+        first: The first line.
 
     Raises:
         DataError: The file is not a history.
@@ -194,36 +196,39 @@ class _History:
         self.add(first)
 
     def add(self, line: AnyLine) -> None:
-        """Write the next line."""
+        """Append the next line, or compare it."""
         self.written += 1
         if self.written > len(self.there):
             self.log.write(line.model_dump(mode="json", exclude_none=False))
         elif self.there[self.written - 1] != line:
             self.changed = self.changed or self.written
 
-    def close(self) -> None:
-        """Bring it to the disk.
+    def check(self) -> None:
+        """Flush a complete history to disk, and check that it is that of this search.
 
         Raises:
-            DataError: The history that was there is another search's, or was changed.
+            DataError: A line that the file had already differs, or it has more lines.
         """
         self.log.sync()
-        self.log.close()
         if self.changed or self.written < len(self.there):
             raise DataError(
                 f"{self.path}:{self.changed or self.written + 1}: is not what this search does; the file was "
-                "changed, or is of another version of cellzoo. Delete it to search from scratch"
+                "changed, or was written by another version of cellzoo. Delete it to search from scratch"
             )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.log.close()
 
 
 class _Noted:
-    """A `Sampler` whose calls are written down.
+    """A `Sampler` whose calls are recorded in a history.
 
     Args:
-        sampler: Decides.
-        space: What is searched.
-        session: Knows what trainings cost.
-        history: Where it is written.
+        sampler: The sampler.
+        space: The searched space.
+        session: Has the times of the trainings.
+        history: Records the calls.
     """
 
     def __init__(self, sampler: Sampler, space: PoolSpace, session: Session, history: _History) -> None:
@@ -265,10 +270,10 @@ def _method(config: TableSettings) -> Method:
 
 
 def _open(config: TableSettings, data: Mapping[str, FoundData]) -> tuple[Table, PoolSpace]:
-    """Read the table that was found.
+    """Read the table.
 
     Raises:
-        DataError: It cannot be read, or is another one by now.
+        DataError: It cannot be read, or was replaced by another one.
     """
     found: Any = data[DATA]
     path = found.parts[ROLE].path

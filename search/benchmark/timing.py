@@ -1,4 +1,4 @@
-"""Makes the clocks of a table: from the logged seconds, or from costs that are measured or counted."""
+"""Makes the clocks of a table: from the logged seconds, or from measured or estimated seconds of an epoch."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def make_clock(table: Table, name: str = CORRECTED, costs: Mapping[int, float] |
     Args:
         table: The table.
         name: `released`, `corrected` or `retimed`.
-        costs: For `retimed`: measured seconds of an epoch by index of the architecture; counted from the graphs
-            when None.
+        costs: For `retimed`: measured seconds of an epoch by index of the architecture; None to estimate them
+            from the graphs, see `fit_costs`.
 
     Raises:
         UnknownNameError: There is no such clock.
-        CellzooError: An architecture has no cost.
+        CellzooError: An architecture has no cost, or costs cannot be estimated.
     """
     if name not in CLOCKS:
         raise unknown("clock", name[:80], CLOCKS)
@@ -56,36 +56,60 @@ def make_clock(table: Table, name: str = CORRECTED, costs: Mapping[int, float] |
 
 
 def counted_costs(table: Table, data: str = WIKITEXT2) -> tuple[dict[int, float], str]:
-    """Seconds of an epoch from what a cell computes, by index of the architecture, and how well that fits."""
+    """Estimate the seconds of an epoch from the operations of a cell.
+
+    Returns:
+        Index of the architecture -> seconds, and a description of the fit.
+
+    Raises:
+        CellzooError: As in `fit_costs`.
+    """
     weights, note = fit_costs(table, data)
     cells = recipes_of(table.architectures)
     return {place: float(np.dot(work(cell), weights)) for place, cell in cells.items()}, note
 
 
 def fit_costs(table: Table, data: str = WIKITEXT2) -> tuple[NDArray[np.float64], str]:
-    """What each part of `work` costs, in seconds of an epoch, and how well that fits.
+    """Fit the seconds of an epoch that each part of `work` costs.
 
     Non-negative least squares of the median logged second on a constant, the matrices that read x, the other
     matrices, and the nodes that are not linear.
+
+    Returns:
+        Seconds of each part, (4,), and a description of the fit.
+
+    Raises:
+        CellzooError: The table has no log of the data set.
     """
     from scipy.optimize import nnls
 
     cells = recipes_of(table.architectures)
-    runs = {place: table.runs(table.architectures[place], data) for place in cells}
+    runs = {
+        place: [run for run in table.runs(table.architectures[place], data) if table.epochs(run)]
+        for place in cells
+    }
     places = [place for place in cells if runs[place]]
+    if not places:
+        raise CellzooError(f"the table has no log on {data}, so the time of an epoch cannot be estimated")
     counts = np.array([work(cells[place]) for place in places])  # (recipes, 4)
     logged = np.array(
         [np.median([one for run in runs[place] for one in table.curve(run, "seconds")]) for place in places]
     )
     weights, _ = nnls(counts, logged)
-    share = 1.0 - np.sum((logged - counts @ weights) ** 2) / np.sum((logged - logged.mean()) ** 2)
     named = ", ".join(f"{weight:.2f}" for weight in weights)
-    parts = "1, matrices of x, other matrices, other nodes"
-    return weights, f"seconds of an epoch = ({named}) . ({parts}); R² {share:.2f}"
+    note = f"seconds of an epoch = ({named}) . (1, matrices of x, other matrices, other nodes)"
+    variation = np.sum((logged - logged.mean()) ** 2)
+    if variation > 0:
+        note += f"; R² {1.0 - np.sum((logged - counts @ weights) ** 2) / variation:.2f}"
+    return weights, note
 
 
 def work(cell: Cell) -> tuple[int, int, int, int]:
-    """What a step of a cell computes: 1, matrices that read x, other matrices, nodes that are not linear."""
+    """Count what a step of a cell computes.
+
+    Returns:
+        1, matrices that read x, other matrices, and nodes that are not linear.
+    """
     linear = [node for node in cell.nodes if node.op == LINEAR]
     of_input = sum(source == "x" for node in linear for source in node.inputs)
     matrices = sum(len(node.inputs) for node in linear)

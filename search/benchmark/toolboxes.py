@@ -1,4 +1,4 @@
-"""The table as other toolboxes take a benchmark: one function each, and only that one needs the toolbox.
+"""Adapters of the table to other toolboxes; each imports its toolbox only when it is used.
 
     syne_tune_blackbox      Syne Tune: a `BlackboxTabular`, for a `UserBlackboxBackend`
     mf_prior_bench          mf-prior-bench: a `TabularBenchmark`
@@ -6,8 +6,8 @@
     NatsBenchInterface      NATS-Bench: `simulate_train_eval` with its four numbers, `used_time`, `reset_time`
     naslib_dictionary       NASLib: what its NAS-Bench-NLP space takes as `dataset_api`
 
-Toolboxes know neither NaN nor logs that end early. Where they need a number after a run diverged, it is the
-loss of a model that knows nothing, `UNIFORM_LOSS`, and the seconds of the last epoch that there was.
+The toolboxes support neither NaN nor logs that end early. Where they need a number after a run diverged, it is
+the loss of a uniform prediction, `UNIFORM_LOSS`, and the elapsed seconds of the last logged epoch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXTRA = "toolboxes"
 
 
 def filled(table: Table, clock: Clock, run: int) -> NDArray[np.float64]:
-    """Validation loss, test loss, seconds from the start after each of 50 epochs, without NaN, (50, 3)."""
+    """Validation loss, test loss, and elapsed seconds after each of 50 epochs, without NaN, (50, 3)."""
     length = table.epochs(run)
     rows = []
     for epoch in range(1, EPOCHS + 1):
@@ -88,8 +88,8 @@ def syne_tune_blackbox(table: Table, clock: Clock) -> Any:
 def mf_prior_bench(table: Table, clock: Clock) -> Any:
     """A `TabularBenchmark`: ids are numbers of recipes, the fidelity is `epoch`; the first run of each counts.
 
-    A configuration has what is counted of a cell: states, nodes, matrices. Value is `valid_loss`, test value
-    `test_loss`, cost `seconds` from the start.
+    A configuration has the numbers of states, nodes and matrices of a cell. The value is `valid_loss`, the test
+    value `test_loss`, the cost the elapsed `seconds`.
 
     Raises:
         MissingDependencyError: mf-prior-bench is not installed.
@@ -147,8 +147,8 @@ def mf_prior_bench(table: Table, clock: Clock) -> Any:
 def optunahub_problem(table: Table, clock: Clock, *, epochs: int = EPOCHS) -> Any:
     """A problem for `study.optimize`, with the attributes of optunahub's problems.
 
-    Its one parameter is `recipe`, the number as text; its value is the validation loss after so many epochs,
-    and `UNIFORM_LOSS` where that is NaN. `session` says what the study has cost.
+    Its only parameter is `recipe`, the number as text; its value is the validation loss after so many epochs,
+    or `UNIFORM_LOSS` if that is NaN. `session` has the cost of the study.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
@@ -195,14 +195,14 @@ def optunahub_problem(table: Table, clock: Clock, *, epochs: int = EPOCHS) -> An
 
 
 class NatsBenchInterface:
-    """What searches written for NATS-Bench call; architectures are indices into `recipes`, or recipes.
+    """The interface of NATS-Bench; architectures are indices into `recipes`, or recipes.
 
-    NATS-Bench counts accuracies, of which more is better, so the value is the negative validation loss. Its
-    `hp` picks one of several training recipes, of which there is one here, so it is not looked at.
+    NATS-Bench returns accuracies, which are maximised, so the value is the negative validation loss. Its `hp`
+    selects one of several training recipes; there is only one here, so it is ignored.
 
     Args:
         table: The table.
-        clock: What trainings cost.
+        clock: Gives the training times.
     """
 
     def __init__(self, table: Table, clock: Clock) -> None:
@@ -226,12 +226,12 @@ class NatsBenchInterface:
         self._used = 0.0
 
     def random(self, generator: random.Random | None = None) -> int:
-        """Draw an index; from Python's own generator when None, as NATS-Bench does."""
+        """Draw an index; by default from Python's global generator, as NATS-Bench does."""
         draw = random.randrange if generator is None else generator.randrange
         return draw(len(self.recipes))
 
     def query_index_by_arch(self, arch: int | str | Mapping[str, Any]) -> int:
-        """The index of a recipe, or -1 where the table has no epochs of it."""
+        """The index of a recipe, or -1 if the table has no epochs of it."""
         if isinstance(arch, int):
             return arch if 0 <= arch < len(self.recipes) else -1
         return self._place.get(self.table.find(arch).index, -1)
@@ -244,7 +244,7 @@ class NatsBenchInterface:
         hp: str = "12",
         account_time: bool = True,
     ) -> tuple[float, float, float, float]:
-        """Train from scratch to an epoch, counted from 0 as in NATS-Bench; the last one when None.
+        """Train from scratch to an epoch, counted from 0 as in NATS-Bench; by default the last one.
 
         Returns:
             Negative validation loss in nats per word; latency, which was not measured, NaN; seconds of this
@@ -254,7 +254,7 @@ class NatsBenchInterface:
             CellzooError: There is no such data set, architecture or epoch.
         """
         if dataset != WIKITEXT2:
-            raise CellzooError(f"dataset is {dataset!r:.60}; epochs are known of {WIKITEXT2} alone")
+            raise CellzooError(f"dataset is {dataset!r:.60}; epochs are known only for {WIKITEXT2}")
         index = self.query_index_by_arch(arch)
         if index < 0:
             raise CellzooError(f"the table has no epochs of the architecture {arch!r:.80}")
@@ -270,7 +270,7 @@ class NatsBenchInterface:
 
 
 Compact = tuple[tuple[tuple[int, int], ...], tuple[int, ...], tuple[int, ...]]
-"""NASLib's form of a recipe: edges, operations and new states, by numbers."""
+"""NASLib's form of a recipe: edges, operations and next states, as numbers."""
 _OPERATIONS = (
     "in",
     "activation_sigm",
@@ -287,8 +287,8 @@ _SOURCES = ("x", "h_prev_0", "h_prev_1", "h_prev_2")
 def naslib_dictionary(table: Table) -> dict[str, Any]:
     """`nlp_arches`, a list of recipes in NASLib's compact form, and `nlp_data`, their curves by that form.
 
-    Of each recipe the first run. `wall_times` are the seconds of single epochs, as in the logs. Two recipes
-    that have one compact form keep the curves of the first.
+    The first run of each recipe is used. `wall_times` are the seconds of single epochs, as in the logs. If two
+    recipes have the same compact form, the curves of the first are kept.
     """
     data: dict[Compact, dict[str, Sequence[float]]] = {}
     for found in table.pool():
@@ -306,9 +306,9 @@ def naslib_dictionary(table: Table) -> dict[str, Any]:
 
 
 def compact_form(recipe: Mapping[str, Mapping[str, Any]]) -> Compact:
-    """NASLib's compact form: the inputs of each node in their order, nodes as early as what they read allows.
+    """NASLib's compact form; the inputs of each node keep their order.
 
-    A node that reads one that comes later goes to the end, and so on until none does.
+    Nodes are put in topological order: a node that reads a later one is moved to the end, until none does.
     """
     order = list(recipe)
     place = 0

@@ -1,8 +1,8 @@
-"""Real training in the benchmark's protocol: a recipe's log is checked, or gone on with beyond its last epoch.
+"""Real training in the benchmark's protocol, to reproduce a recipe's log or to train beyond its last epoch.
 
 The model, its sizes and its training are those of the task `wikitext-2-awd`: all settings of the published
-logs. The published runs kept the matrices that weight drop touches as they were drawn (`reference_frozen`);
-`fixed` trains them. What is trained longer goes on from the checkpoint of what was trained shorter.
+logs. The published runs never trained the matrices that weight drop applies to (`reference_frozen`); `fixed`
+trains them. A longer training continues from the checkpoint of a shorter one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ TASK = "wikitext-2-awd"
 FROZEN, FIXED = "reference_frozen", "fixed"
 MODES = (FROZEN, FIXED)
 MODE, EPOCHS_SETTING, CORPUS = "weight_drop_mode", "epochs", "corpus"
-# A size at which a recipe takes a minute on one core and cells still differ: rare words count as one, so that
-# the vocabulary, and with it the decoder, is small. At half of it cells hardly learn more than how frequent
-# words are.
+# At this size a recipe takes a minute on one core and cells still differ. Rare words are replaced by one
+# symbol, so the vocabulary and the decoder are small. At half this size cells learn little more than word
+# frequencies.
 SMALL: dict[str, Any] = {
     CORPUS: PTB,
     "train_words": 120_000,
@@ -56,14 +56,14 @@ RESULTS = "trained.json"
 
 @dataclass(frozen=True)
 class RealTraining:
-    """One training of our own.
+    """One training on this machine.
 
     Attributes:
         number: Of the recipe.
         mode: Of weight drop.
         seed: Of the training.
         valid: Validation loss after each epoch, nats per word.
-        test: Test loss of the best of them by validation; NaN where it diverged.
+        test: Test loss of the best of them by validation loss; NaN if it diverged.
         seconds: Of training and evaluation, on this machine.
         record: Key of the run record.
     """
@@ -84,13 +84,13 @@ class RealTraining:
 
 @dataclass(frozen=True)
 class Request:
-    """What is trained, and how.
+    """The trainings to run: every combination of recipe, mode and seed.
 
     Attributes:
-        recipes: Which recipes.
-        modes: Of weight drop, one training each.
-        seeds: One training each.
-        settings: What differs from the benchmark's protocol.
+        recipes: The recipes.
+        modes: Of weight drop.
+        seeds: Of the trainings.
+        settings: Differences from the benchmark's protocol.
     """
 
     recipes: tuple[Architecture, ...]
@@ -100,7 +100,7 @@ class Request:
 
     @property
     def is_protocol(self) -> bool:
-        """Whether nothing but the number of epochs and the corpus differs from the published runs."""
+        """Whether only the number of epochs and the corpus may differ from the published runs."""
         changed = set(self.settings or {}) - {EPOCHS_SETTING, CORPUS}
         return not changed and self.modes == (FROZEN,)
 
@@ -113,10 +113,10 @@ def train_recipes(
     execution: ExecutorSettings,
     listener: Listener | None = None,
 ) -> tuple[list[RealTraining], list[str]]:
-    """Train what is not there yet, and write all to `out / RESULTS`.
+    """Run the trainings that have no record yet, and write the results of all to `out / RESULTS`.
 
     Returns:
-        The trainings, and of those that failed or diverged which and why.
+        The trainings, and a description of each that failed or diverged.
 
     Raises:
         CellzooError: A recipe's graph is not known, or a mode or setting is wrong.
@@ -173,16 +173,16 @@ def _cell_file(folder: Path, found: Architecture) -> Path:
         "genotype": found.recipe,
         "source": "Klyuchnikov et al. 2020, NAS-Bench-NLP, arXiv 2006.07116",
     }
+    text = "".join(f"{key} = {toml_text(value)}\n" for key, value in fields.items())
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{key} = {toml_text(value)}\n" for key, value in fields.items())
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_atomically(path, text.encode())
+        if not path.exists() or path.read_bytes() != text.encode():
+            write_atomically(path, text.encode())
     return path
 
 
 def _training(record: RunRecord, number: int, mode: str) -> RealTraining:
-    """Read a training off its record."""
+    """Extract a training from its record."""
     losses = []
     for epoch in record.history:
         measured = epoch.get("dev")
@@ -194,7 +194,7 @@ def _training(record: RunRecord, number: int, mode: str) -> RealTraining:
 
 
 def check_lines(table: Table, request: Request, trained: Sequence[RealTraining]) -> list[str]:
-    """What was trained beside what was logged, a line each; and, of two modes, whether they rank alike."""
+    """Compare the trainings with the logs, a line each; for two modes, also their rank correlation."""
     lines = []
     corpus = (request.settings or {}).get(CORPUS, WIKITEXT2)
     data = getattr(corpus, "text", corpus)
@@ -210,7 +210,7 @@ def check_lines(table: Table, request: Request, trained: Sequence[RealTraining])
         else:
             lines.append(shown)
     if not request.is_protocol:
-        lines.append("not the benchmark's protocol, so not comparable with its logs one by one")
+        lines.append("not the benchmark's protocol, so not directly comparable with its logs")
     agreement = compare_modes(trained)
     if agreement is not None:
         lines.append(
@@ -221,7 +221,7 @@ def check_lines(table: Table, request: Request, trained: Sequence[RealTraining])
 
 
 def _beside(one: RealTraining, logs: Sequence[Sequence[float]]) -> list[str]:
-    """Epochs that the logs have too, with the difference; and those that they do not have."""
+    """A line for each epoch: the difference from the logs, or that it is beyond them."""
     lines = []
     for epoch, ours in enumerate(one.valid, start=1):
         theirs = [log[epoch - 1] for log in logs if len(log) >= epoch]
@@ -237,7 +237,7 @@ def _beside(one: RealTraining, logs: Sequence[Sequence[float]]) -> list[str]:
 
 
 def compare_modes(trained: Sequence[RealTraining]) -> Correlation | None:
-    """Whether the two modes rank recipes alike, seeds averaged; None where fewer than three have both."""
+    """Rank correlation of the two modes over recipes, seeds averaged; None if fewer than three have both."""
     losses: dict[int, dict[str, list[float]]] = {}
     for one in trained:
         losses.setdefault(one.number, {}).setdefault(one.mode, []).append(one.best)

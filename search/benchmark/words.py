@@ -1,8 +1,8 @@
-"""What a cell is made of, as counts: Weisfeiler-Lehman words of its graph.
+"""Counts of the Weisfeiler-Lehman words of a cell's graph.
 
 A word of depth 0 is an operation, one of depth d + 1 an operation with the words of depth d that it reads: in
-order for `blend`, whose inputs mean different things, and sorted for all others. A state is the word of the
-node that becomes it, at the depth before, so words reach back in time (Shervashidze et al. 2011,
+order for `blend`, whose inputs have different roles, and sorted for all others. The word of a state is made
+from that of the node that is its next value, so words reach back in time (Shervashidze et al. 2011,
 "Weisfeiler-Lehman Graph Kernels"). Equal graphs have equal words.
 """
 
@@ -26,7 +26,7 @@ _ORDERED = "blend"
 
 
 def words(cell: Cell, depth: int = DEPTH) -> Counter[str]:
-    """How often each word of a depth up to this occurs in a cell; words of a depth above 0 are digests."""
+    """Count the words of a cell up to a depth; words of a depth above 0 are digests."""
     becomes = {state.name: state.next for state in cell.states}
     label = {"x": "x"} | {node.name: node.op for node in cell.nodes}
     label |= dict.fromkeys(becomes, "state")
@@ -47,14 +47,14 @@ def words(cell: Cell, depth: int = DEPTH) -> Counter[str]:
 
 
 def count_words(cells: Sequence[Cell], vocabulary: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """Counts, (cells, words), of the words of a vocabulary; of all that occur in the cells when None."""
+    """Counts, (cells, words), of the words of a vocabulary; by default of all words of the cells."""
     counted = [words(cell) for cell in cells]
     known = vocabulary_of(counted) if vocabulary is None else vocabulary
     return np.array([[one[word] for word in known] for one in counted], dtype=np.float64)
 
 
 def vocabulary_of(counted: Iterable[Counter[str]], *, at_least: int = 1) -> tuple[str, ...]:
-    """The words that so many cells have, sorted."""
+    """The words that occur in at least so many cells, sorted."""
     having = Counter(word for one in counted for word in one)
     return tuple(sorted(word for word, number in having.items() if number >= at_least))
 

@@ -6,10 +6,11 @@ import csv
 import json
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from nas_bench_nlp_logs import PTB, WIKITEXT2, real_logs
+from nas_bench_nlp_logs import PTB, RECIPES, WIKITEXT2, log, real_logs, write_logs
 from one_command import invoke
 from real_data import data_folder
 from scipy.stats import kendalltau
@@ -17,9 +18,10 @@ from scipy.stats import kendalltau
 from cellzoo.errors import CellzooError, UnknownNameError
 from cellzoo.notations import nas_bench_nlp
 from search.benchmark import analysis as analysed
-from search.benchmark.build import build_table
+from search.benchmark.analysis_page import write_analysis
+from search.benchmark.build import assemble, build_table
 from search.benchmark.edit_distance import LabelledGraph, edit_cost, labelled_graph, lower_bound, upper_bound
-from search.benchmark.logs import recipe_number
+from search.benchmark.logs import LoggedRun, Source, read_logs, recipe_number
 from search.benchmark.outside import Outside, seed_noise
 from search.benchmark.timing import make_clock
 from search.benchmark.words import words
@@ -221,3 +223,30 @@ def test_the_command_writes_the_page(table, found, tmp_path, monkeypatch, capsys
     assert json.loads((tmp_path / "space" / "analysis.json").read_text())["transfer"]["count"] == 273
     assert invoke(monkeypatch, *given) == 2
     assert "--out is missing" in capsys.readouterr().err
+
+
+def test_a_table_with_few_recipes_is_analysed_as_far_as_it_goes(tmp_path, monkeypatch):
+    """No model is fitted on too few recipes, and JSON has null where there is no number."""
+    monkeypatch.setattr(analysed, "SAMPLES", 20)
+    features = {1_000_000 + place: (float(place), 1.0) for place in range(4)}
+    on_ptb = LoggedRun("on-ptb", "ptb", 1_000_001, "", "", 10, False, (), (), (), (), 4.5)
+    source = read_logs(
+        write_logs(tmp_path / "logs.zip", [log(1_000_000 + n, RECIPES[n], 50) for n in range(2)])
+    )
+    few = assemble([source, Source(tmp_path, runs={"on-ptb": on_ptb})], features, [], [])
+    found = analysed.analyse(few)
+    assert found.models == ()
+    page, data = write_analysis(tmp_path / "space", found)
+    content = json.loads(data.read_text(), parse_constant=pytest.fail)
+    assert content["transfer"] == {"tau": None, "low": None, "high": None, "count": 1}
+    assert "undefined, n = 1" in page.read_text()
+    assert ">nan" not in page.read_text()
+
+
+def test_a_classifier_needs_recipes_of_both_classes():
+    rows = [(np.array([float(n), 0.0]), 4.0 + n / 50, 1.0) for n in range(30)]
+    table = SimpleNamespace(pool=tuple)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysed, "_REPEATS", 2)
+        (model,) = analysed._models(table, rows, 0)
+    assert model.what.startswith("test loss on Penn Treebank")

@@ -19,7 +19,7 @@ from cellzoo.errors import CellzooError
 from search.benchmark.build import build_table
 from search.benchmark.compare import all_methods, parse_methods
 from search.benchmark.pool import PoolSpace, searchable
-from search.benchmark.regret import GRID, Method, Protocol, run_trial, run_trials
+from search.benchmark.regret import GRID, Curves, Method, Protocol, run_trial, run_trials
 from search.benchmark.released import run_released
 from search.benchmark.session import Session
 from search.benchmark.simulate import EXHAUSTED, NOTHING_NEW, simulate
@@ -318,6 +318,7 @@ def test_the_command_writes_page_and_numbers(path, tmp_path, monkeypatch, capsys
         (["--methods", "random:epochs=x"], "epochs"),
         (["--methods", "random,random"], "twice"),
         (["--hours", "0"], "expected hours above 0"),
+        (["--hours", "0.1,200"], "so expected at least 1"),
         (["--clock", "wall"], "unknown clock"),
         (["--pool", "half"], "unknown pool"),
         (["--trials", "0"], "expected a whole number"),
@@ -327,6 +328,43 @@ def test_wrong_arguments_are_named(path, tmp_path, monkeypatch, capsys, argument
     given = ["table", "compare", "--table", path, "--trials", "2", "--out", tmp_path / "out", *arguments]
     assert invoke(monkeypatch, *given) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_horizon_between_two_steps_does_not_see_what_comes_after_it():
+    """150 hours are 200 steps of 0.75; 50 hours lie between the steps 66 and 67."""
+    values = np.tile(np.arange(1, GRID + 1) * 0.75, (2, 1))
+    curves = Curves(Method("a", "a"), values, values, np.zeros(2), np.zeros(2, dtype=int), ("", ""), (0, 0))
+    (row, _) = table_rows(Comparison("", Protocol(None, hours=150.0), (curves,), (50.0, 150.0)))
+    assert row["inference"][0] == 49.5
+
+
+def test_nothing_is_compared_if_a_pool_is_too_small(tmp_path, monkeypatch, capsys):
+    logs = [log(1_000_000 + place, recipe) for place, recipe in enumerate(RECIPES)]
+    build_table(None, [write_logs(tmp_path / "logs.zip", logs)]).write(tmp_path / "table.npz")
+    given = ["table", "compare", "--table", tmp_path / "table.npz", "--methods", "random", "--trials", "2"]
+    assert invoke(monkeypatch, *given, "--out", tmp_path / "out") == 2
+    told = capsys.readouterr()
+    assert "a pool of 1 recipes" in told.err
+    assert "All recipes" not in told.out
+
+
+def test_a_comparison_is_written_where_few_recipes_have_features(small, tmp_path, monkeypatch):
+    """The released protocol needs the features of 20 recipes; without them the page has no such section."""
+    few = {"feature_number": np.array([1_000_010]), "features": np.zeros((1, 10))}
+    table = Table(small.architectures, small.run_names, small.arrays | few, (), ())
+    table.write(tmp_path / "table.npz")
+    given = ["table", "compare", "--table", tmp_path / "table.npz", "--methods", "random", "--trials", "2"]
+    assert invoke(monkeypatch, *given, "--hours", "0.1", "--out", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "regret.json").read_text())["released"] == []
+
+
+def test_the_default_population_stays_where_other_settings_change():
+    (method,) = parse_methods("evolution:epochs=10")
+    assert {name: getattr(value, "text", value) for name, value in method.settings} == {
+        "population": 10,
+        "sample": 5,
+        "epochs": "10",
+    }
 
 
 def test_methods_are_read_from_text():

@@ -9,9 +9,12 @@ from nas_bench_nlp_logs import RECIPES, log, write_logs
 from one_command import invoke
 
 import cellzoo
+from cellzoo.errors import DataError
 from search.benchmark.build import build_table
 from search.benchmark.regret import HOUR, Method, Protocol, run_trial
 from search.benchmark.table import Table
+from search.benchmark.task import _History
+from search.run.history import Exhausted, Started
 from tasks.runs.record_file import read_record
 
 
@@ -99,6 +102,21 @@ def test_the_history_adds_up_and_goes_on_where_a_kill_cut_it_off(search, tmp_pat
         path.unlink()
     assert search(out, *options)[0] == 0
     assert history(out) == whole
+
+
+def test_an_interrupt_while_a_history_is_repeated_is_not_taken_for_a_change(tmp_path):
+    path, start = tmp_path / "events.jsonl", Started(identity="a" * 64, label="a search")
+    lines = [start, Exhausted(reason="one"), Exhausted(reason="two")]
+    path.write_text("".join(f"{line.model_dump_json()}\n" for line in lines))
+    interrupted = _History(path, start)
+    interrupted.add(lines[1])
+    interrupted.close()
+    assert path.read_text().count("\n") == 3
+    shorter = _History(path, start)
+    shorter.add(lines[1])
+    with pytest.raises(DataError, match=r"events.jsonl:3: is not what this search does"):
+        shorter.check()
+    shorter.close()
 
 
 def test_another_history_or_table_is_refused_and_wrong_requests_are_one_message(search, tmp_path):

@@ -10,6 +10,7 @@ import random
 import re
 import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -394,3 +395,57 @@ def test_a_file_that_is_not_a_table_is_refused_without_advice_on_pickle(tmp_path
         with pytest.raises(DataError, match="is not a table of `cellzoo table build`") as caught:
             Table.read(path)
         assert "pickle" not in str(caught.value)
+
+
+def test_a_single_array_or_a_zip_with_other_members_is_not_a_table(tmp_path):
+    array, other = tmp_path / "array.npz", tmp_path / "other.npz"
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(array)
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("digest", "x")
+        archive.writestr("content", "x")
+    for path in (array, other):
+        with pytest.raises(DataError, match="is not a table of `cellzoo table build`"):
+            Table.read(path)
+
+
+def test_an_epoch_is_shown_of_every_run_that_has_it(tmp_path, monkeypatch, capsys):
+    """A diverged run may be shorter, and of runs on Penn Treebank only the last test loss was published."""
+    ends = [8.0, math.nan]
+    broken = log(
+        1_002_000, epochs=2, train_losses=ends, val_losses=ends, test_losses=ends, status="loss is nan!"
+    )
+    folder = tmp_path / "data" / "nas-bench-nlp-ptb"
+    folder.mkdir(parents=True)
+    heading = "log name,loss,perplexity,bits,p,q\n"
+    (folder / "RNN_parameters.csv").write_text(f"{heading}log_stats_model_1000000_x.json,4.5,1,1,1,1\n")
+    table = tmp_path / "table.npz"
+    build_table(folder.parent, [write_logs(tmp_path / "logs.zip", [log(), broken])]).write(table)
+    assert invoke(monkeypatch, "table", "show", "1000000", "--epoch", "4", "--table", table) == 0
+    shown = capsys.readouterr().out
+    assert f"after epoch 4: train {log()['train_losses'][3]:.4f}" in shown
+    assert "the log ends after epoch 2" in shown
+    assert "after epoch 50: test 4.5000" in shown
+
+
+def test_rules_and_clocks_say_what_a_table_without_enough_logs_lacks(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed; pip install 'cellzoo[nlp]'")
+    path = tmp_path / "table.npz"
+    small(tmp_path, [log(data="data/ptb")]).write(path)
+    given = ["table", "show", "darts-v2", "--table", path]
+    for options in (("--rule", "nearest"), ("--rule", "nearest", "--clock", "retimed")):
+        assert invoke(monkeypatch, *given, *options) == 2
+        assert "the table has no log on wikitext-2" in capsys.readouterr().err
+    small(tmp_path, [log(epochs=50)]).write(path)
+    assert invoke(monkeypatch, *given, "--rule", "surrogate") == 2
+    assert "only one graph of the table has a log of 50 epochs" in capsys.readouterr().err
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert make_clock(Table.read(path), "retimed").note.endswith("other nodes)")
+
+
+def test_a_file_that_is_not_csv_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "losses.csv"
+    path.write_bytes(b"log name,loss,perplexity,bits,p,q\nlog\rname,1\n")
+    with pytest.raises(DataError, match=r"losses.csv:2: is not a row of a table"):
+        read_final_losses(path)

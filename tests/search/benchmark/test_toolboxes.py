@@ -160,7 +160,7 @@ def test_nats_bench_four_numbers(table, clock, raw):
     assert api.used_time == 0.0
     assert 0 <= api.random(random.Random(0)) < len(api)
     for wrong in ({"dataset": "cifar10"}, {"iepoch": 50}):
-        with pytest.raises(CellzooError, match=r"expected 0 to 49|known of wikitext-2"):
+        with pytest.raises(CellzooError, match=r"expected 0 to 49|known only for wikitext-2"):
             api.simulate_train_eval(0, **wrong)
     with pytest.raises(CellzooError, match="no epochs of the architecture"):
         api.simulate_train_eval(len(api))
