@@ -39,14 +39,28 @@ class DeployedTagger:
         self._inputs = [Numbers(described) for described in description.inputs]
 
     def tags(self, tokens: Sequence[str]) -> list[str]:
-        """Tag the tokens of a sentence."""
+        """Tag the tokens of a sentence.
+
+        Raises:
+            CellzooError: A text is given in place of its tokens, or a token is empty.
+        """
+        if isinstance(tokens, str):
+            raise CellzooError(f"{tokens!r:.60} is a text; expected the list of its tokens")
         if not tokens:
             return []
+        if "" in tokens:
+            raise CellzooError(
+                f"token {list(tokens).index('')} is empty; expected tokens of at least one character"
+            )
         (found,) = self._session.run(["tags"], {one.name: one(tokens) for one in self._inputs})
         return [self.description.labels[tag] for tag in found.tolist()]
 
     def spans(self, tokens: Sequence[str]) -> list[Span]:
-        """Find the spans of a sentence: first token, the token after the last, type."""
+        """Find the spans of a sentence: index of the first token, index after the last one, type.
+
+        Raises:
+            CellzooError: As for `tags`.
+        """
         from tasks.data.tags import read_spans
 
         return read_spans(self.tags(tokens), self.description.scheme)[0]

@@ -67,16 +67,16 @@ class _Features:
 
     def __init__(self, graph: OnnxGraph) -> None:
         self._graph = graph
+        self._stacks = 0
         self.described: list[Input] = []
         self.declared: list[ValueInfoProto] = []
 
     def add(self, embeddings: TokenEmbeddings) -> str:
         """Add all parts; gives the name of the features, (T, E)."""
         columns = dict(self._parts(embeddings))
-        # The order of `tasks.embeddings.batch.token_features`.
-        return self._graph.join(
-            [columns[name] for name in sorted(columns)], f"features.{len(self.described)}", 1
-        )
+        self._stacks += 1
+        # `tasks.embeddings.batch.token_features` concatenates them in the same order.
+        return self._graph.join([columns[name] for name in sorted(columns)], f"features.{self._stacks}", 1)
 
     def _parts(self, embeddings: TokenEmbeddings) -> Iterator[tuple[str, str]]:
         for part in parts(embeddings):

@@ -72,7 +72,8 @@ def numbers_on_disk(folder: Path | None) -> Iterator[Numbers]:
     Raises:
         OutputError: It cannot be written.
     """
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    with output_errors(folder or Path(tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
-        yield _OnDisk(file)
+    place = folder or Path(tempfile.gettempdir())
+    with output_errors(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
+            yield _OnDisk(file)

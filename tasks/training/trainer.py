@@ -65,7 +65,8 @@ class Trainer:
     def finished(self) -> bool:
         """Whether annealing or patience has ended the training."""
         settings = self.settings
-        exhausted = settings.learning_rate * self.annealing < settings.min_learning_rate
+        rate = settings.learning_rate * self.annealing
+        exhausted = self.annealing < 1.0 and rate < settings.min_learning_rate
         return exhausted or 0 < settings.stop_patience <= self.bad_epochs
 
     def start_epoch(self, epoch: int, epochs: int) -> Numbers:

@@ -75,7 +75,7 @@ def short_names(pairs: str) -> dict[str, str]:
         CellzooError: A name is empty, or two are alike.
     """
     found: dict[str, str] = {}
-    for name in pairs.split(","):
+    for name in map(str.strip, pairs.split(",")):
         short = re.sub(r"[^a-z0-9]", "", Path(name.partition(":")[2] or name).stem.lower())
         if not short or short in found:
             raise CellzooError(
@@ -158,7 +158,7 @@ def check(data: Mapping[str, FoundData], settings: WordSimilaritySettings) -> No
 def _given(settings: WordSimilaritySettings) -> dict[str, str]:
     """Baseline -> name of its vectors; file names become names that can stand in a record."""
     found: dict[str, str] = {}
-    for name in filter(None, settings.vectors.split(",")):
+    for name in filter(None, map(str.strip, settings.vectors.split(","))):
         plain = re.sub(r"[^a-z0-9]+", "-", Path(name.partition(":")[2] or name).name.lower()).strip("-")[:60]
         if plain in ("", SKIP_GRAM, *found):
             raise CellzooError(f"vectors = {settings.vectors!r:.200}: {name!r} is empty, or stands there twice")

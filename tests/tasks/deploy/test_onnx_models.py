@@ -33,7 +33,7 @@ from tasks.registry import build_task, find_source
 from tasks.runs import run_suite
 from tasks.settings import configure
 from tasks.tagging.corpus import flair_sentences, type_dictionary
-from tasks.tagging.embeddings import characters, word_embeddings
+from tasks.tagging.embeddings import characters, trained_words, word_embeddings
 from tasks.tagging.evaluation import evaluate_batch
 from tasks.tagging.tagger import CellTagger
 
@@ -74,6 +74,10 @@ def test_tagger(cell, settings, tmp_path):
     assert sum(map(len, expected)) > 10
     assert [deployed.spans(one) for one in sentences()] == expected
     assert deployed.tags([]) == []
+    with pytest.raises(CellzooError, match=r"'Ada is' is a text; expected the list of its tokens"):
+        deployed.tags("Ada is")
+    with pytest.raises(CellzooError, match="token 1 is empty"):
+        deployed.spans(["Ada", ""])
 
 
 def test_pretrained_words_are_looked_up_as_flair_does(tmp_path):
@@ -92,6 +96,18 @@ def test_pretrained_words_are_looked_up_as_flair_does(tmp_path):
     by_kind = {one["kind"]: one for one in described["inputs"]}
     assert by_kind["words"]["items"] == list(words)
     assert by_kind["words"]["forms"] == ["exact", "lower", "hash", "zero"]
+
+
+def test_stacks_within_stacks(tmp_path):
+    """The outer stack has the frozen one behind other features."""
+    first = trained_words(TRAIN, 5, 1)
+    first.name = "a"
+    inner = FrozenEmbeddings(StackedEmbeddings([characters(TRAIN, 3, 2), trained_words(TRAIN, 4, 1)]))
+    inner.name = "b"
+    stack = StackedEmbeddings([first, inner], overwrite_names=False)
+    model = CellTagger(stack, type_dictionary(TRAIN), "ner", rnn_type="cell:lstm", hidden_size=8)
+    export_tagger(model, tmp_path / "tagger.onnx")
+    assert [load(tmp_path / "tagger.onnx").spans(one) for one in sentences()] == decoded(model, sentences())
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean", "last"])

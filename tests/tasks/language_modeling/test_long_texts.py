@@ -10,7 +10,7 @@ import torch
 from language_models import SMALL, equal, problem_on, train_on, weights, write_text
 from supernets import generator
 
-from cellzoo.errors import DataError
+from cellzoo.errors import DataError, OutputError
 from tasks.data import long_texts
 from tasks.data.locate import find
 from tasks.data.parts import Part
@@ -35,6 +35,13 @@ def long(monkeypatch):
         monkeypatch.setattr(long_texts, "LONG", 1 if on else 2**40)
 
     return switch
+
+
+def test_a_cache_that_cannot_be_made_is_one_message(words, long):
+    long()
+    folder = words / "cache"
+    with pytest.raises(OutputError, match=r"words\.txt/cache: cannot be written: Not a directory"):
+        Text.read(find(ONE, words.parent), LanguageModelingSettings(corpus=ONE), folder)
 
 
 ONE, TWO, THREE = (f"text:{','.join(count * ['words.txt'])}" for count in (1, 2, 3))

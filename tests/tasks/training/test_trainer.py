@@ -91,6 +91,13 @@ def test_annealing_follows_patience(tmp_path):
     assert rates(0) == [1e-3, 1e-3, 5e-4]
 
 
+def test_a_rate_below_the_minimum_from_the_start_is_trained_with_until_it_is_annealed(tmp_path):
+    fitted, _ = run(tmp_path / "kept", epochs=3, min_learning_rate=0.1)
+    assert fitted.standing.epoch == 3
+    fitted, _ = run(tmp_path / "annealed", epochs=4, min_learning_rate=0.1, anneal_factor=0.5, anneal_after=2)
+    assert fitted.standing.epoch == 2
+
+
 def test_annealing_follows_a_schedule(tmp_path):
     fitted, _ = run(tmp_path, epochs=6, anneal_after=3, anneal_factor=0.5)
     rates = [epoch["learning_rate"] for epoch in fitted.standing.history]

@@ -185,6 +185,19 @@ def test_sets_that_cannot_be_told_apart_are_refused(pairs: str) -> None:
         KIND.metrics(configure(KIND.settings, {"pairs": pairs}, "the test"))
 
 
+def test_spaces_around_names_do_not_matter() -> None:
+    close, spaced = (
+        configure(KIND.settings, {"pairs": pairs, "vectors": vectors}, "the test")
+        for pairs, vectors in (
+            ("men,rg-65", "glove-6b-50d,vectors:a b.txt"),
+            (" men, rg-65 ", "glove-6b-50d, vectors:a b.txt"),
+        )
+    )
+    assert KIND.data(spaced) == KIND.data(close)
+    assert KIND.metrics(spaced) == KIND.metrics(close)
+    assert KIND.baselines(spaced) == KIND.baselines(close)
+
+
 def test_skip_gram_puts_words_of_one_topic_together() -> None:
     generator = np.random.default_rng(0)
     topics = [[f"{topic}{number}" for number in range(6)] for topic in "ab"]
