@@ -1,8 +1,7 @@
-"""Sequence tagging with Flair: a tagger that knows cells, its features, and the tagging problem.
+"""Sequence tagging with Flair: a tagger around any cell, its features, and the tagging problem.
 
-Flair is imported when the first of these names is used, not before. `flair.nn.Classifier.load` finds the
-class of a saved model among the classes that are imported, so write `from tasks.tagging import CellTagger`
-before it.
+Flair is imported only when one of these names is first used. `flair.nn.Classifier.load` searches the imported
+classes for the class of a saved model, so write `from tasks.tagging import CellTagger` before calling it.
 """
 
 from __future__ import annotations

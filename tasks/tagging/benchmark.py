@@ -1,4 +1,4 @@
-"""The benchmark `tagger` of `cellzoo bench`: training steps of whole taggers, beside Flair's with nn.LSTM."""
+"""The benchmark `tagger` of `cellzoo bench`: training steps of whole taggers, and of Flair's around nn.LSTM."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _RATE = 0.01
 
 
 def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
-    """A training step of a tagger with each of a few cells: words, a bidirectional layer, CRF, SGD.
+    """List the cases: a training step of a tagger (trained words, bidirectional layer, CRF) around a few cells.
 
-    Sentences are as long as the sequences of the shape; their words, of which E weights each are trained, and
-    their tags are drawn. All candidates have the FLOPs of nn.LSTM's layer: a step is a step.
+    Sentences have the lengths of the sequences of the shape, with random words and tags; a word vector has E
+    values. Throughput is computed with the FLOPs of nn.LSTM for all candidates, so that it compares times.
 
     Raises:
         CellzooError: The shape is padded, or the dtype is not float32.
@@ -58,7 +58,7 @@ def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
 
 
 def build(name: str, shape: Shape, *, cell: str) -> Pass:
-    """Build a candidate: Flair's tagger for `LSTM`, and ours with the cell by an engine for any other name."""
+    """Build a candidate: Flair's tagger for the name `LSTM`, otherwise ours with the engine of that name."""
     import torch
     from flair.models import SequenceTagger
     from flair.training_utils import store_embeddings

@@ -1,4 +1,4 @@
-"""Tagged sentences as Flair's, and back."""
+"""Convert tagged sentences to Flair's sentences and dictionaries."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LABEL = "ner"
 
 
 def gold_spans(sentence: TaggedSentence, scheme: Scheme) -> list[Span]:
-    """List what is to be found in a sentence: its spans, or each token where tags label single tokens."""
+    """List the gold spans of a sentence; with the scheme `tokens` each token is a span."""
     if scheme == "tokens":
         return [(place, place + 1, tag) for place, tag in enumerate(sentence.tags)]
     return sentence.spans
 
 
 def flair_sentences(sentences: Iterable[TaggedSentence], scheme: Scheme = "IOB2") -> list[Sentence]:
-    """Make Flair sentences with the spans, or the labels of tokens, under the label `ner`.
+    """Make Flair sentences with the spans, or the labels of single tokens, under the label type `ner`.
 
     Raises:
         DataError: Flair would drop or change a token, so that positions would shift.
@@ -43,7 +43,7 @@ def flair_sentences(sentences: Iterable[TaggedSentence], scheme: Scheme = "IOB2"
 
 
 def type_dictionary(sentences: Iterable[TaggedSentence], scheme: Scheme = "IOB2") -> Dictionary:
-    """List the types that occur, in alphabetical order."""
+    """Collect the types that occur, in alphabetical order."""
     types = {kind for sentence in sentences for _, _, kind in gold_spans(sentence, scheme)}
     dictionary = Dictionary(add_unk=False)
     dictionary.span_labels = scheme != "tokens"

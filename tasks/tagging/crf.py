@@ -29,13 +29,13 @@ def crf_loss(
     Args:
         emissions: Score of each tag for each token, (B, T, K); rows beyond a sequence's length are ignored.
         transitions: (K, K), `[to, from]`.
-        tags: The right tags of all tokens, sequence after sequence, (sum of lengths,).
+        tags: The gold tags of all tokens, sequence after sequence, (sum of lengths,).
         lengths: (B,), on the CPU, each at least 1, in any order.
         start: The tag before each sequence; no token has it.
         stop: The tag after each sequence; no token has it.
 
     Returns:
-        A scalar of the wider of the two dtypes.
+        A scalar of the promoted dtype of scores and transitions.
     """
     dtype = torch.promote_types(emissions.dtype, transitions.dtype)
     transitions = transitions.to(dtype)
@@ -53,13 +53,13 @@ def log_partition(
     """Sum log Z over the sequences of a packed batch.
 
     Args:
-        emissions: Step after step, the longest sequences first, (N, K).
+        emissions: The data of a packed sequence, (N, K).
         transitions: (K, K), `[to, from]`, of the same dtype.
-        sizes: Sequences that have a first, a second, ... step; N together.
+        sizes: The batch sizes of the packed sequence, one per step; their sum is N.
         start: The tag before each sequence.
         stop: The tag after each sequence.
     """
-    # Lower precision would not do: the loss is a small difference of large sums.
+    # Lower precision is not enough: the loss is a small difference of large sums.
     with torch.autocast(emissions.device.type, enabled=False):
         with torch.no_grad():
             log_z, probabilities = _scaled(emissions, transitions, sizes, start, stop)
@@ -71,7 +71,7 @@ def log_partition(
 def log_partition_in_logs(
     emissions: Tensor, transitions: Tensor, sizes: Sequence[int], start: int, stop: int
 ) -> Tensor:
-    """Compute what `log_partition` does, slowly, for scores however far apart."""
+    """Compute the same as `log_partition` with logsumexp: slower, but without underflow."""
     reach = emissions.new_full((sizes[0], len(transitions)), -math.inf)  # (B, K)
     reach[:, start] = 0.0
     log_z = emissions.new_zeros(())
@@ -89,7 +89,7 @@ def _pack(padded: Tensor, lengths: Tensor) -> tuple[Tensor, list[int]]:
 
 
 def _steps(tags: Tensor, lengths: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Lay out the tags as (B, T), the tags one step before as (B, T), and each sequence's last as (B,)."""
+    """Return padded tags (B, T), the previous tag of each step (B, T), and each sequence's last tag (B,)."""
     lengths = lengths.to(tags.device)
     steps = torch.arange(int(lengths.max()), device=tags.device)
     right = tags.new_zeros(len(lengths), len(steps))  # (B, T)
@@ -100,13 +100,13 @@ def _steps(tags: Tensor, lengths: Tensor, start: int) -> tuple[Tensor, Tensor, T
 
 
 class _TagProbabilities(NamedTuple):
-    """What the forward algorithm leaves to the backward algorithm.
+    """Intermediate results of the forward algorithm that the backward algorithm needs.
 
     Attributes:
         moves: exp(transitions), the largest into each tag scaled to 1, (from K, to K).
-        came: Probability of a tag one step before, given the tokens up to there, (N, K).
-        arrive: Scaled probability to arrive at a tag, before its own token is seen, (N, K).
-        reach: Probability of a tag given the tokens up to its own, (N, K).
+        came: Probability of the previous tag, given the tokens before this step, (N, K).
+        arrive: Scaled probability of a tag, given the tokens before this step, (N, K).
+        reach: Probability of a tag, given the tokens up to this step, (N, K).
         ends: Probability of each sequence's last tag, given the whole sequence, (B, K).
     """
 
@@ -120,7 +120,7 @@ class _TagProbabilities(NamedTuple):
 def _scaled(
     emissions: Tensor, transitions: Tensor, sizes: Sequence[int], start: int, stop: int
 ) -> tuple[Tensor, _TagProbabilities | None]:
-    """Run the forward algorithm; no probabilities where underflow might have cost a digit."""
+    """Run the forward algorithm; the probabilities are None if underflow may have reduced the precision."""
     largest = transitions.amax(1)  # (K,)
     moves = (transitions - largest.unsqueeze(1)).exp().t().contiguous()  # (from K, to K)
     scores = emissions + largest  # (N, K)
@@ -141,8 +141,8 @@ def _scaled(
     total = torch.cat(totals)
     log_z = (total.squeeze(1).log() + shift).sum() + (finish.log() + largest[stop]).sum()
     arrivals = torch.cat(arrive)
-    # What underflow takes away is below `tiny`. Divided by a total, then by an arrival, it must stay below
-    # the rounding error of a sum of K terms.
+    # Underflow loses less than `tiny` per term. After the divisions by a total and by an arrival the error must
+    # stay below the rounding error of a sum of K terms.
     kind = torch.finfo(emissions.dtype)
     floor = math.sqrt(len(transitions) * kind.tiny / kind.eps)
     if not torch.stack([arrivals.amin(), total.amin(), finish.amin()]).amin() >= floor:
@@ -151,7 +151,7 @@ def _scaled(
 
 
 def _last_rows(sizes: Sequence[int]) -> list[int]:
-    """Find the row of each sequence's last step."""
+    """Find the row of each sequence's last step in packed data."""
     rows = [0] * sizes[0]
     for first, size, following in zip(accumulate(sizes, initial=0), sizes, [*sizes[1:], 0], strict=False):
         rows[following:size] = range(first + following, first + size)
@@ -171,7 +171,7 @@ class _ScaledLogPartition(torch.autograd.Function):
         sizes: Sequence[int],
         stop: int,
     ) -> Tensor:
-        """Give `log_z` back."""
+        """Return `log_z`, which was computed before."""
         ctx.save_for_backward(*probabilities)
         ctx.sizes, ctx.stop = sizes, stop
         return log_z
@@ -179,7 +179,7 @@ class _ScaledLogPartition(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the marginals."""
+        """Compute the marginals, which are the gradient."""
         with torch.autocast(gradient.device.type, enabled=False):
             probabilities, counts = _expected(_TagProbabilities(*ctx.saved_tensors), ctx.sizes, ctx.stop)
         return gradient * probabilities, gradient * counts, None, None, None, None
@@ -189,8 +189,8 @@ def _expected(probabilities: _TagProbabilities, sizes: Sequence[int], stop: int)
     """Run the backward algorithm.
 
     Returns:
-        The probability of each tag of each token given the whole sequence, (N, K), and how often each
-        transition is to be expected in the batch, (to K, from K).
+        The probability of each tag of each token given the whole sequence, (N, K), and the expected number of
+        each transition in the batch, (to K, from K).
     """
     back = probabilities.moves.t()
     given = probabilities.ends[:0] @ back  # (0, K)

@@ -1,7 +1,7 @@
-"""What a tagger holds in place of Flair's CRF, loss and decoder, so that scores stay (B, T, K).
+"""Replacements for Flair's CRF, loss and decoder that work on emissions (B, T, K).
 
-Flair 0.15.1 hands the sums of emissions and transitions, (B, T, K, K), from its CRF to its loss and to its
-decoder. Here the emissions are handed on as they are.
+In Flair 0.15.1 the CRF returns the sums of emissions and transitions, (B, T, K, K), which the loss and the
+decoder read. Here it returns the emissions unchanged.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from flair.data import Label, Sentence
 
 Scores: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Emissions (B, T, K), lengths (B,) from long to short, transitions (K, K)."""
+"""Emissions (B, T, K), lengths (B,) in descending order, transitions (K, K)."""
 
 
 class EmissionCRF(CRF):
-    """A CRF with the weights of another, saved under the same name, that hands on the emissions."""
+    """A CRF that returns the emissions; it takes over the weights of Flair's CRF, under the same name."""
 
     def __init__(self, crf: CRF) -> None:
-        # Flair's constructor would draw other transitions.
+        # The constructor of Flair's CRF would draw new transitions.
         nn.Module.__init__(self)
         self.tagset_size = crf.tagset_size
         self.transitions = crf.transitions
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give the emissions, (B, T, K)."""
+        """Return the emissions, (B, T, K)."""
         return features
 
 
 class EmissionLoss(ViterbiLoss):
-    """Flair's loss, the summed negative log-likelihood of the right tags, from emissions."""
+    """Flair's loss, the summed negative log-likelihood of the gold tags, computed from emissions."""
 
     def forward(self, features_tuple: Scores, targets: Tensor) -> Tensor:
         """Compute the loss; `targets` are the tags of all tokens, sentence after sentence, (N,)."""
@@ -45,7 +45,7 @@ class EmissionLoss(ViterbiLoss):
 
 
 class EmissionDecoder(ViterbiDecoder):
-    """Flair's decoder, from emissions."""
+    """Flair's Viterbi decoder, computed from emissions."""
 
     def decode(
         self, features_tuple: Scores, probabilities_for_all_classes: bool, sentences: list[Sentence]
@@ -53,5 +53,5 @@ class EmissionDecoder(ViterbiDecoder):
         """Find the best tags of each sentence, as `ViterbiDecoder.decode`."""
         emissions, lengths, transitions = features_tuple
         scores = emissions.unsqueeze(-1) + transitions  # (B, T, K, K)
-        # Flair compares each length with each step; with a tensor that takes longer than all the rest.
+        # Flair compares each length with each step in Python, which is very slow with a tensor.
         return super().decode((scores, lengths.tolist(), transitions), probabilities_for_all_classes, sentences)

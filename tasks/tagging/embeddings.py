@@ -31,14 +31,14 @@ _UNKNOWN = 0
 
 
 def pretrained_words(path: Path | Part, tokens: Iterable[str] | None = None) -> WordEmbeddings:
-    """Load word vectors from a text file, see `tasks.data.vectors`; they are not trained further.
+    """Load pretrained word vectors from a text file, see `tasks.data.vectors`; they are not trained further.
 
     A word is looked up as it is, then lower-cased, then with its digits replaced by `#` and by `0`; a word
     that is not found has a vector of zeros.
 
     Args:
         path: The file.
-        tokens: All words that will ever be looked up, so that no others are kept in memory; None for all.
+        tokens: All words that will be looked up, so that no others are kept in memory; None keeps all.
 
     Raises:
         DataError: The file holds no word vectors, or a row is malformed.
@@ -48,7 +48,7 @@ def pretrained_words(path: Path | Part, tokens: Iterable[str] | None = None) -> 
 
 
 def word_embeddings(vectors: WordVectors) -> WordEmbeddings:
-    """Make Flair embeddings of word vectors; they are not trained further."""
+    """Make Flair embeddings of pretrained word vectors; they are not trained further."""
     words = WordEmbeddings(
         embeddings=None,
         vocab={word: row for row, word in enumerate(vectors.words)},
@@ -61,9 +61,9 @@ def word_embeddings(vectors: WordVectors) -> WordEmbeddings:
 
 
 def trained_words(sentences: Sequence[TaggedSentence], size: int, min_count: int) -> OneHotEmbeddings:
-    """Build word vectors that are trained, for the words that occur at least `min_count` times.
+    """Build trainable word vectors for the words that occur at least `min_count` times.
 
-    The other words share one vector, which also stands for words never seen.
+    All other words, also unseen ones, share one vector.
     """
     counts = Counter(token for sentence in sentences for token in sentence.tokens)
     return OneHotEmbeddings(_dictionary(counts, min_count), embedding_length=size)
@@ -74,7 +74,7 @@ def characters(
 ) -> CharacterFeatures:
     """Build character features for the characters that occur at least `min_count` times.
 
-    The other characters share one vector, which also stands for characters never seen.
+    All other characters, also unseen ones, share one vector.
     """
     counts = Counter(character for sentence in sentences for token in sentence.tokens for character in token)
     return CharacterFeatures(_dictionary(counts, min_count), size, hidden_size)
@@ -91,9 +91,9 @@ def _dictionary(counts: Counter[str], min_count: int) -> Dictionary:
 class CharacterFeatures(BatchEmbeddings):
     """The last states of a bidirectional LSTM over a word's characters (Lample et al., 2016, section 4.1).
 
-    Unlike Flair 0.15.1's `CharacterEmbeddings` it runs once over the distinct words of all sentences given,
-    and a word has the same features wherever it stands. (There, a word that occurs twice in a sentence gets
-    another word's features in its first place, and the backward half has seen the last character only.)
+    Unlike `CharacterEmbeddings` of Flair 0.15.1 it runs once over the distinct words of all given sentences,
+    and a word has the same features in every position. (In Flair's, a word that occurs twice in a sentence gets
+    another word's features at its first position, and the backward half has seen the last character only.)
 
     Args:
         dictionary: The characters; index 0 is for unknown ones.
@@ -141,11 +141,11 @@ class CharacterFeatures(BatchEmbeddings):
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> CharacterFeatures:
-        """Build from what `to_params` gave; weights come with the model's."""
+        """Build from the result of `to_params`; the weights are loaded with those of the model."""
         return cls(**params)
 
     def to_params(self) -> dict[str, Any]:
-        """Give the constructor's arguments."""
+        """Return the arguments of the constructor."""
         return {
             "dictionary": self.dictionary,
             "size": self.vectors.embedding_dim,

@@ -1,4 +1,4 @@
-"""What a tagger finds in a batch of sentences, and how likely it takes the right tags to be."""
+"""Evaluate a tagger on a batch: predicted spans, and the likelihood of the gold tags."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """What was found in a sentence.
+    """The spans that were predicted in a sentence.
 
     Attributes:
-        spans: As conlleval reads the tags.
+        spans: As conlleval reads the predicted tags.
         strict: As seqeval's strict mode reads them.
     """
 
@@ -37,19 +37,19 @@ NOTHING = Found([], [])
 def evaluate_batch(
     tagger: CellTagger, sentences: Sequence[Sentence], scored: Sequence[int]
 ) -> tuple[list[Found], float]:
-    """Find the spans of sentences, and sum the negative log-likelihoods of the gold tags of some of them.
+    """Predict the spans of sentences, and sum the negative log-likelihoods of the gold tags of some of them.
 
-    The sentences stay as they are. `CellTagger.predict` finds the same tags, but draws a random number from
-    torch's default generator and asks for each token's confidence; of tags that the scheme forbids it makes
-    Flair's spans, which differ from both readings here.
+    The sentences are not changed. `CellTagger.predict` finds the same tags, but draws a random number from
+    torch's default generator and computes confidences; from tag sequences that are invalid in the scheme it
+    makes Flair's spans, which differ from both readings here.
 
     Args:
         tagger: In evaluation mode.
-        sentences: From long to short.
-        scored: Places of the sentences whose likelihood counts, in order; all their types are known.
+        sentences: In descending order of length.
+        scored: Indices of the sentences whose likelihood counts, in ascending order; all their types are known.
 
     Returns:
-        What was found in each sentence, and the sum in nats.
+        The predicted spans of each sentence, and the sum in nats.
     """
     features, lengths = tagger._prepare_tensors(list(sentences))
     scores = tagger(features, lengths)

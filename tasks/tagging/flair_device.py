@@ -1,4 +1,4 @@
-"""Flair keeps its device and its log in globals; here they are set for a while and put back."""
+"""Context managers that set Flair's global device and log level, and restore them afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def flair_on(device: torch.device) -> Iterator[None]:
-    """Let Flair put what it makes on a device."""
+    """Set the device on which Flair creates tensors and modules."""
     before = flair.device
     flair.device = device
     try:
@@ -27,10 +27,10 @@ def flair_on(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def quiet_flair() -> Iterator[None]:
-    """Let Flair log errors only; it tells of every model and embedding that is made."""
+    """Let Flair log errors only; it logs every model and embedding that is created."""
     logger = logging.getLogger("flair")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # clears the caches of all loggers, so it is not done for each step
+    logger.setLevel(logging.ERROR)  # clears the caches of all loggers: too slow for every step
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """Cells in Flair's character language model, `LanguageModel(recurrent_type="cell:<name>")`.
 
-Once this module is imported, with `CellTagger` or by itself, Flair finds cells by their names, also those of
+After this module is imported, with `CellTagger` or directly, Flair finds cells by name, also when it loads
 saved models.
 """
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def load_language_model(path: Path) -> LanguageModel:
-    """Load a file of a Flair `LanguageModel`, also one with a cell inside.
+    """Load a saved `LanguageModel` of Flair, also one around a cell.
 
-    It is a pickle, as Flair's files are: open only files of people you trust.
+    Flair's files are pickles: load only files from people you trust.
 
     Raises:
         CellzooError: Its cell is neither in the file nor in the zoo.
@@ -40,19 +40,19 @@ def load_language_model(path: Path) -> LanguageModel:
 
 
 def register_language_model_cell(name: str) -> str:
-    """Let `flair.models.LanguageModel` take a cell; Flair's table does so itself when it is asked for one.
+    """Register a cell for `flair.models.LanguageModel`; Flair's table also does so when a cell is looked up.
 
-    Flair asks how many states a layer has; with one it hands over a tensor, with several a tuple.
+    Flair needs the number of states of a layer: it passes one state as a tensor, and several as a tuple.
 
     Args:
-        name: Of a cell of the zoo, or the path of a cell file, in lower case, as Flair writes it.
+        name: Name of a cell of the zoo, or path of a cell file; in lower case, because Flair lower-cases it.
 
     Returns:
-        What to pass as `recurrent_type`.
+        The value for `recurrent_type`.
 
     Raises:
-        CellzooError: The cell is not known, carries its input from step to step (Flair's states are all as wide
-            as the hidden state), or has a name with capital letters.
+        CellzooError: The cell is unknown, has a state of the width of its input (all states of Flair's model
+            have the hidden size), or has a name with capital letters.
     """
     cell = load(name)
     if any(state.width != HIDDEN_WIDTH for state in cell.states):
@@ -75,7 +75,7 @@ def _register(kind: str, cell: Cell) -> None:
 
 
 class _Layers(dict[str, tuple[Any, int]]):
-    """Flair's table of recurrent layers, in which a cell is there once it is asked for."""
+    """Flair's table of recurrent layers, which registers cells when they are looked up."""
 
     def __contains__(self, kind: object) -> bool:
         if isinstance(kind, str) and kind.startswith(PREFIX) and not super().__contains__(kind):

@@ -1,4 +1,4 @@
-"""The recurrent layer of a tagger: made from a name, described for a file, and made again from that."""
+"""The recurrent layer of a tagger: build it from a name, describe it as JSON, and rebuild it from that."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MASKS = ("dropout_x", "dropout_h")
 
 
 def make_layer(rnn_type: str | Cell, *, dropout_x: float, dropout_h: float, **arguments: Any) -> nn.Module:
-    """Make a layer.
+    """Build a recurrent layer.
 
     Args:
         rnn_type: As in `CellTagger`.
@@ -34,7 +34,7 @@ def make_layer(rnn_type: str | Cell, *, dropout_x: float, dropout_h: float, **ar
         **arguments: As in `torch.nn.LSTM`.
 
     Raises:
-        CellzooError: An unknown cell, or dropout that torch's layers do not have.
+        CellzooError: The cell is unknown, or torch's layers do not have such dropout.
     """
     if isinstance(rnn_type, str) and rnn_type in _TORCH_LAYERS:
         if dropout_x or dropout_h:
@@ -51,21 +51,21 @@ def make_layer(rnn_type: str | Cell, *, dropout_x: float, dropout_h: float, **ar
 
 
 def type_of(layer: nn.Module) -> str:
-    """Name a layer as `rnn_type` does; the name of its class for any other module."""
+    """Return the `rnn_type` of a layer; for other modules the name of their class."""
     if isinstance(layer, CellRNN):
         return PREFIX + (layer.cell.name or layer.cell.hash[:12])
     return type(layer).__name__
 
 
 def describe(layer: nn.Module) -> dict[str, Any]:
-    """Say, as JSON, what a layer is made of, but for its weights.
+    """Describe a layer, without its weights, as JSON values.
 
     Raises:
-        CellzooError: It is neither a cell's layer nor one of torch's.
+        CellzooError: It is neither a `CellRNN` nor one of torch's layers.
     """
     names, cell = _ARGUMENTS, None
     if isinstance(layer, CellRNN):
-        # Layer norm is in the cell.
+        # Layer normalisation is part of the cell.
         names, cell = [*_ARGUMENTS, *_MASKS, "zoneout"], layer.cell.to_json()
     elif type(layer) not in _TORCH_LAYERS.values():
         raise CellzooError(
@@ -76,20 +76,20 @@ def describe(layer: nn.Module) -> dict[str, Any]:
 
 
 def rebuild(description: Mapping[str, Any]) -> nn.Module:
-    """Make the layer that `describe` described, with other weights."""
+    """Build a layer, with new weights, from the result of `describe`."""
     kind = description["type"] if description["cell"] is None else Cell.from_json(description["cell"])
     masks = dict.fromkeys(_MASKS, 0.0)
     return make_layer(kind, **{**masks, **description["arguments"], "batch_first": True})
 
 
 class InitialStates(nn.Module):
-    """The states from which every sequence starts, as weights; zeros until they have learned.
+    """Trainable initial states of a recurrent layer; initialised to zeros.
 
     Args:
-        layer: A cell's layer, or one of torch's.
+        layer: A `CellRNN` or one of torch's layers.
 
     Raises:
-        CellzooError: Another module, whose states are not known.
+        CellzooError: It is another module, whose states are not known.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -110,6 +110,6 @@ class InitialStates(nn.Module):
         self.states = nn.ParameterList(torch.zeros(rows, 1, width) for width in widths)
 
     def forward(self, batch: int) -> Tensor | tuple[Tensor, ...]:
-        """Give the states for a batch, each (rows, B, width)."""
+        """Return the states for a batch, each (num_layers * directions, B, width)."""
         wide = tuple(state.expand(-1, batch, -1).contiguous() for state in self.states)
         return wide[0] if len(wide) == 1 else wide

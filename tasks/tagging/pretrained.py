@@ -1,4 +1,4 @@
-"""Embeddings of what settings declare: word vectors, character language models, transformers; all frozen."""
+"""Load the pretrained embeddings that the settings declare, and freeze them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pretrained_model(feature: Feature, found: FoundData) -> TokenEmbeddings:
     """Load a character language model or a transformer.
 
     Raises:
-        DataError: The files hold something else.
+        DataError: The files hold no such model.
     """
     try:
         if feature.kind == "flair":
@@ -51,16 +51,16 @@ def frozen_features(
     training: Sequence[Sentence],
     cache: Path | None,
 ) -> list[BatchEmbeddings]:
-    """Freeze features, compute them once for all runs that share a cache, and pool those that are to be pooled.
+    """Freeze embeddings, fill their cache, and add pooling where it was declared.
 
     Args:
-        parts: What was declared, and its embeddings.
-        sentences: All that will be embedded.
-        training: Those of the training data.
-        cache: A folder; None computes features each time.
+        parts: Declarations and their embeddings.
+        sentences: All sentences of all splits.
+        training: The sentences of the training data.
+        cache: Folder of the cache that runs share; None computes features each time.
 
     Returns:
-        One for each part, named by its place, so that a token's features are joined in that order.
+        One per part; their names begin with their index, so that Flair concatenates features in this order.
     """
     made: list[BatchEmbeddings] = []
     for number, (feature, embeddings) in enumerate(parts):

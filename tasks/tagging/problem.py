@@ -1,4 +1,4 @@
-"""Tagging spans in sentences (entities, chunks) with Flair: how the problem is built."""
+"""The problem kind `tagging`: spans in sentences (entities, chunks), with Flair."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None
 
 
 def write_model(problem: Problem, model: nn.Module, path: Path) -> None:
-    """Write the tagger as `CellTagger.save_safely` does."""
+    """Write the tagger with `CellTagger.save_safely`."""
     from tasks.tagging.tagger import CellTagger
 
     if not isinstance(model, CellTagger):
@@ -58,7 +58,7 @@ def write_model(problem: Problem, model: nn.Module, path: Path) -> None:
 
 
 def can_write(settings: TaggingSettings) -> bool:
-    """Whether none of the features is of a pretrained model, whose code a file without pickle cannot hold."""
+    """Whether the tagger can be saved without pickle: features of pretrained models cannot."""
     return all(feature.kind not in MODELS for feature in settings.declared)
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def read_corpus(data: Mapping[str, FoundData], settings: TaggingSettings) -> TaggedData:
-    """Read the corpus that settings name, cut as they say.
+    """Read the corpus that the settings name, shortened to the numbers of sentences that they allow.
 
     Raises:
-        DataError: A file cannot be read, or there is nothing to learn.
+        DataError: A file cannot be read, or the training data hold no entity.
     """
     found = data[settings.corpus]
     reading = with_reading(
@@ -44,7 +44,7 @@ def read_corpus(data: Mapping[str, FoundData], settings: TaggingSettings) -> Tag
 
 
 def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None:
-    """Read everything that settings name; see `tasks.problem.ProblemKind.check`."""
+    """Read all data that the settings name; see `tasks.problem.ProblemKind.check`."""
     corpus = read_corpus(data, settings)
     for feature in settings.declared:
         if feature.kind == "vectors":
@@ -53,7 +53,7 @@ def check_data(data: Mapping[str, FoundData], settings: TaggingSettings) -> None
 
 
 def looked_up(tokens: Iterable[str]) -> set[str]:
-    """List the words under which Flair's `WordEmbeddings` looks tokens up."""
+    """List all spellings under which Flair's `WordEmbeddings` looks tokens up."""
     forms = set()
     for token in tokens:
         lower = token.lower()

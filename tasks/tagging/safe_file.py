@@ -1,7 +1,7 @@
-"""A tagger in one safetensors file with JSON in its header: no pickle, so loading it runs nobody's code.
+"""Save a tagger as one safetensors file with JSON in its header: without pickle, loading executes no code.
 
-Only embeddings whose settings are plain values can be written so; the others (Flair's language models,
-transformers) bring objects of their own.
+Only embeddings whose settings are JSON values can be saved this way. Flair's language models and transformers
+need pickle.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PLAIN = (
     "train_initial_hidden_state",
     "layer",
 )
-"""What a tagger's state holds as plain values."""
+"""Entries of a tagger's state that are JSON values."""
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError)
 
 
@@ -81,7 +81,7 @@ def read(path: Path, kind: type[Tagger]) -> Tagger:
 
 
 def _describe(part: TokenEmbeddings) -> dict[str, Any]:
-    """Say in plain values how to build embeddings, but for their weights."""
+    """Describe embeddings, without their weights, as JSON values."""
     if type(part) is StackedEmbeddings:
         return {"class": "stack", "parts": [_describe(inner) for inner in part.embeddings]}
     if type(part) is FrozenEmbeddings:
@@ -107,7 +107,7 @@ def _describe(part: TokenEmbeddings) -> dict[str, Any]:
 
 
 def _build(description: Mapping[str, Any]) -> TokenEmbeddings:
-    """Build what `_describe` described."""
+    """Build embeddings from the result of `_describe`."""
     kind = description["class"]
     if kind == "stack":
         return StackedEmbeddings([_build(part) for part in description["parts"]], overwrite_names=False)

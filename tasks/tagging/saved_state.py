@@ -1,9 +1,9 @@
-"""The state that a `CellTagger` saves, with a clear message for those who load it too early.
+"""The state dictionary of a saved `CellTagger`, which raises a clear error if it is loaded in a wrong way.
 
-`flair.nn.Classifier.load` lists the model classes it knows before it reads the file, so a file of a class
-that is not imported yet ends in "Could not find any model". This dictionary remembers whether it was read
-before `CellTagger` was there, and says what to do. `SequenceTagger.load` would build one of Flair's own
-taggers from it; that is refused, too.
+`flair.nn.Classifier.load` lists the imported model classes before it reads the file, so loading a model of a
+class that is not imported fails with "Could not find any model". This dictionary records whether `CellTagger`
+was imported when it was unpickled, and otherwise says what to import. `SequenceTagger.load` would build one of
+Flair's own taggers from it; this raises an error, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TAGGER = "tasks.tagging.tagger"
 
 
 class TaggerState(dict[str, Any]):
-    """A model's state as Flair keeps it: a dictionary with the class name under `__cls__`."""
+    """The state of a model as Flair saves it: a dictionary with the class name under `__cls__`."""
 
     too_early = False
 

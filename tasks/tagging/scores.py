@@ -1,8 +1,8 @@
-"""Scores of predicted spans: counts a sentence, and micro-averaged precision, recall and F1 over any of them.
+"""Scores of predicted spans: counts per sentence, and micro-averaged precision, recall and F1.
 
-A predicted span counts when its start, its end and its type are those of a gold span. A tag sequence that its
-scheme forbids can be read as spans in several ways: conlleval's, which is also that of seqeval's default mode,
-and seqeval's strict one, in which what the scheme forbids is not a span.
+A predicted span is correct if a gold span has the same start, end and type. Tag sequences that are invalid in
+their scheme can be read as spans in several ways: as conlleval and the default mode of seqeval do, or as the
+strict mode of seqeval, which ignores invalid spans.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpanScore:
-    """True positives, false positives and false negatives; the ratios are in percent, NaN where undefined."""
+    """True positives, false positives and false negatives; ratios are in percent, and NaN if undefined."""
 
     tp: int
     fp: int
@@ -28,17 +28,17 @@ class SpanScore:
 
     @property
     def precision(self) -> float:
-        """Share of the predicted spans that are right; undefined where nothing was predicted."""
+        """Share of the predicted spans that are correct; undefined if nothing was predicted."""
         return _percent(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
-        """Share of the gold spans that were predicted; undefined where there is none."""
+        """Share of the gold spans that were predicted; undefined if there are no gold spans."""
         return _percent(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; undefined where there is no span, gold or predicted."""
+        """Harmonic mean of precision and recall; undefined if there are neither gold nor predicted spans."""
         return _percent(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
 
@@ -52,16 +52,16 @@ def count_sentence(
     """Count one sentence.
 
     Args:
-        split: Of which.
-        index: Of the sentence in it.
-        gold: The right spans.
-        predicted: The spans found, as conlleval reads tags.
-        strict: The same, as seqeval's strict mode reads them.
+        split: Name of the split.
+        index: Index of the sentence in the split.
+        gold: The gold spans.
+        predicted: The predicted spans, as conlleval reads tags.
+        strict: The predicted spans, as seqeval's strict mode reads tags.
 
     Returns:
-        An item of an evaluation: `split`, `index`, `tp`, `fp`, `fn`, `strict` with these three in strict mode,
-        and `types` with them for each type that occurs, so that scores of any resample of sentences and of any
-        type can be had from items.
+        An item of an evaluation: `split`, `index`, `tp`, `fp`, `fn`, `strict` with these three counts in strict
+        mode, and `types` with the counts of each type that occurs, so that scores of any type and of any
+        resample of sentences can be computed from items.
     """
     expected, found = set(gold), set(predicted)
     groups = _compare(expected, found)
@@ -75,7 +75,7 @@ def count_sentence(
 
 
 def _compare(expected: set[Span], found: set[Span]) -> tuple[set[Span], set[Span], set[Span]]:
-    """Right, wrong and missed spans."""
+    """Return true positives, false positives and false negatives."""
     return expected & found, found - expected, expected - found
 
 

@@ -1,4 +1,4 @@
-"""What can be set about a tagged corpus and the tagger around a recurrent layer, and what it is measured in."""
+"""Settings and metrics of the problem kind `tagging`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS = (
     Metric("strict_f1", "F1, seqeval strict (%)", higher_is_better=True),
 )
 TOKEN_METRICS = (Metric("accuracy", "accuracy of tags (%)", higher_is_better=True),)
-"""Of corpora whose settings say that tags label single tokens, such as parts of speech."""
+"""Metrics for corpora whose tags label single tokens, such as parts of speech."""
 
 
 class TaggingSettings(EqualTerms):
@@ -32,43 +32,43 @@ class TaggingSettings(EqualTerms):
 
     Attributes:
         corpus: A tagged corpus: the name of a data set, or `conll:FILES`.
-        text_column: Column of the token in its files, from 0; None as its data set says. The three settings
-            below likewise.
-        tag_column: Column of the tag, negative from the end.
-        scheme: In which its tags are written; None recognises it. `tokens`: tags label single tokens, as parts
-            of speech do, and accuracy is measured.
-        comments: `detect` recognises comment lines; at the start of a sentence every line with `#` is one
-            (`all`), or none is (`none`).
-        tags: `repair` reads tags that their scheme does not allow as conlleval does, `strict` refuses them.
-        encoding: Of the text.
-        vectors: Word vectors by name, such as `glove-6b-50d` or `glove:FILE`, which stay as they are; empty for
-            word vectors that are trained from scratch.
-        features: All that is read of each token, in place of `vectors` and characters: parts joined by `+`, see
+        text_column: Column of the token in its files, from 0; None takes the default of the data set, as in
+            the settings below.
+        tag_column: Column of the tag; negative numbers count from the end.
+        scheme: Tagging scheme of the files; None detects it. `tokens`: tags label single tokens, such as parts
+            of speech, and the metric is the accuracy.
+        comments: `detect` recognises comment lines; `all` takes every line with `#` at the start of a sentence
+            for a comment, `none` takes none.
+        tags: `repair` reads tags that are invalid in their scheme as conlleval does, `strict` refuses them.
+        encoding: Encoding of the text.
+        vectors: Pretrained word vectors by name, such as `glove-6b-50d` or `glove:FILE`, which are not trained
+            further; empty for word vectors that are trained from scratch.
+        features: All features of a token, in place of `vectors` and characters: parts joined by `+`, see
             `tasks.embeddings.features`.
-        word_size: Size of a word's vector, where they are trained.
-        word_min_count: Words that are rarer in the training data share one vector, where they are trained.
+        word_size: Size of trained word vectors.
+        word_min_count: Words with fewer occurrences in the training data share one trained vector.
         character_size: Size of a character's vector.
         character_hidden: Size of the character LSTM, for each direction; 0 leaves characters out.
-        train_sentences: Take only so many sentences from the start of the training data; 0 takes all.
-        dev_sentences: The same of dev.
-        train_with_dev: Whether dev is trained on as well, as in some published results. Dev then chooses
-            nothing that holds for other texts: take the last weights (`restore_best = false`).
+        train_sentences: Number of sentences to use from the start of the training data; 0 for all.
+        dev_sentences: The same for dev.
+        train_with_dev: Whether to train on dev as well, as some published results do. Scores on dev then do not
+            generalise to other data: use the last weights (`restore_best = false`).
         hidden_size: H of the recurrent layer, for each direction.
         layers: Recurrent layers.
         bidirectional: Whether the recurrent layer runs in both directions.
-        crf: Conditional random field if true, else a softmax for each token.
-        tag_format: How spans become tags within the tagger.
-        reproject: A linear layer of size E x E between features and recurrent layer.
+        crf: Whether the output layer is a conditional random field; otherwise a softmax for each token.
+        tag_format: Tagging scheme within the tagger.
+        reproject: Whether a linear layer of size E x E follows the features.
         dropout: Dropout on features and on the recurrent layer's output.
-        word_dropout: Share of words whose features are dropped as a whole.
-        locked_dropout: Dropout with one mask a sequence, on features and on the recurrent layer's output.
+        word_dropout: Probability of dropping all features of a word.
+        locked_dropout: Dropout with one mask per sequence, on features and on the recurrent layer's output.
         layer_dropout: Dropout between recurrent layers.
         dropout_x: Variational dropout on the cell's input.
         dropout_h: Variational dropout on the cell's states.
-        init: `uniform`: the cell's weights start uniform in ±1 / sqrt(H). `published`: as its cell file
-            says, where that says something.
-        batch_size: Sentences of a training step.
-        validation_batch_size: Sentences of a step that architectures learn from.
+        init: `uniform`: the cell's weights start uniform in ±1 / sqrt(H). `published`: as given in the cell
+            file, if it has an initialisation.
+        batch_size: Sentences per training step.
+        validation_batch_size: Sentences per step that trains the architecture in a search.
     """
 
     corpus: str = ""
@@ -105,10 +105,10 @@ class TaggingSettings(EqualTerms):
 
     @property
     def declared(self) -> tuple[Feature, ...]:
-        """What is read of each token."""
+        """The features of a token."""
         return declared(self.features, self.vectors, self.character_hidden)
 
 
 def metrics_of(settings: TaggingSettings) -> tuple[Metric, ...]:
-    """What results are measured in; the first chooses the epoch."""
+    """List the metrics; the first one selects the best epoch."""
     return TOKEN_METRICS if settings.scheme == "tokens" else METRICS

@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 class CellTagger(SequenceTagger):
     """A `flair.models.SequenceTagger` whose recurrent layer is any cell.
 
-    What it adds to Flair 0.15.1's own class:
+    Differences from the class of Flair 0.15.1:
 
-    - `rnn_type` names a cell, a cell file, or is a `Cell`; the cell itself is saved with the model, so a
-      saved model means the same whatever the zoo holds later.
-    - `rnn` takes a layer as it is, weights and all, and can be saved if it is a `CellRNN` or torch's own.
-    - The direction and all dropouts are saved, so one-directional taggers can be loaded again.
-    - `train_initial_hidden_state` does what it says.
-    - `predict` switches dropout off while it predicts.
+    - `rnn_type` is the name of a cell, a cell file, or a `Cell`. The cell is saved with the model, so later
+      changes of the zoo do not affect saved models.
+    - `rnn` takes a layer with its weights; the tagger can be saved around a `CellRNN` or one of torch's layers.
+    - The direction and all dropouts are saved, so unidirectional taggers can be loaded.
+    - `train_initial_hidden_state` has an effect.
+    - `predict` disables dropout.
     - The features of a batch are computed at once (`tasks.embeddings.batch`).
-    - Frozen embeddings stay in evaluation mode while the rest trains.
+    - Frozen embeddings stay in evaluation mode while the rest is trained.
     - The loss of the CRF is computed for the whole batch at once (`tasks.tagging.crf`).
     - The order of stacked embeddings is saved, which Flair loses for some classes (`OneHotEmbeddings`).
-    - Features of embeddings that are trained are computed afresh each time, whatever sentences hold, so that
-      scores on the development data are fresh whatever `embeddings_storage_mode` is.
+    - Features of trainable embeddings are recomputed in each call even if sentences hold stored ones, so that
+      scores on the development data are never stale, whatever `embeddings_storage_mode` is.
     - `save_safely` and `load_safely` keep the tagger in a file that cannot run code. What Flair's `save` writes
       is a pickle: `load` and `flair.nn.Classifier.load` run whatever the author of the file put into it.
 
@@ -61,24 +61,24 @@ class CellTagger(SequenceTagger):
         embeddings: Features of the tokens, of size E.
         tag_dictionary: The labels; with `span_labels` the spans' types.
         tag_type: Name of the label layer, such as `ner`.
-        rnn: A layer that reads E values, called as `rnn(packed, hx)`; the arguments up to `dropout_h` then say
-            nothing. A tagger around any layer but a cell's and torch's own, such as a supernet, cannot be
-            saved.
+        rnn: A layer with input size E, called as `rnn(packed, hx)`; the arguments from `rnn_type` to
+            `dropout_h` are then ignored. Only taggers around a `CellRNN` or one of torch's layers can be
+            saved, not those around a supernet.
         rnn_type: `cell:<name>` for a cell of the zoo, `cell:<path>.toml` for a cell file, a `Cell`, or
             `LSTM`, `GRU`, `RNN` for torch's own layers.
         hidden_size: H, for each direction.
         rnn_layers: Layers.
         bidirectional: Whether to run in both directions.
-        rnn_dropout: Dropout between layers; nothing happens with one layer.
-        dropout_x: Variational dropout on the cell's input, one mask a sequence (cells only).
-        dropout_h: Variational dropout on the cell's states, one mask a sequence (cells only).
+        rnn_dropout: Dropout between layers; no effect with one layer.
+        dropout_x: Variational dropout on the cell's input, one mask per sequence (cells only).
+        dropout_h: Variational dropout on the cell's states, one mask per sequence (cells only).
         use_rnn: Whether there is a recurrent layer at all.
-        train_initial_hidden_state: Whether the states from which sequences start are learned; they are zeros at
-            first, and always without.
+        train_initial_hidden_state: Whether the initial states of sequences are trained, starting from zeros;
+            otherwise they stay zeros.
         **settings: The other arguments of `SequenceTagger` (`use_crf`, `tag_format`, `locked_dropout`, ...).
 
     Raises:
-        CellzooError: An unknown cell, a file that is not a cell's, or a layer of another input size.
+        CellzooError: The cell is unknown, the file is not a cell file, or the layer has another input size.
     """
 
     def __init__(
@@ -141,16 +141,16 @@ class CellTagger(SequenceTagger):
             self.initial_states = InitialStates(layer).to(self.linear.weight.device)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch training mode on or off; embeddings that are not trained stay in evaluation mode."""
+        """Set the training mode; embeddings that are not trained stay in evaluation mode."""
         super().train(mode)
         for part in self._features(trained=False):
             part.eval()
         return self
 
     def predict(self, sentences: list[Sentence] | Sentence, *args: Any, **settings: Any) -> Any:
-        """Predict as `SequenceTagger.predict`, without dropout, whatever mode the tagger is in.
+        """Predict as `SequenceTagger.predict`, always in evaluation mode; the previous mode is restored.
 
-        With an `embedding_storage_mode` other than `none` the features stay in the sentences.
+        With an `embedding_storage_mode` other than `none` the features are stored in the sentences.
         """
         asked = inspect.signature(SequenceTagger.predict).bind(self, sentences, *args, **settings)
         asked.apply_defaults()
@@ -170,7 +170,7 @@ class CellTagger(SequenceTagger):
 
     @torch.no_grad()
     def _keep_features(self, sentences: Sequence[Sentence], batch_size: int, mode: StorageMode) -> None:
-        """Leave in sentences what `token_features` does not leave there."""
+        """Store in the sentences the features that `token_features` does not store there."""
         filled = [sentence for sentence in sentences if len(sentence.tokens)]
         for start in range(0, len(filled), batch_size):
             batch = filled[start : start + batch_size]
@@ -186,7 +186,7 @@ class CellTagger(SequenceTagger):
 
         Args:
             sentence_tensor: Features of padded sentences, (B, T, E).
-            lengths: (B,), on the CPU, from long to short.
+            lengths: (B,), on the CPU, in descending order.
 
         Returns:
             With a CRF the emissions (B, T, K), `lengths`, and the transitions (K, K); otherwise the scores
@@ -214,37 +214,37 @@ class CellTagger(SequenceTagger):
         sentences = [data_points] if isinstance(data_points, Sentence) else data_points
         for part in self._features(trained=True):
             if not is_computed_here(part):
-                # Flair would take what an earlier, less trained state of the part left there.
+                # Flair would reuse features that were computed with earlier weights.
                 for sentence in sentences:
                     sentence.clear_embeddings(part.get_names())
         lengths = torch.LongTensor([len(sentence.tokens) for sentence in sentences])  # (B,)
         return pad(token_features(self.embeddings, sentences), lengths), lengths
 
     def _features(self, *, trained: bool) -> Iterator[TokenEmbeddings]:
-        """Walk the embeddings whose values change, or do not change, by training."""
+        """Iterate over the embeddings that are trained, or over those that are not."""
         for part in parts(self.embeddings):
             changes = not part.static_embeddings and any(weight.requires_grad for weight in part.parameters())
             if changes == trained:
                 yield part
 
     def save_safely(self, path: Path | str) -> None:
-        """Write the tagger into one file of weights and JSON, which cannot run code when it is loaded.
+        """Save the tagger as one safetensors file with JSON metadata; loading it cannot execute code.
 
         Args:
-            path: Where; `.safetensors` by custom.
+            path: The file, usually with the suffix `.safetensors`.
 
         Raises:
-            CellzooError: Its embeddings are not among those that can be written so (`tasks.tagging.safe_file`).
+            CellzooError: Its embeddings cannot be saved in this format (see `tasks.tagging.safe_file`).
             OutputError: The file cannot be written.
         """
         safe_file.write(Path(path), self)
 
     @classmethod
     def load_safely(cls, path: Path | str) -> CellTagger:
-        """Read what `save_safely` wrote; the tagger is in evaluation mode, on Flair's device.
+        """Load a file of `save_safely`; the tagger is in evaluation mode, on Flair's device.
 
         Raises:
-            DataError: The file is damaged, or not one of `save_safely`.
+            DataError: The file is damaged, or was not written by `save_safely`.
         """
         return safe_file.read(Path(path), cls)
 
@@ -260,7 +260,7 @@ class CellTagger(SequenceTagger):
         state = {**state}
         if isinstance(state["embeddings"], dict):
             embeddings: Any = load_embeddings(state["embeddings"])
-            # Flair joins the features of a token in the order of their names; not every class saves its name.
+            # Flair concatenates features in the order of their names; not every class saves its name.
             for part, name in zip(parts(embeddings), state["feature_names"], strict=True):
                 part.name = name
             state["embeddings"] = embeddings

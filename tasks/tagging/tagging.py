@@ -48,20 +48,20 @@ _EVALUATION_BATCH = 64
 
 
 class Tagging:
-    """Find spans in sentences; see `tasks.problem.Problem`. An item is a sentence.
+    """Find spans in sentences; see `tasks.problem.Problem`. An evaluation has one item per sentence.
 
     The loss is in nats a token. The weights learn from its sum over the tokens of a batch, as Flair's do: its
     defaults, a learning rate of 0.1 and gradients clipped at 5, are meant for that.
 
     Args:
         name: Name of the corpus.
-        corpus: What is learned; where tags label single tokens, a token stands for a span, and F1, precision
-            and recall are the accuracy.
-        settings: See there.
-        device: Where models run.
-        frozen: Features that stay as they are, each as it was declared and its embeddings.
-        cache: Folder for what is computed once, see `freeze`.
-        notes: What a reader must know of the data; every evaluation says it.
+        corpus: The data. If tags label single tokens, each token counts as a span, so that precision, recall
+            and F1 are all equal to the accuracy.
+        settings: Settings of the data and the model.
+        device: Device of the models.
+        frozen: Features that are not trained: how each was declared, and its embeddings.
+        cache: Folder that stores computed features, see `freeze`.
+        notes: Caveats of the data, repeated in every evaluation.
 
     Raises:
         DataError: Flair would change a token.
@@ -154,11 +154,11 @@ class Tagging:
         return tagger.train()
 
     def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Every training sentence once, in a drawn order; the last batch may be smaller."""
+        """Yield every training sentence once, in random order; the last batch may be smaller."""
         yield from self._shuffled("train", self.settings.batch_size, generator)
 
     def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """The dev sentences in one drawn order after the other."""
+        """Yield the dev sentences again and again, each time in a new random order."""
         while True:
             yield from self._shuffled("dev", self.settings.validation_batch_size, generator)
 
@@ -169,7 +169,7 @@ class Tagging:
             yield Batch(batch, tokens=sum(len(sentence.tokens) for sentence in batch))
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
-        """The mean over the tokens, and for the weights their sum."""
+        """Compute the mean loss per token; the weights are trained on the sum."""
         with flair_on(self.device):
             total, tokens = _tagger(model).forward_loss(batch.content)
         return BatchLoss(total / tokens, total, factor=tokens)
@@ -179,8 +179,8 @@ class Tagging:
     ) -> Evaluation:
         """See `tasks.problem.Problem`.
 
-        A type that neither train nor dev has cannot be found. Its spans count as missed; the loss, which would
-        be infinite, leaves their sentences out.
+        A type that occurs neither in train nor in dev cannot be predicted. Its spans count as false negatives;
+        their sentences are left out of the loss, which would be infinite.
         """
         tagger, sentences, gold = _tagger(model), self._sentences[split], self._gold[split]
         found = [NOTHING] * len(sentences)
@@ -243,12 +243,12 @@ class Tagging:
             evaluate_batch(_tagger(model), [self._sentences["test"][number]], [])
 
     def embedding_parameters(self, model: nn.Module) -> int:
-        """Number of the values in tables of words and characters."""
+        """Count the parameters in the embedding tables of words and characters."""
         tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
         return sum(weight.numel() for weight in {table.weight for table in tables})
 
     def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor] | None:
-        """The word vectors that were trained; None where they were given."""
+        """Return the trained word vectors; None with pretrained ones."""
         for part in parts(_tagger(model).embeddings):
             if isinstance(part, OneHotEmbeddings):
                 return part.vocab_dictionary.get_items(), part.embedding_layer.weight.detach().cpu()

@@ -1,4 +1,4 @@
-"""The best tag sequences of a linear-chain conditional random field (Viterbi, 1967), a batch at once."""
+"""Viterbi decoding of a linear-chain conditional random field for a whole batch (Viterbi, 1967)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def best_tags(
     emissions: Tensor, transitions: Tensor, lengths: Tensor, start: int, stop: int
 ) -> list[list[int]]:
-    """Find the most likely tags of each sequence, as Flair's decoder does, without their confidences.
+    """Find the most likely tag sequences. Same result as Flair's decoder, but without confidences.
 
     Args:
         emissions: Score of each tag for each token, (B, T, K); rows beyond a sequence's length are ignored.
         transitions: (K, K), `[to, from]`.
-        lengths: (B,), on the CPU, from long to short.
+        lengths: (B,), on the CPU, in descending order.
         start: The tag before each sequence.
         stop: The tag after each sequence.
     """

@@ -1,4 +1,4 @@
-"""The state of a training or a search between two epochs, in one file."""
+"""Checkpoints: the state of a training or a search between two epochs, in one file."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ _LEARNER, _RANDOM = "learner.", "random."
 
 
 class Standing(BaseModel):
-    """How far a training is.
+    """Progress of a training run.
 
     Attributes:
-        epoch: Finished epochs.
-        steps: Finished steps.
-        tokens: Words that were trained on.
-        seconds: Phase (`train`, `dev`) -> wall seconds of it, but for work that a kill undid.
-        events: Bytes of the event log.
-        history: One JSON object an epoch.
+        epoch: Completed epochs.
+        steps: Completed optimizer steps.
+        tokens: Tokens processed in training, without padding.
+        seconds: Wall-clock seconds of each phase (`train`, `dev`), without work that was lost when the process
+            was killed.
+        events: Size of the event log in bytes.
+        history: One JSON object per epoch.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -62,12 +63,12 @@ class _Content(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The contents of a checkpoint file.
 
     Attributes:
-        standing: How far the training is.
-        learner: The learner's own state.
-        random: State of each random number generator that is not the learner's.
+        standing: Progress of the training.
+        learner: State of the learner.
+        random: States of the random number generators that the learner does not save itself.
     """
 
     standing: Standing
@@ -77,21 +78,22 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """Where one training keeps its newest checkpoint.
+    """The file with the latest checkpoint of a training run.
 
     Attributes:
         path: The file.
-        identity: Stands for everything that decides the result but how long the training goes on.
+        identity: Hash of everything that determines the result except the budget, so that a finished training
+            can be continued with a larger budget.
     """
 
     path: Path
     identity: str
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint: the older one stays until the new one is complete.
+        """Replace the checkpoint atomically.
 
         Raises:
-            OutputError: The file cannot be written; the older one is still there.
+            OutputError: The file cannot be written; the previous checkpoint is kept.
         """
         tensors = {f"{_LEARNER}{name}": tensor for name, tensor in checkpoint.learner.tensors.items()}
         tensors |= {f"{_RANDOM}{name}": state for name, state in checkpoint.random.items()}
@@ -104,11 +106,11 @@ class CheckpointFile:
         write_tensors(self.path, tensors, content)
 
     def read(self) -> Checkpoint | None:
-        """Return the checkpoint, or None where there is none.
+        """Read the checkpoint; None if there is no file.
 
         Raises:
-            DataError: It is damaged, or belongs to another run or another version of cellzoo. Nothing is
-                deleted: hours of training may be in it.
+            DataError: The file is damaged, or belongs to another run or another version of cellzoo. It is not
+                deleted: it may hold hours of training.
         """
         if not self.path.exists():
             return None

@@ -1,4 +1,4 @@
-"""What happened in a training or a search, one JSON object a line."""
+"""The event log of a training or a search: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 TIMES = ("seconds", "peak_memory")
-"""How keys begin whose values differ from run to run of the same search."""
+"""Prefixes of the keys whose values differ between two runs with the same seed."""
 
 
 class EventLog:
-    """A file that only grows, but for what a killed run wrote after its last checkpoint.
+    """An append-only log. Opening it removes the events that a killed run wrote after its last checkpoint.
 
     Args:
-        path: The file.
-        size: Its bytes at the last checkpoint; what is behind them is cut off.
+        path: The file; created if it does not exist.
+        size: Its size in bytes at the last checkpoint; the file is truncated to this size.
 
     Raises:
-        DataError: The file is shorter than that.
+        DataError: The file is shorter than `size`.
         OutputError: It cannot be written.
     """
 
@@ -48,30 +48,30 @@ class EventLog:
             self._stream = path.open("ab")
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Add a line; a number that is not finite becomes null, as JSON has none."""
+        """Append an event; numbers that are not finite become null, since JSON has neither NaN nor infinity."""
         line = json.dumps(finite(event), ensure_ascii=False, allow_nan=False) + "\n"
         with output_errors(self._path):
             self._stream.write(line.encode())
             self._stream.flush()
 
     def sync(self) -> int:
-        """Bring all lines to the disk.
+        """Flush all lines to the disk.
 
         Returns:
-            Bytes of the file.
+            The size of the file in bytes.
         """
         with output_errors(self._path):
             os.fsync(self._stream.fileno())
             return self._stream.tell()
 
     def close(self) -> None:
-        """Close the file; what could not be written was said when it was."""
+        """Close the file; write errors were raised by `write` and `sync` already."""
         with suppress(OSError):
             self._stream.close()
 
 
 def read_events(path: Path) -> list[Event]:
-    """Read the events of a run that may still be going on: a last line that is not whole is left out.
+    """Read the events of a run that may still be in progress: an incomplete last line is ignored.
 
     Raises:
         DataError: The file is missing, or a line is not a JSON object; the message names the line.
@@ -95,12 +95,12 @@ def read_events(path: Path) -> list[Event]:
 
 
 def without_times(events: list[Event]) -> list[Event]:
-    """The events without what differs between two runs of the same key: times and memory."""
+    """Remove times and memory, which differ between two runs with the same seed."""
     return [{key: value for key, value in event.items() if not key.startswith(TIMES)} for event in events]
 
 
 def finite(value: Any) -> Any:
-    """Replace every float that is not finite by None, within dictionaries and lists, as JSON has no NaN."""
+    """Replace every NaN or infinity by None, also within dictionaries and lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""From a cell and a problem to a trained model: what every evaluation of a cell does."""
+"""Build and train a model around a cell: the training that every evaluation of a cell starts with."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Fitted:
     """A trained model.
 
     Attributes:
-        model: With the weights that the settings ask for, those of the best epoch on dev by default.
-        rnn: The recurrent layer in it, or what stands in its place.
-        standing: Epochs, steps, words, seconds and history.
-        best_epoch: The epoch (from 1) that was best on dev.
-        notes: What a reader must know of the training.
+        model: With the weights of the best epoch on dev, or of the last epoch without `restore_best`.
+        rnn: The recurrent layer of the model, or the baseline that replaces it.
+        standing: Epochs, steps, tokens, seconds and history.
+        best_epoch: The best epoch on dev, counted from 1.
+        notes: Caveats for the reader of the results.
     """
 
     model: nn.Module
@@ -46,18 +46,18 @@ class Fitted:
 
 
 def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed: int, place: Place) -> Fitted:
-    """Train a model around a cell, or go on with a training that was killed.
+    """Train a model around a cell, or resume a training that was interrupted.
 
     Args:
-        problem: What is trained on.
-        subject: The recurrent cell, or the name of a baseline in its place (`tasks.layers.baselines`).
-        settings: How.
-        seed: Decides all random numbers.
-        place: Where the state is kept.
+        problem: The data and the model around the layer.
+        subject: The recurrent cell, or the name of a baseline that replaces it (`tasks.layers.baselines`).
+        settings: Optimizer, schedule, averaging and budget.
+        seed: Seeds all random number generators.
+        place: The folder of the checkpoint, and the progress callback.
 
     Raises:
         RunError: A loss is not finite, or memory ran out.
-        OutputError: The state cannot be written.
+        OutputError: The checkpoint or the event log cannot be written.
         DataError: The checkpoint is damaged or belongs to another run.
     """
     device = problem.layer.device or torch.device("cpu")
@@ -76,7 +76,7 @@ def fit(problem: Problem, subject: Cell | str, settings: TrainingSettings, seed:
 
 
 def precision_notes(precision: str, device: torch.device) -> tuple[str, ...]:
-    """What a reader must know of the precision that was asked for."""
+    """Say so where bfloat16 was requested and this machine cannot compute with it."""
     if precision == "full" or (device.type == "cpu" and has_bfloat16()):
         return ()
     return ("products of bfloat16 are not to be had here: they were computed in full precision",)
@@ -85,12 +85,12 @@ def precision_notes(precision: str, device: torch.device) -> tuple[str, ...]:
 def recurrent_layer(
     cell: Cell, spec: LayerSpec, generator: torch.Generator, precision: str = "full"
 ) -> CellRNN | CellStack:
-    """Build the layer, or the stack of layers, that a problem's model has room for.
+    """Build the recurrent layer, or the stack of layers, of a problem's model.
 
     Args:
         cell: The recurrent cell.
-        spec: Sizes, dropout and place.
-        generator: Draws the weights; a CPU generator.
+        spec: Sizes, dropout, initialisation and device.
+        generator: Draws the initial weights; a CPU generator.
         precision: As in `CellRNN`.
     """
     rnn = _stack(cell, spec, precision) if spec.is_stack else _layer(cell, spec, precision)

@@ -1,4 +1,4 @@
-"""What learns, an epoch at a time: the weights of a cell, or a supernet with its architecture."""
+"""The interface of what the training loop drives: a trainer of weights, or a search method with a supernet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tasks.training.state import LearnerState
 
 Numbers: TypeAlias = dict[str, float]
-"""Numbers of one step or epoch, by name. `train_loss` and `validation_loss` are in nats; what takes no part in
-a step is left out. `learning_rate`, `temperature`, `reward` and others are there where a learner has them."""
+"""Named numbers of one step or epoch. `train_loss` and `validation_loss` are in nats, and left out where they
+were not computed; learners add others, such as `learning_rate`, `temperature` or `reward`."""
 
 
 class Learner(Protocol):
@@ -27,13 +27,13 @@ class Learner(Protocol):
             learner.end_epoch(validation)
             learner.evaluated(problem.evaluate(learner.model, "dev"))
 
-    All random numbers come from the generator that a learner is built with, but for dropout masks, which come
-    from torch's default generator; whoever drives it seeds that one and saves its state beside `state()`.
+    All random numbers come from the generator that a learner is built with, except dropout masks, which come
+    from torch's default generator; the caller seeds that one and saves its state beside `state()`.
     """
 
     @property
     def model(self) -> nn.Module:
-        """The problem's model, as it is to be evaluated now."""
+        """The model to evaluate, with its current weights."""
         ...
 
     @property
@@ -42,14 +42,14 @@ class Learner(Protocol):
         ...
 
     def start_epoch(self, epoch: int, epochs: int) -> Numbers:
-        """Set what changes with time, such as a temperature.
+        """Prepare an epoch, for example by setting a temperature.
 
         Args:
-            epoch: From 0.
-            epochs: Of the whole training.
+            epoch: Index of the epoch, from 0.
+            epochs: Number of epochs of the whole training.
 
         Returns:
-            What was set, such as `learning_rate`.
+            The values that were set, such as `learning_rate`.
         """
         ...
 
@@ -57,8 +57,9 @@ class Learner(Protocol):
         """Learn from one training batch.
 
         Args:
-            batch: Of the training data.
-            validation: Endless; the learner takes as many batches of dev as it needs, often one or none.
+            batch: Training data.
+            validation: An endless iterator over batches of dev; the learner takes as many as it needs, often
+                one or none.
 
         Raises:
             RunError: A loss or gradient is not finite; the weights are as before the step.
@@ -66,10 +67,10 @@ class Learner(Protocol):
         ...
 
     def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
-        """Do what is done once an epoch, such as updates of a controller.
+        """Finish an epoch, for example by updating a controller.
 
         Args:
-            validation: As in `step`, where the steps left it.
+            validation: The same iterator as in `step`.
 
         Raises:
             RunError: As in `step`.
@@ -77,60 +78,60 @@ class Learner(Protocol):
         ...
 
     def evaluated(self, evaluation: Evaluation) -> Numbers:
-        """Take what `model` reaches on dev after the epoch: keep the best, anneal, or stop.
+        """Receive the evaluation of `model` on dev after the epoch: keep the best weights, anneal, or stop.
 
         Raises:
-            RunError: The loss on dev is not finite, and going on would not help.
+            RunError: The loss on dev is not finite.
         """
         ...
 
     def notes(self) -> dict[str, Any]:
-        """What a reader wants to see of the learner in an event, as JSON values, such as the derived cell."""
+        """JSON values that are added to each event, such as the derived cell."""
         ...
 
     def state(self) -> LearnerState:
-        """Save everything that the rest of the training depends on, between two epochs."""
+        """Return everything that the rest of the training depends on; called between two epochs."""
         ...
 
     def restore(self, state: LearnerState) -> None:
-        """Go on where `state()` was taken, so that all later steps are the same, bit for bit.
+        """Restore what `state()` returned, so that all later steps are the same, bit for bit.
 
         The learner must have been built with the same settings and problem.
 
         Raises:
-            DataError: The state is not one of such a learner; nothing was changed.
+            DataError: The state does not fit this learner, which must not be used any further.
         """
         ...
 
 
 @runtime_checkable
 class Recovers(Protocol):
-    """A learner that can go back where a loss was not finite."""
+    """A learner that can return to earlier weights after a loss that was not finite."""
 
     def recover(self) -> Numbers | None:
-        """Go back to the best state so far, once; the epoch that failed is then begun again.
+        """Restore the best weights so far, at most once; the loop then repeats the epoch that failed.
 
         Returns:
-            What it went back to; None where there is nothing to go back to, or it went back before.
+            Numbers for the event log; None if there are no such weights, or if they were restored before.
         """
         ...
 
 
 class Stream:
-    """What is carried from batch to batch of one stream."""
+    """The recurrent state that is carried from one batch to the next."""
 
     def __init__(self) -> None:
         self._carry: Carry = None
 
     def before(self, batch: Batch) -> Carry:
-        """The carry that a batch starts from."""
+        """Return the state that a batch starts from; None at the start of a stream."""
         return None if batch.starts else self._carry
 
     def after(self, result: BatchLoss) -> None:
-        """Take the carry of a batch."""
+        """Keep the final state of a batch."""
         self._carry = result.carry
 
 
 def mean_numbers(steps: Mapping[str, list[float]]) -> Numbers:
-    """Mean of each number over the steps that gave it."""
+    """Average each number over the steps that reported it."""
     return {name: sum(values) / len(values) for name, values in steps.items() if values}

@@ -1,4 +1,4 @@
-"""The loop of every training and every search: epochs, events, checkpoints, exact resume."""
+"""The training loop of trainings and searches: epochs, events, checkpoints, and exact resumption."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from tasks.training.streams import RandomStreams
 
 STEP_EVENTS = 10
-"""Step events an epoch, evenly spread."""
+"""Step events per epoch, evenly spaced."""
 _REPORTS_AN_EPOCH = 25
 CHECKPOINT, EVENTS = "checkpoint.safetensors", "events.jsonl"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a training ends, if its learner has not finished before.
+    """Limits of a training; the learner may finish earlier.
 
     Attributes:
-        epochs: Most epochs.
-        max_steps: Most steps; 0 for no limit.
-        max_seconds: Most seconds of training and evaluation on dev; 0 for no limit.
+        epochs: Maximum number of epochs.
+        max_steps: Maximum number of steps; 0 for no limit.
+        max_seconds: Maximum seconds of training and evaluation on dev; 0 for no limit.
     """
 
     epochs: int
@@ -45,14 +45,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training keeps its state, and whom it tells.
+    """Where a training stores its state, and how it reports progress.
 
     Attributes:
-        folder: Has the checkpoint and the events; it survives a kill.
-        identity: Stands for everything that decides the result but the budget, so that a training that has
-            reached its budget can go on with a larger one.
-        label: What a reader sees, such as `wnut17 lstm seed 0`.
-        report: Takes the fraction of the budget that is used, and a few words.
+        folder: Holds the checkpoint and the event log.
+        identity: Hash of everything that determines the result except the budget, so that a finished training
+            can be continued with a larger budget.
+        label: Name of the run in messages, such as `wnut17 lstm seed 0`.
+        report: Progress callback: the fraction of the budget that is used, and a short text.
     """
 
     folder: Path
@@ -62,17 +62,17 @@ class Place:
 
 
 class Conclude(Protocol):
-    """What is done after the last epoch, such as the choice of the cell that a search ends in."""
+    """A callback after the last epoch, such as the choice of the final cell of a search."""
 
     def __call__(self, validation: Iterator[Batch], progress: Callable[[int, int], None]) -> Mapping[str, Any]:
-        """Do it.
+        """Run the callback.
 
         Args:
             validation: Batches of dev, from their start.
-            progress: Takes how much is done, and of how much.
+            progress: Progress callback: units done, and units in total.
 
         Returns:
-            What the event `end` holds.
+            The content of the event `end`.
 
         Raises:
             RunError: A loss is not finite.
@@ -88,23 +88,23 @@ def train(
     place: Place,
     conclude: Conclude | None = None,
 ) -> Standing:
-    """Train, or go on with a training that was stopped or killed, until the budget is used.
+    """Train, or resume a training that was interrupted, until the budget is used.
 
-    A training that goes on from its checkpoint writes the same events and ends with the same weights as one
-    that was never stopped. The learner is left in its last state.
+    A training that is resumed from its checkpoint writes the same events and ends with the same weights as one
+    that was never interrupted. The learner is left in its last state.
 
     Args:
-        learner: As it was built; within `streams.in_force()`.
-        problem: What is trained on.
-        budget: When it ends.
-        streams: All random numbers.
-        place: Where the state is kept.
-        conclude: What is done when the budget is used, if anything is; done again where a kill undid it.
+        learner: Newly built; call this function within `streams.in_force()`.
+        problem: The data and the loss.
+        budget: When to stop.
+        streams: All random number generators.
+        place: Where the checkpoint and the events are stored.
+        conclude: Called after the last epoch, and called again if the process is killed before it has finished.
 
     Raises:
-        RunError: A loss is not finite, and the learner does not go back, or did so before; the last
+        RunError: A loss is not finite, and the learner cannot recover or has done so before; the last
             checkpoint is kept.
-        OutputError: Something cannot be written.
+        OutputError: A file cannot be written.
         DataError: The checkpoint is damaged or belongs to another run.
     """
     loop = _Loop(learner, problem, budget, streams, place)
@@ -141,7 +141,7 @@ class _Loop:
         self.score = ""
 
     def run(self) -> None:
-        """Go through the epochs that are left."""
+        """Run the remaining epochs."""
         start_peak_memory(self.streams.device)
         if self.standing.epoch == 0:
             self._note(
@@ -151,7 +151,7 @@ class _Loop:
             self._epoch()
 
     def conclude(self, conclude: Conclude) -> None:
-        """Do what comes after the last epoch, and say what came of it."""
+        """Run the callback after the last epoch, and log its result."""
 
         def progress(done: int, of: int) -> None:
             self.place.report(1.0, f"after the last epoch: {done} of {of}")
@@ -185,9 +185,10 @@ class _Loop:
                 raise
 
     def _goes_back(self, cause: BaseException | None, began: float) -> bool:
-        """Whether the learner went back to an earlier state, so that the epoch that failed can begin again.
+        """Try to recover from a loss that was not finite; returns whether the failed epoch can be repeated.
 
-        No checkpoint is written: a training that is killed before the next one fails and goes back once more.
+        No checkpoint is written here. If the process is killed before the next one, the resumed training fails
+        at the same step and recovers in the same way.
         """
         if not isinstance(cause, NotFiniteError) or not isinstance(self.learner, Recovers):
             return False
@@ -252,10 +253,10 @@ class _Loop:
     def _steps(
         self, current: dict[str, Any], validation: Iterator[Batch], began: float
     ) -> tuple[int, int, Numbers]:
-        """One pass over the training data; returns steps, words and the mean numbers."""
+        """Run one pass over the training data; returns steps, tokens and the averaged numbers."""
         used = sum(self.standing.seconds.values())
         means, since = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-        every = max(1, self.problem.steps // STEP_EVENTS)  # the same after a stop, so that events are
+        every = max(1, self.problem.steps // STEP_EVENTS)  # does not depend on where a run resumed
         report_every = max(1, self.steps_in_epoch // _REPORTS_AN_EPOCH)
         steps = tokens = 0
         for batch in self.problem.train_batches(self.streams.train):
@@ -309,10 +310,10 @@ class _Loop:
 
 
 def require_finite(numbers: Numbers) -> None:
-    """Check the numbers of a step.
+    """Check that all numbers of a step are finite.
 
     Raises:
-        NotFiniteError: One is not finite.
+        NotFiniteError: One is not.
     """
     for name, value in numbers.items():
         check_finite(value, name)

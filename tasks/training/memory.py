@@ -1,4 +1,4 @@
-"""How much memory a run takes, and what it says where memory ends."""
+"""Peak memory of a run, and a clear error when memory runs out."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _ON_CPU = (
     "ALLOC_FAILED",
     "array is too big",
 )
-"""torch and numpy have no class of their own for these errors."""
+"""Parts of the messages of out-of-memory errors on a CPU, for which torch and numpy have no exception class."""
 
 
 @contextmanager
 def memory_errors(place: str) -> Iterator[None]:
-    """Turn the error of memory that ran out into one that says what to do.
+    """Replace out-of-memory errors by a `RunError` that says what to do.
 
     Args:
-        place: What the message begins with: the run, or what else was tried.
+        place: Start of the message: the run or the operation.
 
     Raises:
         RunError: Memory ran out.
@@ -48,7 +48,7 @@ def memory_errors(place: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a CPU or on a GPU."""
+    """Tell whether an error is an out-of-memory error of a CPU or of a GPU."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
@@ -57,7 +57,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def start_peak_memory(device: torch.device) -> None:
-    """Forget what was in use before, where that can be done: several runs may follow in one process."""
+    """Reset the peak, where the system can, since one process may execute several runs."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -65,5 +65,5 @@ def start_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes that were in use since then: of the GPU's tensors, or of this process."""
+    """Return the peak in bytes since `start_peak_memory`: of tensors on the GPU, or of this process."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak()

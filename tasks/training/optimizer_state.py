@@ -1,4 +1,4 @@
-"""An optimizer's state as tensors and plain JSON, for a checkpoint."""
+"""Convert the state of an optimizer to tensors and JSON for a checkpoint, and back."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.T
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], rest: Mapping[str, Any]
 ) -> None:
-    """Put back what `optimizer_state` gave.
+    """Restore what `optimizer_state` returned.
 
     Raises:
-        DataError: A part is not what an optimizer of this kind and of these weights has.
+        DataError: The state is not that of an optimizer of this class with these weights and settings.
     """
     _check_groups(optimizer, rest["groups"])
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -62,7 +62,7 @@ def restore_optimizer(
 
 
 def _check_groups(optimizer: torch.optim.Optimizer, groups: Any) -> None:
-    """Everything but the learning rate follows from the settings."""
+    """Check the parameter groups: only the learning rate may differ from those of the new optimizer."""
     own = json.loads(json.dumps(optimizer.state_dict()["param_groups"]))
     if not isinstance(groups, list) or len(groups) != len(own):
         raise DataError("the saved state of the optimizer has other groups of weights")
@@ -79,7 +79,7 @@ def _check_groups(optimizer: torch.optim.Optimizer, groups: Any) -> None:
 
 
 def _parts(optimizer: torch.optim.Optimizer) -> set[str]:
-    """What an optimizer of this kind keeps of a weight once it has gone a step."""
+    """List the state entries that this class of optimizer has for a weight after a step."""
     kind = type(optimizer)
     known = inspect.signature(kind).parameters
     weight = torch.nn.Parameter(torch.zeros(1))

@@ -1,4 +1,4 @@
-"""Everything a learner consists of, as tensors and JSON, and back."""
+"""Save and restore modules, optimizers and random number generators as tensors and JSON."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 Own = TypeVar("Own")
 
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError)
-"""What torch and Python raise for a state whose parts have other types."""
+"""What torch and Python raise when parts of a saved state have wrong types."""
 
 
 @dataclass(frozen=True)
 class LearnerState:
-    """Everything that the rest of a training depends on, between two epochs.
+    """A saved state.
 
     Attributes:
         tensors: Name -> tensor; no two share memory.
-        content: What JSON can hold.
+        content: JSON values.
     """
 
     tensors: Mapping[str, Tensor]
@@ -38,14 +38,15 @@ class LearnerState:
 
 @dataclass(frozen=True)
 class Parts:
-    """What changes while a learner runs.
+    """The parts of a learner that change during training.
 
     Attributes:
-        modules: Weights and buffers, by a name without dots.
-        optimizers: Their moments and steps.
-        generators: Random number generators of torch.
-        choices: Where choices of Python come from.
-        constant: `<module's name>.<key>` of tensors that never change and are not saved, see `frozen_keys`.
+        modules: Modules by a name without dots; their weights and buffers are saved.
+        optimizers: Optimizers by name.
+        generators: torch's random number generators by name.
+        choices: Python's random number generators by name.
+        constant: `<name of the module>.<key>` of tensors that never change and are not saved, see
+            `frozen_keys`.
     """
 
     modules: Mapping[str, nn.Module]
@@ -55,7 +56,7 @@ class Parts:
     constant: frozenset[str] = frozenset()
 
     def save(self, content: Mapping[str, Any] | None = None) -> LearnerState:
-        """Copy everything, and `content` with it."""
+        """Copy the state of all parts, and add `content`."""
         tensors: dict[str, Tensor] = {}
         optimizers: dict[str, dict[str, Any]] = {}
         for name, module in self.modules.items():
@@ -77,10 +78,10 @@ class Parts:
         )
 
     def restore(self, state: LearnerState) -> dict[str, Any]:
-        """Put everything back, and return the `content` that was saved with it.
+        """Restore all parts, and return the `content` that was saved with them.
 
         Raises:
-            DataError: The state lacks a part, or a tensor has another shape; nothing was changed.
+            DataError: The state lacks a part, or a part is malformed.
         """
         self.check(state)
         try:
@@ -109,7 +110,7 @@ class Parts:
         return own
 
     def check(self, state: LearnerState) -> None:
-        """Check that a state has every part.
+        """Check that a state has every part, and that the tensors of modules have the right shapes and dtypes.
 
         Raises:
             DataError: It does not.
@@ -136,17 +137,17 @@ class Parts:
 
 
 def frozen_keys(name: str, module: nn.Module) -> frozenset[str]:
-    """Keys, for `Parts.constant`, of the parameters that require no gradient, such as pretrained vectors.
+    """List the parameters that require no gradient, such as pretrained vectors, for `Parts.constant`.
 
     Args:
         name: Name of the module in `Parts.modules`.
-        module: As it is before anything is trained.
+        module: The module before training.
     """
     return frozenset(f"{name}.{key}" for key, weight in module.named_parameters() if not weight.requires_grad)
 
 
 def own_value(state: LearnerState, name: str, kind: type[Own]) -> Own:
-    """A value that was saved as content beside the parts, checked before anything is restored.
+    """Look up a value of the saved `content`, and check its type.
 
     Raises:
         DataError: It is missing or of another type.

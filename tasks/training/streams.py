@@ -1,4 +1,4 @@
-"""All random numbers of a run, from one seed."""
+"""The random number generators of a run, all derived from one seed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ _DEFAULT_CPU, _DEFAULT_CUDA = "default_cpu", "default_cuda"
 
 
 class RandomStreams:
-    """The random number generators of a run, each for one purpose, so that none disturbs another.
+    """Independent random number generators, one per purpose.
 
     Args:
-        seed: Decides all of them.
+        seed: Seed of all of them.
         device: Dropout masks come from torch's default generator of this device.
 
     Attributes:
-        model: Draws weights, and all that a search method draws; its owner saves its state.
-        train: Order and lengths of training batches.
-        validation: The same of the batches that architectures learn from.
+        model: Draws initial weights and everything that a search method draws. `state` leaves it out: the
+            learner saves it.
+        train: Draws the order and the lengths of training batches.
+        validation: Draws those of the validation batches.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -38,14 +39,14 @@ class RandomStreams:
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
-        """Seed torch's default generators for the run, and put them back afterwards."""
+        """Seed torch's default generators for the run, and restore their states afterwards."""
         gpus = [self.device.index or 0] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
             torch.manual_seed(self._masks)
             yield
 
     def state(self) -> dict[str, Tensor]:
-        """The states of all generators but `model`."""
+        """Return the states of all generators except `model`."""
         states = {"train": self.train.get_state(), "validation": self.validation.get_state()}
         states[_DEFAULT_CPU] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -53,7 +54,7 @@ class RandomStreams:
         return states
 
     def restore(self, states: Mapping[str, Tensor]) -> None:
-        """Go on where `state` was taken; within `in_force`.
+        """Restore what `state` returned; call it within `in_force`.
 
         Raises:
             DataError: A state is missing, or is not the state of a generator.
@@ -72,10 +73,9 @@ class RandomStreams:
 
 @contextmanager
 def default_generator(generator: torch.Generator) -> Iterator[None]:
-    """Let code that draws from torch's default CPU generator draw what `generator` decides.
+    """Seed torch's default CPU generator from `generator`, and restore its state afterwards.
 
-    For libraries that take no generator, such as Flair and torch.nn's own layers. torch's default generator is
-    put back afterwards.
+    For code that takes no generator, such as Flair and the layers of torch.nn.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_draw(generator))

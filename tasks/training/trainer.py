@@ -1,4 +1,4 @@
-"""The trainer: fits the weights of any problem's model, and leaves it with those of the best epoch on dev."""
+"""The trainer: fits the weights of the model of any problem, and keeps those of the best epoch on dev."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class Trainer:
-    """A `Learner` whose weights alone learn: the one trainer of all evaluations.
+    """A `Learner` that trains the weights of a model with a fixed architecture.
 
     Args:
-        problem: What is trained on.
-        model: From `problem.model`, with its first weights.
-        settings: How.
+        problem: The data and the loss.
+        model: From `problem.model`, with its initial weights.
+        settings: Optimizer, schedule and averaging.
     """
 
     def __init__(self, problem: Problem, model: nn.Module, settings: TrainingSettings) -> None:
@@ -48,6 +48,7 @@ class Trainer:
         self.epoch = 0
         self.best_epoch = 0
         self.best_score: float | None = None
+        self.best_loss = math.inf
         self.bad_epochs = self.bad_epochs_for_annealing = 0
         self.failed_epoch = self.restored_epoch = 0
         self.losses: list[float] = []
@@ -77,7 +78,7 @@ class Trainer:
         return {"learning_rate": self.settings.learning_rate * self.annealing}
 
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
-        """See `Learner`; no batch of dev is taken."""
+        """See `Learner`; no validation batch is used."""
         result = self.problem.loss(self.model, batch, self.stream.before(batch))
         loss = result.loss.item()
         check_finite(loss, "the training loss")
@@ -89,7 +90,7 @@ class Trainer:
         return {"train_loss": loss}
 
     def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
-        """Show the averaged weights, where there are any: they are what is evaluated."""
+        """Swap in the averaged weights, if there are any, for the evaluation."""
         self.epoch += 1
         if self.average is not None and self.average.is_active:
             self.average.swap()
@@ -97,7 +98,7 @@ class Trainer:
         return {}
 
     def evaluated(self, evaluation: Evaluation) -> Numbers:
-        """Keep the epoch's weights if it is the best so far on dev; otherwise count it, and anneal in time.
+        """Keep the weights if the epoch is the best so far on dev, and update the learning rate schedule.
 
         Raises:
             RunError: The loss on dev is not finite.
@@ -123,9 +124,9 @@ class Trainer:
         return {"is_best": float(improved)}
 
     def recover(self) -> Numbers | None:
-        """Go back to the weights of the best epoch, once; averages and moments begin anew. See `Recovers`.
+        """Restore the weights of the best epoch, once, and reset averages and moments. See `Recovers`.
 
-        There are such weights only where `restore_best` has them kept.
+        These weights exist only with `restore_best`.
         """
         if self.restored_epoch or not self.best:
             return None
@@ -138,11 +139,11 @@ class Trainer:
         return {"restored_epoch": float(self.best_epoch)}
 
     def notes(self) -> dict[str, Any]:
-        """Whether averaged weights were evaluated, where averaging is asked for."""
+        """With averaging: whether averaged weights were evaluated."""
         return {} if self.average is None else {"averaged": self.average.is_active}
 
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of the result must know of the training, after its last step."""
+        """Return caveats for the reader of the results; call it after the training."""
         said = []
         if self.restored_epoch:
             said.append(
@@ -157,7 +158,7 @@ class Trainer:
         return tuple(said)
 
     def show_best(self) -> None:
-        """Put the weights that the training is to end with into the model.
+        """Load the final weights into the model: of the best epoch, or of the last one without `restore_best`.
 
         Raises:
             RunError: No epoch had a score, so there is no best one.
@@ -185,12 +186,12 @@ class Trainer:
         found = {name: tuple(tensor.shape) for name, tensor in best.items()}
         if best and wanted != found:
             raise DataError("the saved best weights are of another network")
-        own = _own(self._parts.restore(state))
+        self._parts.check(state)
+        own = _own(state.content["own"])
+        self._parts.restore(state)
         for name in _Own.model_fields:
             setattr(self, name, getattr(own, name))
         self.best = best
-
-    best_loss: float = math.inf
 
     def _scale(self, batch: Batch) -> float:
         settings = self.settings
@@ -198,9 +199,9 @@ class Trainer:
         return warm * self.annealing * (batch.scale if settings.scale_by_length else 1.0)
 
     def _is_better(self, score: float, loss: float) -> bool:
-        """Whether an epoch is the best: by its score, and of equal scores the one with the smaller loss.
+        """Tell whether an epoch is the best so far: by its score, and by its loss where scores are equal.
 
-        A score that is undefined (F1 before anything is found) is worse than any other.
+        An undefined score (NaN) is worse than any other.
         """
         if self.best_score is None:
             return True
@@ -238,7 +239,7 @@ class Trainer:
 
 
 class _Own(BaseModel):
-    """What a trainer knows beside weights and moments."""
+    """The saved state of a trainer apart from weights and moments."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -1,4 +1,4 @@
-"""Weights and the optimizer that changes them: clipped steps, and averages over steps."""
+"""Optimizer steps with gradient clipping, and averages of weights over steps."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class NotFiniteError(RunError):
 
 
 class WeightOptimizer:
-    """Trains weights by clipped gradient descent.
+    """An optimizer with gradient clipping.
 
     Args:
-        weights: What is trained.
-        settings: How.
+        weights: The parameters; those that require no gradient are left out.
+        settings: Optimizer, learning rate, weight decay and clipping.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], settings: OptimizerSettings) -> None:
@@ -44,10 +44,10 @@ class WeightOptimizer:
         )
 
     def step(self, loss: Tensor, scale: float) -> None:
-        """Go one step down a loss.
+        """Compute the gradient of a loss, and do one step.
 
         Args:
-            loss: A scalar; gradients reach only what requires them.
+            loss: A scalar.
             scale: Factor on the learning rate.
 
         Raises:
@@ -58,7 +58,7 @@ class WeightOptimizer:
         self.apply(scale)
 
     def apply(self, scale: float) -> None:
-        """Go one step down the gradients that the weights have.
+        """Do one step with the gradients that the weights have.
 
         Args:
             scale: Factor on the learning rate.
@@ -73,18 +73,18 @@ class WeightOptimizer:
         self.optimizer.step()
 
     def restart(self) -> None:
-        """Forget the moments of earlier steps."""
+        """Reset the moments of the optimizer."""
         self.optimizer.state.clear()
 
 
 class WeightAverage(torch.nn.Module):
     """The mean of weights over the steps since averaging began (Polyak and Juditsky 1992).
 
-    What torch.optim.ASGD does with lambd = 0 and t0 = 0. A module, so that its state is saved like that of
-    others.
+    The same mean as that of torch.optim.ASGD with lambd = 0 and t0 = 0. It is a module so that its state is
+    saved like that of other modules.
 
     Args:
-        weights: What is averaged.
+        weights: The parameters.
     """
 
     count: Tensor
@@ -98,12 +98,12 @@ class WeightAverage(torch.nn.Module):
 
     @property
     def is_active(self) -> bool:
-        """Whether anything was averaged."""
+        """Whether the mean covers at least one step."""
         return bool(self.count > 0)
 
     @torch.no_grad()
     def add(self) -> None:
-        """Take in the weights as they are now."""
+        """Update the mean with the current weights."""
         self.count += 1
         for index, weight in enumerate(self._weights):
             mean = self.get_buffer(f"mean{index}")
@@ -111,14 +111,14 @@ class WeightAverage(torch.nn.Module):
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Forget all steps; the next mean begins with the weights as they are then."""
+        """Reset the mean; it starts again at the next `add`."""
         self.count.zero_()
         for index, weight in enumerate(self._weights):
             self.get_buffer(f"mean{index}").copy_(weight)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange weights and their means; a second call undoes it."""
+        """Exchange the weights and their means; a second call undoes it."""
         for index, weight in enumerate(self._weights):
             mean = self.get_buffer(f"mean{index}")
             kept = weight.detach().clone()
@@ -128,7 +128,7 @@ class WeightAverage(torch.nn.Module):
 
 @contextmanager
 def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Ask for no gradients of some parameters for a while."""
+    """Switch `requires_grad` off for some parameters, and on again afterwards."""
     held = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in held:
         parameter.requires_grad_(False)
@@ -140,7 +140,7 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 def check_finite(value: float, what: str) -> None:
-    """Check a number.
+    """Check that a number is finite.
 
     Raises:
         NotFiniteError: It is not.
