@@ -11,9 +11,9 @@ from cellzoo.cells.cell import Cell
 
 # The engines' own limit: sizes are multiplied with each other and with the bytes of a number, in 64 bits.
 _LARGEST_SIZE = 2**31 - 1
-# numpy's numbers are such, too.
+# The abstract types, so that numpy's scalars are accepted, too.
 _WHOLE: type[Any] = Integral
-_NUMBERS: type[Any] = Real
+REAL: type[Any] = Real
 
 
 def check_cell(cell: Any) -> None:
@@ -68,6 +68,6 @@ def checked_probability(what: str, value: Any) -> float:
     Raises:
         ValueError: It is not a number from 0 to 1.
     """
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0.0 <= value <= 1.0:
+    if isinstance(value, bool) or not isinstance(value, REAL) or not 0.0 <= value <= 1.0:
         raise ValueError(f"{what} is {value!r:.40}; it must be a probability, 0 to 1")
     return float(value)

@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 Pooling: TypeAlias = Literal["max", "mean", "last"]
 
-_LOWEST = -1e9
-"""Score of a word that is padding: exp of it is 0 in every dtype."""
-
 
 class TextHead(nn.Module):
     """Pool each text, compare pairs as [u; v; |u - v|; u * v] (Conneau et al. 2017, section 3), and classify.
@@ -83,8 +80,9 @@ class TextHead(nn.Module):
     def _attended(self, first: Tensor, second: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Compare every state with what it attends to in the other text; (B, T1, D) and (B, T2, D)."""
         scores = first @ second.transpose(1, 2) / first.size(2) ** 0.5  # (B, T1, T2)
-        to_second = scores.masked_fill(~there.unsqueeze(1), _LOWEST).softmax(2)
-        to_first = scores.masked_fill(~here.unsqueeze(2), _LOWEST).softmax(1)
+        lowest = torch.finfo(scores.dtype).min  # softmax makes it 0
+        to_second = scores.masked_fill(~there.unsqueeze(1), lowest).softmax(2)
+        to_first = scores.masked_fill(~here.unsqueeze(2), lowest).softmax(1)
         heard_first, heard_second = to_second @ second, to_first.transpose(1, 2) @ first
         return self._compared(first, heard_first, here), self._compared(second, heard_second, there)
 
@@ -100,7 +98,7 @@ class TextHead(nn.Module):
     def _pooled(self, states: Tensor, inside: Tensor) -> Tensor:
         """What stands for each text, (B, D)."""
         if self.pooling == "max":
-            return states.masked_fill(~inside.unsqueeze(2), _LOWEST).amax(1)
+            return states.masked_fill(~inside.unsqueeze(2), torch.finfo(states.dtype).min).amax(1)
         lengths = inside.sum(1)  # (B,)
         if self.pooling == "mean":
             return (states * inside.unsqueeze(2)).sum(1) / lengths.unsqueeze(1)

@@ -6,7 +6,6 @@ takes several times as long as it does among large batches.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
@@ -86,14 +85,17 @@ class Inference:
         x = given.data if isinstance(given, PackedSequence) else given
         if not self._applies(stack, x):
             return None
-        *rows, _ = shape = x.shape
+        shape = x.shape
         if isinstance(given, PackedSequence):
-            found = self._run(stack, x, hx, shape[0], (1,)) if len(given.batch_sizes) == shape[0] else None
+            if len(shape) != 2 or len(given.batch_sizes) != shape[0]:  # several sequences
+                return None
+            found = self._run(stack, x, hx, shape[0], (1,))
             return None if found is None else (PackedSequence(found[0], *given[1:]), found[1])
         if len(shape) == 2:
             return self._run(stack, x, hx, shape[0], ())
-        is_alone = len(shape) == 3 and rows[0 if stack.batch_first else 1] == 1
-        return self._run(stack, x, hx, math.prod(rows), (1,)) if is_alone else None
+        if len(shape) != 3 or shape[0 if stack.batch_first else 1] != 1:
+            return None
+        return self._run(stack, x, hx, shape[0] * shape[1], (1,))
 
     def _applies(self, stack: Stack, x: Tensor) -> bool:
         """Whether there is nothing but the products to do for this input, whose shape is not looked at."""
@@ -103,8 +105,8 @@ class Inference:
         return (
             not draws
             and stack.precision == "full"
-            and x.dtype in DTYPES
             and _is_usable(x)
+            and x.dtype in DTYPES
             and engine_in_use() in _ENGINES
             and not torch.is_autocast_enabled("cpu")
         )
@@ -124,8 +126,8 @@ class Inference:
             return None
         initial = [0] * len(shapes)  # zeros
         if hx is not None:
-            states = (hx,) if isinstance(hx, Tensor) else hx
-            if [state.shape for state in states] != shapes:
+            states = (hx,) if isinstance(hx, Tensor) else hx if isinstance(hx, tuple | list) else ()
+            if [getattr(state, "shape", None) for state in states] != shapes:
                 return None
             if not all(state.dtype == x.dtype and _is_usable(state) for state in states):
                 return None
@@ -160,12 +162,14 @@ class Inference:
             return False
         if module._global_forward_hooks or module._global_forward_pre_hooks:
             return False
-        width, native = x.shape[-1], None
+        width = x.shape[-1]
         idle = self._idle.setdefault(width, [])
         try:
-            if idle:
+            try:
                 native = idle.pop()
-            if native is None or native.dtype != x.dtype:
+            except IndexError:  # none is left; no check first, as another thread may take the last one after it
+                native = self._prepare(direction, width, x.dtype)
+            if native.dtype != x.dtype:
                 native = self._prepare(direction, width, x.dtype)
             is_done = native.run(x, output, steps, rows, way == 1, ends, own.values())
         except PlanError:

@@ -257,6 +257,8 @@ class CellRNN(nn.Module):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer has no single step: it reads the end of a sequence first")
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x is a {type(x).__name__}; it must be a torch.Tensor")
         if x.dim() not in (1, 2):
             raise ValueError(f"x has {x.dim()} dimensions; expected 1 (unbatched) or 2")
         if not self._forward_hooks and not self._forward_pre_hooks:  # which want to be called
@@ -319,6 +321,8 @@ class CellRNN(nn.Module):
     def _run_kind(
         self, given: Tensor | PackedSequence, hx: States | None, kept: Tensor | None, every: bool
     ) -> tuple[list[Tensor | PackedSequence], States]:
+        if not isinstance(given, Tensor | PackedSequence):
+            raise TypeError(f"input is a {type(given).__name__}; it must be a torch.Tensor or a PackedSequence")
         if isinstance(given, PackedSequence):
             packed, states = self._run_packed(given, hx, every)
             return [*packed], states
@@ -329,6 +333,10 @@ class CellRNN(nn.Module):
         self, packed: PackedSequence, hx: States | None, every: bool
     ) -> tuple[list[PackedSequence], States]:
         data, batch_sizes, sorted_indices, unsorted_indices = packed
+        if data.dim() != 2:
+            raise ValueError(
+                f"input has packed data of {data.dim()} dimensions; expected 2, as of (T, E) tensors"
+            )
         if data.size(-1) != self.input_size:
             raise ValueError(f"input has width {data.size(-1)}; input_size is {self.input_size}")
         sizes = batch_sizes if self._runs_as_nodes() else batch_sizes.tolist()
@@ -447,7 +455,10 @@ class CellRNN(nn.Module):
         widths = [self.hidden_size if state.width == HIDDEN_WIDTH else self.input_size for state in wanted]
         if hx is None:
             return [like.new_zeros(rows, batch, width) for width in widths]
-        given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        given = (hx,) if isinstance(hx, Tensor) else tuple(hx) if isinstance(hx, tuple | list) else (None,)
+        if not all(isinstance(state, Tensor) for state in given):
+            kind = "a torch.Tensor" if len(wanted) == 1 else f"a tuple of {len(wanted)} torch.Tensors"
+            raise TypeError(f"hx is {hx!r:.40}; it must be {kind}, or None")
         if len(given) != len(wanted) or (isinstance(hx, Tensor) and len(wanted) > 1):
             names = ", ".join(state.name for state in wanted)
             raise ValueError(f"hx has {len(given)} state(s); the cell has {len(wanted)} ({names})")

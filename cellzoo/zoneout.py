@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cellzoo.arguments import REAL
 from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import HIDDEN_WIDTH, Node, constant
 from cellzoo.errors import CellError, unknown
@@ -44,7 +45,7 @@ def state_rates(cell: Cell, zoneout: float | Mapping[str, float]) -> dict[str, f
             raise unknown("state for zoneout", str(name)[:80], widths)
         if widths[name] != HIDDEN_WIDTH:
             raise CellError(f"zoneout: the state {name!r} holds inputs, which do not stay")
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate < 1.0:
+        if isinstance(rate, bool) or not isinstance(rate, REAL) or not 0.0 <= rate < 1.0:
             raise ValueError(f"zoneout is {rate!r:.40}; it must be a probability, 0 to below 1")
     return {name: float(rate) for name, rate in given.items() if rate > 0.0}
 
@@ -53,8 +54,8 @@ def expected_cell(cell: Cell, rates: Mapping[str, float]) -> Cell:
     """The cell whose states are what zoneout makes of them on average."""
     names = Names(cell)
     nodes = list(cell.nodes)
-    states, output = [], cell.output
-    for state in cell.states:
+    states, output, shown = [], cell.output, _output_state(cell)
+    for index, state in enumerate(cell.states):
         if state.name not in rates:
             states.append(state)
             continue
@@ -62,8 +63,13 @@ def expected_cell(cell: Cell, rates: Mapping[str, float]) -> Cell:
         kept = Node(names.free(f"{state.name}_zoned"), "blend", (rate.name, state.name, state.next))
         nodes += [rate, kept]
         states.append(replace(state, next=kept.name))
-        output = kept.name if output == state.next else output
+        output = kept.name if index == shown else output
     return Cell(tuple(states), tuple(nodes), output, name=cell.name, init=cell.init)
+
+
+def _output_state(cell: Cell) -> int | None:
+    """Index of the first state whose next value is the cell's output; None if there is no such state."""
+    return next((index for index, state in enumerate(cell.states) if state.next == cell.output), None)
 
 
 def run_zoned(
@@ -93,7 +99,7 @@ def run_zoned(
         mask_x: See there.
         mask_h: See there.
     """
-    source = next((index for index, state in enumerate(cell.states) if state.next == cell.output), None)
+    shown = _output_state(cell)
 
     def step(
         _: int, x: Tensor, states: Sequence[Tensor], mask_x: Tensor | None, mask_h: Tensor | None
@@ -104,6 +110,6 @@ def run_zoned(
             rate = rates.get(state.name, 0.0)
             stays = torch.rand_like(new) < rate if rate else None  # (b, H)
             zoned.append(new if stays is None else torch.where(stays, old, new))
-        return output if source is None else zoned[source], zoned
+        return output if shown is None else zoned[shown], zoned
 
     return walk(step, data, batch_sizes, states, reverse=reverse, mask_x=mask_x, mask_h=mask_h)

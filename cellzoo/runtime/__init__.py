@@ -51,8 +51,7 @@ def load_engine(name: str) -> Engine:
     Raises:
         UnknownNameError: No such engine.
     """
-    if name not in _ENGINES:
-        raise unknown("engine", name, RUNTIMES)
+    _check_name(name)
     engine: Engine = import_module(_ENGINES[name]).ENGINE
     return engine
 
@@ -93,6 +92,11 @@ def _rounds(precision: str) -> bool:
     return precision == "bf16"
 
 
+def _check_name(name: object) -> None:
+    if name not in RUNTIMES:
+        raise unknown("engine", str(name)[:80], RUNTIMES)
+
+
 _in_use: ContextVar[str | None] = ContextVar("engine", default=None)
 
 
@@ -114,8 +118,7 @@ def using(name: str) -> Iterator[None]:
     Raises:
         UnknownNameError: No such engine.
     """
-    if name not in _ENGINES:
-        raise unknown("engine", name, RUNTIMES)
+    _check_name(name)
     before = _in_use.set(name)
     try:
         yield

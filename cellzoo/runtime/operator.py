@@ -196,18 +196,19 @@ def _run_backward(
         graph = _Graph.record(_Options(*options), inputs, batch_sizes, states, weights, copy_weights=False)
     leaves = [leaf for leaf, is_wanted in zip(graph.leaves, wanted, strict=True) if is_wanted]
     pairs = [pair for pair in zip(graph.results, gradients, strict=True) if pair[0].requires_grad]
-    results, given = zip(*pairs, strict=True) if pairs else ((), ())
+    differentiable, given = zip(*pairs, strict=True) if pairs else ((), ())
     with _above_operators(inputs.device, None):
-        found = torch.autograd.grad(results, leaves, given, allow_unused=True)
-    # An operator's results share no memory; parts of one tensor, and a tensor that is given twice, do.
-    own: dict[int, Tensor] = {}
+        found = torch.autograd.grad(differentiable, leaves, given, allow_unused=True)
+    # Results of an operator must not share memory: copy views of a larger tensor, and tensors returned twice.
+    results, addresses = [], set()
     for leaf, gradient in zip(leaves, found, strict=True):
         result = torch.zeros_like(leaf) if gradient is None else gradient.contiguous()
         storage = result.untyped_storage()
-        if storage.nbytes() != result.nbytes or storage.data_ptr() in own:
+        if storage.nbytes() != result.nbytes or storage.data_ptr() in addresses:
             result = result.clone()
-        own[result.data_ptr()] = result
-    return list(own.values())
+        results.append(result)
+        addresses.add(result.data_ptr())
+    return results
 
 
 @_run_backward.register_fake

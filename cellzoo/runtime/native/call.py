@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -165,7 +165,8 @@ class _NativeFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, job: _Job, *arguments: Tensor | None) -> tuple[Tensor, ...]:
         results, saved = _forward(job, arguments)
-        ctx.job = job
+        # A pass that is made again must not write the statistics again: the caller may use their memory anew.
+        ctx.job = job if job.norm_statistics is None else replace(job, norm_statistics=None)
         # Checkpoints and offloading take charge of what is saved; they cannot of this, so it is made again.
         ctx.saved = None if torch._C._autograd._top_saved_tensors_default_hooks(True) else saved
         ctx.save_for_backward(*arguments)

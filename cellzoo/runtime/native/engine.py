@@ -77,7 +77,9 @@ class NativePlans:
                 requires a gradient; or a plan with norms has a step of a single row.
         """
         autocast = autocast_dtype(inputs.device)
-        rounds, moments = self.rounds, norm_statistics
+        rounds = self.rounds
+        # The library writes through the address, as if the memory were contiguous.
+        moments = None if norm_statistics is None else norm_statistics.contiguous()
         if autocast is not None:
             rounds = rounds or (autocast == torch.bfloat16 and has_bfloat16())
             dtype = torch.promote_types(widest_dtype([inputs, *states, *weights.values()]), torch.float32)

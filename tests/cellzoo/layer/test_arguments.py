@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import cellzoo
+from cellzoo.errors import UnknownNameError
 
 NAMES = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
@@ -113,3 +114,40 @@ def test_a_name_in_place_of_the_cell_is_refused_and_told_what_takes_it():
         cellzoo.CellRNN("lstm", 3, 4)
     with pytest.raises(TypeError, match=r"cell is None; it must be a cellzoo\.Cell"):
         cellzoo.CellRNN(None, 3, 4)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["auto"]])
+def test_an_engine_that_is_not_a_name_is_refused(name):
+    with pytest.raises(UnknownNameError, match="unknown engine"):
+        cellzoo.rnn("gru", 3, 4, runtime=name)
+    with pytest.raises(UnknownNameError, match="unknown engine"), cellzoo.runtime.using(name):
+        pass
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("given", [None, [1.0], np.zeros((2, 3), np.float32)])
+def test_input_that_is_not_a_tensor_is_refused(given, grad):
+    rnn = cellzoo.rnn("gru", 3, 4)
+    with torch.set_grad_enabled(grad):
+        with pytest.raises(TypeError, match=f"input is a {type(given).__name__}; it must be a torch.Tensor"):
+            rnn(given)
+        with pytest.raises(TypeError, match=f"x is a {type(given).__name__}; it must be a torch.Tensor"):
+            rnn.step(given)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("hx", [3.0, (None, None), (torch.zeros(1, 1, 4), None)])
+def test_states_that_are_not_tensors_are_refused(hx, grad):
+    rnn = cellzoo.rnn("lstm", 3, 4)
+    with torch.set_grad_enabled(grad), pytest.raises(TypeError, match="must be a tuple of 2"):
+        rnn(torch.zeros(2, 1, 3), hx)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_input_of_other_dimensions_is_refused(grad):
+    rnn = cellzoo.rnn("gru", 3, 4)
+    with torch.set_grad_enabled(grad):
+        with pytest.raises(ValueError, match="input has 0 dimensions"):
+            rnn(torch.tensor(1.0))
+        with pytest.raises(ValueError, match="packed data of 3 dimensions"):
+            rnn(nn.utils.rnn.pack_sequence([torch.zeros(5, 2, 3)]))

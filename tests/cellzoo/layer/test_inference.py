@@ -149,3 +149,18 @@ def test_what_does_not_fit_is_said():
         ):
             with pytest.raises(ValueError, match=message):
                 rnn(x, hx)
+
+
+@torch.no_grad()
+def test_another_thread_may_take_the_last_prepared_pass():
+    """The list of idle passes says that it has one, and has none when it is taken."""
+
+    class Raced(list):
+        def __len__(self):
+            return 1
+
+    rnn = build()
+    x = draw(3, E)
+    expected = rnn(x)
+    rnn._inference._idle[E] = Raced()
+    torch.testing.assert_close(rnn(x), expected, rtol=0, atol=0)

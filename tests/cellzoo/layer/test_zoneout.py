@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import cellzoo
+from cellzoo.cells.cell import Cell
+from cellzoo.cells.graph import Node, State
 from cellzoo.errors import CellError, UnknownNameError
 
 RUNTIMES = ("reference", "torch", "native", "auto")
@@ -115,3 +118,16 @@ def test_states_that_cannot_stay():
         layer(zoneout={"m": 0.1})
     with pytest.raises(CellError, match="holds inputs"):
         layer(name="qrnn", zoneout={"x1": 0.1})
+
+
+def test_probabilities_may_come_from_numpy():
+    assert layer(zoneout=np.float32(0.25)).zoneout == {"h": 0.25, "c": 0.25}
+
+
+def test_states_that_share_their_next_value_give_the_same_output_in_training_and_outside():
+    """With zoneout on the second state alone, the output is the first one's next value, which is not zoned."""
+    nodes = (Node("l", "linear", ("x", "h"), ("W", "U")), Node("n", "tanh", ("l",)))
+    cell = Cell((State("h", "n"), State("c", "n")), nodes, "n")
+    rnn = cellzoo.CellRNN(cell, 3, 5, dtype=torch.float64, zoneout={"c": 0.5})
+    trained, _ = rnn(inputs())
+    torch.testing.assert_close(rnn.eval()(inputs())[0], trained, rtol=1e-12, atol=1e-12)

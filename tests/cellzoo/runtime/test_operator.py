@@ -236,3 +236,12 @@ def test_a_copy_of_the_handle_leads_to_the_same_gradients():
     torch.testing.assert_close(copied, direct, **CLOSE)
     expected = torch.autograd.grad([output, *final], sources, given)
     torch.testing.assert_close(direct, list(expected), **CLOSE)
+
+
+def test_gradients_of_an_empty_batch():
+    """Tensors without elements share the address 0."""
+    rnn = build()
+    x, states = draw(2, 0, E), (draw(1, 0, H), draw(1, 0, H))
+    output, _ = torch.compile(rnn, backend="aot_eager")(x, states)
+    for source, gradient in zip((x, *states), torch.autograd.grad(output.sum(), (x, *states)), strict=True):
+        assert gradient.shape == source.shape
