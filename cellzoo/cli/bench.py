@@ -57,6 +57,7 @@ _EXAMPLES = """\
   cellzoo bench --shape one --pass inference           the latency of one sentence
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
   cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
+  cellzoo bench --benchmark stream --shape one         steps that come one at a time, beside nn.LSTMCell
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
   cellzoo bench --benchmark tagger --shape sentences --engines native     beside Flair's tagger
   cellzoo bench --device cuda --cells lstm,darts-v2    beside cuDNN
@@ -80,8 +81,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark",
         metavar="NAME",
-        help="time something else than layers: `supernet`, the two kinds of a search step of DARTS; `tagger`, "
-        "training steps of whole taggers beside Flair's",
+        help="time something else than layers: `stream`, calls of `CellRNN.step` beside torch's own cells; "
+        "`supernet`, the two kinds of a search step of DARTS; `tagger`, training steps of whole taggers beside "
+        "Flair's",
     )
     parser.add_argument(
         "--shape",
