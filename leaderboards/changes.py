@@ -1,4 +1,4 @@
-"""What is new, better and worse between two states of a store, as Markdown for a pull request."""
+"""Compares two states of a results folder and lists what is new, better and worse, as Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leaderboards.stats.families import holm
 from leaderboards.stats.seeds import FEWEST_SEEDS, forth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from leaderboards.board import Board, Row, TaskTable
 
@@ -25,14 +25,14 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Change:
-    """One entry in both states.
+    """An entry that is in both states with different results.
 
     Attributes:
         table: Its table in the second state.
-        unlike: Settings of which it had other values in the first.
-        before: Its row in the first.
-        after: Its row in the second.
-        p: Of Welch's test, adjusted by Holm over all changes; None with too few seeds.
+        unlike: Names of the settings that differ between the states.
+        before: Its row in the first state.
+        after: Its row in the second state.
+        p: p value of Welch's test, adjusted by Holm's method over all changes; None with too few seeds.
     """
 
     table: TaskTable
@@ -43,7 +43,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `within noise`, or why it cannot be said."""
+        """`better`, `worse`, `within noise`, or why there is no verdict."""
         if self.p is None:
             return f"fewer than {FEWEST_SEEDS} seeds"
         if self.p >= 0.05:
@@ -72,21 +72,26 @@ def compare_boards(before: Board, after: Board) -> str:
 
 
 def _matched(before: Board, after: Board) -> tuple[list[tuple[_Entry, _Entry]], list[_Entry], list[_Entry]]:
-    old, now = dict(_entries(before)), dict(_entries(after))
+    tasks = [[_task(table) for table in board.tables] for board in (before, after)]
+    # A task with one table in each state is matched whatever its settings, so that these show as a change.
+    single = {task for task in tasks[0] if tasks[0].count(task) == tasks[1].count(task) == 1}
+    old, now = dict(_entries(before, single)), dict(_entries(after, single))
     shared = [(old[place], now[place]) for place in now if place in old]
     new = [now[place] for place in now if place not in old]
     return shared, new, [old[place] for place in old if place not in now]
 
 
-def _entries(board: Board) -> Iterator[tuple[tuple[object, ...], _Entry]]:
+def _task(table: TaskTable) -> tuple[object, ...]:
+    """Identifies the tables that may be compared: the same task, revision and primary metric."""
+    return table.task, table.revision, table.primary.name, table.primary.higher_is_better
+
+
+def _entries(board: Board, single: Collection[object]) -> Iterator[tuple[tuple[object, ...], _Entry]]:
     for table in board.tables:
-        # What is measured by another metric, or the other way round, is another table.
-        task = (table.task, table.revision, table.primary.name, table.primary.higher_is_better)
+        task = _task(table)
+        settings = () if task in single else tuple(sorted(table.settings.items()))
         for row in table.rows:
-            cell = row.subject.hash or row.subject.name
-            # A table of a revision is named by the task alone, so that changed settings show as a change.
-            variant = tuple(sorted(table.settings.items())) if table.variant else ()
-            yield (*task, variant, cell), (table, row)
+            yield (*task, settings, row.subject.hash or row.subject.name), (table, row)
 
 
 def _results(table: TaskTable, row: Row) -> set[tuple[str, float | None]]:
@@ -112,14 +117,14 @@ def _unlike(before: TaskTable, after: TaskTable) -> tuple[str, ...]:
 
 
 def _welch(before: Sequence[float], after: Sequence[float]) -> float:
-    """The p of Welch's test; seeds that are all alike have no spread, so any difference between them is one."""
+    """The p value of Welch's test; 0 where neither side has any spread and the means differ."""
     from scipy.stats import ttest_ind
 
     first, *others = (*before, *after)
     if all(math.isclose(first, other, rel_tol=_ROUNDING) for other in others):
         return 1.0
     with warnings.catch_warnings():
-        # Seeds that are nearly equal; what it then gives is read below.
+        # scipy warns where values are nearly equal; a p that is not finite is handled below.
         warnings.simplefilter("ignore", RuntimeWarning)
         p = float(ttest_ind(before, after, equal_var=False).pvalue)
     return p if math.isfinite(p) else 0.0
@@ -139,7 +144,7 @@ def _listed(changes: Sequence[Change]) -> list[str]:
         for row in (change.before, change.after):
             summary = row.metrics[primary.name]
             fields.append(f"{numbers.mean_and_std(summary, primary.digits)} ({numbers.seeds(summary.n)})")
-        unlike = f"; unlike settings: {', '.join(change.unlike)}" if change.unlike else ""
+        unlike = f"; different settings: {', '.join(change.unlike)}" if change.unlike else ""
         fields.append(f"{change.verdict}{unlike}")
         lines.append("| " + " | ".join(map(plain, fields)) + " |")
     return ["\n".join(lines)]

@@ -1,7 +1,7 @@
-"""Run records from files and folders: found, checked, each counted once.
+"""Finds, reads and validates run records in files and folders, and removes duplicates.
 
-What is not a sound record is never passed over in silence: `collect` lists all of it in one error, or,
-when told to go on, hands it back as faults for the page to name. Nothing here writes.
+A file that is not a valid record is never ignored silently: `collect` raises one error that lists all such
+files or, with `skip_bad`, returns them as faults, which the board's page lists. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN_FAULTS = 20
 LARGEST_RECORD = 16 << 20
 TIMES = "seconds"
-"""How the names of metrics begin that are times, and so differ from run to run."""
+"""Prefix of metrics that are times: they differ from run to run, so they are not compared."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was read.
+    """The records that were read.
 
     Attributes:
-        records: One record a key, ordered by task, cell and seed.
-        faults: What was left out; empty unless faults are allowed.
-        repeats: Files that hold a result already read from another file.
-        items: Key -> file of the per-item statistics, where it is known.
-        failed: Runs without a result, by task, cell and seed.
+        records: One record for each key, ordered by task, cell and seed.
+        faults: Files that were left out; empty unless `skip_bad` was set.
+        repeats: Number of files whose result was already read from another file.
+        items: Key -> file of the per-item statistics.
+        failed: Runs that failed, ordered by task, cell and seed.
     """
 
     records: tuple[RunRecord, ...]
@@ -61,11 +61,11 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
 
     Args:
         sources: Record files, `records` folders, folders that hold one, or folders that hold such folders.
-        skip_bad: Leave faulty files out and report them, where the default is to refuse them all.
+        skip_bad: Leave invalid files out and report them as faults instead of raising an error.
 
     Raises:
-        RecordError: A source holds no record; without `skip_bad` also: a file is truncated, foreign or
-            edited, or two files contradict each other. The message lists all such files.
+        RecordError: A source holds no record. Without `skip_bad` also: a file is truncated, edited or not a
+            record, or two files contradict each other; the message lists all such files.
     """
     read: list[tuple[Path, RunRecord]] = []
     faults: list[Fault] = []
@@ -83,7 +83,10 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     records.sort(key=lambda r: (r.task.name, r.task.revision, r.cell.kind, r.cell.name, r.seed, r.key))
     items: dict[str, Path] = {}
     for path, record in read:
-        items.setdefault(record.key, path.parent / record.items.file)
+        beside = path.parent / record.items.file
+        # A copy of the record may lie where its items were not copied to.
+        if record.key not in items or not items[record.key].exists():
+            items[record.key] = beside
     done = {record.key for record in records}
     return Collection(
         tuple(records),
@@ -95,17 +98,17 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
 
 
 def _failed(folders: Iterable[Path]) -> list[FailedRun]:
-    """Failures of the output folders whose records were read, each once."""
+    """The failed runs of all output folders whose records were read, without duplicates."""
     stores = [FailureStore(folder.parent) for folder in sorted(folders) if folder.name == FOLDER]
     found = {one.key: one for store in stores for one in store.read()}
     return sorted(found.values(), key=lambda one: (one.task.name, one.cell.name, one.seed, one.key))
 
 
 def read_sound(path: Path) -> RunRecord:
-    """Read one record from a regular file of the size of one.
+    """Read one record from a regular file of at most `LARGEST_RECORD` bytes.
 
     Raises:
-        RecordError: It is something else.
+        RecordError: The file is not a valid record.
     """
     check_regular(path, LARGEST_RECORD, "a run record")
     try:
@@ -115,7 +118,7 @@ def read_sound(path: Path) -> RunRecord:
 
 
 def check_regular(path: Path, largest: int, what: str) -> None:
-    """Refuse what would hang or never end: pipes, devices, sockets, files of any size.
+    """Refuse files whose reading could block or exhaust memory: pipes, devices, sockets, very large files.
 
     Raises:
         RecordError: It is not a regular file, or larger than `largest` bytes.
@@ -131,7 +134,7 @@ def check_regular(path: Path, largest: int, what: str) -> None:
 
 
 def _files(sources: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
-    """Yield each record file once, in the order of the sources and by name within a folder."""
+    """Yield each record file once, in the order of the sources, sorted by name within a source."""
     seen: set[Path] = set()
     for source in sources:
         try:
@@ -168,9 +171,9 @@ def _files_of(source: Path, faults: list[Fault]) -> list[Path]:
 
 
 def record_folders(source: Path, faults: list[Fault]) -> Iterator[Path]:
-    """Yield every folder `records` below a folder, through links, each once however links go round.
+    """Yield every folder named `records` below `source` once; follows symbolic links, also in cycles.
 
-    A link that leads nowhere is a fault: what it was to lead to may have been results.
+    A broken link is a fault: it may have pointed at results.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [source]
@@ -185,29 +188,29 @@ def record_folders(source: Path, faults: list[Fault]) -> Iterator[Path]:
         below = []
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir():
-                    below.append(folder / entry.name)
-                elif entry.is_symlink() and not (folder / entry.name).exists():
-                    path = folder / entry.name
+                path = folder / entry.name
+                if entry.is_symlink() and not path.exists():
                     faults.append(Fault(path, f"{path}: is a link to {path.readlink()}, which is not there"))
+                elif entry.is_dir():
+                    below.append(path)
         waiting += sorted(below, reverse=True)
 
 
 def _json_files(folder: Path) -> list[Path]:
-    """What is named like a record, whatever it is: `read_sound` refuses what is none."""
+    """The files named like records, of any kind: `read_sound` refuses those that are not valid."""
     with os.scandir(folder) as entries:
         return [
             folder / entry.name
             for entry in entries
             if entry.name.endswith(".json")
             and entry.name[0] != "."
-            and not entry.is_dir()
             and not (entry.is_symlink() and not (folder / entry.name).exists())
+            and not entry.is_dir()
         ]
 
 
 def _once_a_key(read: Iterable[tuple[Path, RunRecord]]) -> tuple[list[RunRecord], list[Fault], int]:
-    """Keep one record a key; where two give different results, keep neither and say so."""
+    """Keep one record for each key; where two files give different results, keep neither and report a fault."""
     kept: dict[str, tuple[Path, RunRecord]] = {}
     contradicted: set[str] = set()
     faults = []
@@ -233,9 +236,9 @@ def _once_a_key(read: Iterable[tuple[Path, RunRecord]]) -> tuple[list[RunRecord]
 
 
 def _difference(first: RunRecord, second: RunRecord) -> str:
-    """Say what differs between two results of one key; empty if the results agree.
+    """Describe the first difference between two results of one key; empty if they agree.
 
-    Times, code and environment may differ: agreement then is a reproduction.
+    Times, code and environment may differ: the second result then reproduces the first.
     """
     a, b = _results(first), _results(second)
     for name in dict.fromkeys([*a, *b]):
@@ -265,7 +268,7 @@ def _refusal(faults: Sequence[Fault]) -> str:
 
 
 def listed(faults: Sequence[Fault]) -> str:
-    """One line a fault, of the first ones."""
+    """The first `SHOWN_FAULTS` faults, one line each."""
     lines = [f"  {fault.message}" for fault in faults[:SHOWN_FAULTS]]
     if len(faults) > SHOWN_FAULTS:
         lines.append(f"  and {len(faults) - SHOWN_FAULTS} more")

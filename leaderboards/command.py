@@ -27,15 +27,16 @@ FORMATS = {
 }
 
 _DESCRIPTION = """\
-Make a leaderboard from run records: board.html (one self-contained page, for a double click), board.md and
-board.svg; --also adds the same numbers in other forms.
+Make a leaderboard from the results of `cellzoo run`. It writes board.html (one self-contained page to open in a
+browser), board.md and board.svg into the folder given by --out; --also adds other file formats.
 
-Results under different settings, data or task revisions come into separate tables, never into one mean. Stores
-of several people merge by key, each result counted once. A file that is truncated, foreign or edited, or two
-files that contradict each other, stop the command and nothing is written; with --skip-bad it goes on and the
-page names what was left out.
+Results with different settings, data or task revisions go into separate tables and are never averaged together.
+Results folders of several people can be combined: a result that occurs twice is counted once. If a file is
+truncated, edited or not a record, or if two files contradict each other, nothing is written; with --skip-bad
+such files are left out and listed on the page.
 
---check only checks the records and their items; --compare says what changed between two stores, as Markdown."""
+--check and --compare write no leaderboard: --check validates the records and their per-item files, --compare
+prints what changed between two results folders, as Markdown."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -44,37 +45,47 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=path_option("RESULTS"),
         metavar="RESULTS",
-        help="folders that `cellzoo run` wrote to, folders of such folders, or record files",
+        help="output folders of `cellzoo run`, folders that contain such folders, or single record files",
     )
-    parser.add_argument("--out", type=path_option("--out"), metavar="DIR", help="where to write the board")
+    parser.add_argument(
+        "--out", type=path_option("--out"), metavar="DIR", help="folder to write the leaderboard into"
+    )
     parser.add_argument("--title", default=TITLE, help=f"heading of the page (default: {TITLE})")
     parser.add_argument(
-        "--also", default="", metavar="A,B,...", help=f"further forms of the numbers: {', '.join(FORMATS)}"
+        "--also",
+        default="",
+        metavar="A,B,...",
+        help=f"other file formats to write as well: {', '.join(FORMATS)}",
     )
     parser.add_argument(
-        "--skip-bad", action="store_true", help="go on without faulty files, and name them on the page"
+        "--skip-bad", action="store_true", help="leave out invalid files and list them on the page"
     )
-    parser.add_argument("--check", action="store_true", help="check the records, and write no board")
+    parser.add_argument("--check", action="store_true", help="only check the records; write no leaderboard")
     parser.add_argument(
         "--snapshot",
         type=path_option("--snapshot"),
         metavar="FILE",
-        help="with --check: what must still be there; written if it is not there yet",
+        help="with --check: also check that every result listed in FILE is still there and unchanged; FILE is "
+        "created, or updated, when the check finds no fault",
     )
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="say what is new, better and worse from the first store to the second",
+        help="list what is new, better and worse in the second results folder; write no leaderboard",
     )
 
 
 def _execute(options: argparse.Namespace) -> int:
+    if options.check and options.compare:
+        raise CellzooError("board: --check and --compare are two different commands; give one of them")
+    if options.snapshot is not None and not options.check:
+        raise CellzooError("board: --snapshot FILE is used by --check only; add --check")
     if options.check:
         return _check(options)
     if options.compare:
         return _compare(options)
     if options.out is None:
-        raise CellzooError("board: name the folder to write to with --out DIR")
+        raise CellzooError("board: name the folder to write the leaderboard into with --out DIR")
     forms = _forms(options.also)
     from leaderboards.build import build_board
     from leaderboards.collect import collect
@@ -90,9 +101,7 @@ def _forms(text: str) -> dict[str, str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in FORMATS:
-            raise CellzooError(
-                f"--also {name!r}: is not a form of the numbers; choose from {', '.join(FORMATS)}"
-            )
+            raise CellzooError(f"--also {name!r}: is not a file format; choose from {', '.join(FORMATS)}")
     return {name: FORMATS[name] for name in names}
 
 
@@ -118,7 +127,7 @@ def _compare(options: argparse.Namespace) -> int:
     from leaderboards.collect import collect
 
     if len(options.results) != 2:
-        raise CellzooError("board --compare: give two stores, the one before and the one after")
+        raise CellzooError("board --compare: give two results folders, first the old one, then the new one")
     before, after = (
         build_board(collect([results], skip_bad=options.skip_bad), options.title) for results in options.results
     )
@@ -134,10 +143,11 @@ COMMAND = Command(
         "  cellzoo board results --out board               one results folder\n"
         "  cellzoo board mine theirs --out board           several, each result counted once\n"
         '  cellzoo board results --out board --title "WNUT-17, November"\n'
-        "  cellzoo board results --out board --skip-bad    leave faulty files out, and say so\n"
+        "  cellzoo board results --out board --skip-bad    leave out invalid files and list them\n"
         "  cellzoo board results --out board --also json,csv,latex\n"
         "  cellzoo board results --out board --also plots  PDF and PNG of every plot, for papers and slides\n"
-        "  cellzoo board results --check                   check the records and their items\n"
+        "  cellzoo board results --check                   check the records and their per-item files\n"
+        "  cellzoo board results --check --snapshot results.json    also that no result was lost or changed\n"
         "  cellzoo board --compare before after            what changed, for a pull request"
     ),
     configure=_configure,

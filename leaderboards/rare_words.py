@@ -1,7 +1,7 @@
-"""`cellzoo rare-words`: what language models lose on words by how often these stand in the training text.
+"""`cellzoo rare-words`: the loss of language models on words, grouped by their frequency in the training text.
 
-The analysis of Li et al. 2020 (ESS), table 3: the loss of each word of a split in two models, for rare
-words and for frequent ones.
+The analysis of Li et al. 2020 (ESS), table 3: the loss of two models on the words of a split, for rare and for
+frequent words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
-from cellzoo.errors import CellzooError
+from cellzoo.errors import CellzooError, RecordError
 from cellzoo.selection import split_cells
 from cellzoo.system.paths import path_option
 from cellzoo.system.text import printable
@@ -26,23 +26,25 @@ if TYPE_CHECKING:
     from tasks.runs.record import RunRecord
 
 UNKNOWN = "<unk>"
+_FIELDS = ("word", "count", "tokens", "nll")
 BINS = ((0, 10), (10, 100), (100, 1_000), (1_000, 10_000), (10_000, None))
-"""Occurrences in the training text: from, and below."""
+"""Ranges of occurrences in the training text: lower end (included), upper end (excluded)."""
 _DESCRIPTION = """\
-Compare language models on words by how often these occur in the training text: mean loss of each cell in nats,
-with its standard deviation over seeds, and the words on which the other cells are better or worse than the
-first by most. Reads the records of `cellzoo run` on a task of language modelling; <unk> is a row of its own.
+Compare language models on rare and on frequent words. Words are grouped by how often they occur in the training
+text; for each group the mean loss per word of each cell is shown, in nats, with its standard deviation over
+seeds. Then come the words on which the other cells differ most from the first one. It reads the results of
+`cellzoo run` on a language-modelling task; <unk> has a row of its own.
 """
 
 
 @dataclass(frozen=True)
 class WordLoss:
-    """A word of a split.
+    """The loss on one word of a split.
 
     Attributes:
-        count: Occurrences in the training text.
-        tokens: Occurrences in the split.
-        losses: Mean loss of an occurrence in nats, a run each.
+        count: Number of occurrences in the training text.
+        tokens: Number of occurrences in the split.
+        losses: For each run, the mean loss per occurrence in nats.
     """
 
     count: int
@@ -51,20 +53,20 @@ class WordLoss:
 
     @property
     def mean(self) -> float:
-        """Over runs."""
+        """Mean of `losses`."""
         return sum(self.losses) / len(self.losses)
 
 
 def word_losses(paths: Sequence[Path], split: str) -> dict[str, WordLoss]:
-    """Read the words of some runs of one cell on one text.
+    """Read the losses on the words of a split, of several runs of one cell on one text.
 
     Args:
-        paths: Files of items, one a run.
+        paths: Per-item files, one for each run.
         split: `dev` or `test`.
 
     Raises:
-        CellzooError: A file has no words, as those of other tasks and of older runs.
-        RecordError: A file cannot be read.
+        CellzooError: A file has no word losses, as those of other tasks and of older runs.
+        RecordError: A file cannot be read, or its words are not those of the other files.
     """
     from leaderboards.evidence import read_columns
 
@@ -73,18 +75,24 @@ def word_losses(paths: Sequence[Path], split: str) -> dict[str, WordLoss]:
         columns = read_columns(path, f"{split} words")
         if not columns:
             raise CellzooError(f"{path}: has no losses of words, as other tasks and older runs have none")
-        rows = zip(columns["word"], columns["count"], columns["tokens"], columns["nll"], strict=True)
-        for word, count, tokens, nll in rows:
-            before = found[word].losses if word in found else ()
-            found[word] = WordLoss(count, tokens, (*before, nll / tokens))
+        here: dict[str, WordLoss] = {}
+        try:
+            for word, count, tokens, nll in zip(*(columns[name] for name in _FIELDS), strict=True):
+                before = found[word].losses if found else ()
+                here[word] = WordLoss(count, tokens, (*before, nll / tokens))
+        except (KeyError, TypeError, ZeroDivisionError) as error:
+            raise RecordError(f"{path}: its words are not those of {paths[0]} ({error})") from error
+        if found and here.keys() != found.keys():
+            raise RecordError(f"{path}: its words are not those of {paths[0]}")
+        found = here
     return found
 
 
 def by_frequency(words: Mapping[str, WordLoss]) -> dict[str, WordLoss]:
-    """Sum the words up: those of each bin, `<unk>`, and all.
+    """Sum up the words of each bin, of `<unk>`, and all words.
 
     Returns:
-        Label -> what stands for all words of the bin, with its lower end as the count; empty bins are left out.
+        Label -> sum over the words of the bin, with their smallest count; empty bins are left out.
     """
     groups = {
         f"{low:,} and more" if high is None else f"{low:,} to {high - 1:,}": [
@@ -102,7 +110,7 @@ def by_frequency(words: Mapping[str, WordLoss]) -> dict[str, WordLoss]:
 def differences(
     one: Mapping[str, WordLoss], other: Mapping[str, WordLoss]
 ) -> list[tuple[float, str, WordLoss]]:
-    """Loss of the second less that of the first, over all occurrences of a word, the smallest first."""
+    """(loss of the second - loss of the first, word, its entry), summed over occurrences; smallest first."""
     return sorted(
         ((other[word].mean - entry.mean) * entry.tokens, word, entry)
         for word, entry in one.items()
@@ -119,12 +127,25 @@ def _sum(group: Sequence[WordLoss]) -> WordLoss:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "results", nargs="+", type=path_option("RESULTS"), metavar="RESULTS", help="output folders"
+        "results",
+        nargs="+",
+        type=path_option("RESULTS"),
+        metavar="RESULTS",
+        help="output folders of `cellzoo run`",
     )
-    parser.add_argument("--cells", required=True, metavar="A,B,...", help="cells, the first is compared with")
-    parser.add_argument("--task", metavar="TASK", help="the task, where the results have several")
-    parser.add_argument("--split", choices=("dev", "test"), default="dev", help="default dev, as in ESS")
-    parser.add_argument("--words", type=int, default=8, metavar="N", help="words at either end; default 8")
+    parser.add_argument(
+        "--cells",
+        required=True,
+        metavar="A,B,...",
+        help="cells by name; the others are compared with the first",
+    )
+    parser.add_argument("--task", metavar="TASK", help="the task, if the results have several")
+    parser.add_argument(
+        "--split", choices=("dev", "test"), default="dev", help="default dev, as in the ESS paper"
+    )
+    parser.add_argument(
+        "--words", type=int, default=8, metavar="N", help="how many words to list at each end; default 8"
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -140,19 +161,35 @@ def _execute(options: argparse.Namespace) -> int:
 
 def _files(collection: Collection, cell: str, task: str | None) -> list[Path]:
     records = [record for record in collection.records if record.cell.name == cell and _is_text(record, task)]
+    # Files of different data hold different words, and runs of different cells may have the same name.
+    identities = {
+        (record.cell.hash, json.dumps([record.configuration, _data(record)], sort_keys=True))
+        for record in records
+    }
     if not records:
         names = sorted({record.cell.name for record in collection.records if _is_text(record, task)})
-        raise CellzooError(f"no run of {cell!r} on a language model; there are {', '.join(names) or 'none'}")
+        raise CellzooError(
+            f"no run of {cell!r} on a language-modelling task; "
+            f"there are runs of {', '.join(names) or 'no cell'}"
+        )
     tasks = sorted({record.task.name for record in records})
     if len(tasks) > 1:
         raise CellzooError(f"{cell} has runs on {', '.join(tasks)}; choose one with --task")
-    if len({json.dumps(record.configuration, sort_keys=True) for record in records}) > 1:
-        raise CellzooError(f"{cell} has runs on {tasks[0]} under different settings; name a folder of one")
+    if len(identities) > 1:
+        raise CellzooError(
+            f"{cell} has runs on {tasks[0]} with different settings, data or cells of this name; "
+            "give a results folder that contains only one of them"
+        )
     return [collection.items[record.key] for record in records]
 
 
 def _is_text(record: RunRecord, task: str | None) -> bool:
-    return "perplexity" in record.metrics and task in (None, record.task.name)
+    is_result = record.purpose != "tuning" and "perplexity" in record.metrics
+    return is_result and task in (None, record.task.name)
+
+
+def _data(record: RunRecord) -> dict[str, dict[str, str]]:
+    return {name: reference.sha256 for name, reference in record.data.items()}
 
 
 def _table(found: Mapping[str, Mapping[str, WordLoss]]) -> Iterable[str]:
@@ -163,7 +200,7 @@ def _table(found: Mapping[str, Mapping[str, WordLoss]]) -> Iterable[str]:
         row = "".join(f"  {_shown(bins.get(label)):>20}" for bins in binned.values())
         yield f"{label:>16}  {entry.tokens:9,}{row}"
     runs = ", ".join(f"{cell} {len(bins['all'].losses)}" for cell, bins in binned.items())
-    yield f"loss a word in nats, ± its standard deviation over runs: {runs}"
+    yield f"loss per word in nats ± standard deviation over runs; number of runs: {runs}"
 
 
 def _shown(entry: WordLoss | None) -> str:
@@ -179,8 +216,8 @@ def _most(found: Mapping[str, Mapping[str, WordLoss]], cells: Sequence[str], cou
     for cell in cells[1:]:
         changes = differences(found[cells[0]], found[cell])
         for title, part in (("better", changes[:count]), ("worse", changes[::-1][:count])):
-            yield f"\n{cell} is {title} than {cells[0]} by most on"
-            yield f"{'word':>20}  {'in training':>11}  {'here':>6}  {'change a word':>13}"
+            yield f"\nwords on which {cell} is {title} than {cells[0]} by most"
+            yield f"{'word':>20}  {'in training':>11}  {'here':>6}  {'loss change':>13}"
             for change, word, entry in part:
                 yield f"{word:>20}  {entry.count:11,}  {entry.tokens:6,}  {change / entry.tokens:13.3f}"
 

@@ -1,4 +1,4 @@
-"""`cellzoo reproduce`: run one more training of a row, and say whether it is one of its kind."""
+"""`cellzoo reproduce`: repeats a result with a new seed and compares it with the runs that are there."""
 
 from __future__ import annotations
 
@@ -24,34 +24,33 @@ FEWEST_DIGITS = 4
 _DIGITS = re.compile(rf"[0-9a-f]{{{FEWEST_DIGITS},64}}…?")
 
 _DESCRIPTION = """\
-Run a cell once more under the settings of a record, with a seed that was not used yet, and say whether the
-number lies in the 95 % prediction interval of the runs that are there. One new run in twenty falls outside by
-chance."""
+Run a cell once more with the settings of a record and a seed that was not used yet, and say whether the new
+result lies in the 95 % prediction interval of the existing runs. One run in twenty falls outside by chance."""
 
 
 def find_record(collection: Collection, digits: str) -> RunRecord:
-    """The one record whose key begins like this.
+    """Find the only record whose key begins with `digits`.
 
     Raises:
-        RecordError: None, or several.
+        RecordError: There is none, or there are several.
     """
     found = [record for record in collection.records if record.key.startswith(digits.removesuffix("…"))]
     if len(digits) < FEWEST_DIGITS or len(found) != 1:
-        count = "no record" if not found else f"{len(found)} records"
         raise RecordError(
-            f"key {digits!r}: {count} of {len(collection.records)} begin so; give at least {FEWEST_DIGITS} "
-            "digits of the key, as a board's card or a file's name ends in it"
+            f"key {digits!r} matches {len(found)} of {len(collection.records)} records; give at least "
+            f"{FEWEST_DIGITS} digits of the key: the name of a record's file ends in it, and a board shows it"
         )
     return found[0]
 
 
 def siblings(collection: Collection, record: RunRecord) -> list[RunRecord]:
-    """All runs of the same cell, task, settings and data, by seed; trials of a tuning are none."""
+    """All runs of the same cell, task, settings and data, by seed, without trials of `--tune`."""
 
     def identity(of: RunRecord) -> str:
-        data = {name: reference.sha256 for name, reference in of.data.items()}
         cell = of.cell.hash or of.cell.name
-        return json.dumps([of.task.name, of.task.revision, cell, of.configuration, data], sort_keys=True)
+        return json.dumps(
+            [of.task.name, of.task.revision, cell, of.configuration, _digests(of)], sort_keys=True
+        )
 
     wanted = identity(record)
     found = [r for r in collection.records if r.purpose != "tuning" and identity(r) == wanted]
@@ -68,7 +67,7 @@ def run_arguments(record: RunRecord, seed: int, cell_file: Path, out: Path, data
 
 
 def verdict(runs: Sequence[RunRecord], new: RunRecord) -> str:
-    """Say where a new run lies among the others."""
+    """Say whether a new run lies in the prediction interval of the others."""
     from leaderboards.render import numbers
     from leaderboards.stats.seeds import prediction_interval, scale_of
 
@@ -78,33 +77,42 @@ def verdict(runs: Sequence[RunRecord], new: RunRecord) -> str:
     if measured is None:
         return f"{name} is undefined on this data, so there is nothing to compare"
     value = numbers.metric(measured, digits)
-    data = [{key: reference.sha256 for key, reference in r.data.items()} for r in (runs[0], new)]
-    if (new.task.revision, data[1]) != (runs[0].task.revision, data[0]):
-        return (
-            f"{name} is {value}, but of another revision of the task or other data: nothing to compare it with"
-        )
+    if not runs:
+        return f"{name} is {value}; there is no run with another seed, so it cannot be compared"
+    if (new.task.revision, _digests(new)) != (runs[0].task.revision, _digests(runs[0])):
+        return f"{name} is {value}, but with another revision of the task or other data: it cannot be compared"
     ends = prediction_interval([r.value(name) for r in runs if r.score is not None], scale_of(name))
     if ends is None:
-        return f"{name} is {value}; one run alone has no spread, so there is nothing to compare it with"
+        return f"{name} is {value}; there is one other run only, which has no spread, so it cannot be compared"
     low, high = ends
     place = "lies in" if low <= measured <= high else "lies OUTSIDE"
     interval = numbers.interval(ends, digits)
     return f"{name} is {value}: it {place} the prediction interval {interval} of {numbers.seeds(len(runs))}"
 
 
+def _digests(record: RunRecord) -> dict[str, dict[str, str]]:
+    return {name: reference.sha256 for name, reference in record.data.items()}
+
+
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("key", metavar="KEY", help="the first digits of a record's key")
-    parser.add_argument("results", nargs="+", metavar="RESULTS", help="where the records lie")
+    parser.add_argument(
+        "key", metavar="KEY", help=f"the first digits of a record's key, at least {FEWEST_DIGITS}"
+    )
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="output folders of `cellzoo run`")
     parser.add_argument(
         "--out",
         type=path_option("--out"),
         default=Path("reproduced"),
         metavar="DIR",
-        help="where the new run goes",
+        help="output folder of the new run; default reproduced",
     )
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
-    parser.add_argument("--seed", type=int, metavar="N", help="default: the first that was not used yet")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="seed of the new run; default: one more than the highest used"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the `cellzoo run` command, and run nothing"
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -131,7 +139,7 @@ def _execute(options: argparse.Namespace) -> int:
     with output_errors(cell_file.parent):
         cell_file.parent.mkdir(parents=True, exist_ok=True)
     fields = {"name": record.cell.name, "notation": record.cell.notation, "genotype": record.cell.genotype}
-    # A JSON string is a TOML string, but for the two halves of rare characters, and for U+007F.
+    # A JSON string is a TOML string, except for surrogate pairs, which are not escaped here, and for U+007F.
     text = "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in fields.items())
     if record.cell.init:
         rules = (f"{json.dumps(key)} = {json.dumps(rule)}" for key, rule in record.cell.init.items())
@@ -147,12 +155,14 @@ def _execute(options: argparse.Namespace) -> int:
     ]
     if not made:
         raise RecordError(f"{options.out}: the run left no record under the settings of {record.key[:12]}…")
-    sys.stdout.write(printable(verdict([r for r in runs if r.seed != seed], made[-1]) + "\n"))
+    # The folder may hold a run of the same seed on other data, of an earlier command.
+    new = next((r for r in made if r.task == record.task and _digests(r) == _digests(record)), made[-1])
+    sys.stdout.write(printable(verdict([r for r in runs if r.seed != seed], new) + "\n"))
     return 0
 
 
 def _key_first(words: list[str]) -> tuple[str, list[str]]:
-    """Tell the key from folders, wherever it was typed."""
+    """Split the words into the key and the folders, in whatever order they were typed."""
     keys = [word for word in words if _DIGITS.fullmatch(word) and not Path(word).exists()]
     key = keys[0] if len(keys) == 1 else words[0]
     place = words.index(key)
@@ -161,7 +171,7 @@ def _key_first(words: list[str]) -> tuple[str, list[str]]:
 
 COMMAND = Command(
     name="reproduce",
-    summary="run one more training of a result, and say whether it is one of its kind",
+    summary="repeat a result with a new seed, and compare it with the others",
     description=_DESCRIPTION,
     examples="  cellzoo reproduce 1b0c3a5e results              into the folder reproduced",
     configure=_configure,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from leaderboards.evidence import Evidence, gather
 from leaderboards.stats.families import Samples, against, against_on_new_items, pairs, samples, spread_of
 from leaderboards.stats.ranks import ranges_from
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 CONTROL = "lstm"
 """The cell that all others are compared with."""
+LARGEST_COMPARED = 1e100
+"""Diverged runs beyond this are compared as if they had this value, whose square does not overflow."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def stand(
     detectable = best = expected = tukey = None
     pooled = True
     if ranked:
-        runs = samples([[forth(value, scale) for value in values[identity]] for identity in ranked])
+        runs = samples(
+            [np.clip([forth(v, scale) for v in values[i]], -LARGEST_COMPARED, LARGEST_COMPARED) for i in ranked]
+        )
         spread = spread_of(runs)
         pooled = spread.pooled
         compared = pairs(runs, spread)

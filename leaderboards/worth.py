@@ -1,10 +1,9 @@
-"""When and where a cell is worth trying: what the records at hand say of it, a line a task."""
+"""How one cell did in a set of run records, for `cellzoo show NAME --results`."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,94 +11,76 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cellzoo.cells.cell import Cell
+    from leaderboards.stats.seeds import Summary
     from tasks.runs.record import RunRecord
 
 BASELINE = "lstm"
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """The scores of one cell in one setting, a seed each."""
-
-    name: str
-    scores: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return math.fsum(self.scores) / len(self.scores)
-
-    @property
-    def half_width(self) -> float | None:
-        """Of the 95 % interval of the mean, by Student's t; None for one seed."""
-        from scipy import stats
-
-        n = len(self.scores)
-        if n < 2:
-            return None
-        variance = math.fsum((score - self.mean) ** 2 for score in self.scores) / (n - 1)
-        return float(stats.t.ppf(0.975, n - 1)) * math.sqrt(variance / n)
-
-
 def worth_trying(cell: Cell, sources: Sequence[Path]) -> Iterator[str]:
-    """Say how a cell did, beside every other one that was run in the same setting.
+    """Describe the results of a cell, compared with all other cells that were run with the same settings.
 
     Args:
         cell: The cell.
         sources: Record files or folders, as `cellzoo board` takes them.
 
     Yields:
-        Two lines for each task and setting in which the cell was run, how it did and the signature of these
-        numbers; one that says so where there is none.
+        Two lines for each task and group of settings in which the cell was run: its result, and the signature
+        of its runs. One line saying so if there is no record of the cell.
 
     Raises:
         RecordError: A source holds no record.
     """
     from leaderboards.collect import collect
-    from tasks.runs.record_key import content_digest
+    from leaderboards.settings import group_by_settings
     from tasks.runs.signature import signature
 
-    settings: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
-    for record in collect(sources, skip_bad=True).records:
-        if record.score is not None and record.cell.kind == "cell" and record.purpose != "tuning":
-            data = {name: reference.sha256 for name, reference in record.data.items()}
-            setting = {"configuration": record.configuration, "data": data, "revision": record.task.revision}
-            settings[record.task.name, content_digest(setting)].append(record)
-    said = False
-    for (task, _), records in sorted(settings.items()):
-        own = [record for record in records if record.cell.hash == cell.hash]
+    records = [
+        record
+        for record in collect(sources, skip_bad=True).records
+        if record.score is not None and record.cell.kind == "cell" and record.purpose == "evaluation"
+    ]
+    found = False
+    for group in group_by_settings(records):
+        own = [record for record in group if record.cell.hash == cell.hash]
         if own:
-            said = True
-            yield f"{task}: {_line(own, records)}"
+            found = True
+            yield f"{own[0].task.name}: {_line(own, group)}"
             yield f"  {signature(sorted(own, key=lambda record: record.seed))}"
-    if not said:
+    if not found:
         yield "no record of this cell in what was given"
 
 
 def _line(own: Sequence[RunRecord], records: Sequence[RunRecord]) -> str:
+    from leaderboards.stats.seeds import scale_of, summarize
+
     first = own[0]
     metric = first.metrics[first.primary]
-    by_cell: dict[str, list[float]] = defaultdict(list)
-    names: dict[str, str] = {}
+    scores: dict[str | None, list[float]] = defaultdict(list)
+    names: dict[str | None, set[str]] = defaultdict(set)
     for record in records:
         if record.primary == first.primary and record.score is not None:
-            by_cell[str(record.cell.hash)].append(record.score)
-            names.setdefault(str(record.cell.hash), record.cell.name)
-    runs = {digest: _Runs(names[digest], tuple(scores)) for digest, scores in by_cell.items()}
-    mine = runs[str(first.cell.hash)]
+            scores[record.cell.hash].append(record.score)
+            names[record.cell.hash].add(record.cell.name)
+    cells = {digest: summarize(values, scale_of(first.primary)) for digest, values in scores.items()}
+    mine = cells[first.cell.hash]
     sign = 1 if metric.higher_is_better else -1
-    rank = 1 + sum(sign * other.mean > sign * mine.mean for other in runs.values())
-    parts = [f"{metric.title} {_interval(mine, metric.digits)}"]
-    parts.append(f"rank {rank} of {len(runs)} cells")
-    other = next((one for one in runs.values() if one.name == BASELINE and one is not mine), None)
-    if other is not None:
-        parts.append(f"{BASELINE} {_interval(other, metric.digits)}")
+    rank = 1 + sum(sign * other.mean > sign * mine.mean for other in cells.values())
+    parts = [f"{metric.title} {_summary(mine, metric.digits)}", f"rank {rank} of {len(cells)} cells"]
+    for digest, other in cells.items():
+        if BASELINE in names[digest] and other is not mine:
+            parts.append(f"{BASELINE} {_summary(other, metric.digits)}")
+            break
     speed = [record.timing.tokens_per_second for record in own]
     parts.append(f"{first.parameters.cell:,} parameters in the cell")
     parts.append(f"{math.fsum(speed) / len(speed):,.0f} tokens a second on {first.environment.device}")
     return ", ".join(parts)
 
 
-def _interval(runs: _Runs, digits: int) -> str:
-    half, seeds = runs.half_width, len(runs.scores)
-    text = f"{runs.mean:.{digits}f}"
-    return f"{text} (1 seed)" if half is None else f"{text} ± {half:.{digits}f} ({seeds} seeds)"
+def _summary(summary: Summary, digits: int) -> str:
+    from leaderboards.render import numbers
+
+    text, seeds = numbers.metric(summary.mean, digits), numbers.seeds(summary.n)
+    if summary.interval is None:
+        return f"{text} ({seeds})"
+    return f"{text} (95 % interval {numbers.interval(summary.interval, digits)}, {seeds})"

@@ -87,8 +87,8 @@ def _average(board: Board) -> dict[str, Any] | None:
                 "hash": row.subject.hash,
                 "seeds": list(row.seeds),
                 "values": list(row.summary.values),
-                "mean": row.summary.mean,
-                "std": row.summary.std,
+                "mean": _finite(row.summary.mean),
+                "std": _finite(row.summary.std),
                 "shares": list(row.shares),
                 "rank": [row.rank.first, row.rank.last] if row.rank else None,
             }
@@ -133,7 +133,7 @@ def _table(table: TaskTable) -> dict[str, Any]:
                 "seeds": list(confirmed.seeds),
                 "values": list(confirmed.summary.values),
                 "mean": _finite(confirmed.summary.mean),
-                "std": confirmed.summary.std,
+                "std": _finite(confirmed.summary.std),
             }
             for confirmed in table.confirmed
         ],
@@ -159,11 +159,9 @@ def _row(table: TaskTable, row: Row) -> dict[str, Any]:
             name: {
                 "values": list(summary.values),
                 "mean": _finite(summary.mean),
-                "std": summary.std,
-                "low": _finite(summary.interval[0]) if summary.interval else None,
-                "high": _finite(summary.interval[1]) if summary.interval else None,
-                "new_low": _finite(summary.new_items[0]) if summary.new_items else None,
-                "new_high": _finite(summary.new_items[1]) if summary.new_items else None,
+                "std": _finite(summary.std),
+                **_ends(summary.interval, "low", "high"),
+                **_ends(summary.new_items, "new_low", "new_high"),
             }
             for name, summary in row.metrics.items()
         },
@@ -193,5 +191,9 @@ def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _ends(interval: tuple[float, float] | None, *names: str) -> dict[str, float | None]:
+    return {name: _finite(end) for name, end in zip(names, interval or (None, None), strict=True)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INCHES = (6.4, 4.0)
 DOTS_PER_INCH = 200
 NAMED = 15
+LARGEST_DRAWN = 1e290
 STYLE: Any = {
     "figure.figsize": INCHES,
     "figure.constrained_layout.use": True,
@@ -69,7 +70,7 @@ def _plots(board: Board) -> Iterator[tuple[str, Any]]:
         name = f"{table.task}-r{table.revision}{table.variant.lower()}"
         yield f"{name}-results", lambda axes, table=table: _results(axes, table)
         for words, cost in COSTS:
-            if len({value for row in table.rows if (value := cost(row.cost)) is not None}) > 1:
+            if len({value for value, _, _ in _priced(table, cost)}) > 1:
                 short = words.split()[0].lower()
                 yield (
                     f"{name}-{short}",
@@ -92,14 +93,17 @@ def _results(axes: Any, table: TaskTable) -> None:
     for height, row in enumerate(rows):
         summary = row.metrics[primary.name]
         colour = _colour(row)
-        axes.plot(summary.values, [height] * summary.n, "o", color=colour, alpha=0.4, markersize=4)
-        axes.plot([summary.mean], [height], "|", color=colour, markersize=14, markeredgewidth=2)
+        values = [_drawable(value) for value in summary.values]
+        axes.plot(values, [height] * summary.n, "o", color=colour, alpha=0.4, markersize=4)
+        axes.plot([_drawable(summary.mean)], [height], "|", color=colour, markersize=14, markeredgewidth=2)
     # Intervals of two seeds are so wide that they would hide the values: they may not widen the axis.
     low, high = axes.get_xlim()
     for height, row in enumerate(rows):
         ends = row.metrics[primary.name].interval
         if ends is not None:
-            axes.plot(ends, [height, height], "-", color=_colour(row), alpha=0.6, linewidth=1)
+            axes.plot(
+                list(map(_drawable, ends)), [height, height], "-", color=_colour(row), alpha=0.6, linewidth=1
+            )
     span = high - low
     axes.set_xlim(low - 0.3 * span, high + 0.3 * span)
     axes.set_yticks(range(len(rows)), [shortened(notes.label(row.subject), 30) for row in rows])
@@ -139,7 +143,7 @@ def _priced(table: TaskTable, cost: Any) -> list[tuple[float, float, Row]]:
         return value
 
     return [
-        (value, row.metrics[name].mean, row)
+        (value, _drawable(row.metrics[name].mean), row)
         for row in table.rows
         if name in row.metrics and (value := price(row.cost)) is not None and value < 1e300
     ]
@@ -173,13 +177,18 @@ def _curve(table: TaskTable, row: Row) -> list[list[tuple[int, float]]]:
 
 
 def _relation(axes: Any, relation: Relation) -> None:
-    axes.plot(relation.xs, relation.ys, "o", alpha=0.7)
+    axes.plot(list(map(_drawable, relation.xs)), list(map(_drawable, relation.ys)), "o", alpha=0.7)
     if len(relation.subjects) <= NAMED:
         for subject, x, y in zip(relation.subjects, relation.xs, relation.ys, strict=True):
             _name(axes, x, y, notes.label(subject))
     axes.set_xlabel(f"{relation.first.task}: {_metric(relation.first)}")
     axes.set_ylabel(f"{relation.second.task}: {_metric(relation.second)}")
     axes.set_title(relation_words(relation), fontsize=8)
+
+
+def _drawable(value: float) -> float:
+    """Matplotlib fails on axes whose length overflows."""
+    return min(max(value, -LARGEST_DRAWN), LARGEST_DRAWN)
 
 
 def _name(axes: Any, x: float, y: float, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A board in the forms in which results travel: model cards, Every Eval Ever, one-line signatures."""
+"""A board in formats of other projects: model cards, Every Eval Ever; and one-line signatures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RANGES = {"f1": 100.0, "precision": 100.0, "recall": 100.0}
 
 
 def render_signatures(board: Board) -> str:
-    """One line for each row: the primary metric with its spread, then the signature."""
+    """One line for each row: the primary metric with its standard deviation, then the signature."""
     lines = []
     for table in board.tables:
         for row in table.rows:
@@ -36,7 +36,7 @@ def render_signatures(board: Board) -> str:
 
 
 def render_model_index(board: Board) -> str:
-    """`model-index` of model cards for each entry, as YAML (JSON is YAML): one document an entry."""
+    """The `model-index` of model cards, one document for each entry, as YAML (JSON is valid YAML)."""
     documents = []
     for subject in board.subjects:
         results = [
@@ -58,10 +58,10 @@ def render_model_index(board: Board) -> str:
 
 
 def render_eval_results(board: Board) -> dict[str, bytes]:
-    """For each cell a YAML file (JSON is YAML) for the folder `.eval_results` of its model on the hub.
+    """A YAML file (JSON is valid YAML) for each cell, for the folder `.eval_results` of its model on the hub.
 
-    One entry a metric, by https://huggingface.co/docs/hub/eval-results. Results on data that the hub does not
-    have are left out: there is nothing they could be shown at.
+    One entry for each metric, as specified at https://huggingface.co/docs/hub/eval-results. Results on data
+    sets that the hub does not have are left out, as entries refer to a data set of the hub.
     """
     files: dict[str, bytes] = {}
     for subject in board.subjects:
@@ -76,6 +76,8 @@ def render_eval_results(board: Board) -> dict[str, bytes]:
         if not entries:
             continue
         name = f"{subject.name.split(' = ')[0]}{'-' if subject.tag else ''}{subject.tag}.yaml"
+        if name in files:  # two cells that share one of their names
+            name = f"{name.removesuffix('.yaml')}-{subject.hash}.yaml"
         files[name] = (json.dumps(entries, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
     return files
 
@@ -95,7 +97,7 @@ def _eval_entries(table: TaskTable, row: Row) -> Iterator[dict[str, Any]]:
 
 
 def _hub_dataset(row: Row) -> dict[str, str] | None:
-    """Where the hub has a data set of a row's runs; None if it has none of them."""
+    """The hub's repository of a data set that the row was run on; None if the hub has none of them."""
     from tasks.data.catalog import find_set, set_names
 
     known = set(set_names())
@@ -104,13 +106,13 @@ def _hub_dataset(row: Row) -> dict[str, str] | None:
 
 
 def render_every_eval_ever(board: Board) -> str:
-    """One JSON object a line, each a document by the schema of Every Eval Ever: an entry on a task."""
+    """JSON lines: one document of the schema of Every Eval Ever for each entry of each task."""
     lines = [json.dumps(d, ensure_ascii=False, allow_nan=False) for d in every_eval_ever(board)]
     return "\n".join(lines) + "\n"
 
 
 def every_eval_ever(board: Board) -> Iterator[dict[str, Any]]:
-    """The documents."""
+    """The documents of `render_every_eval_ever` as plain data."""
     for table in board.tables:
         for row in table.rows:
             yield _document(table, row)
@@ -181,7 +183,7 @@ def _result(table: TaskTable, column: MetricColumn, summary: Summary) -> dict[st
 
 
 def _seconds(created: str) -> str:
-    """Seconds since 1970 of an ISO time; 0 where it is none."""
+    """An ISO time as seconds since 1970; 0 if it is not one."""
     try:
         return str(calendar.timegm(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S")))
     except ValueError:

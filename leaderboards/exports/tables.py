@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.system.extras import require
 from cellzoo.system.text import printable
 from leaderboards.exports.plain import flat_rows
-from leaderboards.render.grid import table_title, task_grid
+from leaderboards.render.grid import PRIMARY_PLACE, table_title, task_grid
 
 if TYPE_CHECKING:
     from leaderboards.board import Board, TaskTable
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "^": r"\textasciicircum{}",
     **{character: "\\" + character for character in "&%$#_{}"},
     "±": r"$\pm$",
@@ -28,11 +31,11 @@ _LATEX = {
     "\N{MINUS SIGN}": r"$-$",
 }
 _LATEX_COLUMNS = 6
-"""Cell, rank, the first metric and what follows it: more does not fit on a page of a paper."""
+"""Cell, rank, primary metric, intervals, seeds: more columns do not fit on a page."""
 
 
 def render_csv(board: Board) -> str:
-    """One line for each entry and metric; a text that a spreadsheet would take for a formula is quoted."""
+    """One line for each entry and metric; text that a spreadsheet would read as a formula is quoted."""
     lines = flat_rows(board)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
@@ -42,12 +45,12 @@ def render_csv(board: Board) -> str:
 
 
 def render_latex(board: Board) -> str:
-    """One `tabular` a task, with booktabs' rules."""
+    """One `tabular` for each table, with the rules of the package booktabs."""
     return printable("\n\n".join(_tabular(table) for table in board.tables)) + "\n"
 
 
 def parquet_bytes(board: Board) -> bytes:
-    """The lines of the CSV with their types.
+    """The lines of the CSV file as a typed table.
 
     Raises:
         CellzooError: pyarrow is not installed.
@@ -77,12 +80,9 @@ def _harmless(value: Any) -> Any:
 
 def _tabular(table: TaskTable) -> str:
     grid = task_grid(table)
-    primary = next(
-        place for place, column in enumerate(grid.columns) if column.title.startswith(table.primary.title)
-    )
     intervals = [place for place, column in enumerate(grid.columns) if column.title == "95 % interval"]
     seeds = [place for place, column in enumerate(grid.columns) if column.title == "Seeds"]
-    shown = [0, 1, primary, *intervals, *seeds][:_LATEX_COLUMNS]
+    shown = [0, 1, PRIMARY_PLACE, *intervals, *seeds][:_LATEX_COLUMNS]
     heads = [
         _latex(f"{grid.columns[place].title}, {grid.columns[place].detail}".removesuffix(", "))
         for place in shown
@@ -106,7 +106,7 @@ def _tabular(table: TaskTable) -> str:
 
 
 def _latex(text: str) -> str:
-    return re.sub(r"[\\~^&%$#_{}±–—↑↓−]", lambda found: _LATEX[found.group()], _one_line(text))
+    return re.sub(r"[\\~<>|^&%$#_{}±–—↑↓−]", lambda found: _LATEX[found.group()], _one_line(text))
 
 
 def _one_line(text: str) -> str:

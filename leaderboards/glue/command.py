@@ -1,4 +1,4 @@
-"""`cellzoo glue`: what runs of GLUE's tasks say, and a submission for its server."""
+"""`cellzoo glue`: summarises runs of GLUE's tasks and packs submissions for its evaluation server."""
 
 from __future__ import annotations
 
@@ -14,31 +14,45 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Show runs of GLUE's tasks: mean and median over the seeds, how many runs predict one and the same for all
-examples, the smallest difference that a test set of that size can show, and the average if all nine tasks are
-there.
+Summarise runs of the GLUE tasks: mean, median and range over the seeds, how many runs are degenerate (predict
+the same label for every example), the smallest difference that is significant on a test set of that size, and
+the GLUE average if all nine tasks were run.
 
---submission packs the predictions of one cell and seed for the official test sets as GLUE's server takes them;
---check says whether an archive is such a submission."""
+--submission packs the predictions of one cell and seed on the official test sets into an archive for GLUE's
+evaluation server; --check validates such an archive."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "results", nargs="*", type=path_option("RESULTS"), metavar="RESULTS", help="folders of `cellzoo run`"
+        "results",
+        nargs="*",
+        type=path_option("RESULTS"),
+        metavar="RESULTS",
+        help="output folders of `cellzoo run`",
     )
     parser.add_argument(
-        "--submission", type=path_option("--submission"), metavar="FILE", help="a .zip to write"
+        "--submission",
+        type=path_option("--submission"),
+        metavar="FILE",
+        help="write a submission to this .zip file",
     )
-    parser.add_argument("--cell", metavar="CELL", help="with --submission: whose predictions")
-    parser.add_argument("--seed", default="0", metavar="N", help="with --submission: of which seed; default 0")
-    parser.add_argument("--check", type=path_option("--check"), metavar="FILE", help="a submission to check")
+    parser.add_argument("--cell", metavar="CELL", help="with --submission: the cell whose predictions to pack")
+    parser.add_argument("--seed", default="0", metavar="N", help="with --submission: the seed; default 0")
+    parser.add_argument(
+        "--check",
+        type=path_option("--check"),
+        metavar="FILE",
+        help="check this submission; RESULTS are not needed",
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
     if options.check is not None:
         return _check(options)
     if not options.results:
-        raise CellzooError("glue: name the folder that `cellzoo run glue` wrote to")
+        raise CellzooError(
+            "glue: name the folder that `cellzoo run glue` wrote to, such as: cellzoo glue results"
+        )
     from cellzoo.system.text import printable
     from leaderboards.collect import collect
     from leaderboards.glue.submission import write_submission
@@ -63,14 +77,15 @@ def _check(options: argparse.Namespace) -> int:
     faults = check_submission(options.check)
     text = "\n".join(f"  {fault}" for fault in faults)
     if faults:
-        raise DataError(printable(f"{options.check}: {len(faults)} fault(s)\n{text}"))
-    sys.stdout.write(printable(f"{options.check}: is a submission with all files of GLUE\n"))
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise DataError(printable(f"{options.check}: {count}\n{text}"))
+    sys.stdout.write(printable(f"{options.check}: is a valid submission with all files of GLUE\n"))
     return 0
 
 
 COMMAND = Command(
     name="glue",
-    summary="what runs of GLUE's tasks say, and a submission for its server",
+    summary="summarise GLUE results, or pack a submission for its server",
     description=_DESCRIPTION,
     examples=(
         "  cellzoo glue results\n"

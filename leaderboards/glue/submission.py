@@ -1,7 +1,7 @@
-"""Predictions for GLUE's test sets in its official files, packed as its server takes them.
+"""Packs predictions for GLUE's test sets into an archive that its evaluation server accepts.
 
-One tab-separated file a test set, with the header `index prediction`, rows in the order of the test file, and
-the label strings of the training data (https://gluebenchmark.com/faq).
+One tab-separated file for each test set, with the header `index prediction`, rows in the order of the test
+file, and the label strings of the training data (https://gluebenchmark.com/faq).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 HEADER = "index\tprediction"
 _PART = "unlabelled"
 _LARGEST = 64 << 20
-"""Bytes of a file in a submission; the largest, QQP's, has about four million."""
+"""Most bytes of one file in a submission; the largest, QQP's, has about four million."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Time of all files in the archive, so that equal predictions make equal archives."""
+"""Modification time of all files in the archive, so that equal predictions give equal archives."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class OfficialFile:
     """A file of a submission.
 
     Attributes:
-        name: Within the archive.
-        task: Whose model predicts it.
-        role: Of the file with the examples, in the task's data set.
-        rows: Examples of the official test set.
+        name: Its name in the archive.
+        task: The task whose model makes the predictions.
+        role: The role of the file with the examples in the task's data set.
+        rows: Number of examples in the official test set.
     """
 
     name: str
@@ -66,14 +66,14 @@ FILES = (
 
 
 def write_submission(collection: Collection, cell: str, seed: int, path: Path) -> list[str]:
-    """Pack the predictions of one cell's models with one seed, check the archive, and write it.
+    """Check the predictions of one cell and seed on all tasks, and write them as an archive.
 
     Returns:
-        A line on every file.
+        A line about each file.
 
     Raises:
-        RecordError: Predictions of a task are missing, or there are several runs to choose from.
-        DataError: What was predicted is not the official test set.
+        RecordError: Predictions of a task are missing, or several runs match.
+        DataError: The predictions are not of the official test sets.
         OutputError: The archive cannot be written.
     """
     contents: dict[str, str] = {}
@@ -90,9 +90,11 @@ def write_submission(collection: Collection, cell: str, seed: int, path: Path) -
         lines.append(f"{file.name}: {len(predictions):,} predictions, run {record.key[:12]}")
     if missing:
         raise RecordError(
-            f"{len(missing)} of {len(FILES)} files cannot be made, and GLUE's server takes none without the "
-            "others:\n" + "\n".join(missing) + "\nRun these tasks with their test files, and MNLI with the "
-            "diagnostic set beside it: `cellzoo data where mnli` says where they can be"
+            f"{len(missing)} of {len(FILES)} files cannot be made, and GLUE's server accepts only complete "
+            "submissions:\n"
+            + "\n".join(missing)
+            + "\nRun these tasks with their test files in the data folder, "
+            "for MNLI also the diagnostic set: `cellzoo data where mnli` lists where files are looked for"
         )
     faults = list(_faults(contents))
     if faults:
@@ -102,7 +104,7 @@ def write_submission(collection: Collection, cell: str, seed: int, path: Path) -
 
 
 def check_submission(path: Path) -> list[str]:
-    """Check an archive as GLUE's server would; gives its faults, none if it is sound.
+    """Check an archive as GLUE's server would and return its faults; an empty list if it is valid.
 
     Raises:
         DataError: The file cannot be read, or is not a zip archive.
@@ -128,12 +130,13 @@ def _record(collection: Collection, task: str, cell: str, seed: int) -> RunRecor
         record
         for record in collection.records
         if (record.task.name, record.cell.name, record.seed) == (task, cell, seed)
+        and record.purpose == "evaluation"
     ]
     if len(found) > 1:
         keys = ", ".join(record.key[:12] for record in found)
         raise RecordError(
-            f"{task} by {cell} with seed {seed}: {len(found)} runs under different settings ({keys}); name a "
-            "results folder that holds one of them"
+            f"{task} by {cell} with seed {seed}: {len(found)} runs with different settings or cells ({keys}); "
+            "give a results folder that contains only one of them"
         )
     return found[0] if found else None
 

@@ -91,6 +91,8 @@ class Grid:
     rows: tuple[GridRow, ...]
 
 
+PRIMARY_PLACE = 2
+"""Column of the primary metric in `task_grid`, after the name and the rank."""
 ABSENT = GridCell(numbers.MISSING, None)
 
 
@@ -187,13 +189,12 @@ def task_grid(table: TaskTable) -> Grid:
 
 
 def _reported(table: TaskTable, columns: tuple[GridColumn, ...]) -> Iterator[GridRow]:
-    primary = table.primary
     for result in table.reported:
         cells = []
         for place, column in enumerate(columns):
             if place == 0:
                 cells.append(GridCell(result.name, result.name, note="reported"))
-            elif column.title == _metric_title(primary):
+            elif place == PRIMARY_PLACE:
                 text = f"{result.value:g}" + (" *" if result.mark else "")
                 cells.append(GridCell(text, result.value))
             elif (column.title, column.detail) == ("Parameters", "all") and result.parameters:

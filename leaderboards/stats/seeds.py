@@ -89,10 +89,13 @@ def forth(value: float, scale: Scale) -> float:
 
 
 def back(value: float, scale: Scale) -> float:
-    """The value that `forth` came from; infinite where a float ends."""
+    """The inverse of `forth`; infinite where the result overflows."""
     if scale == "plain":
         return value
-    return math.exp(value) if value < 709 else math.inf
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def summarize(

@@ -148,7 +148,7 @@ def test_other_settings_of_a_number_are_named(tmp_path):
     for name, epochs in (("one", 4), ("two", 9)):
         values(tmp_path / name, "lstm", [50.0 + epochs] * 3, configuration={"epochs": epochs, "clip": 1})
         boards.append(build_board(collect([tmp_path / name]), "x"))
-    assert "| better; unlike settings: epochs |" in compare_boards(*boards)
+    assert "| better; different settings: epochs |" in compare_boards(*boards)
 
 
 def test_another_primary_metric_is_no_change_of_a_number(tmp_path):
@@ -162,9 +162,27 @@ def test_another_primary_metric_is_no_change_of_a_number(tmp_path):
 
 
 def test_wrong_use_is_one_clear_message(tmp_path):
-    with pytest.raises(CellzooError, match="two stores"):
+    with pytest.raises(CellzooError, match="two results folders"):
         run("--compare", tmp_path)
     with pytest.raises(CellzooError, match="--out DIR"):
         run(tmp_path)
-    with pytest.raises(CellzooError, match="'xls': is not a form"):
+    with pytest.raises(CellzooError, match="'xls': is not a file format"):
         run(tmp_path, "--out", tmp_path, "--also", "csv,xls")
+
+
+def test_results_under_new_settings_leave_those_under_the_old_ones_unchanged(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        values(folder, "lstm", [50.0, 51.0, 52.0])
+    values(after, "gru", [60.0], configuration={"epochs": 9})
+    text = compare_boards(*(build_board(collect([folder]), "x") for folder in (before, after)))
+    assert "1 entry is unchanged" in text
+    assert "gru" in text.split("## New")[1].split("## Gone")[0]
+    assert "None." in text.split("## Gone")[1]
+
+
+def test_options_of_a_check_need_it(tmp_path):
+    with pytest.raises(CellzooError, match="--snapshot FILE is used by --check only; add --check"):
+        run(tmp_path, "--snapshot", tmp_path / "snapshot.json")
+    with pytest.raises(CellzooError, match="give one of them"):
+        run(tmp_path, tmp_path, "--check", "--compare")

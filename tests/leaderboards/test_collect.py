@@ -343,3 +343,22 @@ def _key(content):
         return key_of(RunRecord.model_validate(content))
     except (ValidationError, ValueError):
         return content["key"]
+
+
+def test_a_link_to_itself_is_named(tmp_path):
+    write(tmp_path / "all", record("lstm", 0))
+    for folder in (tmp_path / "all", tmp_path / "all" / "records"):
+        (folder / "self.json").symlink_to("self.json")
+    collection = collect([tmp_path / "all"], skip_bad=True)
+    assert len(collection.records) == 1
+    assert {fault.path.name for fault in collection.faults} == {"self.json"}
+
+
+def test_items_are_taken_from_the_copy_that_has_them(tmp_path):
+    one, two = (write(tmp_path / name, record()) for name in ("one", "two"))
+    for folder in (one, two):
+        (path,) = (folder / "records").glob("*.json")
+        (path.parent / record()["items"]["file"]).write_text("{}\n")
+    (one / "records" / record()["items"]["file"]).unlink()
+    (items,) = collect([one, two]).items.values()
+    assert items.parent == two / "records"

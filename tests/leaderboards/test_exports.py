@@ -20,6 +20,9 @@ from leaderboards.exports.shared import (
 )
 from leaderboards.exports.tables import parquet_bytes, render_csv, render_latex
 from leaderboards.published import published_tables
+from leaderboards.render.grid import task_grid
+from leaderboards.render.html import render_html
+from leaderboards.render.markdown import render_markdown
 from tasks.runs.record import RunRecord
 
 
@@ -186,3 +189,41 @@ def test_published_tables_are_sound_and_odd_numbers_are_marked():
     assert (glue["LSTM"].values["mrpc_f1"], glue["FENAS"].values["mrpc_f1"]) == (78.9, 78.9)
     assert "identical for LSTM and FENAS" in glue["FENAS"].mark
     assert all("majority" in row.mark for row in tables["glue-test"].rows)
+
+
+def test_cells_that_share_a_name_have_files_of_their_own():
+    board = board_of(
+        *(
+            record(name, seed, task="wnut17", corpus="wnut17", hash_of=of)
+            for seed, (name, of) in enumerate((("a", "one"), ("b", "one"), ("a", "two")))
+        )
+    )
+    assert {subject.name for subject in board.subjects} == {"a", "a = b"}
+    assert len(render_eval_results(board)) == 2
+
+
+def test_the_primary_metric_stands_in_its_column_whatever_the_titles():
+    contents = [record(cell, task="wnut17", metrics={"f1": 12.5, "dev_f1": 70.25}) for cell in ("lstm", "gru")]
+    for content in contents:
+        for metric in content["metrics"].values():
+            metric["title"] = "R"
+    board = board_of(*contents)
+    lines = [line for line in render_latex(board).splitlines() if line.startswith("lstm")]
+    assert "12.50" in lines[0]
+    reported = [row for row in task_grid(board.tables[0]).rows if row.subject is None]
+    assert reported
+    assert all(row.cells[3].value is None for row in reported), "a paper's test F1 is not its dev F1"
+
+
+@pytest.mark.parametrize(("metric", "values"), [("score", [1e308, 1.7e308, -1e308]), ("perplexity", [1.7e308])])
+def test_diverged_runs_are_shown_in_every_format(metric, values):
+    board = board_of(
+        *(record("gru", seed, metrics={metric: value}) for seed, value in enumerate(values)),
+        *(record("lstm", seed, metrics={metric: 2.0 + seed}) for seed in range(3)),
+    )
+    assert "gru" in render_html(board)
+    assert "gru" in render_markdown(board, "board.svg")
+    (table,) = json.loads(render_json(board))["tables"]
+    assert {row["cell"] for row in table["rows"]} == {"gru", "lstm"}
+    assert "null" not in render_model_index(board)
+    assert plot_files(board)

@@ -185,7 +185,7 @@ def test_the_command(results, tmp_path, capsys):
 
     path = tmp_path / "gru.zip"
     assert call(results, "--submission", path, "--cell", "gru", "--seed", "2")[1].endswith(f"written: {path}\n")
-    assert call("--check", path) == (0, f"{path}: is a submission with all files of GLUE\n")
+    assert call("--check", path) == (0, f"{path}: is a valid submission with all files of GLUE\n")
     code, shown = call(results)
     assert (code, "rte: title of accuracy" in shown) == (0, True)
     path.write_bytes(b"no zip")
@@ -209,3 +209,21 @@ def test_the_smallest_difference_of_correlations_does_not_need_the_constant_base
     assert any(
         line.startswith("  smallest difference that a test set of this size can show:") for line in lines
     )
+
+
+def test_cells_of_one_name_have_rows_of_their_own_and_only_results_count(tmp_path):
+    for of, right in (("a", 30), ("b", 40)):
+        for seed, purpose in enumerate(("evaluation", "confirmation", "tuning")):
+            content = record("found", seed, task="rte", metrics={"accuracy": 100 * right / 60}, hash_of=of)
+            write_with_items(tmp_path, {**content, "purpose": purpose}, accuracy_items(right, 60))
+    rows = [line.split() for line in describe(collect([tmp_path])) if line.startswith("  found")]
+    assert {(*row[1:4], row[6]) for row in rows} == {
+        (record("found", hash_of="a")["cell"]["hash"][:8], "50.0", "50.0", "1"),
+        (record("found", hash_of="b")["cell"]["hash"][:8], "66.7", "66.7", "1"),
+    }
+
+
+def test_trials_of_tuning_do_not_stand_in_the_way_of_a_submission(results, tmp_path):
+    trial = record("gru", 2, task="rte", metrics={"accuracy": 50.0}, corpus="rte", configuration={"rate": 1})
+    write_with_items(tmp_path, {**trial, "purpose": "tuning"}, accuracy_items(1, 2))
+    assert len(write_submission(collect([results, tmp_path]), "gru", 2, tmp_path / "gru.zip")) == 11

@@ -7,10 +7,11 @@ import math
 from collections import Counter
 
 import pytest
+from board_records import record, write
 from language_models import SMALL, write_text
 
 from cellzoo.cli.main import main
-from cellzoo.errors import CellzooError
+from cellzoo.errors import CellzooError, RecordError
 from leaderboards.rare_words import WordLoss, by_frequency, differences, word_losses
 from tasks.runs.run import run_suite
 
@@ -44,9 +45,9 @@ def test_words_of_a_record_add_up_to_its_perplexity(results):
         word: (count, training[word]) for word, count in here.items()
     }
     runs = [record for record in records if record.cell.name == "gru"]
-    for place, record in enumerate(runs):
+    for place, run in enumerate(runs):
         nll = sum(entry.losses[place] * entry.tokens for entry in words.values())
-        assert math.exp(nll / here.total()) == pytest.approx(record.metrics["perplexity"].value, rel=1e-9)
+        assert math.exp(nll / here.total()) == pytest.approx(run.metrics["perplexity"].value, rel=1e-9)
 
 
 def test_rare_and_unknown_words_have_rows_of_their_own(results):
@@ -77,15 +78,40 @@ def test_the_command_compares_cells(results, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["in", "training", "words", "gru", "rnn"]
     assert [line[:16].strip() for line in lines[1:5]] == ["0 to 9", "10 to 99", "<unk>", "all"]
-    assert "over runs: gru 2, rnn 2" in lines[5]
-    assert lines[7] == "rnn is better than gru by most on"
+    assert "number of runs: gru 2, rnn 2" in lines[5]
+    assert lines[7] == "words on which rnn is better than gru by most"
 
 
 def test_what_cannot_be_compared_is_said(results, tmp_path, capsys):
     folder, _ = results
     assert main(["rare-words", str(folder / "out"), "--cells", "gru,lstm"]) == 2
-    assert "no run of 'lstm' on a language model; there are gru, rnn" in capsys.readouterr().err
+    assert (
+        "no run of 'lstm' on a language-modelling task; there are runs of gru, rnn" in capsys.readouterr().err
+    )
     older = tmp_path / "a.items.jsonl"
     older.write_text(json.dumps({"split": "dev", "index": 0, "nll": 1.0, "tokens": 1}) + "\n")
     with pytest.raises(CellzooError, match="has no losses of words"):
         word_losses([older], "dev")
+
+
+def test_runs_on_other_words_are_refused(tmp_path):
+    item = {"split": "dev words", "word": "a", "count": 3, "tokens": 2, "nll": 1.0}
+    paths = [tmp_path / f"{number}.items.jsonl" for number in range(4)]
+    contents = ([item], [{**item, "word": "b"}], [item, {**item, "word": "b"}], [{**item, "tokens": 0}])
+    for path, items in zip(paths, contents, strict=True):
+        path.write_text("".join(json.dumps(one) + "\n" for one in items))
+    assert word_losses([paths[0], paths[0]], "dev") == {"a": WordLoss(3, 2, (0.5, 0.5))}
+    for path in paths[1:]:
+        with pytest.raises(RecordError, match=r"items\.jsonl: its words are not those of"):
+            word_losses([paths[0], path], "dev")
+
+
+def test_runs_of_tuning_and_of_other_data_are_not_mixed(tmp_path, capsys):
+    files = [{"train": digit * 64} for digit in "ab"]
+    runs = [record("gru", 0, task="text-lm", metrics={"perplexity": 9.0}, data=data) for data in files]
+    write(tmp_path / "data", *runs)
+    assert main(["rare-words", str(tmp_path / "data"), "--cells", "gru"]) == 2
+    assert "different settings, data or cells" in capsys.readouterr().err
+    write(tmp_path / "tuned", {**runs[0], "purpose": "tuning"})
+    assert main(["rare-words", str(tmp_path / "tuned"), "--cells", "gru"]) == 2
+    assert "there are runs of no cell" in capsys.readouterr().err

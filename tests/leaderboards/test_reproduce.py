@@ -40,6 +40,7 @@ def test_the_verdict():
     assert "lies in the prediction interval 46.03 to 55.97 of 3 seeds" in verdict(runs, one(3, 55.9))
     assert "lies OUTSIDE" in verdict(runs, one(3, 56.0))
     assert "no spread" in verdict(runs[:1], one(3, 56.0))
+    assert "no run with another seed" in verdict([], one(0, 56.0))
     assert "other data" in verdict(runs, one(3, 51.0, revision=2))
 
 

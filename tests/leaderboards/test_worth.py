@@ -32,7 +32,8 @@ def results(tmp_path, monkeypatch):
 def test_mean_interval_rank_and_the_lstm_beside_it(results):
     line, signed = worth_trying(cellzoo.load("gru"), [results])
     half = stats.t.ppf(0.975, 2) * 0.5 / 3**0.5
-    assert f"66.50 ± {half:.2f} (3 seeds)" in line or f"66.5 ± {half:.1f} (3 seeds)" in line
+    ends = f"{66.5 - half:.2f} to {66.5 + half:.2f}"
+    assert f"66.50 (95 % interval {ends}, 3 seeds)" in line
     assert "rank 1 of 3 cells" in line
     assert "lstm 62" in line
     assert re.fullmatch(
@@ -45,6 +46,19 @@ def test_one_seed_has_no_interval_and_an_unknown_cell_no_number(results):
     assert "(1 seed)" in line
     assert "rank 3 of 3 cells" in line
     assert list(worth_trying(cellzoo.load("mgu"), [results])) == ["no record of this cell in what was given"]
+
+
+def test_a_perplexity_has_the_mean_of_the_board_and_confirmations_do_not_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(board_records, "cell_hash", lambda name: cellzoo.load(name).hash)
+    contents = [
+        board_records.record("gru", seed, metrics={"perplexity": value}, higher=False)
+        for seed, value in enumerate((100.0, 400.0, 900.0))
+    ]
+    contents[2]["purpose"] = "confirmation"
+    board_records.write(tmp_path, *contents)
+    line, _ = worth_trying(cellzoo.load("gru"), [tmp_path])
+    assert "title of perplexity 200.00 (95 % interval" in line
+    assert "2 seeds" in line
 
 
 def test_show_prints_it(results, capsys):
