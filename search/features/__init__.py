@@ -1,1 +1,1 @@
-"""Numbers that describe cells: words of their graphs, vectors learned from them, pools of such cells."""
+"""Features of cells: words of their graphs, vectors learned from the words, and pools of cells with vectors."""

@@ -1,4 +1,4 @@
-"""A sampler that proposes the cell of a pool from which a model of scores expects the largest improvement."""
+"""A sampler that proposes the cell of a pool with the largest expected improvement under a model of scores."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class Predict(Protocol):
-    """A model that has been fitted."""
+    """A fitted model."""
 
     def __call__(self, vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of the value of each vector, (cells, dimensions) -> (cells,) twice."""
+        """Predict mean and standard deviation for each vector, (cells, dimensions) -> (cells,) twice."""
         ...
 
 
 class Fit(Protocol):
-    """Fits a model."""
+    """A function that fits a model."""
 
     def __call__(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> Predict:
-        """Learn from vectors, (cells, dimensions), and their values, (cells,)."""
+        """Fit vectors, (cells, dimensions), and their values, (cells,)."""
         ...
 
 
@@ -33,10 +33,10 @@ class ImprovementSampler:
     """A `Sampler`.
 
     Args:
-        settings: How many cells, and how often the model is fitted.
-        pool: What is chosen from.
-        fit: Makes the model.
-        random_share: Share of the proposals that are drawn by chance.
+        settings: The settings.
+        pool: The cells to choose from.
+        fit: Fits the model.
+        random_share: Share of the proposals that are random.
     """
 
     def __init__(self, settings: PoolSettings, pool: Pool, fit: Fit, random_share: float = 0.0) -> None:
@@ -53,7 +53,7 @@ class ImprovementSampler:
         self.pool.tell(proposal, score)
 
     def _promising(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> int:
-        """The free cell from which most is expected, or one by chance."""
+        """The free cell with the largest expected improvement, or a random one."""
         generator = self.pool.generator
         if self.random_share and generator.random() < self.random_share:
             return generator.choice(self.pool.free)
@@ -67,7 +67,7 @@ class ImprovementSampler:
 def expected_improvement(
     mean: NDArray[np.float64], deviation: NDArray[np.float64], best: float
 ) -> NDArray[np.float64]:
-    """By how much a value is expected to lie below the best one, where it is normal (Jones et al. 1998)."""
+    """Expected improvement of normally distributed values below the best one (Jones et al. 1998)."""
     from scipy.stats import norm
 
     deviation = np.maximum(deviation, 1e-9)

@@ -1,7 +1,7 @@
-"""Learning from a few hundred vectors in one thread.
+"""Linear algebra in one thread, for models of a few hundred vectors.
 
-More threads make such small products slower, tenfold where several searches run side by side, and the number of
-threads changes the last digits, so that a search would not be the same on another machine.
+More threads make such small products slower, tenfold if several searches run in parallel. The number of threads
+also changes rounding, so a search would give different results on another machine.
 """
 
 from __future__ import annotations

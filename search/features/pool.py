@@ -1,7 +1,7 @@
-"""A pool of described cells: what samplers choose from that need numbers, whatever the space.
+"""A pool of cells with feature vectors, for samplers that need numeric features.
 
-Such a sampler knows each cell by a vector, and asks for the cell of the pool whose vector promises most, or
-which is nearest to a point that a library proposes, as the paper of NAS-Bench-NLP does it.
+Such a sampler proposes the cell of the pool with the best prediction, or the cell nearest to a point that a
+library proposes, as in the paper of NAS-Bench-NLP.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from search.spaces.space import Space
 
     Choose: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], int]
-    """From the vectors of what was evaluated and their values, the place of a cell of the pool."""
+    """Takes the vectors of the evaluated cells and their values; returns the index of a cell of the pool."""
 
 _FRUITLESS = 200
 
@@ -36,10 +36,10 @@ class PoolSettings(SamplerSettings):
     """Settings of a sampler that chooses from a pool; see `SamplerSettings` for the others.
 
     Attributes:
-        pool: Cells that are drawn at the beginning, different graphs; fewer where the space has no more.
-        initial: Random ones among them that are evaluated before anything is learned.
+        pool: Cells with different graphs that are drawn at the start; fewer if the space has no more.
+        initial: Random cells of the pool that are evaluated before the first model is fitted.
         dimensions: Of the vectors.
-        refit: What is learned is learned anew after so many scores.
+        refit: Number of new scores after which the model is fitted again.
     """
 
     pool: Size = 500
@@ -49,14 +49,14 @@ class PoolSettings(SamplerSettings):
 
 
 class Pool:
-    """Cells with their vectors, and what is known of them.
+    """Cells with their vectors and scores.
 
-    A space that has a method `features(genotypes, dimensions)` gives the vectors itself, such as the published
-    ones of a table; for others they are learned from the pool, which takes no score.
+    A space may have a method `features(genotypes, dimensions)` that gives the vectors, such as the published
+    ones of a table; otherwise they are learned from the graphs of the pool, without scores.
 
     Args:
-        settings: See there.
-        space: Where the cells come from.
+        settings: The settings.
+        space: Gives the cells.
         generator: Draws them.
     """
 
@@ -83,10 +83,10 @@ class Pool:
         self.scores: dict[int, float | None] = {}
 
     def ask(self, choose: Choose) -> Proposal | None:
-        """What a `Sampler` proposes next: random cells at first, then what is chosen by what is known.
+        """Propose the next cell, as `Sampler.ask`: random cells at first, then those that `choose` selects.
 
         Args:
-            choose: Gives the place of a free cell; is called once enough is known.
+            choose: Returns the index of a free cell; is called once enough scores are known.
 
         Raises:
             CellzooError: All cells of the pool were proposed.
@@ -100,19 +100,19 @@ class Pool:
 
     @property
     def _is_known(self) -> bool:
-        """Whether enough is known to learn from: `initial` scores, at least two of them numbers."""
+        """Whether a model can be fitted: there are `initial` results, at least two of them finite scores."""
         known = [score for score in self.scores.values() if score is not None]
         return len(self.scores) >= self.settings.initial and len(known) > 1
 
     def _propose(self, place: int | None = None) -> Proposal:
-        """Propose a cell of the pool; a random one where no place is given.
+        """Propose the cell of an index, or by default a random one.
 
         Raises:
             CellzooError: All of them were proposed.
         """
         if not self.free:
             raise CellzooError(
-                f"all {len(self.genotypes)} cells of the pool were proposed; pool = says how many"
+                f"all {len(self.genotypes)} cells of the pool were proposed; the setting pool makes it larger"
             )
         chosen = self.generator.choice(self.free) if place is None else place
         self.free.remove(chosen)
@@ -120,14 +120,14 @@ class Pool:
         return Proposal(len(self.places) - 1, self.genotypes[chosen], self.settings.epochs)
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
-        """Take what a proposal of the pool is worth."""
+        """Receive the score of a proposal."""
         self.scores[self.places[proposal.number]] = score
 
     def _known(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Vectors of what was evaluated, and their scores as normal quantiles.
+        """Vectors of the evaluated cells, and their scores as normal quantiles.
 
-        The quantiles are taken because scores of cells that hardly learn lie orders of magnitude away. A cell
-        that failed counts as the worst.
+        Quantiles are used because the scores of cells that hardly learn differ by orders of magnitude. A cell
+        that failed has the rank of the worst.
         """
         from scipy.stats import norm, rankdata
 
@@ -139,6 +139,6 @@ class Pool:
         return self.vectors[places], np.asarray(norm.ppf((ranks - 0.5) / len(ranks)), dtype=np.float64)
 
     def nearest(self, point: NDArray[np.float64]) -> int:
-        """The free cell whose vector is nearest to a point; there must be one."""
+        """The index of the free cell whose vector is nearest to a point; there must be one."""
         distances = np.linalg.norm(self.vectors[self.free] - point, axis=1)
         return self.free[int(distances.argmin())]

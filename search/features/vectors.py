@@ -1,4 +1,4 @@
-"""Vectors of cells, learned from the words of their graphs by gensim's Doc2Vec: what graph2vec is."""
+"""Vectors of cells by graph2vec: gensim's Doc2Vec on the words of their graphs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.cell import Cell
 
-# gensim's defaults, 10 passes with 0.025, leave a few hundred graphs near where their vectors started.
+# With gensim's defaults, 10 passes and 0.025, vectors of a few hundred graphs hardly leave their start.
 _EPOCHS, _FIRST_RATE, _LAST_RATE = 60, 0.05, 0.0001
 
 
 class GraphVectors:
-    """Vectors that were learned from some cells, and those of other cells in the same space.
+    """A vector model trained on some cells, which also infers vectors of other cells.
 
     The same cells and seed give the same vectors in every process. gensim's own `infer_vector` would not: it
-    starts from Python's hash of the words, which is another one in each process.
+    starts from Python's hash of the words, which differs between processes.
 
     Args:
-        cells: What is learned from; where a prediction is to be tested, the training part alone.
+        cells: The training cells; to evaluate predictions, leave the test cells out.
         dimensions: Of a vector; the published features of NAS-Bench-NLP have 10 and 50.
-        seed: Of everything random.
+        seed: Of all random numbers.
 
     Raises:
         MissingDependencyError: gensim is not installed.
@@ -56,11 +56,11 @@ class GraphVectors:
         )
 
     def learned(self) -> NDArray[np.float64]:
-        """The vectors of the cells that were learned from, one a row."""
+        """The vectors of the training cells, (cells, dimensions)."""
         return np.asarray(self._model.dv.vectors, dtype=np.float64)
 
     def of(self, cells: Sequence[Cell]) -> NDArray[np.float64]:
-        """The vectors of any cells, one a row; words that were not learned from are left out."""
+        """Infer the vectors of any cells, (cells, dimensions); words that no training cell has are ignored."""
         return np.stack([self._infer(graph_words(cell)) for cell in cells])
 
     def _infer(self, words: Sequence[str]) -> NDArray[np.float64]:

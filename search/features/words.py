@@ -1,8 +1,8 @@
-"""Words of a cell's graph, as Weisfeiler and Lehman's refinement of labels gives them.
+"""Words of a cell's graph, by Weisfeiler-Lehman label refinement.
 
-The label of a value is its operation, `x`, or `state k`; each round joins it with the labels of what it reads
-and of what reads it, the step from a next state to the state included. All labels of all rounds are the words
-of the cell: graph2vec's document (Narayanan et al. 2017), which NAS-Bench-NLP's features are learned from.
+The label of a value is its operation, `x`, or `state k`. Each round combines it with the labels of its inputs
+and of the values that read it; a state has its next value as input. The labels of all rounds are the words of
+the cell: the document of graph2vec (Narayanan et al. 2017), from which NAS-Bench-NLP's features are learned.
 Equal graphs have equal words.
 """
 
@@ -22,11 +22,11 @@ ROUNDS = 3
 
 
 def graph_words(cell: Cell, rounds: int = ROUNDS) -> list[str]:
-    """Write a cell as words, in an order without meaning.
+    """The words of a cell, in no particular order.
 
     Args:
         cell: The cell.
-        rounds: How far a word sees.
+        rounds: Rounds of refinement: the radius of the neighbourhood that a word describes.
     """
     form = canonical_form(cell)
     reads: dict[str, list[tuple[str, str]]] = {INPUT: []}

@@ -1,1 +1,1 @@
-"""Samplers: methods that propose cells and are told what each is worth, one file a sampler."""
+"""Samplers: methods that propose cells and are told their scores, one file for each sampler."""

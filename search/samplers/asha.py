@@ -1,7 +1,7 @@
-"""Asynchronous successive halving: the best of a rung go on at once, without waiting for the others.
+"""Asynchronous successive halving: cells are promoted to the next rung without waiting for the rung to end.
 
-Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (ASHA), algorithm 2. A cell that goes on
-to the next rung goes on from its checkpoint.
+Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (ASHA), algorithm 2. The training of a
+promoted cell continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class AsynchronousHalving:
-    """A `Sampler`; each rung of a cell is a trial.
+    """A `Sampler`; each rung of a cell counts as a trial.
 
     Args:
-        settings: See there.
-        space: Draws.
-        generator: Decides all draws.
+        settings: The settings.
+        space: Gives the cells.
+        generator: The source of all random numbers.
     """
 
     def __init__(self, settings: HyperbandSettings, space: Space[Any], generator: random.Random) -> None:
@@ -37,7 +37,7 @@ class AsynchronousHalving:
         self.promoted: list[set[int]] = [set() for _ in range(self.top + 1)]
 
     def ask(self) -> Proposal | None:
-        """See `Sampler`: a cell that may go on, from the highest rung that has one, or else a new one."""
+        """See `Sampler`: the best promotable cell of the highest rung that has one, or else a new cell."""
         if self.asked == self.settings.trials:
             return None
         for rung in reversed(range(self.top)):
@@ -61,7 +61,7 @@ class AsynchronousHalving:
 
 SAMPLER = SamplerKind(
     "asha",
-    "many short trainings, of which the best go on at once (Li et al. 2020)",
+    "many short trainings, the best of which are continued at once (Li et al. 2020)",
     settings=HyperbandSettings,
     build=AsynchronousHalving,
 )

@@ -1,8 +1,8 @@
-"""An ensemble of networks over the words of graphs, and mutants of the best cells: after BANANAS.
+"""BANANAS: an ensemble of networks over the words of graphs ranks mutants of the best cells.
 
 White et al. 2021, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search":
-mutants of the best cells are ranked by independent Thompson sampling from the ensemble's predictions. Here the
-words of the graph stand for the paths of its encoding, as recurrent graphs have no paths from end to end.
+mutants of the best cells are ranked by independent Thompson sampling from the ensemble's predictions. The words
+of the graph replace the paper's path encoding, because recurrent graphs have no paths from input to output.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class BananasSettings(SamplerSettings):
         initial: Random cells that are evaluated first.
         models: Networks of the ensemble.
         width: Of their two hidden layers.
-        parents: Best cells whose mutants are looked at.
-        candidates: Mutants that are looked at, half as many random cells beside them.
-        refit: The ensemble is trained anew after so many scores.
+        parents: Number of best cells that are mutated.
+        candidates: Mutants that are ranked for each proposal, together with half as many random cells.
+        refit: Number of new scores after which the ensemble is trained again.
     """
 
     initial: Size = 10
@@ -56,9 +56,9 @@ class Bananas:
     """A `Sampler`; no graph is proposed twice.
 
     Args:
-        settings: See there.
+        settings: The settings.
         space: Draws and mutates.
-        generator: Decides all draws.
+        generator: The source of all random numbers.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.
@@ -78,7 +78,7 @@ class Bananas:
         """See `Sampler`.
 
         Raises:
-            CellzooError: Neither a mutant nor a draw is new.
+            CellzooError: No new graph was found.
         """
         number = len(self.words)
         if number == self.settings.trials:
@@ -92,7 +92,9 @@ class Bananas:
                 [None], self.settings.candidates // 2
             )
         if not found:
-            raise CellzooError("neither a mutant of the best cells nor a draw is a graph that is new")
+            raise CellzooError(
+                "no graph was found that was not proposed before, by mutation or by random draws"
+            )
         with one_thread():
             place = self._best([self._words(cell) for _, cell in found]) if len(found) > 1 else 0
         genotype, cell = found[place]
@@ -105,7 +107,7 @@ class Bananas:
         self.told.append((math.inf if score is None else score, proposal.number, proposal.genotype))
 
     def _new(self, parents: list[Any], count: int) -> list[tuple[Any, Cell]]:
-        """Mutants of parents in turn, draws where a parent is None; each graph once."""
+        """Make mutants of each parent in turn, or random cells where the parent is None; each graph once."""
         found: dict[str, tuple[Any, Cell]] = {}
         for attempt in range(_TRIES * count):
             parent = parents[attempt % len(parents)]
@@ -119,13 +121,13 @@ class Bananas:
         return list(found.values())
 
     def _words(self, cell: Cell) -> str:
-        """The words of a graph; they take most of the time, and the same mutants come again and again."""
+        """The words of a graph, cached: they take most of the time, and the same mutants occur repeatedly."""
         if cell.hash not in self._known_words:
             self._known_words[cell.hash] = " ".join(graph_words(cell, _WORD_ROUNDS))
         return self._known_words[cell.hash]
 
     def _best(self, words: list[str]) -> int:
-        """The candidate whose draw from the ensemble's normal prediction is the smallest."""
+        """The index of the candidate with the smallest sample from its predicted normal distribution."""
         if self.model is None or len(self.told) - self.learned >= self.settings.refit:
             self.model, self.learned = self._fit(), len(self.told)
         counter, networks = self.model
@@ -146,7 +148,7 @@ class Bananas:
         values = norm.ppf((ranks - 0.5) / len(ranks))
         networks = []
         with warnings.catch_warnings():
-            # An ensemble of networks that are not trained to the end is more diverse.
+            # Networks that are not trained to convergence make a more diverse ensemble.
             warnings.simplefilter("ignore", ConvergenceWarning)
             for _ in range(self.settings.models):
                 network = MLPRegressor(

@@ -1,7 +1,7 @@
-"""Bayesian optimisation: a Gaussian process over graph vectors, and the cell that promises most.
+"""Bayesian optimisation: a Gaussian process over graph vectors, and expected improvement.
 
-As in Klyuchnikov et al. 2020 (NAS-Bench-NLP), section 5, whose vectors have 10 and 50 dimensions;
-scikit-learn's Gaussian process with a Matern kernel and expected improvement.
+As in Klyuchnikov et al. 2020 (NAS-Bench-NLP), section 5, whose vectors have 10 and 50 dimensions. The process
+is scikit-learn's with a Matern kernel.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _fit(vectors: NDArray[np.float64], values: NDArray[np.float64]) -> Predict:
     width = float(np.sqrt(vectors.shape[1]))
     kernel = Matern(width, (0.1 * width, 10 * width), nu=2.5) + WhiteKernel(0.1, (1e-3, 10.0))
     with warnings.catch_warnings():
-        # A length at its bound is no fault here: it says that the vectors tell little, or much.
+        # A length scale at its bound is acceptable: the vectors then predict the scores very badly, or well.
         warnings.simplefilter("ignore", ConvergenceWarning)
         process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0).fit(vectors, values)
     return partial(process.predict, return_std=True)

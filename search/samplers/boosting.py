@@ -1,7 +1,7 @@
-"""A bagged boosting surrogate: boosted trees over graph vectors, whose disagreement says how sure they are.
+"""A bagged boosting surrogate: boosted trees over graph vectors, whose disagreement estimates the uncertainty.
 
-Ten LightGBM models, each on a resample of what is known; the cell whose expected improvement under their mean
-and deviation is the largest comes next.
+Ten LightGBM models are fitted, each on a resample of the known scores; the cell with the largest expected
+improvement under their mean and standard deviation is proposed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class BoostingSettings(PoolSettings):
     """Settings of `boosting`; see `PoolSettings` for the others.
 
     Attributes:
-        models: Boosted models, each on its own resample.
-        trees: Of each of them.
+        models: Boosted models, each fitted on its own resample.
+        trees: Trees of each model.
     """
 
     models: Size = 10

@@ -1,7 +1,7 @@
-"""Regularised evolution: children of the best of a few, and the oldest die.
+"""Regularised evolution: tournament selection of parents, and removal of the oldest (ageing).
 
-Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search", algorithm 1. The answer is
-the best of the whole history, not of the last population.
+Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search", algorithm 1. The result is
+the best cell of the whole history, not of the last population.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class EvolutionSettings(SamplerSettings):
     """Settings of `evolution`; see `SamplerSettings` for the others.
 
     Attributes:
-        population: P, cells that live at a time; so many random ones are evaluated first, and count as trials.
-        sample: S, cells that are drawn from them with replacement; the best is the parent.
-        start: Known cells of the space, such as `lstm` of `fenas`, with which the first population begins.
-        warm_start: A zero-cost score (`search.zero_cost`): the rest of the first population are the best by it
-            of `warm_pool` random cells; None for random ones.
-        warm_pool: See there.
+        population: P, size of the population; so many random cells are evaluated first, and count as trials.
+        sample: S, cells that are drawn from the population with replacement; the best is the parent.
+        start: Known cells of the space, such as `lstm` of `fenas`, that the first population begins with.
+        warm_start: A zero-cost score (`search.zero_cost`): the rest of the first population are the best by
+            this score of `warm_pool` random cells; None for random ones.
+        warm_pool: Random cells that `warm_start` scores.
     """
 
     population: Size = 100
@@ -45,13 +45,13 @@ class EvolutionSettings(SamplerSettings):
 class Evolution:
     """A `Sampler`.
 
-    A cell that failed lives and dies like others, but is never better than one that did not. No child is
-    proposed before the first population is evaluated.
+    A cell that failed joins the population, too, and ranks behind all others. No child is proposed before the
+    first population is evaluated.
 
     Args:
-        settings: See there.
+        settings: The settings.
         space: Draws the first population and mutates.
-        generator: Decides all draws.
+        generator: The source of all random numbers.
 
     Raises:
         CellzooError: The space has no such known cell.
@@ -68,7 +68,7 @@ class Evolution:
             from search.zero_cost.ranking import best_by_score
 
             ranked = best_by_score(space, generator, settings.warm_pool, settings.warm_start)
-            self.start += ranked[: settings.population - len(self.start)]
+            self.start += ranked[: max(0, settings.population - len(self.start))]
 
     def ask(self) -> Proposal | None:
         """See `Sampler`."""
@@ -88,7 +88,7 @@ class Evolution:
         return Proposal(self.asked - 1, genotype, self.settings.epochs)
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
-        """See `Sampler`; the oldest member of a full population dies."""
+        """See `Sampler`; the oldest member of a full population is removed."""
         self.told += 1
         self.population.append((math.inf if score is None else score, proposal.genotype))
 

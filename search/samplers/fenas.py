@@ -1,7 +1,8 @@
 """The search of FENAS: regularised evolution over node lists, with an LSTM in the first population.
 
-Pasunuru & Bansal 2020, FENAS: Flexible and Expressive Neural Architecture Search: a population of 100, 25 drawn
-with replacement, the oldest dies, 5,000 models in all; they found it 24 % slower without the LSTM.
+Pasunuru & Bansal 2020, "FENAS: Flexible and Expressive Neural Architecture Search": a population of 100, of
+which 25 are drawn with replacement and the oldest is removed, 5,000 models in total. They report
+that it is 24 % slower without the LSTM.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from search.samplers.kind import SamplerKind
 
 
 class FenasSettings(EvolutionSettings):
-    """Settings of `fenas`: those of `evolution` with the paper's values; see there.
+    """Settings of `fenas`; see `EvolutionSettings` for the others.
 
     Attributes:
-        space: The space of FENAS alone.
-        start: `lstm`, `gru`, both or none.
+        space: Always the space of FENAS.
+        start: Known cells that the first population begins with: `lstm`, `gru`, both or none.
     """
 
     space: Literal["fenas"] = "fenas"

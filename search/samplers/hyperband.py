@@ -1,7 +1,7 @@
 """Hyperband: brackets of successive halving, from many short trainings to few long ones.
 
-Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", algorithm 1. A cell
-that goes on to the next rung is not trained from scratch: it goes on from its checkpoint.
+Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", algorithm 1. The
+training of a cell that is promoted to the next rung continues from its checkpoint, not from scratch.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ class HyperbandSettings(SamplerSettings):
     """Settings of `hyperband` and `asha`; `epochs` is the longest training, R. See `SamplerSettings`.
 
     Attributes:
-        eta: One in so many cells of a rung goes on, for so many times as long.
+        eta: One in `eta` cells of a rung is promoted, and is trained `eta` times as long.
     """
 
     eta: Eta = 3
 
 
 class Hyperband:
-    """A `Sampler`; each rung of a cell is a trial. Brackets are begun anew until the trials are used up.
+    """A `Sampler`; each rung of a cell counts as a trial. Brackets are repeated until the trials are used up.
 
-    A rung begins when all results of the one before are known; nothing is proposed meanwhile.
+    A rung begins when all results of the previous one are known; until then nothing is proposed.
 
     Args:
-        settings: See there.
-        space: Draws.
-        generator: Decides all draws.
+        settings: The settings.
+        space: Gives the cells.
+        generator: The source of all random numbers.
     """
 
     def __init__(self, settings: HyperbandSettings, space: Space[Any], generator: random.Random) -> None:
@@ -74,7 +74,7 @@ class Hyperband:
         self.scores.append((math.inf if score is None else score, proposal.number, genotype))
 
     def _draw(self) -> list[Any]:
-        """The first rung of a bracket: n = ceil((s_max + 1) / (s + 1) eta^s)."""
+        """Draw the first rung of a bracket: n = ceil((s_max + 1) / (s + 1) eta^s) cells."""
         share = (self.deepest + 1) / (self.bracket + 1)
         count = math.ceil(share * self.settings.eta**self.bracket)
         return [self.space.sample(self.generator) for _ in range(count)]
@@ -93,7 +93,7 @@ class Hyperband:
 
 
 def rungs_below(epochs: int, eta: int) -> int:
-    """How often a training can be made `eta` times shorter: floor(log_eta(epochs)), without rounding errors."""
+    """The number of rungs below the longest training: floor(log_eta(epochs)), without rounding errors."""
     count = 0
     while eta ** (count + 1) <= epochs:
         count += 1
@@ -101,13 +101,13 @@ def rungs_below(epochs: int, eta: int) -> int:
 
 
 def rung_epochs(settings: HyperbandSettings, below: int) -> int:
-    """Epochs of the rung that is so many below the longest."""
+    """Epochs of the rung that is `below` rungs below the longest training."""
     return max(1, round(settings.epochs / settings.eta**below))
 
 
 SAMPLER = SamplerKind(
     "hyperband",
-    "many short trainings, of which the best go on, in brackets (Li et al. 2018)",
+    "many short trainings, the best of which are continued, in brackets (Li et al. 2018)",
     settings=HyperbandSettings,
     build=Hyperband,
 )

@@ -1,7 +1,7 @@
-"""What a file in this folder offers: a sampler, as the object `SAMPLER`.
+"""The description of a sampler; each file in this folder has one as the object `SAMPLER`.
 
-`search.registry` finds the files by themselves, so a new sampler is one new file; one of another package is
-registered in the entry-point group `cellzoo.methods`.
+`search.registry` finds the files, so a new sampler is one new file. Other packages register theirs in the
+entry-point group `cellzoo.methods`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class SamplerKind:
     """A sampler.
 
     Attributes:
-        name: What is typed after `cellzoo search`, and the name of its tables in presets.
-        summary: One line on what it does, with its source.
-        settings: All its settings, with defaults.
+        name: The argument of `cellzoo search`, and the name of its tables in presets.
+        summary: A description in one line, with its source.
+        settings: The class of its settings.
         build: Makes the sampler.
     """
 

@@ -1,7 +1,7 @@
-"""Local search: from a cell to the first better neighbour, and to a random cell where no neighbour is better.
+"""Local search: moves to the first better neighbour of a cell, and restarts at a random cell if there is none.
 
-White et al. 2020, "Local Search is State of the Art for Neural Architecture Search Benchmarks", with the
-neighbours that the space's mutation gives.
+White et al. 2020, "Local Search is State of the Art for Neural Architecture Search Benchmarks"; the neighbours
+of a cell are its mutants.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LocalSettings(SamplerSettings):
     """Settings of `local-search`; see `SamplerSettings` for the others.
 
     Attributes:
-        neighbours: Neighbours of a cell that are evaluated before it counts as the best around.
+        neighbours: Neighbours of a cell that are evaluated before it counts as a local optimum.
     """
 
     neighbours: Size = 20
@@ -37,9 +37,9 @@ class LocalSearch:
     """A `Sampler`; no genotype is proposed twice.
 
     Args:
-        settings: See there.
+        settings: The settings.
         space: Draws and mutates.
-        generator: Decides all draws.
+        generator: The source of all random numbers.
     """
 
     def __init__(self, settings: LocalSettings, space: Space[Any], generator: random.Random) -> None:
@@ -55,7 +55,7 @@ class LocalSearch:
         """See `Sampler`.
 
         Raises:
-            CellzooError: Neither a neighbour nor a draw is new.
+            CellzooError: No new cell was found.
         """
         if self.asked == self.settings.trials:
             return None
@@ -75,7 +75,7 @@ class LocalSearch:
         return Proposal(self.asked - 1, genotype, self.settings.epochs)
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
-        """See `Sampler`; a better cell of the climb that is under way becomes where it goes on from."""
+        """See `Sampler`; a better cell of the current climb becomes the current cell."""
         is_of_this_climb = self.climbs.pop(proposal.number) == self.climb
         best = math.inf if self.here is None else self.here[0]
         if is_of_this_climb and score is not None and score < best:
@@ -94,7 +94,7 @@ class LocalSearch:
 
 SAMPLER = SamplerKind(
     "local-search",
-    "from a cell to its first better neighbour, again and again (White et al. 2020)",
+    "moves from a cell to its first better neighbour, with restarts (White et al. 2020)",
     settings=LocalSettings,
     build=LocalSearch,
 )

@@ -1,4 +1,4 @@
-"""Random search: cells are drawn by themselves, whatever the others were worth."""
+"""Random search: cells are drawn independently of each other."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RandomSearch:
     """A `Sampler`; the draws are those of the space's `sample`.
 
     Args:
-        settings: How many cells, and how long each is trained.
-        space: Where they come from.
+        settings: The settings.
+        space: Gives the cells.
         generator: Draws them.
     """
 
@@ -37,7 +37,7 @@ class RandomSearch:
         return Proposal(self.asked - 1, self.space.sample(self.generator), self.settings.epochs)
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
-        """Nothing is learned."""
+        """See `Sampler`; results are ignored."""
 
 
 SAMPLER = SamplerKind(

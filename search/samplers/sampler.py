@@ -1,13 +1,13 @@
-"""The contract of a sampler: ask for a cell, tell what it is worth.
+"""The ask-and-tell interface of samplers.
 
     sampler = kind.build(settings, space, random.Random(seed))
     proposal = sampler.ask()
     sampler.tell(proposal, score)
 
-A sampler neither trains nor waits. Whoever drives it (`search.run.sampling`) may ask again before it tells,
-and tells in any order, so candidates are trained side by side. Everything that a sampler knows comes from its
-arguments, the draws of its generator and the calls of `ask` and `tell`: the same calls in the same order give
-the same proposals in every process, so a history of the calls is all that a resumed search needs.
+A sampler neither trains nor waits. Its caller (`search.run.sampling`) may call `ask` several times before
+`tell`, and `tell` in any order, so candidates can be trained in parallel. The state of a sampler depends only
+on its arguments, the draws of its generator and the calls of `ask` and `tell`: the same calls in the same order
+give the same proposals in every process, so a search is resumed by repeating the calls of its history.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A cell that is worth trying.
+    """A cell to evaluate.
 
     Attributes:
         number: Counts the proposals of a sampler from 0.
         genotype: A genotype of its space.
-        epochs: How long the cell is to be trained. A later proposal of the same genotype with more epochs goes
-            on where the earlier one ended.
+        epochs: Epochs of training. A later proposal of the same genotype with more epochs continues the earlier
+            training.
     """
 
     number: int
@@ -41,19 +41,19 @@ class Sampler(Protocol):
     """Proposes cells."""
 
     def ask(self) -> Proposal | None:
-        """Propose a cell, or None where it has nothing to propose before it is told more, or at all.
+        """Propose a cell; None if all trials are used, or if results are needed before the next proposal.
 
         Raises:
-            CellzooError: The space holds nothing else.
+            CellzooError: The space has nothing else to propose.
         """
         ...
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
-        """Take what a proposal is worth.
+        """Receive the score of a proposal.
 
         Args:
-            proposal: As `ask` gave it.
-            score: Finite, and better the lower it is; None for a candidate that failed or diverged.
+            proposal: As `ask` returned it.
+            score: Finite, lower is better; None for a candidate that failed or diverged.
         """
         ...
 
@@ -65,9 +65,9 @@ class BuildSampler(Protocol):
         """Make the sampler.
 
         Args:
-            settings: An object of the kind's settings class.
-            space: Where the cells come from.
-            generator: Decides all its random numbers.
+            settings: An instance of the kind's settings class.
+            space: Gives the cells.
+            generator: The source of all its random numbers.
 
         Raises:
             CellzooError: The settings do not fit the space.

@@ -1,4 +1,4 @@
-"""Settings of every sampler: how many cells, how long each is trained, and where they come from."""
+"""Settings of every sampler: the space, the number of candidates, and how long each is trained."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _READ_BY = {
     "states": ("fenas",),
     "changes_inputs": ("fenas",),
 }
-"""Settings that some spaces alone read."""
+"""Settings that only some spaces have: name -> spaces."""
 
 
 class SamplerSettings(Settings):
-    """What is sampled, and how much.
+    """The searched space and the number and length of trainings.
 
     Attributes:
-        space: Where cells come from, by its notation; its options but those below are its defaults.
-        nodes: Of a cell; of `nas-bench-nlp` the most. None takes what is usual in the space: 8, of `fenas` 9,
-            of `nas-bench-nlp` 24.
-        operations: Of a cell; `enas`, `fenas` and `nas-bench-nlp` have their own.
+        space: The space, named by its notation; options other than those below have their defaults.
+        nodes: Nodes of a cell; of `nas-bench-nlp` the largest number. None for the usual number of the space:
+            8, of `fenas` 9, of `nas-bench-nlp` 24.
+        operations: Operations of a cell; `enas`, `fenas` and `nas-bench-nlp` have fixed ones.
         states: `fenas`: cells with the state h, with h and c (`h+c`), or `any` of them.
-        changes_inputs: `fenas`: whether a mutation may change inputs, too.
-        trials: Cells that are proposed in all. Those whose graph was there before count, but are not trained
-            again.
-        retrain: Whether a graph that is proposed again is trained again with another seed, and worth the mean
-            of its trainings; otherwise equal graphs share the first score.
-        epochs: Epochs that each cell is trained for, or that the longest training of one has.
+        changes_inputs: `fenas`: whether a mutation may also change inputs.
+        trials: Total number of proposals. Proposals of a graph that was proposed before count, but are not
+            trained again.
+        retrain: Whether a graph that is proposed again is trained again with another seed, and scored by the
+            mean of its trainings; otherwise equal graphs share the first score.
+        epochs: Epochs of each training, or of the longest one if the sampler uses several lengths.
     """
 
     space: Literal["darts", "idarts", "egs", "ess", "enas", "fenas", "nas-bench-nlp"] = "darts"
@@ -62,7 +62,7 @@ class SamplerSettings(Settings):
             value = getattr(self, name)
             if self.space not in spaces and value != type(self).model_fields[name].default:
                 raise ValueError(
-                    f"{name} is {value!r}, which the space {self.space} does not read; it is a setting of "
+                    f"{name} is {value!r}, which the space {self.space} does not have; it is a setting of "
                     f"{', '.join(spaces)}"
                 )
         self.cells()

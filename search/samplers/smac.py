@@ -1,9 +1,9 @@
-"""SMAC's surrogate: a random forest over graph vectors, and the cell that promises most.
+"""SMAC: a random forest over graph vectors, and expected improvement.
 
 Hutter et al. 2011, "Sequential Model-Based Optimization for General Algorithm Configuration". The forest is
-that of SMAC3 (Lindauer et al. 2022) with its default settings; expected improvement chooses from the pool, and
-one proposal in five is drawn by chance, as there. SMAC3's own search for the maximum is left out: it goes
-through a set in the order of Python's hashes, which is another one in each process.
+that of SMAC3 (Lindauer et al. 2022) with its default settings. Expected improvement chooses from the pool, and
+one proposal in five is random, as in SMAC3. SMAC3's own maximisation of the improvement is not used: it
+iterates over a set in the order of Python's hashes, which differs between processes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SmacSettings(PoolSettings):
     """Settings of `smac`; see `PoolSettings` for the others.
 
     Attributes:
-        random_share: Share of the proposals that are drawn by chance.
+        random_share: Share of the proposals that are random.
     """
 
     random_share: Probability = 0.2
@@ -56,7 +56,7 @@ def build(settings: SmacSettings, space: Space[Any], generator: random.Random) -
 
         unit = ConfigurationSpace({}, seed=seed)
         unit.add([Float(f"v{axis}", (0.0, 1.0)) for axis in range(vectors.shape[1])])
-        # SMAC3's 2^20 leaves, room for which is made in each tree, bind as little as one a score.
+        # A leaf for each score is no restriction, and needs less memory than SMAC3's default of 2^20 a tree.
         forest = RandomForest(unit, max_leaf_nodes=len(values) + 1, n_jobs=1, seed=seed)
         forest.train((vectors - low) / spread, values[:, None])
 

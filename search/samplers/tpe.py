@@ -1,6 +1,7 @@
-"""Tree-structured Parzen estimator (Bergstra et al. 2011), Optuna's, over graph vectors.
+"""Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) over graph vectors.
 
-Optuna proposes a point; the nearest cell of the pool is evaluated, and its own vector is what Optuna is told.
+Optuna proposes a point; the nearest cell of the pool is evaluated, and its score is reported with its own
+vector.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class ParzenEstimator:
-    """A `Sampler`; cells that failed are told as the worst there was.
+    """A `Sampler`; cells that failed count as the worst so far.
 
     Args:
-        settings: See there; `initial` is Optuna's number of random points, too.
-        space: Where the pool comes from.
-        generator: Decides all draws.
+        settings: The settings.
+        space: Gives the pool.
+        generator: The source of all random numbers.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
@@ -56,7 +57,7 @@ class ParzenEstimator:
         self.pool.tell(proposal, score)
 
     def _point(self, vectors: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What Optuna proposes after everything that is known."""
+        """Optuna's next proposal, given all vectors and their values."""
         import optuna
 
         before = optuna.logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""Zero-cost search: the cells of a pool in the order of a score that needs no training (`search.zero_cost`)."""
+"""Zero-cost search: proposes the cells of a pool in the order of a zero-cost score (`search.zero_cost`)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ZeroCostSettings(SamplerSettings):
     """Settings of `zero-cost`; see `SamplerSettings` for the others.
 
     Attributes:
-        score: What the cells are ordered by.
-        pool: Cells that are drawn and scored, different graphs.
+        score: The zero-cost score.
+        pool: Number of cells with different graphs that are drawn and scored.
     """
 
     score: ScoreName = "hidden-1"
@@ -30,12 +30,12 @@ class ZeroCostSettings(SamplerSettings):
 
 
 class ZeroCost:
-    """A `Sampler`; what the cells turn out to be worth changes nothing.
+    """A `Sampler` that does not learn from results.
 
     Args:
-        settings: See there.
-        space: Where the pool comes from.
-        generator: Draws it.
+        settings: The settings.
+        space: Gives the pool.
+        generator: Draws the pool.
     """
 
     def __init__(self, settings: ZeroCostSettings, space: Space[Any], generator: random.Random) -> None:
@@ -54,12 +54,14 @@ class ZeroCost:
         if self.asked == self.settings.trials:
             return None
         if self.asked == len(self.ranked):
-            raise CellzooError(f"all {len(self.ranked)} cells of the pool were proposed; pool = says how many")
+            raise CellzooError(
+                f"all {len(self.ranked)} cells of the pool were proposed; the setting pool makes it larger"
+            )
         self.asked += 1
         return Proposal(self.asked - 1, self.ranked[self.asked - 1], self.settings.epochs)
 
     def tell(self, proposal: Proposal, score: float | None) -> None:
-        """Nothing is learned."""
+        """See `Sampler`; results are ignored."""
 
 
 SAMPLER = SamplerKind(

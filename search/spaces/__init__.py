@@ -1,1 +1,1 @@
-"""What can be found, one file a space. `space.py` is the contract."""
+"""Search spaces, one file each. `space.py` is the interface."""

@@ -1,4 +1,4 @@
-"""What the spaces of cells made of steps have in common: checked operations, and another choice than this."""
+"""Checks and random choices that several spaces share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_operations(operations: Sequence[str]) -> None:
     """Check the operations that a cell may have.
 
     Raises:
-        CellzooError: None, one twice, or an unknown one.
+        CellzooError: There is none, one is unknown, or one is named twice.
     """
     known = (*OPERATIONS, *MORE_OPERATIONS)
     for op in operations:
@@ -40,10 +40,10 @@ def check_operations(operations: Sequence[str]) -> None:
 
 
 def another(current: Choice, choices: Sequence[Choice], generator: random.Random) -> Choice:
-    """Draw a choice that is not the current one; there must be one."""
+    """Draw one of the choices other than the current one; there must be another."""
     return generator.choice([choice for choice in choices if choice != current])
 
 
 def nothing_else() -> CellzooError:
-    """The error of a space that holds one genotype."""
-    return CellzooError("the space holds one cell only; there is nothing to mutate it into")
+    """The error of a mutation in a space with a single genotype."""
+    return CellzooError("the space has only one cell; there is nothing to mutate it into")

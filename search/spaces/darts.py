@@ -22,8 +22,8 @@ class DartsSpace:
 
     Attributes:
         nodes: Nodes after state 0; all of them are averaged.
-        operations: What a node may apply.
-        highway: Whether a gate lets part of what a node reads pass.
+        operations: The operations to choose from.
+        highway: Whether each node has a highway gate on the state that it reads.
 
     Raises:
         CellzooError: A value is out of range.
@@ -38,7 +38,7 @@ class DartsSpace:
         check_operations(self.operations)
 
     def genotype(self, edges: tuple[Edge, ...]) -> Genotype:
-        """The genotype with these edges (operation, predecessor), one a node."""
+        """The genotype with these edges (operation, predecessor), one for each node."""
         return Genotype(edges, tuple(range(1, self.nodes + 1)), highway=self.highway)
 
     def sample(self, generator: random.Random) -> Genotype:
@@ -51,7 +51,7 @@ class DartsSpace:
         )
 
     def mutate(self, genotype: Genotype, generator: random.Random) -> Genotype:
-        """Draw one operation or one predecessor anew, all that can change as likely."""
+        """Replace one operation or one predecessor; all that can change are equally likely."""
         changes = [("operation", node) for node in range(1, self.nodes + 1) if len(self.operations) > 1]
         changes += [("predecessor", node) for node in range(2, self.nodes + 1)]
         if not changes:
@@ -67,7 +67,7 @@ class DartsSpace:
         return replace(genotype, recurrent=tuple(edges))
 
     def encode(self, genotype: Genotype) -> tuple[int, ...]:
-        """Two numbers a node: which operation, and which predecessor."""
+        """For each node the index of its operation, and its predecessor."""
         return tuple(
             number
             for op, predecessor in genotype.recurrent

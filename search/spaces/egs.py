@@ -1,4 +1,4 @@
-"""The space of DARTS-EGS: on every edge any set of at most M operations, also none."""
+"""The space of DARTS-EGS: on every edge any set of at most M operations, including the empty set."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class EgsSpace:
 
     Attributes:
         nodes: Nodes after state 0; all of them are averaged.
-        operations: What may stand on an edge.
-        samples: M, the most operations that an edge can have.
+        operations: The operations to choose from.
+        samples: M, the largest number of operations on an edge.
         normalize: Whether a node is divided by the number of its active operations.
 
     Raises:
@@ -49,9 +49,9 @@ class EgsSpace:
         return Code(tuple(ordered(edges) for edges in nodes), concat, self.normalize)
 
     def sample(self, generator: random.Random) -> Code:
-        """Draw, on every edge, what M uniform draws from the operations and `none` hit.
+        """Draw for every edge the set that M uniform draws from the operations and `none` give.
 
-        Codes whose output does not depend on the input are drawn again.
+        Codes whose output does not depend on the input are rejected.
         """
         while True:
             nodes = []
@@ -67,7 +67,7 @@ class EgsSpace:
                 return code
 
     def mutate(self, genotype: Code, generator: random.Random) -> Code:
-        """Switch one operation on one edge on or off, all switches that give a cell of the space as likely."""
+        """Switch one operation on one edge on or off; all that give a cell of the space are equally likely."""
         switches = [(node, edge) for node in range(1, self.nodes + 1) for edge in self._all(node)]
         generator.shuffle(switches)
         for node, edge in switches:
@@ -79,10 +79,10 @@ class EgsSpace:
             found = replace(genotype, recurrent=tuple(recurrent))
             if self._is_cell(found):
                 return found
-        raise CellzooError("no other code of the space is one switch away")
+        raise CellzooError("no other code of the space differs by a single operation")
 
     def encode(self, genotype: Code) -> tuple[int, ...]:
-        """A number for each operation on each edge, in order: 1 where it is active."""
+        """For each operation on each edge, in order, 1 if it is active and 0 otherwise."""
         return tuple(
             int(edge in edges)
             for node, edges in enumerate(genotype.recurrent, start=1)

@@ -1,4 +1,4 @@
-"""The space of ENAS arcs, in the tables of the code bases that publish them."""
+"""The space of ENAS arcs, with the operation tables of the published code bases."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ class EnasSpace:
         check_nodes(self.nodes)
         known = [name for name, table in TABLES.items() if not table.has_start]
         if self.table in TABLES and self.table not in known:
-            raise CellzooError(f"table {self.table!r} also names the operation of node 0; take {known}")
+            raise CellzooError(
+                f"table {self.table!r} also has an operation for node 0; expected one of {', '.join(known)}"
+            )
         if self.table not in known:
             raise unknown("table", self.table, known)
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """What the numbers stand for."""
+        """The operations by number."""
         return TABLES[self.table].operations
 
     def sample(self, generator: random.Random) -> Arc:
@@ -55,8 +57,7 @@ class EnasSpace:
         )
 
     def mutate(self, genotype: Arc, generator: random.Random) -> Arc:
-        """Draw one number anew."""
-        # Node 1 has no other predecessor.
+        """Replace one number; all but the predecessor of node 1, which has no other, are equally likely."""
         place = generator.randrange(1, 2 * self.nodes)
         choices = range(len(self.operations)) if place % 2 else range(place // 2 + 1)
         return (*genotype[:place], another(genotype[place], choices, generator), *genotype[place + 1 :])

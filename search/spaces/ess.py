@@ -1,4 +1,4 @@
-"""The extended space of ESS: a DARTS cell, and two gates that look m steps back."""
+"""The extended space of ESS: a DARTS cell, and two gates on the inputs and states of the last m steps."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _INTRA = "intra"
 
 @dataclass(frozen=True)
 class EssSpace:
-    """Cells of the ESS notation in which no step back is dropped.
+    """Cells of the ESS notation without the operation `drop`.
 
     Attributes:
-        intra: The space of the cell inside.
-        delay: m, how many steps back the gates look.
-        past_operations: What a gate may apply to a step.
-        inter_weights: What the gates multiply by, as in the notation.
+        intra: The space of the DARTS cell.
+        delay: m, the number of past steps that the gates read.
+        past_operations: The operations of the gates to choose from.
+        inter_weights: The kind of weights of the gates, as in the notation.
 
     Raises:
         CellzooError: A value is out of range.
@@ -43,12 +43,12 @@ class EssSpace:
     def __post_init__(self) -> None:
         check_operations(self.past_operations)
         if not 1 <= self.delay <= MAX_DELAY:
-            raise CellzooError(f"delay is {self.delay}; the gates look 1 to {MAX_DELAY} steps back")
-        # The notation knows which weights there are.
+            raise CellzooError(f"delay is {self.delay}; the gates read the last 1 to {MAX_DELAY} steps")
+        # Reading a genotype checks `inter_weights`.
         ess.read_genotype(self.genotype(self.intra.genotype((("tanh", 0),) * self.intra.nodes), (), ()))
 
     def genotype(self, intra: Genotype, past_inputs: tuple[str, ...], past_states: tuple[str, ...]) -> Extended:
-        """The genotype of these parts."""
+        """The genotype with these parts."""
         return Extended(
             intra.recurrent, intra.concat, past_inputs, past_states, self.inter_weights, intra.highway
         )
@@ -61,7 +61,7 @@ class EssSpace:
         return self.genotype(intra, past_inputs, past_states)
 
     def mutate(self, genotype: Extended, generator: random.Random) -> Extended:
-        """Draw one operation or one predecessor anew."""
+        """Replace one operation or one predecessor."""
         can_change = [_INTRA] * self.intra.nodes if self._intra_can_change else []
         if len(self.past_operations) > 1:
             can_change += ["past_inputs", "past_states"] * self.delay
@@ -79,7 +79,7 @@ class EssSpace:
         return replace(genotype, past_states=tuple(past))
 
     def encode(self, genotype: Extended) -> tuple[int, ...]:
-        """The numbers of the cell inside, then the operation of each step back, inputs before states."""
+        """The code of the DARTS cell, then the indices of the operations on past inputs and on past states."""
         past = (*genotype.past_inputs, *genotype.past_states)
         inside = self.intra.encode(self.intra.genotype(genotype.recurrent))
         return (*inside, *map(self.past_operations.index, past))

@@ -1,4 +1,4 @@
-"""The space of FENAS: nodes of two inputs and one of 14 functions, in cells of the state h, or h and c."""
+"""The space of FENAS: nodes with two inputs and one of 14 functions, in cells with the state h, or h and c."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 States: TypeAlias = Literal["h", "h+c", "any"]
 HAS_MEMORY = {"h": False, "h+c": True, "any": None}
 KNOWN = {"lstm": "fenas-lstm", "gru": "fenas-gru"}
-"""Cells that the paper puts into the space, and where the zoo has their node lists."""
+"""Known cells of the space -> the names of their node lists in the zoo."""
 _START = ("x", "h", "c", ZERO)
 
 
@@ -28,10 +28,10 @@ class FenasSpace:
     """Node lists of the FENAS notation (Pasunuru & Bansal 2020, section 3.1).
 
     Attributes:
-        nodes: Computational nodes, those without effect included; the paper's 9 are what an LSTM takes.
+        nodes: Computational nodes, including those without effect on the output; the paper's 9 allow an LSTM.
         states: `h`, `h+c`, or `any` of them.
-        changes_inputs: Whether a mutation may also draw an input or the next c anew, as in Real et al. 2019;
-            the paper's mutation changes the function of a node alone.
+        changes_inputs: Whether a mutation may also replace an input or the next c, as in Real et al. 2019; the
+            paper's mutation only changes the function of a node.
 
     Raises:
         CellzooError: A value is out of range.
@@ -47,12 +47,12 @@ class FenasSpace:
             raise unknown("choice of states", self.states, HAS_MEMORY)
 
     def sample(self, generator: random.Random) -> Architecture:
-        """Draw uniformly among the valid node lists of the form; `any` draws the form first, each as likely."""
+        """Draw uniformly among the valid node lists; with `any` states, h or h and c is drawn first."""
         text = fenas.sample(generator, nodes=self.nodes, memory=HAS_MEMORY[self.states])
         return read_architecture(text)
 
     def mutate(self, genotype: Architecture, generator: random.Random) -> Architecture:
-        """Draw the function of one node anew; all changes that give a valid node list are as likely.
+        """Replace the function of one node; all changes that give a valid node list are equally likely.
 
         With `changes_inputs` the kind of change is drawn first: function, input, or next c.
         """
@@ -65,7 +65,7 @@ class FenasSpace:
                 return mutant
 
     def encode(self, genotype: Architecture) -> tuple[int, ...]:
-        """The node that is the next c, 0 for none; then for each node its function and its two inputs."""
+        """The number of the node that is the next c, 0 for none; then each node's function and two inputs."""
         numbers = [0 if genotype.memory is None else int(genotype.memory[1:])]
         for gene in genotype.genes:
             numbers += [FUNCTIONS.index(gene.function), _index(gene.first), _index(gene.second)]
@@ -76,13 +76,13 @@ class FenasSpace:
         return to_cell(genotype, name)
 
     def member(self, name: str) -> Architecture:
-        """A known cell as a genotype of this space; nodes that it does not need pass their input on.
+        """A known cell as a genotype of this space, padded with identity nodes.
 
         Args:
             name: `lstm`, or `gru` with the reset gate before the product.
 
         Raises:
-            CellzooError: Unknown, or the space is too small for it.
+            CellzooError: The name is unknown, or the cell does not fit into the space.
         """
         if name not in KNOWN:
             raise unknown("cell of the space", name[:80], KNOWN)

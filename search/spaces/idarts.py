@@ -1,4 +1,4 @@
-"""The space of I-DARTS, top-n: each node joins n different pairs of operation and predecessor."""
+"""The space of I-DARTS, top-n: each node combines n different pairs of operation and predecessor."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class IDartsSpace:
 
     Attributes:
         nodes: Nodes after state 0; all of them are averaged.
-        operations: What may stand on an edge.
-        edges: n, the pairs that each node joins; at most as many as node 1 can have.
-        combine: How they are joined. `sum` is the paper's equation; it doubles the scale of a node with two
+        operations: The operations to choose from.
+        edges: n, the pairs that each node combines; at most the number of operations, because node 1 has only
+            one predecessor.
+        combine: How they are combined. `sum` is the paper's equation; it doubles the scale of a node with two
             edges, which plausibly explains why the paper's n = 2 failed to train, so `mean` is the default.
-        highway: Whether a gate lets part of what an edge reads pass.
+        highway: Whether each edge has a highway gate on the state that it reads.
 
     Raises:
         CellzooError: A value is out of range.
@@ -58,7 +59,7 @@ class IDartsSpace:
         return TopN(tuple(ordered(edges) for edges in nodes), concat, self.combine, self.highway)
 
     def sample(self, generator: random.Random) -> TopN:
-        """Draw the edges of each node; all sets are as likely."""
+        """Draw the edges of each node; all sets are equally likely."""
         return self.genotype(
             tuple(tuple(generator.sample(self._all(node), self.edges)) for node in range(1, self.nodes + 1))
         )
@@ -78,7 +79,7 @@ class IDartsSpace:
         return replace(genotype, recurrent=tuple(recurrent))
 
     def encode(self, genotype: TopN) -> tuple[int, ...]:
-        """A number for each operation on each edge, in order: 1 where the node joins it."""
+        """For each operation on each edge, in order, 1 if it is part of the cell and 0 otherwise."""
         return tuple(
             int(edge in edges)
             for node, edges in enumerate(genotype.recurrent, start=1)

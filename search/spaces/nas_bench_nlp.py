@@ -1,4 +1,4 @@
-"""The space of NAS-Bench-NLP: recipes as the benchmark's own generator draws them (Klyuchnikov et al. 2020)."""
+"""The space of NAS-Bench-NLP: recipes drawn as by the benchmark's own generator (Klyuchnikov et al. 2020)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Step:
     """A node of a recipe.
 
     Attributes:
-        op: Of the notation.
-        inputs: Values: 0 is x, 1 + k is h_prev_k, and 1 + `MAX_STATES` + n is node n.
+        op: Name of the operation in the notation.
+        inputs: Numbers of values: 0 is x, 1 + k is h_prev_k, and 1 + `MAX_STATES` + n is node n.
     """
 
     op: str
@@ -44,7 +44,7 @@ class Recipe:
 
     Attributes:
         nodes: Each reads x, states and nodes before it.
-        after: For each state the node that is its next value; the first one is the output.
+        after: For each state the number of the node that is its next value; the first one is the output.
     """
 
     nodes: tuple[Step, ...]
@@ -55,12 +55,12 @@ class Recipe:
 class NasBenchNlpSpace:
     """Recipes of the benchmark.
 
-    The published sample mixes sizes, in proportions that are not published; here the number of states is
-    uniform, and so is the number of nodes that are drawn before those without effect go.
+    The published sample mixes sizes, in proportions that are not published. Here the number of states is
+    uniform, and so is the number of nodes before those without effect on the output are removed.
 
     Attributes:
-        nodes: The most nodes of a recipe; the paper has 24.
-        states: The most hidden states; the paper has 3.
+        nodes: The largest number of nodes; the paper has 24.
+        states: The largest number of hidden states; the paper has 3.
 
     Raises:
         CellzooError: A value is out of range.
@@ -76,12 +76,12 @@ class NasBenchNlpSpace:
             raise CellzooError(f"nodes is {self.nodes}; the largest recipe has 3 to {MAX_NODES} nodes")
 
     def sample(self, generator: random.Random) -> Recipe:
-        """Draw sizes uniformly, then recipes as the generator does until it accepts one.
+        """Draw a size uniformly, then recipes of that size until one is accepted by the generator's rules.
 
-        Sizes of which it accepts none in many draws, such as one node, are drawn again.
+        If none of many draws is accepted, as for a single node, another size is drawn.
 
         Raises:
-            CellzooError: No size has given a recipe: the space is empty, or nearly so.
+            CellzooError: No size gave a recipe: the space is empty, or nearly so.
         """
         for _ in range(_MOST_SIZES):
             states = generator.randint(1, self.states)
@@ -96,10 +96,10 @@ class NasBenchNlpSpace:
         )
 
     def mutate(self, genotype: Recipe, generator: random.Random) -> Recipe:
-        """Change one operation or one input, all changes that give a recipe of the generator as likely.
+        """Replace one operation or one input; all changes that give a valid recipe are equally likely.
 
-        Activations turn into each other, and so do product and sum. A changed input is x, a state or a node
-        before, as the generator allows it for the operation; every node keeps its effect.
+        An activation is replaced by another activation, a product by a sum and the reverse. A new input is x, a
+        state or an earlier node; see `is_valid` for what a recipe may be.
         """
         changes = list(_changes(genotype))
         generator.shuffle(changes)
@@ -111,7 +111,7 @@ class NasBenchNlpSpace:
         raise nothing_else()
 
     def encode(self, genotype: Recipe) -> tuple[int, ...]:
-        """The next value of each state; then for each node operation and inputs, 0 where there is none."""
+        """The next value of each state, then operation and inputs of each node; 0 stands for none."""
         numbers = [*(1 + node for node in genotype.after), *[0] * (MAX_STATES - len(genotype.after))]
         for place in range(MAX_NODES):
             step = genotype.nodes[place] if place < len(genotype.nodes) else None
@@ -137,10 +137,10 @@ def to_recipe(genotype: Recipe) -> dict[str, dict[str, object]]:
 
 
 def is_valid(recipe: Recipe) -> bool:
-    """Whether a recipe has what the generator demands.
+    """Whether a recipe keeps the rules of the generator.
 
-    Linear reads x, states and activations, without repetition; the other operations read no x; no next state
-    reads a state directly; every node, x and every state has an effect.
+    A linear operation reads x, states and activations; no operation reads a value twice; only linear operations
+    read x; no next state reads a state directly; every node, x and every state has an effect on a next state.
     """
     first = 1 + MAX_STATES
     live = {1 + state for state in range(len(recipe.after))}
@@ -183,7 +183,7 @@ def _changes(recipe: Recipe) -> Iterator[tuple[int, Step]]:
 
 
 def _ordered(recipe: dict[str, dict[str, object]], states: int) -> Recipe:
-    """Number the nodes of a drawn recipe in topological order, which does not depend on the names."""
+    """Convert a recipe of the notation; its nodes are numbered in topological order, independent of names."""
     cell = nas_bench_nlp.parse(recipe)
     numbers = {"x": 0} | {f"h_prev_{state}": 1 + state for state in range(states)}
     places = {node.name: place for place, node in enumerate(cell.nodes)}
@@ -196,7 +196,7 @@ def _ordered(recipe: dict[str, dict[str, object]], states: int) -> Recipe:
 
 
 def read_recipe(source: str) -> Recipe:
-    """Read a recipe of the notation as a genotype; json text.
+    """Read a recipe of the notation, as JSON text.
 
     Raises:
         CellzooError: It is not a recipe.

@@ -1,4 +1,4 @@
-"""The contract of a space: what can be found."""
+"""The interface of a search space."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
 
 Genotype = TypeVar("Genotype")
-"""How a space writes down one of its cells: immutable, and comparable with ==."""
+"""A space's representation of a cell: immutable, and comparable with ==."""
 
 
 class Space(Protocol[Genotype]):
-    """A set of cells that can be drawn from and walked in.
+    """A set of cells with random draws and mutations.
 
-    All random numbers come from the generator that is passed, so a seed means the same in every process.
+    All random numbers come from the generator that is passed, so a seed gives the same draws in every process.
     """
 
     def sample(self, generator: random.Random) -> Genotype:
-        """Draw a genotype; the docstring of each space says from which distribution."""
+        """Draw a genotype; each space documents the distribution."""
         ...
 
     def mutate(self, genotype: Genotype, generator: random.Random) -> Genotype:
-        """Change one thing at random, so that another genotype comes out.
+        """Make a random change that gives a different genotype.
 
         Raises:
-            CellzooError: The space holds nothing else.
+            CellzooError: The space has no other genotype to mutate it into.
         """
         ...
 
     def encode(self, genotype: Genotype) -> tuple[int, ...]:
-        """Write a genotype as whole numbers: equally many for all, different ones for different genotypes."""
+        """Encode a genotype as integers: a fixed number of them, different for different genotypes."""
         ...
 
     def to_cell(self, genotype: Genotype, name: str = "") -> Cell:

@@ -1,1 +1,1 @@
-"""Zero-cost scores: what one minibatch through an untrained model says of a cell."""
+"""Zero-cost scores of cells: computed from one minibatch through an untrained model."""

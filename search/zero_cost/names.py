@@ -1,4 +1,4 @@
-"""Names of the zero-cost scores; imports nothing heavy, as settings read it."""
+"""Names of the zero-cost scores, apart from the scores because settings must not import torch."""
 
 from __future__ import annotations
 

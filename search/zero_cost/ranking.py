@@ -1,4 +1,4 @@
-"""Cells of a space in the order of a zero-cost score."""
+"""Ranks random cells of a space by a zero-cost score."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FRUITLESS = 200
 
 
 def best_by_score(space: Space[Any], generator: random.Random, count: int, score: ScoreName) -> list[Any]:
-    """Draw different graphs and order them by a score, the highest first; those without a score come last.
+    """Draw cells with different graphs and sort them by a score, highest first; those without a score are last.
 
     Args:
-        space: Where the cells come from.
+        space: Gives the cells.
         generator: Draws them.
-        count: How many, fewer where the space has no more.
-        score: Which score.
+        count: Number of cells; fewer are drawn if the space has no more.
+        score: The score.
     """
     drawn: dict[str, tuple[float, Any]] = {}
     fruitless = 0

@@ -1,15 +1,16 @@
 """Scores of a cell from one minibatch through an untrained language model.
 
     hidden-1, -2, -3     covariance of the outputs of a layer (Serianni & Kalita 2023, arXiv 2305.19864)
-    jacobian-covariance  of the output by the embedded words (Mellor et al. 2020, arXiv 2006.04647v1)
-    jacobian-cosine      how unlike these are between sequences (Celotti et al. 2020)
-    gain                 how near the first layer's answer to the word it reads is to a good one; see `gain`
-    saliency             sum of |w dL/dw| (Lee et al. 2019, as a score Abdelfattah et al. 2021)
-    synflow              log of the same of the summed output, |w| for w, ones as input (Tanaka et al. 2020)
-    parameters           of the cell
+    jacobian-covariance  covariance of d output / d embedded words (Mellor et al. 2020, arXiv 2006.04647v1)
+    jacobian-cosine      dissimilarity of these Jacobians between sequences (Celotti et al. 2020)
+    gain                 minus the log distance of the first layer's gain from a good value; see `gain`
+    saliency             sum of |w dL/dw| (Lee et al. 2019; as a score Abdelfattah et al. 2021)
+    synflow              log of the sum of |w dR/dw|, where R is the summed output for weights |w| and inputs
+                         of 1 (Tanaka et al. 2020)
+    parameters           number of parameters of the cell
 
-Both covariances are scored as Mellor et al. do it: with the eigenvalues e of the matrix of correlations between
-the sequences of the minibatch, -sum(log(e + k) + 1 / (e + k)), k = 1e-5. Higher should mean better.
+Both covariances are scored as by Mellor et al.: with the eigenvalues e of the correlation matrix of the
+minibatch's sequences, -sum(log(e + k) + 1 / (e + k)), k = 1e-5. A higher score should mean a better cell.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 _TINY = 1e-5
 GOOD_GAIN = 0.29
-"""Chosen on 250 graphs of NAS-Bench-NLP by their losses on Penn Treebank, for weights uniform in ±1 / sqrt(H).
-Chosen on one half of them, it goes with the losses of the other half by Kendall's tau .51."""
+"""Fitted to the losses of 250 graphs of NAS-Bench-NLP on Penn Treebank, for weights uniform in ±1 / sqrt(H). If
+it is fitted on one half of the graphs, the score has a Kendall's tau of .51 with the losses of the other
+half."""
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """The model and the minibatch; all words and weights are random.
+    """Sizes of the model and of the minibatch; all words and weights are random.
 
     Attributes:
         sequences: B.
@@ -60,9 +62,9 @@ class Minibatch:
 
 
 class Untrained:
-    """A language model around a cell as NAS-Bench-NLP's, smaller, before it is trained.
+    """An untrained language model around a cell: a smaller version of NAS-Bench-NLP's.
 
-    Weights start uniform in +-1 / sqrt(H), the embedding in +-0.1, as there.
+    As there, weights are uniform in ±1 / sqrt(H) and the embedding in ±0.1.
 
     Args:
         cell: The cell.
@@ -95,11 +97,11 @@ def zero_cost(
 
     Args:
         cell: The cell.
-        names: Which scores, of `SCORES`.
+        names: The scores to compute, of `SCORES`.
         batch: Sizes and seed.
 
     Returns:
-        Name -> score; None where it is not finite, as for a cell whose outputs grow without limit.
+        Name -> score; None if it is not finite, as for a cell whose outputs grow without bound.
     """
     batch = batch or Minibatch()
     found: dict[str, float] = {}
@@ -120,11 +122,11 @@ def zero_cost(
 
 
 def gain(model: Untrained) -> float:
-    """How strongly the output of a layer answers to the word that the step reads.
+    """The gain of the first layer from the input of a step to its output at the same step.
 
-    The norm of the slope, by the last embedded word, of a random projection of the first layer's last output,
-    over that of the projection: 1 for a cell that gives its input back, 0 for one that does not read it before
-    the next step.
+    With a random vector d and the first layer's last output h: |d (d . h) / d x| / |d|, where x is the last
+    embedded word. It is 1 for a cell that returns its input, and 0 for one whose output depends on the input
+    only at the next step.
     """
     inputs = F.embedding(model.words[:-1], model.embedding).requires_grad_()  # (T, B, E)
     output = model.outputs(inputs)[0][-1]  # (B, H)
@@ -137,7 +139,7 @@ def require_score(name: str) -> None:
     """Check the name of a score.
 
     Raises:
-        CellzooError: There is none of this name.
+        CellzooError: There is no score of this name.
     """
     if name not in SCORES:
         raise CellzooError(f"unknown zero-cost score {name[:80]!r}; the scores are {', '.join(SCORES)}")
@@ -187,7 +189,7 @@ def _by_sequence(values: Tensor) -> Tensor:
 
 
 def _correlations(rows: Tensor) -> Tensor:
-    """Correlation of each row with each other; a constant row correlates with none."""
+    """Correlation matrix of the rows; a constant row has correlation 0 with all."""
     centred = (rows - rows.mean(dim=1, keepdim=True)).double()
     unit = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30)
     return unit @ unit.T

@@ -161,7 +161,7 @@ def test_start_needs_a_space_with_known_cells():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"space": "darts", "states": "h+c"}, r"states is 'h\+c', which the space darts does not read"),
+        ({"space": "darts", "states": "h+c"}, r"states is 'h\+c', which the space darts does not have"),
         ({"space": "egs", "changes_inputs": True}, "changes_inputs is True, .* it is a setting of fenas"),
         ({"space": "enas", "operations": ["tanh"]}, "it is a setting of darts, idarts, egs, ess"),
     ],
@@ -180,3 +180,14 @@ def test_fenas_starts_from_the_cells_that_it_is_told():
         settings.cells().member(n) for n in ("lstm", "gru")
     ]
     check_sampler(kind, {"population": 5, "start": ("lstm", "gru"), "trials": 30})
+
+
+def test_more_known_cells_than_the_population_leave_no_room_for_a_warm_start():
+    kind = find_method("fenas")
+    settings = kind.settings(
+        population=1, sample=1, start=("lstm", "gru"), warm_start="parameters", warm_pool=6, trials=5
+    )
+    sampler = kind.build(settings, settings.cells(), random.Random(0))
+    known = [settings.cells().member(name) for name in ("lstm", "gru")]
+    assert [sampler.ask().genotype for _ in range(2)] == known
+    assert sampler.ask() is None

@@ -249,7 +249,7 @@ def test_a_space_that_is_exhausted_ends_with_its_trials(tmp_path):
     one = search(toy(tmp_path, "evolution", nodes=1, operations=("tanh",)), tmp_path / "one")
     assert one.best.record.facts["search trials"] == 4
     assert any(
-        note.startswith("the search ended after 4 trials: the space holds one cell only")
+        note.startswith("the search ended after 4 trials: the space has only one cell")
         for note in one.best.record.notes
     )
     # Gone through again, it ends in the same way.

@@ -94,11 +94,11 @@ def test_an_edge_of_a_code_has_what_uniform_draws_hit():
         (lambda: IDartsSpace(edges=0), "n is 0 edges a node"),
         (lambda: IDartsSpace(combine="max"), "unknown way to combine edges 'max'"),
         (lambda: EgsSpace(samples=0), "M is 0 samples an edge"),
-        (lambda: EssSpace(delay=9), "delay is 9; the gates look 1 to 8 steps back"),
+        (lambda: EssSpace(delay=9), "delay is 9; the gates read the last 1 to 8 steps"),
         (lambda: EssSpace(inter_weights="full"), "inter_weights is 'full'"),
-        (lambda: EnasSpace(table="melodyguan"), "also names the operation of node 0"),
+        (lambda: EnasSpace(table="melodyguan"), "also has an operation for node 0"),
         (lambda: EnasSpace(table="enas"), "unknown table 'enas'"),
-        (lambda: DartsSpace(1, ("tanh",)).mutate(None, random.Random(0)), "the space holds one cell only"),
+        (lambda: DartsSpace(1, ("tanh",)).mutate(None, random.Random(0)), "the space has only one cell"),
     ],
 )
 def test_bad_settings_are_refused(build, message):
