@@ -137,7 +137,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="board",
-    summary="make a leaderboard from run records",
+    summary="make a leaderboard of results, check or compare them",
     description=_DESCRIPTION,
     examples=(
         "  cellzoo board results --out board               one results folder\n"

@@ -1,4 +1,4 @@
-"""`cellzoo demo`: a small run of everything, from cells to a leaderboard."""
+"""`cellzoo demo`: trains five cells on three small tasks and writes a leaderboard."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ TITLE = "Demo: five cells on three small tasks"
 
 _DESCRIPTION = f"""\
 Train and evaluate the cells {", ".join(CELLS)} on three small
-tasks, {SEEDS} seeds each, and make a leaderboard of the results. It takes a few minutes on two cores and
-downloads nothing. What is there already is not run again, so a second time takes seconds.
+tasks with {SEEDS} seeds each, and write a leaderboard of the results. It takes a few minutes on two cores and
+downloads nothing. Runs that are already done are skipped, so that a second call takes seconds.
 
-The tasks are small enough to be quick. Their numbers show how everything works, not which cell is best."""
+The tasks are small so that they are quick. They show how everything works, not which cell is best."""
 
 
 def demo(out: Path, *, suite: str | Suite = SUITE, cells: Sequence[str] = CELLS, seeds: int = SEEDS) -> None:
-    """Run a suite and write its board, both into `out`, saying what is done as it goes.
+    """Run a suite and write its leaderboard, both into `out`, and report the progress.
 
     Raises:
-        OutputError: `out` cannot be written or another run uses it.
-        RunError: Some runs failed; the board shows the others.
+        OutputError: `out` cannot be written, or another run uses it.
+        RunError: Some runs failed; the leaderboard shows the others.
     """
     from cellzoo.system.streams import console
     from leaderboards.build import build_board
@@ -88,11 +88,11 @@ def _say(*lines: str) -> None:
 
 COMMAND = Command(
     name="demo",
-    summary="a small run of everything, with a leaderboard",
+    summary="evaluate five cells on three small tasks, in a few minutes",
     description=_DESCRIPTION,
     examples=(
-        "  cellzoo demo                 run it, or look at it again, in the folder demo\n"
-        "  cellzoo demo --out /tmp/try  in another folder"
+        "  cellzoo demo                 results and leaderboard go into the folder demo\n"
+        "  cellzoo demo --out /tmp/try  into another folder"
     ),
     configure=_configure,
     execute=_execute,

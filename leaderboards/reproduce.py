@@ -173,7 +173,8 @@ COMMAND = Command(
     name="reproduce",
     summary="repeat a result with a new seed, and compare it with the others",
     description=_DESCRIPTION,
-    examples="  cellzoo reproduce 1b0c3a5e results              into the folder reproduced",
+    examples="  cellzoo reproduce 1b0c3a5e results              into the folder reproduced\n"
+    "  cellzoo reproduce 1b0c3a5e results --dry-run    only show the command",
     configure=_configure,
     execute=_execute,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
@@ -34,119 +35,123 @@ if TYPE_CHECKING:
 CELLS = "lstm,gru,darts-v2"
 _SHAPES = "a,b,c,d"
 _PASSES = {"training": (True,), "inference": (False,), "both": (True, False)}
+_LISTED = textwrap.fill(", ".join(map(str, SHAPES.values())), 110, break_on_hyphens=False)
 _DESCRIPTION = f"""\
-Time cells side by side in one process, in turns, and print the ratios.
+Measure how fast layers of cells run on this machine, compared with torch's own layers.
 
-Each cell runs by every engine, and against
-  loop                 the Python loop that people write: for a DARTS genotype that of the DARTS code, for any
-                       other cell one product for each input of each linear node
+Each cell is timed with every engine, and compared with
+  loop                 a plain Python loop over time steps: for a DARTS genotype that of the DARTS code, for any
+                       other cell one matrix product for each input of each linear node
   nn.LSTM, nn.GRU      torch's own layers of the same sizes; also per floating-point operation
-  torchrecurrent       that package's layer, where it is installed and has the cell; for padded sequences
-  bare products        the cell's matrix products alone, by torch.mm, joined as far as its graph allows
+  torchrecurrent       the layer of that package, where it is installed and has the cell; padded sequences only
+  bare products        only the matrix products of the cell, by torch.mm, merged as far as its graph allows
 
-Times are CPU time of this process with one thread alone, else wall-clock time. A round runs each once; what is
-shown is the median over the rounds of the ratios within a round. A pass is one layer: in one direction over
-padded sequences, or in both over packed ones, whose lengths are spread evenly from T / 4 to T. Training adds
-the backward pass, for all weights and the input, and no optimizer.
+The candidates are timed alternately in one process: each round runs every candidate once, and the table shows
+the median over the rounds of the ratio of two times of the same round. Times are CPU time of this process with
+one thread, wall-clock time otherwise. One layer is timed: padded sequences in one direction, packed sequences
+(lengths spread evenly from T / 4 to T) in both directions. Training adds the backward pass with the gradients
+of all weights and of the input, without an optimizer.
 
-Shapes (batch x steps x input size x hidden size): {", ".join(map(str, SHAPES.values()))}."""
+Shapes (batch x steps x input size x hidden size):
+{_LISTED}."""
 _EXAMPLES = """\
   cellzoo bench                                        the default cells at shapes a to d
   cellzoo bench --cells darts-v2 --shape a --pass training
-  cellzoo bench --shape sentences,paragraphs,pages     packed batches, in both directions, as taggers run
+  cellzoo bench --shape sentences,paragraphs,pages     packed sequences in both directions, as in taggers
   cellzoo bench --shape one --pass inference           the latency of one sentence
   cellzoo bench --cells 'nbnlp-*,mine.toml' --shape 20x70x400x600 --out bench.json
-  cellzoo bench --cells darts-v2 --shape d --memory    also peak memory
-  cellzoo bench --benchmark stream --shape one         steps that come one at a time, beside nn.LSTMCell
+  cellzoo bench --cells darts-v2 --shape d --memory    and peak memory
+  cellzoo bench --benchmark stream --shape one         single steps, compared with nn.LSTMCell
   cellzoo bench --benchmark supernet --shape d --memory     a search step of DARTS
-  cellzoo bench --benchmark tagger --shape sentences --engines native     beside Flair's tagger
-  cellzoo bench --device cuda --cells lstm,darts-v2    beside cuDNN
-  cellzoo bench --precision bf16 --shape a             also with products of bfloat16
-  cellzoo bench --threads 1,2 --cells lstm             how much a second thread helps
-  cellzoo bench --chart bench.json tagger.json         a chart and a table of what was timed
-  cellzoo bench --dry-run                              what would be timed
+  cellzoo bench --benchmark tagger --shape sentences --engines native     whole taggers, compared with Flair's
+  cellzoo bench --device cuda --cells lstm,darts-v2    compared with cuDNN
+  cellzoo bench --precision bf16 --shape a             also with bfloat16 products
+  cellzoo bench --threads 1,2 --cells lstm             the speed-up by a second thread
+  cellzoo bench --chart bench.json tagger.json         a chart and a table of measured times
+  cellzoo bench --dry-run                              only list what would be timed
 
 exit codes:
   0 done   1 an engine named by --engines could not run a cell   2 bad input or usage
-  5 the file cannot be written   130 interrupted; the file has what was done"""
+  5 the file cannot be written   130 interrupted; the file has the cases that were done"""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cells",
         metavar="A,B,...",
-        help=f"cells by name, pattern ('darts-*') or path of a cell file; default {CELLS}; with --chart, "
-        "the cells to show, default all",
+        help=f"names of cells, patterns such as 'darts-*', or paths of cell files (default: {CELLS}); with "
+        "--chart the cells to show (default: all)",
     )
     parser.add_argument(
         "--benchmark",
         metavar="NAME",
-        help="time something else than layers: `stream`, calls of `CellRNN.step` beside torch's own cells; "
-        "`supernet`, the two kinds of a search step of DARTS; `tagger`, training steps of whole taggers beside "
-        "Flair's",
+        help="time something other than layers: stream (single steps by CellRNN.step, compared with torch's "
+        "cells), supernet (the two kinds of search step of DARTS) or tagger (training steps of whole taggers, "
+        "compared with Flair's)",
     )
     parser.add_argument(
         "--shape",
         action="append",
         metavar="NAME|BxTxExH[-packed]",
         dest="shapes",
-        help=f"a shape, or several separated by commas; repeatable; default {_SHAPES}",
+        help=f"shapes by name or sizes, separated by commas; repeatable (default: {_SHAPES})",
     )
-    parser.add_argument("--engines", metavar="A,B,...", help="engines of cells; default all")
+    parser.add_argument("--engines", metavar="A,B,...", help="engines to time (default: all)")
     parser.add_argument(
         "--beside",
         default=",".join(BESIDE),
         metavar="A,B,...",
-        help=f"what else each cell is timed beside; default {','.join(BESIDE)}",
+        help=f"what to compare each cell with (default: {','.join(BESIDE)})",
     )
     parser.add_argument(
         "--pass", choices=_PASSES, default="both", dest="passes", help="training, inference or both (default)"
     )
-    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"default {DTYPES[0]}")
+    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"data type (default: {DTYPES[0]})")
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="full",
-        help="bf16: also time engines that can with products of bfloat16, and nn.LSTM in bfloat16",
+        help="bf16: also time the engines that support it with bfloat16 products, and nn.LSTM in bfloat16",
     )
     parser.add_argument(
-        "--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:N; of cells"
+        "--device", default="cpu", metavar="DEVICE", help="device of the layers: cpu (default), cuda or cuda:N"
     )
     parser.add_argument(
         "--threads",
         type=_counts,
         metavar="N,...",
-        help="counts of threads, which take turns, too; default 1; with --chart, those to show",
+        help="numbers of threads to compare (default: 1); with --chart those to show",
     )
     parser.add_argument(
-        "--rounds", type=_whole(10_000), default=11, metavar="N", help="of each case, at most; default 11"
+        "--rounds", type=_whole(10_000), default=11, metavar="N", help="most rounds of each case (default: 11)"
     )
     parser.add_argument(
         "--budget",
         type=_seconds,
         default=300.0,
         metavar="SECONDS",
-        help="for all cases together; each has 3 rounds all the same; default 300",
+        help="time limit for all cases together; each case has at least 3 rounds (default: 300)",
     )
     parser.add_argument(
         "--memory",
         action="store_true",
-        help="also measure the peak extra memory of a pass, each in a process of its own; not in the budget",
+        help="also measure the peak memory of each candidate, in a separate process; not part of the budget",
     )
     parser.add_argument(
         "--out",
         type=path_option("--out"),
         metavar="FILE",
-        help="write everything to a JSON file; with --chart, the picture",
+        help="write all times to a JSON file; with --chart the file of the chart",
     )
     parser.add_argument(
         "--chart",
         type=path_option("--chart"),
         nargs="+",
         metavar="FILE",
-        help="draw files that --out wrote, as .svg beside the first, and print their table; time nothing",
+        help="measure nothing: draw a chart of files that --out wrote, as .svg next to the first one, and "
+        "print a table in Markdown",
     )
-    parser.add_argument("--dry-run", action="store_true", help="list what would be timed, and time nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be timed")
 
 
 def _whole(largest: int) -> Callable[[str], int]:
@@ -320,7 +325,7 @@ def _compare(cases: list[Case], settings: TimingSettings, out: Path | None, *, m
 
 COMMAND = Command(
     name="bench",
-    summary="how fast cells run here, beside torch's layers",
+    summary="measure the speed of cells, compared with torch's layers",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

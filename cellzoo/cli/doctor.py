@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Look at what works here: Python, packages, torch's build, the processor and its threads, the native engine and
-its instruction set, CUDA, the extras, the data folder, folders that are written. What is absent limits what can
-be done, or how fast; what is a fault must be mended. Advice stands below each."""
+Check the installation: Python, packages, torch, the processor and its threads, the native engine and its
+instruction set, CUDA, optional extras, the data folder and the folders that are written to. An item marked
+absent is optional, but something will be slower or not available; a fault must be fixed. Each such item comes
+with advice."""
 _EXAMPLES = """\
-  cellzoo doctor           in a moment, without importing torch
-  cellzoo doctor --full    also import torch and run a small cell by every engine
+  cellzoo doctor           quick: torch is not imported
+  cellzoo doctor --full    also import torch and run a small cell with every engine
   cellzoo doctor --json    the same as one JSON object
 
 exit codes:
-  0 all that is needed is here   1 something that is needed is missing or wrong   2 bad usage"""
+  0 no fault   1 something required is missing or wrong   2 bad usage"""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def _execute(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="doctor",
-    summary="what works here and what is missing",
+    summary="check the installation, with advice",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'darts*'")
     parser.add_argument(
-        "--out", type=path_option("--out"), required=True, metavar="DIR", help="folder to write the page into"
+        "pattern", nargs="?", default="*", help="only cells whose name matches, such as 'darts*'"
+    )
+    parser.add_argument(
+        "--out", type=path_option("--out"), required=True, metavar="DIR", help="folder to write the pages into"
     )
 
     parser.add_argument(
         "--markdown",
         action="store_true",
-        help="a page a cell in Markdown, with an index, instead of one in HTML",
+        help="write one Markdown page for each cell, with an index, instead of one HTML page",
     )
 
 
@@ -53,9 +55,9 @@ def _execute(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="gallery",
-    summary="write a page with pictures of all cells, or a page for each",
-    description="Write one self-contained HTML page with picture, source and numbers of each cell, or "
-    "a page for each cell in Markdown, for a documentation.",
+    summary="write a page with pictures of all cells",
+    description="Write one self-contained HTML page with the picture, the source and the published numbers of "
+    "each\ncell, or one Markdown page for each cell, for use in documentation.",
     examples="  cellzoo gallery --out gallery\n  cellzoo gallery 'darts*' --out gallery\n"
     "  cellzoo gallery --markdown --out docs/cells",
     configure=_configure,

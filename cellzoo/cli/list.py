@@ -44,22 +44,24 @@ def find_kinds() -> dict[str, Kind]:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "\n".join([f"{parser.description}", "", "kinds:", *_kinds(find_kinds())])
-    parser.add_argument("kind", nargs="?", metavar="KIND", help="one of the kinds above; all kinds if left out")
+    parser.add_argument("kind", nargs="?", metavar="KIND", help="one of the kinds above (default: all)")
     parser.add_argument(
-        "pattern", nargs="?", default="*", metavar="PATTERN", help="shell pattern, such as 'darts*'"
+        "pattern", nargs="?", default="*", metavar="PATTERN", help="shell pattern of names, such as 'darts*'"
     )
-    parser.add_argument("--all", action="store_true", help="every cell, not one line for each family")
+    parser.add_argument(
+        "--all", action="store_true", help="list every cell instead of one line for each family"
+    )
     parser.add_argument(
         "--where",
         action="append",
         default=[],
         type=_condition,
         metavar="FIELD=TEXT",
-        help="only those whose field, as --json shows it, has this text or number in it; repeatable",
+        help="only entries whose field (see --json) contains this text or number; repeatable",
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--names", action="store_true", help="print the names alone, one a line")
-    form.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form.add_argument("--names", action="store_true", help="print only the names, one per line")
+    form.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def _kinds(kinds: Mapping[str, Kind]) -> list[str]:
@@ -163,8 +165,8 @@ def _cut(text: str, width: int) -> str:
 
 COMMAND = Command(
     name="list",
-    summary="list the cells, tasks, methods, ... by name",
-    description="List what there is by name, of one kind.",
+    summary="list cells, tasks, suites, methods, presets or data sets",
+    description="List everything of one kind by name, with a short description.",
     examples="  cellzoo list cells\n  cellzoo list cells --all\n  cellzoo list cells 'darts*' --names\n"
     "  cellzoo list cells --where family=hand-designed\n"
     "  cellzoo list cells --where states=2 --where searched_on=PTB\n"

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 GROUP = "cellzoo.commands"
 _OWN_OPTIONS = ("-h", "--help", "--version")
 
-_DESCRIPTION = "Searched recurrent cells by name, evaluated on what people do with text."
+_DESCRIPTION = """\
+Use recurrent cells that were found by architecture search, evaluate them on NLP tasks, and search new ones.
+`cellzoo COMMAND --help` describes a command, with examples."""
 _EPILOG = """\
 examples:
-  cellzoo demo                                        a small run of everything, with a leaderboard
-  cellzoo list cells 'darts*'                         the cells by name
-  cellzoo run wnut17 --data DIR --cells lstm,darts-v2 --seeds 3
-  cellzoo board results --out board                   a leaderboard from the records
+  cellzoo demo                                      evaluate five cells on three small tasks
+  cellzoo list cells 'darts*'                       the names of the cells that begin with darts
+  cellzoo run small-ner --cells lstm,gru --seeds 3  train and evaluate two cells, three times each
+  cellzoo board results --out board                 a leaderboard of the results
+  cellzoo search darts --on small-ner --out found   search a new cell
 
 exit codes:
   0 done   1 a run failed   2 bad input or usage   3 data missing or malformed

@@ -31,13 +31,18 @@ _MIN_WIDTH = 40
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a cell's name, or a cell file (.toml)")
-    parser.add_argument("--input-size", type=_size, default=256, metavar="E", help="for the counts (256)")
-    parser.add_argument("--hidden-size", type=_size, default=256, metavar="H", help="for the counts (256)")
+    parser.add_argument(
+        "--input-size", type=_size, default=256, metavar="E", help="input size for the counts (default: 256)"
+    )
+    parser.add_argument(
+        "--hidden-size", type=_size, default=256, metavar="H", help="hidden size for the counts (default: 256)"
+    )
     parser.add_argument(
         "--level",
         choices=("overview", "full"),
         default="overview",
-        help="of pictures and diagrams: what people read as one thing as one box, or each node (overview)",
+        help="pictures and diagrams: overview (default) draws common groups of nodes, such as gates, "
+        "as one box; full draws every node",
     )
     parser.add_argument(
         "--results",
@@ -45,18 +50,20 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=path_option("--results"),
         metavar="DIR",
-        help="folder of records: say how the cell did in them, beside the others; repeatable",
+        help="also show the results of the cell in this results folder, compared with other cells; repeatable",
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--svg", metavar="FILE", help="write the picture to a file; - is standard output")
-    instead.add_argument("--equations", action="store_true", help="print the equations and nothing else")
+    instead.add_argument("--equations", action="store_true", help="print only the equations")
     instead.add_argument("--latex", action="store_true", help="print the equations in LaTeX (amsmath)")
     instead.add_argument("--mermaid", action="store_true", help="print a Mermaid flowchart, for Markdown")
     instead.add_argument(
-        "--plan", action="store_true", help="print how the engines run it: kernels, FLOPs, memory"
+        "--plan", action="store_true", help="print the execution plan of the engines: kernels, FLOPs, memory"
     )
-    instead.add_argument("--plan-diagram", action="store_true", help="print that as a Mermaid flowchart")
-    instead.add_argument("--json", action="store_true", help="print the graph as JSON and nothing else")
+    instead.add_argument(
+        "--plan-diagram", action="store_true", help="print the execution plan as a Mermaid flowchart"
+    )
+    instead.add_argument("--json", action="store_true", help="print only the graph, as JSON")
 
 
 def _size(text: str) -> int:
@@ -94,7 +101,7 @@ def _worth(cell: Cell, results: list[Path]) -> Iterator[str]:
     if not results:
         return
     yield ""
-    yield "worth trying, by the records given"
+    yield "results in the records given"
     for _, function, _ in plugins(GROUP):
         for line in function(cell, results):
             first, *others = textwrap.wrap(line, max(_MIN_WIDTH, shutil.get_terminal_size().columns) - 4)

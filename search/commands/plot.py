@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Draw the course of a search, also of one that is still running, as trajectory.html and trajectory.svg: losses,
-how decided the search is, and which cell was derived when; of a sampler, what each candidate is worth.
+Plot the progress of a search, finished or still running, as trajectory.html and trajectory.svg in its folder:
+the losses, how clearly the search prefers its choices, and the cell derived at each point; for a sampler, the
+score of each candidate.
 """
 _EXAMPLES = """\
   cellzoo plot darts                            all searches below the output folder of `cellzoo search`
@@ -38,7 +39,7 @@ def _execute(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="plot",
-    summary="draw the course of a search",
+    summary="plot the progress of a search",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

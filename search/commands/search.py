@@ -15,38 +15,38 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Search a recurrent cell. OUT/found.toml is the cell, for `cellzoo run`; OUT/searches has the events and the
-checkpoint of each search, OUT/records a record of every run. What was stopped or killed goes on exactly where
-it was, with the same command.
+Search a recurrent cell and write it to OUT/found.toml, which `cellzoo run --cells` takes. OUT/searches has the
+log and the checkpoint of each search, OUT/records a record of every run. The same command continues an
+interrupted search exactly where it stopped.
 
 METHOD is one of
     {methods}
-`cellzoo list methods` says what they are. The presets are {presets}; a path that ends in .toml is one
-of your own.
+`cellzoo list methods` describes them. Presets are {presets}; a path that ends in .toml is one of your own.
 
 --on takes a task that trains a model (`cellzoo list tasks`), a task file, a text file, or conll:FILE. One file
-is cut into train, dev and test in the ratio 8:1:1; FILE,FILE are train and test; FILE,FILE,FILE are train, dev
-and test. The settings are those of the task, then the preset's, then --set.
+is split into train, dev and test in the ratio 8:1:1; FILE,FILE are train and test; FILE,FILE,FILE are train,
+dev and test. Settings come from the task; those of the preset override them, and --set overrides both.
 
---on TABLE.npz, a file of `cellzoo table build`, lets a sampler look its candidates up in simulated time:
---set hours=100 (the default), clock=corrected, simulated_workers=1, hand_designed=true, and the sampler's own.
+With --on TABLE.npz, a file of `cellzoo table build`, a sampler looks up the results of its candidates instead
+of training them, in simulated time. Its settings are hours=100 (the default), clock=corrected,
+simulated_workers=1, hand_designed=true, and those of the sampler.
 
---then trains each found cell briefly, and the best of them by dev fully with several seeds.
+With --then, each found cell is trained briefly, and the best one on dev is trained fully with several seeds.
 """
 _EXAMPLES = """\
-  cellzoo search darts --on ptb --data DIR --out darts        the preset small, seed 0
+  cellzoo search darts --on ptb --data DIR --out darts        preset small, seed 0
   cellzoo search egs --on ptb --data DIR --preset paper --seeds 3, --device cuda --out egs
-  cellzoo search idarts --on conll:ner.conll --out idarts     named entities of your own
+  cellzoo search idarts --on conll:ner.conll --out idarts     on named entities of your own
   cellzoo search asha --on nas-bench-nlp.npz --set hours=50 --seeds 10 --out asha    in a table, in seconds
   cellzoo search evolution --on wnut17 --set trials=50 --workers 2 --out evolution
-  cellzoo search darts --on ptb --data DIR --out d --dry-run  what would be done; writes nothing
+  cellzoo search darts --on ptb --data DIR --out d --dry-run  only show what would be done
   cellzoo search random-ws --on book.txt --then --seeds 4 --out r
-  cellzoo plot darts                                          the course of the search as a page
-  cellzoo run news-lm --cells lstm,darts/found.toml           evaluate the cell elsewhere
+  cellzoo plot darts                                          plot the progress of the search
+  cellzoo run news-lm --cells lstm,darts/found.toml           evaluate the cell on another task
 
 exit codes:
   0 done   1 a search or a training failed   2 bad input or usage   3 data or checkpoint missing or malformed
-  4 a record is damaged   5 the directory cannot be used   130 stopped
+  4 a record is damaged   5 the output folder cannot be used   130 stopped by Ctrl-C
 """
 
 _MOST_THREADS = 1024
@@ -67,32 +67,32 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
     names = textwrap.fill(", ".join(method_names()), 100, break_on_hyphens=False)
     parser.description = _DESCRIPTION.format(methods=names, presets=", ".join(preset_names()))
-    parser.add_argument("method", metavar="METHOD", help="such as darts; an unknown one lists all")
-    parser.add_argument("--on", required=True, metavar="TASK|FILE", help="what is searched on")
+    parser.add_argument("method", metavar="METHOD", help="search method, such as darts")
+    parser.add_argument("--on", required=True, metavar="TASK|FILE", help="task or data to search on")
+    parser.add_argument("--preset", default="small", metavar="NAME", help="set of settings (default: small)")
     parser.add_argument(
-        "--preset", default="small", metavar="NAME", help="where settings come from; default small"
+        "--seeds",
+        metavar="N|A,B,...",
+        help="number of searches, or a list of their seeds (default: 1, with --then 4)",
     )
-    parser.add_argument(
-        "--seeds", metavar="N|A,B,...", help="how many searches, or their seeds; default 1, with --then 4"
-    )
-    parser.add_argument("--out", metavar="DIR", help="output folder")
+    parser.add_argument("--out", metavar="DIR", help="output folder (required, except with --dry-run)")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
-    parser.add_argument("--threads", default="1", metavar="N", help="threads of each run; default 1")
+    parser.add_argument("--threads", default="1", metavar="N", help="threads of each run (default: 1)")
     parser.add_argument(
-        "--workers", metavar="N", help="runs at a time; default one a processor, one in all on a GPU"
+        "--workers", metavar="N", help="number of runs in parallel (default: number of processors; on a GPU 1)"
     )
     parser.add_argument(
         "--executor",
         default="processes",
         metavar="EXECUTOR",
-        help="processes: several runs at a time (default); serial: one after another in this process",
+        help="processes (default): parallel runs in worker processes; serial: one at a time in this process",
     )
     parser.add_argument(
         "--longest-silence",
         default="3600",
         metavar="SECONDS",
-        help="end a run that says nothing for so long: it hangs; default 3600",
+        help="stop a run that reports no progress for this long, as it hangs (default: 3600)",
     )
     parser.add_argument(
         "--set",
@@ -100,21 +100,28 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="change a setting of the method or the task, or epochs; repeatable",
+        help="change a setting of the method or of the task; repeatable",
     )
     parser.add_argument(
         "--retrain",
         action="store_true",
-        help="samplers: train a graph that is proposed again with another seed, and average; as retrain=true",
+        help="samplers only: when a cell is proposed again, train it with another seed and average the "
+        "results; short for --set retrain=true",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be done; write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     then = parser.add_argument_group("search, train and test in one go")
-    then.add_argument("--then", action="store_true", help="train what was found, test the best")
-    then.add_argument("--test-seeds", metavar="N|A,B,...", help="seeds of the full training; default 3")
-    then.add_argument("--brief", action="append", metavar="KEY=VALUE", help="setting of the brief training")
-    then.add_argument("--full", action="append", metavar="KEY=VALUE", help="setting of the full training")
+    then.add_argument("--then", action="store_true", help="train the found cells, and test the best one")
     then.add_argument(
-        "--beside", metavar="A,B,...", help="cells that are trained, briefly and fully, beside the found ones"
+        "--test-seeds", metavar="N|A,B,...", help="number or list of seeds of the full training (default: 3)"
+    )
+    then.add_argument(
+        "--brief", action="append", metavar="KEY=VALUE", help="change a setting of the brief training"
+    )
+    then.add_argument(
+        "--full", action="append", metavar="KEY=VALUE", help="change a setting of the full training"
+    )
+    then.add_argument(
+        "--beside", metavar="A,B,...", help="also train these cells, briefly and fully, for comparison"
     )
     parser.set_defaults(**_OF_THEN)
 
@@ -233,7 +240,7 @@ def _say(*lines: str) -> None:
 
 COMMAND = Command(
     name="search",
-    summary="search a cell, and train and test what was found",
+    summary="search a recurrent cell, and optionally train and test it",
     description=_DESCRIPTION.partition("\n\n")[0],
     examples=_EXAMPLES,
     configure=_configure,

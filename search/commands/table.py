@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from search.benchmark.table import Table
 
 _DESCRIPTION = """\
-The published trainings of NAS-Bench-NLP (Klyuchnikov et al. 2020) as one file.
+Use the published trainings of the benchmark NAS-Bench-NLP (Klyuchnikov et al. 2020) as a lookup table.
 
-  build   make the file from the published ones in --data DIR, and further logs named by --logs
-  show    what the file has; with RECIPE, what is known of one: by its number, hash, the recipe itself, or a
-          cell by name or file; --rule says what is done about a cell that was never trained
-  compare let samplers search in it, many trials each, and write their regret against simulated time to OUT
-  analyse parameters, time, early ranks, transfer, distances and held-out models of the space, as a page in OUT
-  train   train RECIPEs for real, as the benchmark did or at a small size, beside their logs; a longer training
-          goes on from a shorter one of the same OUT
+  build   make the table from the published files in --data DIR, and from further logs given by --logs
+  show    describe the table; with RECIPE, show what it has of one recipe, given by its number, its hash, the
+          recipe itself, or a cell by name or file; --rule tells what to do about a cell that was never trained
+  compare run samplers on the table, many trials each, and write their regret over simulated time to OUT
+  analyse write a page about the search space to OUT: parameters, times, early ranks, transfer, predictors
+  train   train RECIPEs for real, as the benchmark did or at a small size, and compare with the published logs;
+          a longer training continues a shorter one in the same OUT
 
-Methods of compare are samplers (`cellzoo list methods`), with settings after colons, separated by commas; `all`
-are those that can search a table, and random search with 10 epochs.
+The methods of compare are samplers (`cellzoo list methods`), separated by commas, with their settings after
+colons; `all` means all samplers that can search a table, and random search with 10 epochs.
 """
 _EXAMPLES = """\
-  cellzoo table build --data DIR                  the file nas-bench-nlp.npz, in a second
-  cellzoo table show                              what it has
+  cellzoo table build --data DIR                  write nas-bench-nlp.npz, in a second
+  cellzoo table show                              describe it
   cellzoo table show darts-v2 --rule surrogate    a cell that was never trained
   cellzoo table show 7537 --epoch 10              losses and seconds of one recipe after 10 epochs
   cellzoo table compare --methods all --trials 200 --hours 50,100,200 --out regret
-  cellzoo table train 7537 --data DIR --epochs 51 --out more      a log, checked and gone on with
+  cellzoo table train 7537 --data DIR --epochs 51 --out more      check a published log, and continue it
   cellzoo table train 7537 1 2 --size small --modes reference_frozen,fixed --data DIR --out modes
-  cellzoo table analyse --out space               one page on the space
+  cellzoo table analyse --out space               one page about the search space
   cellzoo table compare --methods random,evolution:population=20:sample=5 --out regret
 
 exit codes:
@@ -52,46 +52,84 @@ _DEFAULT_TABLE = "nas-bench-nlp.npz"
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="ACTION", help=", ".join(_ACTIONS))
     parser.add_argument(
-        "recipes", metavar="RECIPE", nargs="*", help="number, hash or recipe, for show and train"
+        "recipes",
+        metavar="RECIPE",
+        nargs="*",
+        help="for show and train: number or hash of a recipe, or the recipe itself",
     )
-    parser.add_argument("--table", default=_DEFAULT_TABLE, metavar="FILE", help=f"default {_DEFAULT_TABLE}")
-    parser.add_argument("--data", metavar="DIR", help="folder with nas-bench-nlp and nas-bench-nlp-ptb in it")
     parser.add_argument(
-        "--logs", action="append", default=[], metavar="ZIP|DIR", help="further logs; repeatable"
+        "--table", default=_DEFAULT_TABLE, metavar="FILE", help=f"the table (default: {_DEFAULT_TABLE})"
     )
-    parser.add_argument("--clock", default="corrected", metavar="CLOCK", help="released, corrected or retimed")
-    parser.add_argument("--epoch", metavar="N", help="for show: after which epoch; default the last")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder that contains nas-bench-nlp and nas-bench-nlp-ptb"
+    )
+    parser.add_argument(
+        "--logs", action="append", default=[], metavar="ZIP|DIR", help="for build: further logs; repeatable"
+    )
+    parser.add_argument(
+        "--clock",
+        default="corrected",
+        metavar="CLOCK",
+        help="which training times: released, corrected (default) or retimed",
+    )
+    parser.add_argument(
+        "--epoch", metavar="N", help="for show: the results after this epoch (default: the last)"
+    )
     parser.add_argument(
         "--rule",
         default="refuse",
         metavar="RULE",
-        help="for show: cells that it lacks: refuse, nearest, surrogate",
+        help="for show: what to do about a cell not in the table: refuse (default), nearest or surrogate",
     )
     compared = parser.add_argument_group("for compare")
-    compared.add_argument("--methods", default="all", metavar="A,B,...", help="samplers; default all")
-    compared.add_argument("--trials", default="200", metavar="N", help="searches of each method; default 200")
+    compared.add_argument("--methods", default="all", metavar="A,B,...", help="samplers (default: all)")
     compared.add_argument(
-        "--hours", default="50,100,200", metavar="A,B,...", help="horizons; default 50,100,200"
+        "--trials", default="200", metavar="N", help="number of searches of each method (default: 200)"
     )
     compared.add_argument(
-        "--simulated-workers", default="1", metavar="N", help="trainings at a time; default 1"
+        "--hours",
+        default="50,100,200",
+        metavar="A,B,...",
+        help="budgets in simulated hours (default: 50,100,200)",
     )
     compared.add_argument(
-        "--pool", default="both", metavar="POOL", help="all, drawn (no RNN, LSTM, GRU), or both"
+        "--simulated-workers", default="1", metavar="N", help="simulated trainings in parallel (default: 1)"
     )
-    compared.add_argument("--seed", default="0", metavar="N", help="of the first trial; default 0")
     compared.add_argument(
-        "--workers", default="1", metavar="N", help="processes of this machine, for train too; default 1"
+        "--pool",
+        default="both",
+        metavar="POOL",
+        help="recipes: all, drawn (without RNN, LSTM and GRU), or both, one after the other (default)",
+    )
+    compared.add_argument("--seed", default="0", metavar="N", help="seed of the first trial (default: 0)")
+    compared.add_argument(
+        "--workers", default="1", metavar="N", help="worker processes, also for train (default: 1)"
     )
     compared.add_argument("--out", metavar="DIR", help="output folder")
     trained = parser.add_argument_group("for train")
-    trained.add_argument("--epochs", metavar="N", help="default 50, or 5 of the small size")
-    trained.add_argument("--size", default="paper", metavar="SIZE", help="paper (default) or small")
-    trained.add_argument("--modes", default="reference_frozen", metavar="A,B", help="of weight drop, or fixed")
-    trained.add_argument("--seeds", default="1", metavar="N|A,B,...", help="how many, or which; default 1")
-    trained.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    trained.add_argument("--epochs", metavar="N", help="number of epochs (default: 50, with --size small 5)")
+    trained.add_argument(
+        "--size", default="paper", metavar="SIZE", help="size of model and data: paper (default) or small"
+    )
+    trained.add_argument(
+        "--modes",
+        default="reference_frozen",
+        metavar="A,B",
+        help="weight drop as in the published code (reference_frozen, default) or corrected (fixed), or both",
+    )
+    trained.add_argument(
+        "--seeds", default="1", metavar="N|A,B,...", help="number or list of seeds (default: 1)"
+    )
+    trained.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="change a setting; repeatable",
+    )
     trained.add_argument("--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:N")
-    trained.add_argument("--threads", default="1", metavar="N", help="threads of each training; default 1")
+    trained.add_argument("--threads", default="1", metavar="N", help="threads of each training (default: 1)")
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -275,7 +313,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 COMMAND = Command(
     name="table",
-    summary="published trainings of NAS-Bench-NLP as a table",
+    summary="search in the published trainings of NAS-Bench-NLP",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

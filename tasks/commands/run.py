@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +27,22 @@ if TYPE_CHECKING:
     from tasks.runs.run import RunReport
 
 _DESCRIPTION = """\
-Run every task of a suite for every cell and seed, and keep one record of each run below OUT/records.
-Runs that are there already are skipped; a run that was stopped or killed goes on from its last checkpoint.
+Train and evaluate every cell on every task of a suite, once for each seed, and write one record of each run
+into OUT/records. Runs that have a record are skipped, and an interrupted run continues from its last
+checkpoint, so the same command can be repeated. `cellzoo board OUT` makes a leaderboard of the records.
 """
 _EXAMPLES = """\
   cellzoo run demo --cells lstm,darts-v2 --seeds 3       a suite, seeds 0, 1 and 2
-  cellzoo run news-lm --cells 'darts-*,gru' --seeds 0,7  one task, cells by pattern, these two seeds
-  cellzoo run wnut17 --data DIR --cells lstm,found.toml  a cell from a file; data sets below DIR
+  cellzoo run news-lm --cells 'darts-*,gru' --seeds 0,7  one task, cells by pattern, seeds 0 and 7
+  cellzoo run wnut17 --data DIR --cells lstm,found.toml  a cell from a file; data sets in DIR
   cellzoo run demo --cells gru --set epochs=2 --set news-lm.hidden_size=64
-  cellzoo run wnut17 --cells 'darts-*,lstm' --seeds 5 --confirm 5   the best of them again on seeds 5 to 9
-  cellzoo run wnut17 --cells 'darts-*,lstm' --tune 16    each with the best of the same 16 configurations
+  cellzoo run wnut17 --cells 'darts-*,lstm' --seeds 5 --confirm 5   and the best cell on seeds 5 to 9
+  cellzoo run wnut17 --cells 'darts-*,lstm' --tune 16    tune each cell over the same 16 configurations
   cellzoo run glue --data DIR --cells lstm,darts-v2 --seeds 3 --preset equal
-  cellzoo run mysuite.toml --cells lstm --dry-run        what would be run; writes nothing
+  cellzoo run mysuite.toml --cells lstm --dry-run        only show what would be run
 
 exit codes:
-  0 all runs are there   1 a run failed   2 bad input or usage   3 data missing or malformed
+  0 all runs are done   1 a run failed   2 bad input or usage   3 data missing or malformed
   4 a record is damaged   5 the output folder cannot be used   130 stopped by Ctrl-C
 """
 
@@ -52,59 +54,67 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     from tasks.registry import task_names
     from tasks.suites import suite_names
 
-    parser.description = (
-        f"{parser.description}\nsuites: {', '.join(suite_names())}\n"
-        f"tasks: {', '.join(task_names())}; `cellzoo list` says what they are"
+    names = {"suites": suite_names(), "tasks": task_names()}
+    lists = (
+        textwrap.fill(f"{kind}: {', '.join(found)}", 110, subsequent_indent="  ", break_on_hyphens=False)
+        for kind, found in names.items()
+    )
+    parser.description = "\n".join(
+        [f"{parser.description}", *lists, "`cellzoo list suites` and `cellzoo list tasks` describe them."]
     )
     parser.add_argument(
-        "suite", metavar="SUITE|TASK", help="a suite, a task, or the path of a file of one (.toml)"
+        "suite",
+        metavar="SUITE|TASK",
+        help="a suite or task by name, or the path of a file that defines one (.toml)",
     )
     parser.add_argument(
         "--cells",
         required=True,
         metavar="A,B,...",
-        help="cells by name, pattern ('darts-*') or path of a cell file, separated by commas",
+        help="names of cells, patterns such as 'darts-*', or paths of cell files (.toml), separated by commas",
     )
     parser.add_argument(
         "--seeds",
         default="1",
         metavar="N|A,B,...",
-        help="how many seeds (5 means 0 to 4), or which ones (0,3,7; one seed alone: 7,); default 1",
+        help="number of seeds (5 means 0 to 4), or a list of seeds (0,3,7; a single one: 7,) (default: 1)",
     )
     parser.add_argument(
         "--budget",
         metavar="N",
-        help="the most that each run may train: seconds (600s, 10min, 2h) or epochs (20epochs)",
+        help="stop the training of each run after this time (600s, 10min, 2h) or number of epochs (20epochs)",
     )
     parser.add_argument(
         "--tune",
         metavar="N",
-        help="first try the same N random configurations with every cell on dev; then run each cell's best",
+        help="tune each cell: try the same N random configurations with every cell, choose each cell's best on "
+        "the dev set, and run that",
     )
     parser.add_argument(
         "--confirm",
         metavar="N",
-        help="then run the best cell of each task again on N fresh seeds, which take no part in the ranking",
+        help="afterwards run the best cell of each task on N new seeds, which do not count for the ranking",
     )
-    parser.add_argument("--out", default="results", metavar="DIR", help="output folder; default results")
+    parser.add_argument("--out", default="results", metavar="DIR", help="output folder (default: results)")
     parser.add_argument("--data", metavar="DIR", help="folder with the original files of data sets")
     parser.add_argument(
         "--executor",
         default="processes",
         metavar="EXECUTOR",
-        help="processes: several runs at a time (default); serial: one after another in this process; "
+        help="processes (default): parallel runs in worker processes; serial: one at a time in this process; "
         "ray: on a Ray cluster",
     )
     parser.add_argument(
         "--address",
         default="",
         metavar="HOST:PORT",
-        help="of a running Ray cluster, or auto; without it --executor ray starts one of this machine",
+        help="with --executor ray: address of a running cluster, or auto to find it; without it a cluster is "
+        "started on this machine",
     )
     parser.add_argument(
-        "--workers", metavar="N", help="runs at a time; default one a processor, one in all on a GPU"
+        "--workers", metavar="N", help="number of runs in parallel (default: number of processors; on a GPU 1)"
     )
-    parser.add_argument("--threads", default="1", metavar="N", help="threads of each run; default 1")
+    parser.add_argument("--threads", default="1", metavar="N", help="threads of each run (default: 1)")
     parser.add_argument(
         "--device", default="auto", metavar="DEVICE", help="auto (default), cpu, cuda or cuda:N"
     )
@@ -112,7 +122,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--longest-silence",
         default="3600",
         metavar="SECONDS",
-        help="end a run that says nothing for so long: it hangs; default 3600",
+        help="stop a run that reports no progress for this long, as it hangs (default: 3600)",
     )
     parser.add_argument(
         "--set",
@@ -120,35 +130,36 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="change a setting of every task that has it, or with TASK.KEY=VALUE of one task; repeatable",
+        help="change a setting of all tasks that have it, or of one task with TASK.KEY=VALUE; repeatable",
     )
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"settings as in a paper: {', '.join(preset_names())}, or a file (.toml); --set goes over them",
+        help=f"use a set of settings, most of them of a paper: {', '.join(preset_names())}, or a file of your "
+        "own (.toml); --set overrides them",
     )
     parser.add_argument(
         "--log",
         metavar="TRACKER",
-        help="follow the runs in tensorboard, trackio or wandb (offline unless WANDB_MODE says otherwise)",
+        help="also log the runs to tensorboard, trackio or wandb (offline unless WANDB_MODE is set)",
     )
     parser.add_argument(
         "--keep-models",
         action="store_true",
-        help="keep trained models below OUT/artifacts, for --eval-only; see also `cellzoo export`",
+        help="save the trained models in OUT/artifacts, for --eval-only and `cellzoo export`",
     )
     parser.add_argument(
         "--eval-only",
         action="store_true",
-        help="train nothing: evaluate models that were kept, on dev and test, and compare with their records",
+        help="do not train: evaluate saved models on dev and test, and compare with their records",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="show what would be run and how long it will take; write nothing"
+        "--dry-run", action="store_true", help="only show what would be run and how long it will take"
     )
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="with --dry-run: train a few batches where no record says how long",
+        help="with --dry-run: train a few batches to estimate the time where no record of it exists",
     )
 
 
@@ -359,7 +370,7 @@ def _show_report(report: RunReport, console: Console) -> None:
 
 COMMAND = Command(
     name="run",
-    summary="evaluate cells on tasks and keep the records",
+    summary="train and evaluate cells on tasks",
     description=_DESCRIPTION,
     examples=_EXAMPLES,
     configure=_configure,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tasks.data.word_pairs import WordPair
 
 _DESCRIPTION = """\
-Compare word vectors with people's scores of word pairs: rank correlation (Spearman), correlation (Pearson), and
-the share of pairs whose two words have a vector.
+Evaluate word vectors on human similarity scores of word pairs: Spearman's and Pearson's correlation of the
+cosine similarities with the scores, and the share of pairs for which both words have a vector.
 
 Vectors are named as data (glove-6b-50d), as a file in any usual format (vectors:FILE), or as what a run has
 left (a file whose name ends in .vectors.safetensors). Sets of pairs that are not there are left out, unless
@@ -33,10 +33,17 @@ _LEFT = ".vectors.safetensors"
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "vectors", nargs="+", metavar="VECTORS", help="glove-6b-50d, vectors:FILE, or what a run left"
+        "vectors",
+        nargs="+",
+        metavar="VECTORS",
+        help="glove-6b-50d, vectors:FILE, or a file of vectors that a run saved",
     )
-    parser.add_argument("--pairs", metavar="A,B,...", help="sets of word pairs; default all that are there")
-    parser.add_argument("--data", type=path_option("--data"), metavar="DIR", help="folder with original files")
+    parser.add_argument(
+        "--pairs", metavar="A,B,...", help="sets of word pairs (default: all that are available)"
+    )
+    parser.add_argument(
+        "--data", type=path_option("--data"), metavar="DIR", help="folder with the original files of data sets"
+    )
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -106,7 +113,7 @@ def _vectors(
 
 COMMAND = Command(
     name="similarity",
-    summary="compare word vectors with people's scores of word pairs",
+    summary="evaluate word vectors on human similarity scores",
     description=_DESCRIPTION,
     examples=(
         "  cellzoo similarity glove-6b-50d\n"

@@ -64,5 +64,5 @@ def test_a_perplexity_has_the_mean_of_the_board_and_confirmations_do_not_count(t
 def test_show_prints_it(results, capsys):
     assert main(["show", "gru", "--results", str(results)]) == 0
     out = capsys.readouterr().out
-    assert "worth trying, by the records given" in out
+    assert "results in the records given" in out
     assert "rank 1 of 3 cells" in " ".join(out.split())
