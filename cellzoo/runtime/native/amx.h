@@ -1,9 +1,9 @@
-// Whether this process may use the tile registers of AMX, with products of bfloat16.
+// Detection of AMX, the tile registers of x86 processors, with bfloat16 products.
 #pragma once
 
 namespace cellzoo {
 
-// Asks the system for them; it grants them to the process and its threads for good.
+// Whether this process may use AMX. Requests permission from the operating system, for all threads of the process.
 bool may_use_amx();
 
 }  // namespace cellzoo

@@ -7,7 +7,7 @@
 namespace cellzoo {
 namespace {
 
-// A buffer; states and carries have two sides, of this step and of the next one.
+// Accesses since the last barrier. A state or carry has two sides: before and after the step.
 struct Side {
     bool written = false, read = false;
 };
@@ -23,7 +23,7 @@ class Scan {
             if (kind == BufferKind::all || kind == BufferKind::input) in = {};
             if (kind != BufferKind::state && kind != BufferKind::carry) continue;
             std::swap(in, out);
-            // Rows that enter.
+            // Rows that start at this step are written at its entry.
             (kind == BufferKind::state ? in : out).written = true;
         }
     }
@@ -35,9 +35,9 @@ class Scan {
         return wait;
     }
 
-    void forget() { std::fill(sides_.begin(), sides_.end(), Side{}); }
+    void pass_barrier() { std::fill(sides_.begin(), sides_.end(), Side{}); }
 
-    void note(const Kernel &kernel) {
+    void record(const Kernel &kernel) {
         for_each_source(kernel, [](Side &side) { side.read = true; });
         for_each_target(kernel, [](Side &side) { side.written = true; });
     }
@@ -76,13 +76,13 @@ class Scan {
 void set_barriers(const Plan &plan, Kernel *kernels) {
     for (const Phase phase : {forward_step, backward_step}) {
         Scan scan(plan);
-        // The second round sees what the step before leaves.
+        // The second round takes the accesses of the previous step into account.
         for (int round = 0; round < 2; round++) {
             scan.begin_step();
             for (int64_t k = plan.phase_begin[phase]; k < plan.phase_begin[phase + 1]; k++) {
                 kernels[k].barrier |= scan.must_wait(kernels[k]);
-                if (kernels[k].barrier) scan.forget();
-                scan.note(kernels[k]);
+                if (kernels[k].barrier) scan.pass_barrier();
+                scan.record(kernels[k]);
             }
         }
     }

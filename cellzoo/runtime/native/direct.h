@@ -1,4 +1,4 @@
-// Products with weights as they are: where few rows are multiplied, packing them first would take longer.
+// Products with unpacked weights: for few rows, packing would cost more than it gains.
 #pragma once
 
 #include "pack.h"
@@ -7,8 +7,8 @@
 namespace cellzoo {
 namespace {
 
-// One panel of one product for one row: a block of units, each the sum over the source's units of
-// W[unit][k] * source[k]. `weight` points to the first of `count` rows of W, each `call.depth` long.
+// One row of the source times one unit block of W^T: for each unit the dot product of W[unit] and the source. `weight`
+// points to the first of `count` rows of W, each `depth` long.
 template <class T>
 Vector<T> multiply_row(const T *weight, int64_t count, const T *source, int64_t depth, int64_t stride) {
     const T *rows[lanes<T>];
@@ -19,10 +19,10 @@ Vector<T> multiply_row(const T *weight, int64_t count, const T *source, int64_t 
     for (; k + lanes<T> <= depth; k += lanes<T>, source += stride) {
         const Vector<T> values = load(source);
 #pragma GCC unroll 16
-        for (int64_t i = 0; i < lanes<T>; i++) sums[i] += values * load_loose(rows[i] + k);
+        for (int64_t i = 0; i < lanes<T>; i++) sums[i] += values * load_unaligned(rows[i] + k);
     }
     if (k < depth) {
-        const Vector<T> values = load_part(source, depth - k);  // what is behind the last unit may be no number
+        const Vector<T> values = load_part(source, depth - k);  // lanes beyond the last unit may hold NaN
         for (int64_t i = 0; i < lanes<T>; i++) sums[i] += values * load_part(rows[i] + k, depth - k);
     }
     for (int64_t i = count; i < lanes<T>; i++) sums[i] = Vector<T>{};

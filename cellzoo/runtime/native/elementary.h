@@ -1,4 +1,4 @@
-// exp, sigmoid, tanh and friends. NaN passes through, infinities go to their limits.
+// Vectorised elementary functions. NaN gives NaN, and infinities give the limits of the functions.
 #pragma once
 
 #include "vector.h"
@@ -40,7 +40,7 @@ struct ExpConstants<double> {
         0.041666666666666669755,  0.16666666666666670991,   0.5};
 };
 
-// min(max(value, -most), most); NaN stays NaN: of these instructions' operands the second is the result then.
+// min(max(value, -most), most). NaN stays NaN: the instructions return their second operand if one is NaN.
 template <class T>
 inline Vector<T> clamp(Vector<T> value, T most) {
     const Vector<T> high = broadcast(most), low = broadcast(-most);
@@ -60,18 +60,18 @@ inline Vector<T> clamp(Vector<T> value, T most) {
 #endif
 }
 
-// y = power * log 2 + rest.
+// Argument reduction: y = power * log 2 + rest.
 template <class T>
 struct Reduced {
     Vector<T> power, rest;
 };
 
-// For values within the range of the exponent.
+// For y whose power of two is within the range of the exponent.
 template <class T>
 inline Reduced<T> reduce(Vector<T> y) {
     using C = ExpConstants<T>;
 #if defined(__AVX512F__)
-    // Masked with all ones: GCC warns of the undefined value that the plain intrinsic never reads.
+    // The masked form with all lanes active, as GCC warns of an uninitialised value in the plain intrinsic.
     Vector<T> n;
     if constexpr (sizeof(T) == 4)
         n = _mm512_maskz_roundscale_ps(0xffff, y * T(1.4426950408889634074), 8);
@@ -93,7 +93,7 @@ inline Vector<T> exponential_rest(Vector<T> r) {
     return q;
 }
 
-// 2^n for n within the exponents of normal numbers.
+// 2^n, for n in the range of exponents of normal numbers.
 template <class T>
 inline Vector<T> power_of_two(Vector<T> n) {
     using C = ExpConstants<T>;
@@ -111,13 +111,13 @@ inline Vector<T> exponential(Vector<T> y) {
     else
         return _mm512_maskz_scalef_pd(0xff, mantissa, e.power);
 #else
-    // In two steps: 2^n alone may be out of range where the result is not.
+    // Scaled in two steps, as 2^n alone may overflow or underflow where the result does not.
     const Vector<T> half = (e.power * T(0.5) + C::round) - C::round;
     return mantissa * power_of_two<T>(half) * power_of_two<T>(e.power - half);
 #endif
 }
 
-// exp(y) - 1 for y that is not above `tanh_most`.
+// exp(y) - 1, for |y| <= tanh_most.
 template <class T>
 inline Vector<T> exponential_minus_one(Vector<T> y) {
     const Reduced<T> e = reduce<T>(y);
@@ -130,7 +130,7 @@ inline Vector<T> sigmoid(Vector<T> x) {
     return T(1) / (T(1) + exponential<T>(-x));
 }
 
-// (exp(2x) - 1) / (exp(2x) + 1), which keeps its relative precision near zero.
+// (exp(2x) - 1) / (exp(2x) + 1), accurate in relative terms near zero, too.
 template <class T>
 inline Vector<T> hyperbolic_tangent(Vector<T> x) {
     Vector<T> e = exponential_minus_one<T>(clamp<T>(x + x, ExpConstants<T>::tanh_most));
@@ -162,7 +162,8 @@ inline Vector<T> absolute(Vector<T> x) {
     return x < T(0) ? -x : x;
 }
 
-// log(1 + u) for 0 <= u <= 1: 2 artanh(s) with s = u / (2 + u) <= 1/3, by its series, whose terms fall by 1/9.
+// log(1 + u) for 0 <= u <= 1: 2 artanh(s) with s = u / (2 + u) <= 1/3, by its power series, whose
+// terms decrease by a factor of 9.
 template <class T>
 inline Vector<T> logarithm_of_one_plus(Vector<T> u) {
     constexpr int terms = sizeof(T) == 4 ? 8 : 17;
@@ -173,7 +174,7 @@ inline Vector<T> logarithm_of_one_plus(Vector<T> u) {
     return (s + s) * sum;
 }
 
-// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), which overflows nowhere.
+// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), which cannot overflow.
 template <class T>
 inline Vector<T> softplus(Vector<T> x) {
     return relu<T>(x) + logarithm_of_one_plus<T>(exponential<T>(-absolute<T>(x)));
@@ -206,8 +207,8 @@ inline Vector<T> hard_sigmoid(Vector<T> x) {
     return (low > T(6) ? broadcast(T(6)) : low) * T(1.0 / 6.0);
 }
 
-// z a + (1 - z) b as torch's lerp: from b where |z| < 1/2, else from a, so that a gate of exactly 1 gives exactly a
-// however large b is.
+// z a + (1 - z) b, computed as torch.lerp does: b + z (a - b) where |z| < 1/2, else a + (z - 1) (a - b), so that z = 1
+// gives a exactly, however large b is.
 template <class T>
 inline Vector<T> blend(Vector<T> z, Vector<T> a, Vector<T> b) {
     const auto from_b = z * z < T(0.25);

@@ -1,4 +1,4 @@
-// Gradients of weight matrices: delta^T times source over all rows. In blocked layout both are panels as they lie.
+// Gradients of weight matrices: delta^T @ source over all rows. The blocked layout of both needs no packing.
 #pragma once
 
 #include "job.h"
@@ -7,21 +7,21 @@
 namespace cellzoo {
 namespace {
 
-// 8 units x 3 vectors of sums fill 24 of 32 registers, 4 x 3 fill 12 of 16.
+// The register block: 8 units x 3 vectors of sums take 24 of 32 registers, 4 x 3 take 12 of 16.
 template <class T>
 constexpr int64_t gradient_units = smaller(lanes<T>, vector_bytes == 64 ? 8 : 4);
 
 template <class T>
 struct GradientCall {
     int64_t rows;
-    const T *delta;         // row 0, first unit of the tile
-    const T *source;        // row 0, first block of the tile
-    int64_t source_stride;  // from one block to the next
+    const T *delta;         // row 0, first unit of the register block
+    const T *source;        // row 0, first unit block of the source
+    int64_t source_stride;  // between unit blocks
     T *gradient;            // first unit, first column; row-major
     int64_t columns;        // of the gradient
-    int64_t valid_units;    // of the tile
+    int64_t valid_units;    // units of the register block
     int64_t last_lanes;     // valid lanes of its last vector
-    bool fresh;             // the gradient holds nothing yet
+    bool fresh;             // overwrite the gradient instead of adding to it
 };
 
 template <class T, int vectors>
@@ -58,8 +58,8 @@ __attribute__((noinline)) void add_gradient(const GradientCall<T> &call) {
         if (whole) {
 #pragma GCC unroll 3
             for (int v = 0; v < vectors; v++) {
-                if (!call.fresh) sum[u][v] += load_loose(to + v * lanes<T>);
-                store_loose<T>(to + v * lanes<T>, sum[u][v]);
+                if (!call.fresh) sum[u][v] += load_unaligned(to + v * lanes<T>);
+                store_unaligned<T>(to + v * lanes<T>, sum[u][v]);
             }
         } else if (u < call.valid_units) {
             for (int v = 0; v < vectors; v++) {
@@ -73,15 +73,15 @@ __attribute__((noinline)) void add_gradient(const GradientCall<T> &call) {
 
 template <class T>
 struct GradientSource {
-    const T *data;  // row 0 of all rows
+    const T *data;  // packed row 0
     int64_t stride;
-    const T *mask;  // null for none; rows are those of a step
+    const T *mask;  // null for none; one row a sequence
     int64_t mask_stride;
-    const int32_t *row_of;
-    T *masked;  // room for one panel
+    const int32_t *row_of;  // packed row -> sequence
+    T *masked;  // scratch memory for one panel
 };
 
-// A panel of the source at `rows` rows from `row`: as it lies, or times its mask.
+// The panel of the source for `rows` rows from `row`: in place, or a copy multiplied by the mask.
 template <class T>
 const T *source_panel(const GradientSource<T> &source, int64_t block, int64_t vectors, int64_t row, int64_t rows,
                       int64_t &stride) {
@@ -98,8 +98,7 @@ const T *source_panel(const GradientSource<T> &source, int64_t block, int64_t ve
     return source.masked;
 }
 
-// Adds the rows [row, end) to the rows of the gradient that belong to the unit blocks [first, last); writes them where
-// it is fresh.
+// Accumulates the packed rows [row, end) into the gradient's unit blocks [first, last); overwrites them if `fresh`.
 template <class T>
 void add_weight_gradient(const Weight &weight, const T *delta, int64_t delta_stride, const GradientSource<T> &source,
                          int64_t row, int64_t end, int64_t first, int64_t last, T *gradient, bool fresh) {
@@ -111,7 +110,7 @@ void add_weight_gradient(const Weight &weight, const T *delta, int64_t delta_str
     for (; row < end; row += gradient_rows) {
         call.rows = smaller(gradient_rows, end - row);
         for (int64_t block = 0; block < source_blocks;) {
-            // Never a single vector where two and two will do.
+            // Four vectors are 2 + 2 and not 3 + 1, as a single vector is inefficient.
             const int64_t left = source_blocks - block;
             const int64_t vectors = left == 4 || left == 2 ? 2 : smaller(left, gradient_vectors);
             call.source = source_panel(source, block, vectors, row, call.rows, call.source_stride);

@@ -1,4 +1,4 @@
-// Gradients of weight matrices by AMX: delta^T times source over rows, both bfloat16, added up in float32.
+// Gradients of weight matrices with AMX: delta^T @ source over rows, both in bfloat16, with float32 sums.
 #pragma once
 
 #include "bfloat16.h"
@@ -11,28 +11,28 @@ namespace {
 
 constexpr int64_t padded_rows_of(int64_t rows) { return padded_depth_of(rows); }
 
-// What rounded panels are made of: rows of one block of units, times a mask where that is not null.
+// The input of a panel: rows of one unit block, multiplied by a mask if that is not null.
 struct PanelSource {
     const float *data;  // row 0 of the panel
     int64_t rows;
     const float *mask;
-    const int32_t *row_of;  // of the mask
+    const int32_t *row_of;  // row -> row of the mask
 
     __m512 operator[](int64_t row) const {
         if (row >= rows) return _mm512_setzero_ps();
         const __m512 value = _mm512_load_ps(data + row * lanes<float>);
         return mask == nullptr ? value : value * _mm512_load_ps(mask + row_of[row] * lanes<float>);
     }
-    __m512i pair(int64_t row) const { return take_turns(round_both((*this)[row], (*this)[row + 1])); }
+    __m512i pair(int64_t row) const { return interleave_halves(round_both((*this)[row], (*this)[row + 1])); }
 };
 
-// [pair of rows][unit][2], as the second factor of a product of tiles.
+// Converts to [pair of rows][unit][2], the layout of the second factor of a tile product.
 inline void round_source(const PanelSource &from, uint16_t *to) {
     for (int64_t row = 0; row < padded_rows_of(from.rows); row += 2, to += packed_lanes<float>)
         _mm512_store_si512(to, from.pair(row));
 }
 
-// [32 rows][unit][32], as the first.
+// Converts to [block of 32 rows][unit][32], the layout of the first factor.
 inline void round_delta(const PanelSource &from, uint16_t *to) {
     for (int64_t row = 0; row < padded_rows_of(from.rows); row += tile_depth) {
         Vector<float> pairs[lanes<float>];
@@ -44,14 +44,14 @@ inline void round_delta(const PanelSource &from, uint16_t *to) {
 }
 
 struct TileGradient {
-    const uint16_t *delta[2], *source[2];  // blocks of units, and of columns
-    float *sum[2][2];                      // by both
-    int64_t row_bytes[2][2];               // from one of its rows to the next
+    const uint16_t *delta[2], *source[2];  // panels of up to two unit blocks each
+    float *sum[2][2];                      // by delta and source
+    int64_t row_bytes[2][2];               // row stride of the sums
     int64_t rows;                          // padded
-    bool fresh;                            // the sums hold nothing yet
+    bool fresh;                            // overwrite the sums instead of adding to them
 };
 
-// All tiles are whole.
+// For whole tiles of 16 x 16 sums.
 template <int units, int columns>
 __attribute__((noinline)) void add_tiles(const TileGradient &at) {
     order_memory();
@@ -87,7 +87,7 @@ __attribute__((noinline)) void add_tiles(const TileGradient &at) {
     order_memory();
 }
 
-// Adds up the blocks of units [first, last) of a gradient, from panels of one block of units or columns after the other.
+// Accumulates the unit blocks [first, last) of a gradient, from the contiguous panels of its unit and column blocks.
 inline void add_weight_gradient(const Weight &weight, const uint16_t *delta, const uint16_t *source, int64_t rows,
                                 int64_t first, int64_t last, float *gradient, bool fresh) {
     constexpr int64_t side = lanes<float>;
@@ -99,7 +99,7 @@ inline void add_weight_gradient(const Weight &weight, const uint16_t *delta, con
     for (int64_t column = 0; column < source_blocks; column += 2)
         for (int64_t unit = first; unit < last; unit += 2) {
             const int64_t columns = smaller(2, source_blocks - column), units = smaller(2, last - unit);
-            // Tiles at the edges are added up apart.
+            // Partial tiles at the edges go through a temporary.
             const auto each = [&](auto function) {
                 for (int64_t u = 0; u < units; u++)
                     for (int64_t c = 0; c < columns; c++) {

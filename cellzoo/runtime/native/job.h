@@ -1,4 +1,4 @@
-// What the library prepares for one call and the kernels of every instruction set read.
+// The prepared form of one call, shared by the code of all instruction sets.
 #pragma once
 
 #include <cstdint>
@@ -8,43 +8,43 @@
 
 namespace cellzoo {
 
-// A buffer in blocked layout: [block of units][row][lane]. Rows of one unit block are contiguous, so a run of rows
-// is a contiguous run of numbers for elementwise work, and a column panel for products over rows.
+// A buffer in blocked layout: [unit block][row][lane]. The rows of a unit block are contiguous, so elementwise code
+// runs over contiguous memory, and the rows form a ready-made panel for products over rows.
 struct Place {
     char *data;
-    int64_t rows;  // from one block of units to the next
+    int64_t rows;  // stride between unit blocks
 };
 
-// What belongs to one part of the work alone.
+// Scratch memory of one part of the work.
 struct PartMemory {
     char *registers;
     char *views;
-    char *rounded;         // sources of a kernel's products, rounded to bfloat16
-    char *touched;         // by weight: whether its gradient was written
-    char *panels;          // of deltas and sources, rounded to bfloat16
-    char *panels_done;     // by block of units: whether the panels that begin there are made
+    char *rounded;         // sources of a kernel's products in bfloat16
+    char *touched;         // by weight: whether this part has written its gradient
+    char *panels;          // of deltas and sources in bfloat16
+    char *panels_done;     // by offset of a panel: whether it has been converted
     char *masked;          // panel of a weight gradient's source times its mask
-    char *const *vectors;  // sums for REDUCE_ROWS by weight, null for other weights
-    double *scalars;       // sums for REDUCE_ALL by weight
-    double *parameters;    // sums for the gradients of parameters
+    char *const *vectors;  // partial sums of REDUCE_ROWS by weight, null for other weights
+    double *scalars;       // partial sums of REDUCE_ALL by weight
+    double *parameters;    // partial sums of the mixture parameters' gradients
 };
 
-// Steps that are walked between two input phases.
-struct Stretch {
-    int64_t from, to;     // in the order of the walk
-    int64_t first, last;  // by number
+// Consecutive steps that share one input phase.
+struct Segment {
+    int64_t from, to;     // positions in the order of execution
+    int64_t first, last;  // step numbers
 };
 
 struct Team;
 
-// Where a thread of a team is.
+// The state of one thread of a team.
 struct Member {
     int64_t thread;
-    int64_t phase;  // of the walk, counted from 0
-    int64_t part;   // that it took last, -1 for none of this phase
+    int64_t phase;  // number of the current phase, from 0; phases end with a barrier
+    int64_t part;   // the part it took last in this phase, -1 for none
 };
 
-// What comes instead of a part.
+// Results of `Job::next` other than a part: the phase is complete, or the call has ended without this thread.
 constexpr int64_t all_done = -1, closed = -2;
 
 struct Job {
@@ -52,47 +52,46 @@ struct Job {
     const cellzoo_call *call;
     const double *constants;
     bool backward;
-    int64_t row_parts, column_parts;  // every part has a range of either
-    const Stretch *stretches;
-    int64_t stretch_count;
-    const int64_t *bounds;       // by stretch: where the rows of each part begin, and the end
-    int64_t terms;               // that numbers in products are split into
+    int64_t row_parts, column_parts;  // each part is a range of rows and a range of unit blocks
+    const Segment *segments;
+    int64_t segment_count;
+    const int64_t *bounds;       // by segment: first row of each row part, and the end
+    int64_t terms;               // bfloat16 numbers that represent one factor of a product, 1 or 2
     const int64_t *offsets;      // first packed row of each step, and N
     const int32_t *row_of;       // packed row -> row within its step; null without masks
     const Place *buffers;
-    char *const *packs;          // packed weights by kernel, null outside this direction, and if not packed
-    char *const *vectors;        // padded vector weights by number
+    char *const *packs;          // packed weights by kernel, null for the other direction and if not packed
+    char *const *vectors;        // padded vector weights by index
     const PartMemory *memory;    // by part
     Team *team;
-    // The next part of the member's phase to do; `all_done` when all are done by whomever, and the next phase begins;
-    // `closed` when the call is over.
+    // Finishes the member's last part and returns its next one; waits for the other threads and returns `all_done` when
+    // the phase is complete.
     int64_t (*next)(Team *, Member &);
 
     int64_t parts() const { return row_parts * column_parts; }
 };
 
-// The compiled kernels of one instruction set.
+// The code of one instruction set.
 struct Engine {
     int64_t lanes[2];    // by dtype
-    int64_t super_rows;  // most rows whose registers are kept at once
-    bool rounds;         // products are computed from bfloat16
-    bool (*run[2])(const Job &job, int64_t thread);  // whether the thread was there until the end
+    int64_t super_rows;  // maximum rows of a register block
+    bool rounds;         // products have bfloat16 factors
+    bool (*run[2])(const Job &job, int64_t thread);  // by dtype; false if the call ended without this thread
 };
 
-constexpr int64_t view_bytes = 16;       // of a view at the rows of the current step
-constexpr int64_t rounded_bytes = 2;     // of a number in bfloat16
+constexpr int64_t view_bytes = 16;       // size of ViewAt
+constexpr int64_t rounded_bytes = 2;     // size of a bfloat16 number
 
-// Where a derivative jumps, numbers in the forward products are the sums of two bfloat16: one alone would put many
-// units on the other side. Gradients bear it.
+// Number of bfloat16 terms of a factor. In forward passes with discontinuous derivatives it is two: with one, the
+// rounding error would move many units across the discontinuity. Gradients tolerate a single term.
 inline int64_t terms_of(const Plan &plan, bool rounds, bool backward) {
     return rounds && !backward && plan.has_kinks ? 2 : 1;
 }
 
-constexpr int64_t input_tiles = 4;       // of super_rows: so many go through an input phase together
-constexpr int64_t gradient_rows = 512;   // rows of one pass over a weight gradient
-constexpr int64_t gradient_vectors = 3;  // source blocks of its tile
-constexpr int64_t most_unpacked_batch = 1;  // of a forward call's steps
-constexpr int64_t most_unpacked_rows = 4;  // of its input phase
+constexpr int64_t input_tiles = 4;         // an input phase processes input_tiles * super_rows rows at a time
+constexpr int64_t gradient_rows = 512;     // rows that are added to a weight gradient at a time
+constexpr int64_t gradient_vectors = 3;    // source vectors of its register block
+constexpr int64_t most_unpacked_rows = 4;  // up to so many rows, forward calls read weights unpacked
 
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Engine avx2_engine;

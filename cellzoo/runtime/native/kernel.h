@@ -1,4 +1,5 @@
-// One kernel on some of its blocks of units and rows: its products, then its program while the results are hot.
+// Runs one kernel on a range of unit blocks and rows: for each register block the products, then the elementwise
+// program while the results are in the L1 cache.
 #pragma once
 
 #include "direct.h"
@@ -14,7 +15,7 @@
 namespace cellzoo {
 namespace {
 
-// Registers beyond this would push the sources of products out of the first cache.
+// More memory for registers would evict the sources of the products from the L1 cache.
 constexpr int64_t register_bytes = 24 << 10;
 
 template <class T>
@@ -45,7 +46,7 @@ class KernelRun {
     }
 
   private:
-    // Tiles of even sizes.
+    // First row of a tile; tiles have about equal sizes.
     int64_t row_of(Range rows, int64_t tile) const { return rows.begin + rows.size() * tile / tiles_; }
 
     T *register_at(int64_t member, int64_t number) const {
@@ -64,7 +65,7 @@ class KernelRun {
             call.panel = panels;
             const int64_t numbers = packed_depth(product.depth) * count * lanes<T>;
             use_terms(call, numbers, rows);
-            // The panels of the next group lie behind this group's, those of the next kernel behind this kernel's.
+            // Prefetch the panels that follow in memory: those of the next group, or of the next kernel.
             const char *ahead = reinterpret_cast<const char *>(panels + group_numbers<T>(at_.job, kernel_));
             const int64_t lines = at_.job.terms * numbers * int64_t(sizeof(Packed<T>)) / 64 / tiles_;
             call.ahead_lines = lines / larger(1, product.depth / source_block<T>) + 1;
@@ -102,15 +103,15 @@ class KernelRun {
 
     uint16_t *rounded() const { return reinterpret_cast<uint16_t *>(at_.memory.rounded); }
 
-    // As if row 0 were there, too.
+    // Offset so that rows are counted from row 0 of the step, although only `rows` were converted.
     ViewAt<uint16_t> source_of(const Product &product, Range rows) const {
         return {rounded() + product.place * rows.size() - rows.begin * tile_depth, rows.size() * tile_depth};
     }
 
     void use_terms(ProductCall<T> &call, int64_t panel_numbers, Range rows) const {
         call.splits = at_.job.terms == 2;
-        call.panel_rests = panel_numbers;
-        call.source_rests = kernel_.rounded_depth * rows.size();
+        call.panel_residuals = panel_numbers;
+        call.source_residuals = kernel_.rounded_depth * rows.size();
     }
 
     void use_rows(int64_t rows) {

@@ -5,7 +5,7 @@
 namespace cellzoo {
 namespace {
 
-// Blocks of units of the same rows are read together: a stride that spreads them over the sets of the cache.
+// Unit blocks of the same rows are read together. An odd stride spreads them over the sets of the cache.
 int64_t stride_of(int64_t rows) { return rows + (13 - rows % 16 + 16) % 16; }
 
 }  // namespace
@@ -42,7 +42,7 @@ void Layout::place_buffers() {
         switch (buffer.kind) {
             case BufferKind::all:
             case BufferKind::input:
-                rows = split_.stretch_rows();
+                rows = split_.segment_rows();
                 keep = call_.training != 0;
                 break;
             case BufferKind::state:
@@ -58,7 +58,8 @@ void Layout::place_buffers() {
     }
 }
 
-// One kernel's behind the other's: the walk asks for what lies behind. Null where weights are read as they are.
+// Packed weights in the order of the kernels, as each micro-kernel call prefetches what follows in memory. Null for
+// kernels that read their weights unpacked.
 void Layout::place_packs() {
     packs_.assign(size_t(plan_.phase_begin[phase_count]), nullptr);
     const Phase first = backward_ ? backward_step : forward_input;
@@ -66,7 +67,7 @@ void Layout::place_packs() {
         const Kernel &kernel = plan_.kernels[k];
         const int64_t blocks = (kernel.size + lanes_ - 1) / lanes_;
         const int64_t groups = (blocks + kernel.group - 1) / kernel.group;
-        // Packing costs more than few rows gain by it. A step of one row gains nothing, however many there are.
+        // Packing does not pay off for few rows, nor for any number of steps with a single row.
         const bool is_alone = k >= plan_.phase_begin[first + 1] && call_.batch == 1;
         if (!backward_ && !engine_.rounds && (is_alone || call_.rows <= most_unpacked_rows)) continue;
         const int64_t row = engine_.rounds ? kernel.padded_depth * rounded_bytes : kernel.depth * number_bytes_;
@@ -122,8 +123,8 @@ Job Layout::job(const double *constants) const {
     job.backward = backward_;
     job.row_parts = split_.row_parts();
     job.column_parts = split_.column_parts();
-    job.stretches = split_.stretches().data();
-    job.stretch_count = int64_t(split_.stretches().size());
+    job.segments = split_.segments().data();
+    job.segment_count = int64_t(split_.segments().size());
     job.bounds = split_.bounds().data();
     job.terms = terms_;
     job.offsets = offsets_.data();

@@ -1,4 +1,4 @@
-// Where everything of one call lies in the two workspaces.
+// Memory layout of one call: offsets of all buffers in the two workspaces (`saved` and `scratch`).
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace cellzoo {
 
-// Places of the parts of a workspace, one after the other.
+// Bump allocator. With a null base it only computes the size.
 class Workspace {
   public:
     explicit Workspace(void *base) : base_(static_cast<char *>(base)) {}
@@ -19,7 +19,7 @@ class Workspace {
         return place;
     }
 
-    // More than there is: sizes stop to grow here.
+    // Sizes saturate here, above any real memory.
     static constexpr int64_t most = int64_t(1) << 61;
 
     int64_t used() const { return used_; }
@@ -31,14 +31,14 @@ class Workspace {
 
 class Layout {
   public:
-    // With null workspaces in the call only the sizes are right.
+    // The call's workspaces may be null if only the sizes are needed.
     Layout(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward);
 
     bool is_possible() const { return saved_.used() < Workspace::most && scratch_.used() < Workspace::most; }
     int64_t saved_bytes() const { return saved_.used(); }
     int64_t scratch_bytes() const { return scratch_.used(); }
 
-    // The job that runs here; refers to this object.
+    // The job refers to this object, which must outlive it.
     Job job(const double *constants) const;
 
   private:

@@ -1,4 +1,4 @@
-// The C interface: checks a call, lays out its memory and runs it.
+// The C interface: validates a call, lays out its memory and runs it.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -32,9 +32,9 @@ int64_t best_isa() {
     return 1;
 }
 
-// Null where the machine, or the build, lacks it.
+// Null if the machine or the build lacks the instruction set.
 const Engine *engine_of(int64_t isa) {
-    // No guarded static: a child that is forked while a thread is in the guard would wait at it for ever.
+    // No function-local static: its guard would deadlock a child forked while another thread initialises it.
     static std::atomic<int64_t> known{0};
     int64_t best = known.load(std::memory_order_relaxed);
     if (best == 0) known.store(best = best_isa(), std::memory_order_relaxed);
@@ -62,7 +62,7 @@ bool rounds_here() {
 #endif
 }
 
-// Null where the machine, or the build, lacks it.
+// Null if the machine or the build lacks the engine.
 const Engine *engine_for(const cellzoo_call &call) {
 #if defined(CELLZOO_AMX)
     if (call.precision == 1) return rounds_here() ? &amx_engine : nullptr;
@@ -70,7 +70,7 @@ const Engine *engine_for(const cellzoo_call &call) {
     return call.precision == 0 ? engine_of(call.isa) : nullptr;
 }
 
-bool sizes_fit(const cellzoo_call &call) {
+bool are_sizes_valid(const cellzoo_call &call) {
     if (call.dtype < 0 || call.dtype > 1 || call.threads < 1 || call.threads > most_threads) return false;
     if (call.precision != 0 && (call.precision != 1 || call.dtype != 0 || call.isa != 0)) return false;
     if (call.steps < 1 || call.batch < 0 || call.rows < 0 || call.batch_sizes == nullptr) return false;
@@ -87,14 +87,14 @@ bool sizes_fit(const cellzoo_call &call) {
 }
 
 // A matrix without rows may be null.
-bool rows_fit(const void *matrix, int64_t rows) { return matrix != nullptr || rows == 0; }
+bool is_valid_matrix(const void *matrix, int64_t rows) { return matrix != nullptr || rows == 0; }
 
-// The library reads and writes whole numbers; a compiler may count on it.
+// Compilers may assume that pointers to numbers are aligned to them.
 bool is_aligned(const void *pointer, int64_t dtype) {
     return reinterpret_cast<uintptr_t>(pointer) % (dtype == 0 ? sizeof(float) : sizeof(double)) == 0;
 }
 
-bool numbers_are_aligned(const Plan &plan, const cellzoo_call &call, bool backward) {
+bool are_pointers_aligned(const Plan &plan, const cellzoo_call &call, bool backward) {
     const auto one = [&](const void *pointer) { return is_aligned(pointer, call.dtype); };
     const auto all = [&](const void *const *pointers, int64_t count) {
         return pointers == nullptr || std::all_of(pointers, pointers + count, one);
@@ -109,25 +109,27 @@ bool numbers_are_aligned(const Plan &plan, const cellzoo_call &call, bool backwa
            all(call.grad_weights, plan.weight_count);
 }
 
-bool pointers_fit(const Plan &plan, const cellzoo_call &call, bool backward) {
+bool are_pointers_valid(const Plan &plan, const cellzoo_call &call, bool backward) {
     if (call.weights == nullptr && plan.weight_count > 0) return false;
     for (int64_t w = 0; w < plan.weight_count; w++)
         if (call.weights[w] == nullptr && plan.weights[w].rank != 1) return false;
     for (int64_t i = 0; i < 2; i++)
-        if (plan.mask_buffers[i] >= 0 && (call.masks == nullptr || !rows_fit(call.masks[i], call.batch))) return false;
+        if (plan.mask_buffers[i] >= 0 && (call.masks == nullptr || !is_valid_matrix(call.masks[i], call.batch)))
+            return false;
     if (call.parameters == nullptr && plan.parameter_count > 0) return false;
-    if (!rows_fit(call.inputs, call.rows) || call.scratch == nullptr) return false;
+    if (!is_valid_matrix(call.inputs, call.rows) || call.scratch == nullptr) return false;
     if (call.training && call.saved == nullptr) return false;
-    if (!numbers_are_aligned(plan, call, backward)) return false;
-    if (!backward) return rows_fit(call.outputs, call.rows);
-    return call.training && rows_fit(call.grad_outputs, call.rows) && call.grad_weights != nullptr;
+    if (!are_pointers_aligned(plan, call, backward)) return false;
+    if (!backward) return is_valid_matrix(call.outputs, call.rows);
+    return call.training && is_valid_matrix(call.grad_outputs, call.rows) && call.grad_weights != nullptr;
 }
 
 int64_t run(const int64_t *code, int64_t length, const double *constants, const cellzoo_call *call, bool backward) {
     const PlanPointer storage = read_plan(code, length);
     if (storage == nullptr) return CELLZOO_BAD_PLAN;
     const Plan &plan = plan_of(*storage);
-    if (call == nullptr || !sizes_fit(*call) || !pointers_fit(plan, *call, backward)) return CELLZOO_BAD_CALL;
+    if (call == nullptr || !are_sizes_valid(*call) || !are_pointers_valid(plan, *call, backward))
+        return CELLZOO_BAD_CALL;
     const Engine *engine = engine_for(*call);
     if (engine == nullptr) return CELLZOO_NO_ISA;
     const Layout layout(plan, *call, *engine, backward);
@@ -136,7 +138,7 @@ int64_t run(const int64_t *code, int64_t length, const double *constants, const 
     return CELLZOO_OK;
 }
 
-// Nothing is thrown through the C interface.
+// No exception may leave the C interface. The only ones expected are those of failed allocations.
 template <class Function>
 int64_t guarded(Function function) {
     try {
@@ -167,7 +169,7 @@ int64_t cellzoo_workspace(const int64_t *plan, int64_t length, const cellzoo_cal
     return guarded([&]() -> int64_t {
         const PlanPointer storage = read_plan(plan, length);
         if (storage == nullptr) return CELLZOO_BAD_PLAN;
-        if (call == nullptr || bytes == nullptr || !sizes_fit(*call)) return CELLZOO_BAD_CALL;
+        if (call == nullptr || bytes == nullptr || !are_sizes_valid(*call)) return CELLZOO_BAD_CALL;
         const Engine *engine = engine_for(*call);
         if (engine == nullptr) return CELLZOO_NO_ISA;
         const Layout layout(plan_of(*storage), *call, *engine, backward != 0);

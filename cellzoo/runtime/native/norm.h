@@ -20,7 +20,7 @@ inline Vector<T> inverse_root(Vector<T> value) {
     return value;
 }
 
-// `moments`, (2, size), takes the mean and the variance where it is not null.
+// Writes the mean and the variance to `moments`, (2, size), if not null.
 template <class T>
 void normalise(const ViewAt<T> *views, const int64_t *norm_views, int64_t block, int64_t rows, T *moments,
                int64_t size) {

@@ -1,4 +1,5 @@
-// Weights into panels in the order in which the microkernel reads them, and rows into blocked layout and back.
+// Packing of weights into panels in the order in which the micro-kernel reads them; conversion of rows to and from the
+// blocked layout.
 #pragma once
 
 #include "job.h"
@@ -16,8 +17,8 @@ int64_t group_numbers(const Job &job, const Kernel &kernel) {
     return job.terms * (rounds ? kernel.padded_depth : kernel.depth) * 2 * lanes<T>;
 }
 
-// The panels of one group of unit blocks: [product][term][depth][panels][lanes]. They are streamed past the cache: all
-// packs together would only push each other out of it.
+// Packs the panels of one group of unit blocks: [product][term][depth][panel][lane]. Written with non-temporal stores,
+// as all packed weights together do not fit into the cache.
 template <class T>
 void pack_group(const Job &job, const Kernel &kernel, int64_t group, Packed<T> *pack) {
     const int64_t first = group * kernel.group;
@@ -39,11 +40,11 @@ void pack_group(const Job &job, const Kernel &kernel, int64_t group, Packed<T> *
     }
 }
 
-// Rows of `size` numbers, row-major, into blocks of units.
+// Row-major rows of `size` numbers to blocked layout.
 template <class T>
 void scatter_rows(const T *from, int64_t size, int64_t rows, int64_t first_block, int64_t last_block, T *to,
                   int64_t stride) {
-    constexpr int64_t burst = 8;  // rows: written in runs, while whole rows are read
+    constexpr int64_t burst = 8;  // rows at a time, so that both reads and writes are in contiguous runs
     for (int64_t begin = 0; begin < rows; begin += burst)
         for (int64_t block = first_block; block < last_block; block++)
             for (int64_t row = begin; row < smaller(rows, begin + burst); row++)
@@ -57,6 +58,7 @@ void clear_rows(int64_t rows, int64_t first_block, int64_t last_block, T *to, in
         for (int64_t row = 0; row < rows; row++) store(to + block * stride + row * lanes<T>, Vector<T>{});
 }
 
+// Blocked layout to row-major rows.
 template <class T>
 void gather_rows(const T *from, int64_t stride, int64_t size, int64_t rows, int64_t first_block, int64_t last_block,
                  T *to) {

@@ -1,4 +1,4 @@
-// Weights into the panels that the microkernel reads.
+// Packing of one weight into a panel.
 #pragma once
 
 #include "transpose.h"
@@ -6,10 +6,10 @@
 namespace cellzoo {
 namespace {
 
-// Columns `unit` and on of W^T: rows of W, (rows, columns), become columns of the panel.
+// The columns of W^T from `unit` on: rows of W, (rows, columns), become columns of the panel.
 template <class T>
 void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride,
-                        T * /* nothing is lost */) {
+                        T * /* no residuals */) {
     const int64_t count = smaller(lanes<T>, rows - unit);
     for (int64_t k = 0; k < columns; k += lanes<T>) {
         const int64_t width = smaller(lanes<T>, columns - k);
@@ -23,10 +23,10 @@ void pack_transposition(const T *weight, int64_t rows, int64_t columns, int64_t 
     }
 }
 
-// Columns `unit` and on of W.
+// The columns of W from `unit` on.
 template <class T>
 void pack_columns(const T *weight, int64_t rows, int64_t columns, int64_t unit, T *panel, int64_t stride,
-                  T * /* nothing is lost */) {
+                  T * /* no residuals */) {
     const int64_t count = smaller(lanes<T>, columns - unit);
     for (int64_t k = 0; k < rows; k++) {
         stream(panel + k * stride, load_part(weight + k * columns + unit, count));

@@ -1,4 +1,5 @@
-// A plan as the kernels read it: plain arrays, so that no inline code is shared between instruction sets.
+// The decoded plan (see cellzoo/runtime/program.py). Plain arrays instead of std containers: inline functions of the
+// latter could be compiled for one instruction set and linked into the code of another.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +59,7 @@ enum class Op : int64_t {
 
 enum Phase : int64_t { forward_input, forward_step, backward_step, backward_input, phase_count };
 
-// Products of numbers that are rounded to bfloat16 go through so many units at once.
+// Depth (units of the source) of one AMX tile of bfloat16.
 constexpr int64_t tile_depth = 32;
 
 constexpr int64_t padded_depth_of(int64_t depth) { return (depth + tile_depth - 1) / tile_depth * tile_depth; }
@@ -66,7 +67,7 @@ constexpr int64_t padded_depth_of(int64_t depth) { return (depth + tile_depth - 
 struct Buffer {
     BufferKind kind;
     int64_t size;   // units of a row
-    int64_t index;  // of its state, or of its mask
+    int64_t index;  // of the state or mask it belongs to
 };
 
 struct View {
@@ -75,39 +76,38 @@ struct View {
 };
 
 struct Weight {
-    int64_t rank, rows, columns;  // actual sizes
+    int64_t rank, rows, columns;  // sizes beyond the rank are 1
 };
 
 struct Instruction {
     Op op;
-    int64_t dst, a, b, c;  // >= 0 a register, < 0 view -1 - operand
+    int64_t dst, a, b, c;  // operands: >= 0 is a register, < 0 is view -1 - operand
     int64_t imm;
 };
 
-// A product with one source and up to two panels of columns: one call of the microkernel per block of rows.
-// In a kernel whose group is one block of units the panels are two outputs; in one whose group is two blocks
-// they are the neighbouring blocks of the same output.
+// A matrix product of one source with up to two weight panels: one micro-kernel call per block of rows. If the
+// kernel's group is 1 the panels belong to two different outputs; if it is 2 they are neighbouring unit blocks of one.
 struct Product {
     int64_t source;  // view
     int64_t depth;   // units of the source
-    int64_t place;   // where they are among all units that the kernel's products read, once they are rounded
+    int64_t place;   // offset of the source in units within the kernel's sources once converted to bfloat16
     struct Panel {
         int64_t target;  // register
         int64_t weight;
         bool transposed;  // the product with W instead of W^T
         Init init;
-        int64_t index;  // view or vector of the initial value
+        int64_t index;  // of the view or vector that gives the initial value
     } panels[2];
 };
 
 struct Kernel {
     int64_t size;     // units
-    bool barrier;     // products read what other owners of columns wrote
+    bool barrier;     // all parts must have finished the kernels before it
     int64_t registers;
-    int64_t group;    // blocks of units that are computed together, 1 or 2
-    int64_t depth;    // sum over products
-    int64_t padded_depth;  // the same, each filled up to whole tiles
-    int64_t rounded_depth;  // units that the products read, those of one source once
+    int64_t group;    // unit blocks computed together, 1 or 2
+    int64_t depth;    // sum of the products' depths
+    int64_t padded_depth;  // the same with each depth padded to whole tiles
+    int64_t rounded_depth;  // padded depth of all distinct sources
     NormKind norm;
     int64_t norm_views[4];
     const Product *products;
@@ -119,8 +119,8 @@ struct Kernel {
 struct WeightGradient {
     int64_t weight, delta, source;
     int64_t mask;  // -1 none
-    bool late;     // its delta is complete only after the input phase
-    int64_t delta_place, source_place;  // of their rounded panels, in blocks of 16 units; the same for the same rows
+    bool late;     // its delta or source is written in the backward input phase
+    int64_t delta_place, source_place;  // offsets of their bfloat16 panels in blocks of 16 units
 };
 
 struct Plan {
@@ -134,15 +134,15 @@ struct Plan {
     const Weight *weights;
     int64_t weight_count;
     int64_t parameter_count, constant_count;
-    const Kernel *kernels;  // of all phases, one after the other
+    const Kernel *kernels;  // of all phases, in order
     int64_t phase_begin[phase_count + 1];
     const WeightGradient *gradients;
     int64_t gradient_count;
-    int64_t panel_blocks;       // of all places
+    int64_t panel_blocks;       // total size of the bfloat16 panels, in blocks of 16 units
     const int64_t *state_buffers;  // by state
-    const int64_t *carry_buffers;  // by state, -1 where there is none
-    int64_t mask_buffers[2];       // -1 where there is none
-    bool has_kinks;                // some derivative jumps, as that of relu at 0
+    const int64_t *carry_buffers;  // by state, -1 for none
+    int64_t mask_buffers[2];       // -1 for none
+    bool has_kinks;                // some operation has a discontinuous derivative, as relu has at 0
 };
 
 }  // namespace cellzoo

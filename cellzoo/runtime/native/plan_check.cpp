@@ -3,7 +3,7 @@
 namespace cellzoo {
 namespace {
 
-// Operands an instruction reads, whether it writes one, and what `imm` counts.
+// What an instruction's `imm` refers to.
 enum class Immediate { none, constant, vector, scalar, mask, load, store, parameter, four_parameters };
 
 struct Signature {
@@ -106,7 +106,7 @@ class Checker {
         BufferKind kind = buffer_of(view).kind;
         if (phase == forward_input || phase == backward_input)
             return kind == BufferKind::all || kind == BufferKind::input;
-        // What a row's last step gave is overwritten by later steps of other rows.
+        // The final state of a row that has ended is overwritten by later steps of other rows.
         if (phase == backward_step) return p_.views[view].kind != ViewKind::state_out;
         return kind != BufferKind::carry;
     }

@@ -1,4 +1,4 @@
-// Whether the parts of a plan fit each other: widths, kinds of views, operands of instructions.
+// Validates a decoded plan: sizes, kinds of views, operands of instructions.
 #pragma once
 
 #include "plan.h"

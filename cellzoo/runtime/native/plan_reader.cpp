@@ -28,7 +28,7 @@ const Plan &plan_of(const PlanStorage &storage) { return storage.plan; }
 namespace {
 
 constexpr int64_t version = 2;
-// Beyond any use; products of sizes stay within 64 bits.
+// Generous limits, so that products of sizes fit into 64 bits.
 constexpr int64_t most_units = int64_t(1) << 20;
 constexpr int64_t most_depth = int64_t(1) << 32;
 constexpr int64_t most_registers = 1 << 14;
@@ -82,7 +82,7 @@ class Reader {
         return *next_++;
     }
 
-    // A number of items that take `length` numbers each at least.
+    // Number of items, each of which is encoded in at least `length` integers.
     int64_t count_of(int64_t length) { return number(0, (end_ - next_) / length); }
 
     template <class T>
@@ -128,7 +128,7 @@ class Reader {
         s_.plan.constant_count = number(0, most_units);
     }
 
-    // Fields beyond a weight's rank are unused.
+    // Sizes beyond the rank of a weight are encoded, but unused.
     int64_t size_at_rank(int64_t rank, int64_t least) {
         if (rank >= least) return size();
         number(INT64_MIN, INT64_MAX);
@@ -281,7 +281,7 @@ class Reader {
         return false;
     }
 
-    // Instructions and gradients name masks by number; a buffer need not be declared for them.
+    // Instructions and weight gradients refer to masks by number, so the plan need not declare a buffer for them.
     void add_mask_if_used(int64_t mask) {
         if (s_.plan.mask_buffers[mask] >= 0) return;
         bool used = false;

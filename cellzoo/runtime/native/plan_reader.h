@@ -1,4 +1,4 @@
-// Reads an encoded plan and checks every index in it, so that a wrong encoding is an error, never a crash.
+// Decodes a plan and validates every index in it, so that a malformed plan is an error and never a crash.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct PlanDeleter {
 
 using PlanPointer = std::unique_ptr<PlanStorage, PlanDeleter>;
 
-// Null where the code is no plan.
+// Null if the plan is malformed.
 PlanPointer read_plan(const int64_t *code, int64_t length);
 
 const Plan &plan_of(const PlanStorage &storage);

@@ -1,4 +1,4 @@
-// What every call begins with: weights into panels, and vectors and masks into blocks of units.
+// The first phase of a call: packs weights into panels, and copies vectors and masks to the blocked layout.
 #pragma once
 
 #include "pack.h"
@@ -13,7 +13,7 @@ int64_t group_count(const Kernel &kernel) {
     return kernel.product_count == 0 ? 0 : (blocks_of<T>(kernel.size) + kernel.group - 1) / kernel.group;
 }
 
-// The groups of all kernels of this direction are shared out between parts.
+// Packs this part's share of the groups of all kernels of the call's direction.
 template <class T>
 void pack_weights(const Job &job, int64_t part) {
     const Plan &plan = *job.plan;
@@ -33,7 +33,7 @@ void pack_weights(const Job &job, int64_t part) {
 }
 
 template <class T>
-void spread_vectors(const Job &job) {
+void block_vectors(const Job &job) {
     const Plan &plan = *job.plan;
     for (int64_t w = 0; w < plan.weight_count; w++) {
         if (plan.weights[w].rank != 1) continue;
@@ -46,7 +46,7 @@ void spread_vectors(const Job &job) {
 }
 
 template <class T>
-void spread_masks(const Job &job) {
+void block_masks(const Job &job) {
     const Plan &plan = *job.plan;
     for (int64_t i = 0; i < 2; i++) {
         if (plan.mask_buffers[i] < 0) continue;

@@ -1,4 +1,4 @@
-// The microkernel: rows of a source in blocked layout times one or two packed panels of weights.
+// The micro-kernel of matrix products: rows of a source in blocked layout times one or two packed weight panels.
 #pragma once
 
 #include "product_call.h"
@@ -9,7 +9,7 @@ namespace {
 template <class T, int rows, int panels>
 using Sums = Vector<T>[rows][panels];
 
-// Chains of sums, added up at the end: those of one row alone would wait for each other.
+// Independent accumulators for each sum: with a single row, one would be limited by the latency of the additions.
 template <int rows>
 constexpr int chains = rows == 1 ? 2 : 1;
 
@@ -54,7 +54,7 @@ __attribute__((noinline)) void multiply(const ProductCall<T> &call) {
     const char *ahead = call.ahead;
     int64_t depth = call.depth;
     for (; depth >= lanes<T>; depth -= lanes<T>) {
-        // Hardware does not foresee the jump to the source's next block.
+        // The hardware prefetcher does not follow the jump to the source's next unit block.
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++) __builtin_prefetch(source + stride + m * lanes<T>, 0, 3);
         for (int64_t i = 0; i < lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
@@ -87,7 +87,7 @@ Multiply<T> multiply_of(const ProductCall<T> &, int64_t rows) {
         multiply<T, 11, panels>, multiply<T, 12, panels>,
 #endif
     };
-    static_assert(sizeof(table) / sizeof(table[0]) == tile_rows, "one microkernel for each number of rows");
+    static_assert(sizeof(table) / sizeof(table[0]) == tile_rows, "one micro-kernel for each number of rows");
     return table[rows - 1];
 }
 

@@ -1,5 +1,5 @@
-// The microkernel by AMX: up to two tiles of rows times one or two packed panels of weights, all bfloat16. Sums are
-// float32, and each row's the same whatever rows are beside it.
+// The micro-kernel of matrix products with AMX: up to two tiles of rows times one or two packed weight panels, all in
+// bfloat16, with float32 sums. The result of a row does not depend on the rows computed together with it.
 #pragma once
 
 #include "product_call.h"
@@ -8,8 +8,8 @@
 namespace cellzoo {
 namespace {
 
-// The tiles are configured to the rows. With `splits` three of the four products of two terms each: the last is less
-// than float32 holds.
+// The tiles must be configured for the number of rows. With `splits` factors have two terms each; of the four products
+// of terms, that of both residuals is left out, as it is below the precision of float32.
 template <int tiles, int panels, bool splits>
 __attribute__((noinline)) void multiply_tiles(const ProductCall<float> &call) {
     constexpr int64_t next_tile = rows_of_tile * lanes<float>, next_rows = rows_of_tile * tile_depth;
@@ -39,8 +39,8 @@ __attribute__((noinline)) void multiply_tiles(const ProductCall<float> &call) {
     for (int64_t k = 0; k < call.depth; k += tile_depth) {
         for (int64_t i = 0; i < call.ahead_lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
         multiply(source, panel);
-        if (splits) multiply(source + call.source_rests, panel);
-        if (splits) multiply(source, panel + call.panel_rests);
+        if (splits) multiply(source + call.source_residuals, panel);
+        if (splits) multiply(source, panel + call.panel_residuals);
         source += call.stride;
         panel += tile_depth / 2 * panels * next_panel;
     }

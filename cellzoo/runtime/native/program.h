@@ -1,5 +1,5 @@
-// The instructions of a kernel, on a block of rows x the units of one block: a contiguous run of vectors for
-// registers and for buffers alike.
+// The interpreter of a kernel's elementwise instructions. It runs on a block of rows and one unit block, which is
+// contiguous in registers and in buffers alike.
 #pragma once
 
 #include "elementary.h"
@@ -8,11 +8,11 @@
 namespace cellzoo {
 namespace {
 
-// A view at the rows of the current step.
+// A view resolved for the current step or chunk.
 template <class T>
 struct ViewAt {
     T *data;         // row 0, unit 0
-    int64_t stride;  // from one block of units to the next
+    int64_t stride;  // between unit blocks
 };
 
 template <class T>
@@ -21,7 +21,7 @@ inline ViewAt<T> buffer_at(const Job &job, int64_t buffer, int64_t row) {
     return {reinterpret_cast<T *>(place.data) + row * lanes<T>, place.rows * lanes<T>};
 }
 
-// Where a part is in its walk.
+// What a part works on at present.
 template <class T>
 struct Position {
     const Job &job;
@@ -29,20 +29,20 @@ struct Position {
     const PartMemory &memory;
     ViewAt<T> *const views;
     ViewAt<T> masks[2];
-    int64_t packed_row;  // of row 0 of the views
+    int64_t packed_row;  // packed row number of row 0 of the views
     int64_t step;
-    bool is_step;  // rows are those of a step, in order
+    bool is_step;  // whether row i belongs to sequence i (a step), or to sequence row_of[i] (a chunk of all rows)
 };
 
-// The part of a kernel that an instruction works on.
+// The block of rows and units that an instruction works on.
 template <class T>
 struct Frame {
     const Position<T> &at;
-    T *registers;  // of this block of units
-    int64_t register_numbers;
+    T *registers;  // of this unit block
+    int64_t register_numbers;  // size of a register in numbers
     int64_t size;  // units of the kernel
     int64_t block;
-    int64_t row, rows;  // within the step, or within the chunk in the input phases
+    int64_t row, rows;  // first row, within the step or chunk, and number of rows
 };
 
 template <class T>
@@ -134,8 +134,8 @@ void reduce_all(const Frame<T> &f, const Instruction &item) {
     f.at.memory.scalars[item.imm] += sum_lanes<T>(total, valid_lanes(f));
 }
 
-// p0 tanh(a) + p1 relu(a) + p2 sigmoid(a) + p3 a. One exponential gives both: with s = sigmoid(2a), tanh(a) = 2s - 1
-// would lose precision near zero, so they are computed apart.
+// p0 tanh(a) + p1 relu(a) + p2 sigmoid(a) + p3 a. tanh(a) = 2 sigmoid(2a) - 1 would lose precision near zero, so tanh
+// and sigmoid do not share an exponential.
 template <class T>
 void mixture(const Frame<T> &f, const Instruction &item) {
     const T *p = static_cast<const T *>(f.at.job.call->parameters) + item.imm;

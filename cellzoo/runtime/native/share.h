@@ -1,4 +1,4 @@
-// How the work of a kernel is shared out between parts.
+// Ranges of rows and unit blocks that belong to a part.
 #pragma once
 
 #include "vector.h"
@@ -15,7 +15,7 @@ constexpr Range part_of(int64_t count, int64_t index, int64_t parts) {
     return {count * index / parts, count * (index + 1) / parts};
 }
 
-// What one of `parts` owns of the units of every kernel and every buffer of one size: blocks of them, in pairs.
+// The unit blocks that one of `parts` owns, the same for all kernels and buffers of a size. Pairs stay together.
 template <class T>
 Range blocks_of_part(int64_t size, int64_t index, int64_t parts) {
     const int64_t blocks = blocks_of<T>(size);

@@ -6,20 +6,21 @@
 namespace cellzoo {
 namespace {
 
-constexpr double operations_per_us = 1e5;  // of vectors of 16 numbers
+// The cost model, from measurements.
+constexpr double operations_per_us = 1e5;  // with vectors of 16 numbers
 constexpr double bfloat16_gain = 3;
-constexpr double instruction_operations = 8;  // of a unit
-// Reading weights takes as long as multiplying them with so many rows.
+constexpr double instruction_operations = 8;  // of an elementwise instruction, for each unit
+// Reading the weights takes as long as multiplying so many rows by them.
 constexpr int64_t weight_rows = 3;
 constexpr double wake_us = 30, barrier_us = 1.5;
-// What splitting must promise, as a part of the time of one thread: others may want the processors, too.
+// Splitting must reduce the estimated time to this fraction, as other processes may need the processors, too.
 constexpr double most_time = 0.75;
-// Rows of an input phase without gradients: where rows are split, so many that parts can be made even.
-constexpr int64_t least_stretch_rows = 512, least_split_stretch_rows = 4096;
+// Minimum rows of an input phase in inference. If rows are split it takes more of them to balance the parts.
+constexpr int64_t least_segment_rows = 512, least_split_segment_rows = 4096;
 
 int64_t step_at(const cellzoo_call &call, int64_t order) { return call.reverse ? call.steps - 1 - order : order; }
 
-// By row of the batch: of how many of the steps with numbers [from, to) it is a part.
+// For each row of the batch, the number of steps in [from, to) at which it is active.
 std::vector<int64_t> lengths_of(const cellzoo_call &call, int64_t from, int64_t to) {
     std::vector<int64_t> lengths(size_t(call.batch), 0);
     int64_t row = call.batch;
@@ -29,7 +30,7 @@ std::vector<int64_t> lengths_of(const cellzoo_call &call, int64_t from, int64_t 
     return lengths;
 }
 
-// Ends of runs of rows none of which takes longer than `most`, in rows times steps, if the last may take more.
+// Bounds of `parts` runs of rows. Each run takes at most time `most`, in rows times steps, except the last.
 std::vector<int64_t> runs_within(const std::vector<int64_t> &lengths, int64_t most, int64_t parts) {
     std::vector<int64_t> bounds{0};
     const int64_t rows = int64_t(lengths.size());
@@ -54,10 +55,10 @@ int64_t time_of(const std::vector<int64_t> &lengths, int64_t begin, int64_t end)
 
 struct Runs {
     std::vector<int64_t> bounds;
-    int64_t time;  // of the longest
+    int64_t time;  // of the longest run
 };
 
-// Runs of rows that take about the same time: those at the end are short.
+// Runs of rows that take about the same time; binary search for the smallest maximum.
 Runs even_runs(const std::vector<int64_t> &lengths, int64_t parts) {
     const int64_t rows = int64_t(lengths.size());
     int64_t low = 0, high = time_of(lengths, 0, rows);
@@ -77,8 +78,8 @@ Runs even_runs(const std::vector<int64_t> &lengths, int64_t parts) {
 }
 
 struct Work {
-    double even = 0, step = 0;  // us of a row: of what is split evenly, and of a step
-    int64_t barriers = 0;       // of a step whose units are split
+    double even = 0, step = 0;  // us per row: outside of the steps, which is always split evenly, and in a step
+    int64_t barriers = 0;       // of a step if its units are split
     int64_t most_columns = 1;
     bool has_norms = false;
 };
@@ -112,8 +113,8 @@ Work work_of(const Plan &plan, const cellzoo_call &call, const Engine &engine, b
 
 Split::Split(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward) {
     if (call.threads > 1 && call.batch > 0) choose(plan, call, engine, backward);
-    const int64_t least = row_parts_ > 1 ? least_split_stretch_rows : least_stretch_rows;
-    stretch_rows_ = call.training || backward ? call.rows : std::min(call.rows, least - 1 + call.batch);
+    const int64_t least = row_parts_ > 1 ? least_split_segment_rows : least_segment_rows;
+    segment_rows_ = call.training || backward ? call.rows : std::min(call.rows, least - 1 + call.batch);
     cut(call);
 }
 
@@ -137,7 +138,7 @@ void Split::choose(const Plan &plan, const cellzoo_call &call, const Engine &eng
             }
             columns = columns < most ? std::min(2 * columns, most) : most + 1;
         }
-        if (work.has_norms) break;  // they need all rows
+        if (work.has_norms) break;  // norms need all rows of a step
         const int64_t last = std::min(call.threads, call.batch);
         row_parts = row_parts < last ? std::min(2 * row_parts, last) : last + 1;
     }
@@ -146,11 +147,11 @@ void Split::choose(const Plan &plan, const cellzoo_call &call, const Engine &eng
 void Split::cut(const cellzoo_call &call) {
     for (int64_t from = 0; from < call.steps;) {
         int64_t to = from, rows = 0;
-        const int64_t least = row_parts_ > 1 ? least_split_stretch_rows : least_stretch_rows;
+        const int64_t least = row_parts_ > 1 ? least_split_segment_rows : least_segment_rows;
         while (to < call.steps && (call.training || rows < least)) rows += call.batch_sizes[step_at(call, to++)];
         const int64_t low = call.reverse ? step_at(call, to - 1) : from;
         const int64_t high = call.reverse ? step_at(call, from) : to - 1;
-        stretches_.push_back({from, to, low, high + 1});
+        segments_.push_back({from, to, low, high + 1});
         if (row_parts_ == 1) bounds_.insert(bounds_.end(), {0, call.batch});
         else {
             const Runs runs = even_runs(lengths_of(call, low, high + 1), row_parts_);

@@ -1,4 +1,4 @@
-// How the work of one call is split into parts, each of which one thread takes at a time.
+// Splits the work of one call into parts, the units of scheduling.
 #pragma once
 
 #include <vector>
@@ -7,9 +7,10 @@
 
 namespace cellzoo {
 
-// A part has rows of the batch, and of every kernel a range of units. Rows are independent: they need no waiting
-// within a walk over steps, but each part reads all weights. Units need it at every product, and share the weights out.
-// Results depend on the split, and the split on sizes and the number of threads alone.
+// A part is a range of batch rows and, of every kernel, a range of units. Rows are independent: splitting them needs
+// no barriers, but each part reads all weights. Splitting units needs a barrier before most products, but divides the
+// weights among the parts. Results are deterministic: they depend on the split, which depends only on the sizes and
+// the number of threads.
 class Split {
   public:
     Split(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward);
@@ -17,17 +18,17 @@ class Split {
     int64_t parts() const { return row_parts_ * column_parts_; }
     int64_t row_parts() const { return row_parts_; }
     int64_t column_parts() const { return column_parts_; }
-    // Most rows of an input phase.
-    int64_t stretch_rows() const { return stretch_rows_; }
-    const std::vector<Stretch> &stretches() const { return stretches_; }
+    // Maximum number of rows of an input phase.
+    int64_t segment_rows() const { return segment_rows_; }
+    const std::vector<Segment> &segments() const { return segments_; }
     const std::vector<int64_t> &bounds() const { return bounds_; }
 
   private:
     void choose(const Plan &plan, const cellzoo_call &call, const Engine &engine, bool backward);
     void cut(const cellzoo_call &call);
 
-    int64_t row_parts_ = 1, column_parts_ = 1, stretch_rows_ = 0;
-    std::vector<Stretch> stretches_;
+    int64_t row_parts_ = 1, column_parts_ = 1, segment_rows_ = 0;
+    std::vector<Segment> segments_;
     std::vector<int64_t> bounds_;
 };
 

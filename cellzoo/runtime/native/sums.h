@@ -1,4 +1,4 @@
-// Gradients that are sums over rows: of vectors, scalars and parameters. Each part sums up what it sees.
+// Gradients that are sums over rows: of vectors, scalars and mixture parameters. Each part has partial sums.
 #pragma once
 
 #include "pack.h"
@@ -19,7 +19,7 @@ void clear_sums(const Job &job, const PartMemory &memory) {
     for (int64_t i = 0; i < plan.parameter_count; i++) memory.parameters[i] = 0;
 }
 
-// In the order of parts, so that the same parts give the same result.
+// Adds up the partial sums, in the order of the parts, so that the result is deterministic.
 template <class T>
 void write_sums(const Job &job) {
     const Plan &plan = *job.plan;

@@ -17,10 +17,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Whoever had a part before has its weights in the cache, so it gets a moment to come for it. Who waits longer than
-// the second waits for a thread without a processor, and gives up its own.
-constexpr auto patience = std::chrono::microseconds(1), longest_spin = std::chrono::microseconds(50);
-constexpr int64_t patient_looks = 8;  // before the first look at the clock
+// The thread that ran a part before has its weights in the cache, so others wait a moment before they steal it.
+constexpr auto steal_delay = std::chrono::microseconds(1);
+// A thread that spins longer probably waits for one that is not scheduled, so it sleeps and yields its processor.
+constexpr auto longest_spin = std::chrono::microseconds(50);
+constexpr int64_t spins_before_clock = 8;
 
 void pause() {
 #if defined(__x86_64__)
@@ -28,15 +29,15 @@ void pause() {
 #endif
 }
 
-// The threads of this process that help callers. One call has them at a time; others are run by their callers alone.
-struct Helpers {
+// The worker threads of this process. They serve one call at a time; concurrent calls run on their own thread alone.
+struct Workers {
     std::mutex mutex;
-    std::condition_variable calls;     // there is a call to help with
-    std::condition_variable progress;  // a phase is done, the call is over, or the last helper has left it
-    Team *team = nullptr;              // of the call
-    int64_t number = 0;                // of the call, from 1
-    int64_t seats = 0;                 // helpers that it still takes
-    std::atomic<int64_t> inside{0};    // helpers that may read what belongs to the call; changed under the lock
+    std::condition_variable calls;     // signals a new call
+    std::condition_variable progress;  // signals that a phase or the call has ended, or that the last worker has left
+    Team *team = nullptr;              // of the current call
+    int64_t number = 0;                // of the current call, from 1
+    int64_t seats = 0;                 // workers that may still join the call
+    std::atomic<int64_t> inside{0};    // workers that may access the call's memory; changed under the lock
     int64_t threads = 0;
     const int64_t processors = std::max(1U, std::thread::hardware_concurrency());
 
@@ -46,11 +47,11 @@ struct Helpers {
     bool is_over(int64_t call) const { return team == nullptr || number != call; }
 };
 
-std::atomic<Helpers *> helpers{nullptr};
+std::atomic<Workers *> workers{nullptr};
 
-// Of one part, on a cache line of its own.
+// Claim on one part. On a cache line of its own, against false sharing.
 struct alignas(64) Claim {
-    std::atomic<int64_t> phase{0};  // the next in which it can be taken
+    std::atomic<int64_t> phase{0};  // the next phase in which the part can be taken
 };
 
 }  // namespace
@@ -58,12 +59,12 @@ struct alignas(64) Claim {
 struct Team {
     const Engine &engine;
     const Job &job;
-    Helpers *helpers;  // null for a caller alone
+    Workers *workers;  // null if the caller runs alone
     const std::unique_ptr<Claim[]> claims;
     int64_t number = 0;  // of the call
     int64_t next_thread = 1;
-    alignas(64) std::atomic<int64_t> done{0};  // parts, of all phases
-    std::atomic<int64_t> sleepers{0};          // members that wait for `progress`
+    alignas(64) std::atomic<int64_t> done{0};  // finished parts, of all phases
+    std::atomic<int64_t> sleepers{0};          // threads that wait for `progress`
 
     bool take(int64_t part, int64_t phase) {
         std::atomic<int64_t> &claim = claims[size_t(part)].phase;
@@ -84,14 +85,14 @@ struct Team {
 
 namespace {
 
-// Until the phase has ended; false if the call has. What belongs to the call is there only until then.
+// Sleeps until the phase has ended; false if the call has ended, after which its memory must not be accessed.
 bool sleep(Team *team, const Member &member, int64_t target) {
-    Helpers &all = *team->helpers;
+    Workers &all = *team->workers;
     const int64_t number = team->number;
     std::unique_lock<std::mutex> lock(all.mutex);
-    // A helper that sleeps is not inside: the caller does not wait until it has woken.
-    const bool is_helper = member.thread != 0;
-    if (is_helper) all.leave(number);
+    // A sleeping worker does not count as inside, so that the caller can return without waking it.
+    const bool is_worker = member.thread != 0;
+    if (is_worker) all.leave(number);
     while (!all.is_over(number)) {
         team->sleepers.fetch_add(1);
         const bool is_done = team->done.load() >= target;
@@ -99,7 +100,7 @@ bool sleep(Team *team, const Member &member, int64_t target) {
         if (all.is_over(number)) break;
         team->sleepers.fetch_sub(1);
         if (!is_done) continue;
-        all.inside += is_helper;
+        all.inside += is_worker;
         return true;
     }
     return false;
@@ -115,20 +116,20 @@ int64_t next_part(Team *team, Member &member) {
     };
     if (member.part >= 0) {
         if (team->done.fetch_add(1) + 1 == target && team->sleepers.load() > 0) {
-            std::lock_guard<std::mutex> lock(team->helpers->mutex);
-            team->helpers->progress.notify_all();
+            std::lock_guard<std::mutex> lock(team->workers->mutex);
+            team->workers->progress.notify_all();
         }
     } else if (team->take(member.thread, member.phase)) return member.part = member.thread;
-    if (team->helpers == nullptr) return team->take_any(member) ? member.part : next_phase();
+    if (team->workers == nullptr) return team->take_any(member) ? member.part : next_phase();
     Clock::time_point begun;
     bool some_are_left = true;
     for (int64_t i = 0;; i++) {
         if (is_done()) return next_phase();
         pause();
-        if (i < patient_looks) continue;
+        if (i < spins_before_clock) continue;
         const auto now = Clock::now();
-        if (i == patient_looks) begun = now;
-        if (some_are_left && now - begun > patience) {
+        if (i == spins_before_clock) begun = now;
+        if (some_are_left && now - begun > steal_delay) {
             if (team->take_any(member)) return member.part;
             some_are_left = false;
         }
@@ -136,7 +137,7 @@ int64_t next_part(Team *team, Member &member) {
     }
 }
 
-void help(Helpers *all) {
+void work(Workers *all) {
     std::unique_lock<std::mutex> lock(all->mutex);
     for (;;) {
         all->calls.wait(lock, [&] { return all->team != nullptr && all->seats > 0; });
@@ -151,27 +152,27 @@ void help(Helpers *all) {
     }
 }
 
-// Null where there can be none.
-Helpers *helpers_of_process() {
-    Helpers *found = helpers.load(std::memory_order_acquire);
+// Null if there can be none.
+Workers *workers_of_process() {
+    Workers *found = workers.load(std::memory_order_acquire);
     if (found != nullptr) return found;
 #if !defined(_WIN32)
-    // The child has none of the threads, and what they shared may be in the middle of a change: it is left behind.
-    if (pthread_atfork(nullptr, nullptr, [] { helpers.store(nullptr); }) != 0) return nullptr;
+    // A forked child has none of the threads, and their shared state may be inconsistent: it is abandoned.
+    if (pthread_atfork(nullptr, nullptr, [] { workers.store(nullptr); }) != 0) return nullptr;
 #endif
-    auto created = std::make_unique<Helpers>();
-    if (helpers.compare_exchange_strong(found, created.get(), std::memory_order_acq_rel)) found = created.release();
+    auto created = std::make_unique<Workers>();
+    if (workers.compare_exchange_strong(found, created.get(), std::memory_order_acq_rel)) found = created.release();
     return found;
 }
 
-// Opens the call to helpers, if they are free.
-bool open(Helpers &all, Team &team, int64_t wanted) {
+// Offers the call to the workers; false if they serve another one.
+bool open(Workers &all, Team &team, int64_t wanted) {
     std::lock_guard<std::mutex> lock(all.mutex);
     if (all.team != nullptr) return false;
     try {
-        for (; all.threads < wanted; all.threads++) std::thread(help, &all).detach();
+        for (; all.threads < wanted; all.threads++) std::thread(work, &all).detach();
     } catch (...) {
-        // No more threads or no more memory: those that there are help.
+        // No more threads or no more memory: make do with those that exist.
     }
     all.team = &team;
     team.number = ++all.number;
@@ -180,8 +181,8 @@ bool open(Helpers &all, Team &team, int64_t wanted) {
     return true;
 }
 
-// Nobody reads what belongs to the call any more.
-void close(Helpers &all) {
+// Ends the call; when it returns, no worker accesses the call's memory any more.
+void close(Workers &all) {
     {
         std::lock_guard<std::mutex> lock(all.mutex);
         all.team = nullptr;
@@ -202,7 +203,7 @@ void run_team(const Engine &engine, Job job, int64_t threads) {
         run(job, 0);
         return;
     }
-    Helpers *const all = helpers_of_process();
+    Workers *const all = workers_of_process();
     const int64_t wanted = all == nullptr ? 0 : std::min({threads, job.parts(), all->processors}) - 1;
     Team team{engine, job, all, std::make_unique<Claim[]>(size_t(job.parts()))};
     job.team = &team;
@@ -211,7 +212,7 @@ void run_team(const Engine &engine, Job job, int64_t threads) {
         run(job, 0);
         close(*all);
     } else {
-        team.helpers = nullptr;
+        team.workers = nullptr;
         run(job, 0);
     }
 }

@@ -1,4 +1,4 @@
-// Tile registers of AMX: four of sums, two of rows, two of panels.
+// Tile registers of AMX: 0 to 3 hold sums, 4 and 5 rows of the source, 6 and 7 panels.
 #pragma once
 
 #include "vector.h"
@@ -8,10 +8,10 @@ namespace {
 
 constexpr int64_t rows_of_tile = 16;
 
-// Compilers do not know what the instructions on tiles read and write.
+// A compiler barrier, as compilers do not know which memory the tile instructions access.
 inline void order_memory() { asm volatile("" ::: "memory"); }
 
-// Tiles of sums 0 and 1 and of rows 4 have `first` rows, those of sums 2 and 3 and of rows 5 `second`, 0 for unused.
+// Gives tiles 0, 1 and 4 `first` rows, and tiles 2, 3 and 5 `second` rows (at most 0 if they are unused).
 inline void configure_tiles(int64_t first, int64_t second) {
     struct alignas(64) {
         uint8_t palette = 1, start_row = 0, reserved[14] = {};

@@ -1,4 +1,4 @@
-// Shuffles of vectors.
+// Transposition of a square block of vectors.
 #pragma once
 
 #include "vector.h"
@@ -6,11 +6,11 @@
 namespace cellzoo {
 namespace {
 
-// Lane `from` of a, of b, the next of a, of b and so on.
+// Interleaves the lanes of a and b from lane `from` on: a[from], b[from], a[from + 1], b[from + 1], ...
 template <class T, int64_t from>
 inline Vector<T> interleave(Vector<T> a, Vector<T> b) {
 #if defined(__clang__)
-    Vector<T> mixed;  // LLVM makes this one shuffle
+    Vector<T> mixed;  // LLVM compiles this to one shuffle
 #pragma GCC unroll 16
     for (int64_t i = 0; i < lanes<T>; i++) mixed[i] = i % 2 == 0 ? a[from + i / 2] : b[from + i / 2];
     return mixed;
@@ -21,7 +21,7 @@ inline Vector<T> interleave(Vector<T> a, Vector<T> b) {
 #endif
 }
 
-// Transposes a square of vectors: each round is a perfect shuffle of its rows.
+// Each round is a perfect shuffle of the rows; log2(lanes) of them transpose the square.
 template <class T>
 inline void transpose(Vector<T> (&rows)[lanes<T>]) {
 #pragma GCC unroll 4

@@ -1,5 +1,5 @@
-// Vectors of the instruction set this file is compiled for. Everything is in an anonymous namespace and free of std
-// templates: the linker must not merge code of one instruction set into another's.
+// Vector types of the instruction set that the including file is compiled for. Everything is in an anonymous namespace
+// and uses no std templates, as the linker might otherwise use code of one instruction set in another's.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace {
 
 #if defined(CELLZOO_BFLOAT16)
 constexpr int64_t vector_bytes = 64;
-constexpr int64_t tile_rows = 32;
+constexpr int64_t tile_rows = 32;  // rows of a micro-kernel call: its register block
 #elif defined(__AVX512F__)
 constexpr int64_t vector_bytes = 64;
 constexpr int64_t tile_rows = 12;
@@ -28,8 +28,8 @@ constexpr int64_t vector_bytes = 16;
 constexpr int64_t tile_rows = 6;
 #endif
 
-// Rows whose registers of one block of units are in use at once: several blocks of rows of the microkernel, so that
-// a panel of weights is read again while it is in the cache.
+// Micro-kernel calls in a row with the same weight panels, which stay in the cache meanwhile. The kernel's registers
+// have super_rows rows.
 #if defined(CELLZOO_BFLOAT16)
 constexpr int64_t super_tiles = 2;
 #else
@@ -43,14 +43,14 @@ struct VectorTypes;
 template <>
 struct VectorTypes<float> {
     typedef float Vector __attribute__((vector_size(vector_bytes), may_alias));
-    typedef float Loose __attribute__((vector_size(vector_bytes), may_alias, aligned(4)));
+    typedef float Unaligned __attribute__((vector_size(vector_bytes), may_alias, aligned(4)));
     typedef int32_t Integers __attribute__((vector_size(vector_bytes), may_alias));
 };
 
 template <>
 struct VectorTypes<double> {
     typedef double Vector __attribute__((vector_size(vector_bytes), may_alias));
-    typedef double Loose __attribute__((vector_size(vector_bytes), may_alias, aligned(8)));
+    typedef double Unaligned __attribute__((vector_size(vector_bytes), may_alias, aligned(8)));
     typedef int64_t Integers __attribute__((vector_size(vector_bytes), may_alias));
 };
 
@@ -68,7 +68,7 @@ constexpr int64_t blocks_of(int64_t size) {
     return (size + lanes<T> - 1) / lanes<T>;
 }
 
-// What products are computed from. Where it is rounded to bfloat16, their depth is filled up with zeros.
+// The type of the factors of products. With bfloat16, the depth is padded with zeros to whole tiles.
 #if defined(CELLZOO_BFLOAT16)
 constexpr bool rounds = true;
 template <class T>
@@ -82,7 +82,7 @@ using Packed = T;
 template <class T>
 constexpr int64_t packed_lanes = vector_bytes / int64_t(sizeof(Packed<T>));
 
-// Units of a source that lie beside each other in a row.
+// Units of a source that are contiguous in a row.
 template <class T>
 constexpr int64_t source_block = rounds ? tile_depth : lanes<T>;
 
@@ -101,7 +101,8 @@ inline void store(T *to, Vector<T> value) {
     *reinterpret_cast<Vector<T> *>(to) = value;
 }
 
-// Past the cache: for what is written now and read much later. `finish_streaming` before another thread reads it.
+// Non-temporal store, which bypasses the cache: for data that is read much later. Call `finish_streaming` before another
+// thread reads it.
 template <class T>
 inline void stream(T *to, Vector<T> value) {
 #if defined(__AVX512F__)
@@ -119,21 +120,21 @@ inline void finish_streaming() {
 #endif
 }
 
-// Of memory that is aligned to numbers only.
+// For memory that is aligned to the size of a number only.
 template <class T>
-inline Vector<T> load_loose(const T *from) {
-    return *reinterpret_cast<const typename VectorTypes<T>::Loose *>(from);
+inline Vector<T> load_unaligned(const T *from) {
+    return *reinterpret_cast<const typename VectorTypes<T>::Unaligned *>(from);
 }
 
 template <class T>
-inline void store_loose(T *to, Vector<T> value) {
-    *reinterpret_cast<typename VectorTypes<T>::Loose *>(to) = value;
+inline void store_unaligned(T *to, Vector<T> value) {
+    *reinterpret_cast<typename VectorTypes<T>::Unaligned *>(to) = value;
 }
 
-// The first `count` lanes; the others are zero.
+// Loads the first `count` lanes; the others are zero.
 template <class T>
 inline Vector<T> load_part(const T *from, int64_t count) {
-    if (count == lanes<T>) return load_loose(from);
+    if (count == lanes<T>) return load_unaligned(from);
     Vector<T> value{};
     for (int64_t lane = 0; lane < count; lane++) value[lane] = from[lane];
     return value;
@@ -141,7 +142,7 @@ inline Vector<T> load_part(const T *from, int64_t count) {
 
 template <class T>
 inline void store_part(T *to, Vector<T> value, int64_t count) {
-    if (count == lanes<T>) return store_loose(to, value);
+    if (count == lanes<T>) return store_unaligned(to, value);
     for (int64_t lane = 0; lane < count; lane++) to[lane] = value[lane];
 }
 

@@ -1,4 +1,4 @@
-// A walk over the phases and the steps of a call.
+// Runs the phases and steps of a call.
 #pragma once
 
 #include "kernel.h"
@@ -10,32 +10,32 @@
 namespace cellzoo {
 namespace {
 
-// Every thread of a team goes through the same phases, and in each does the parts that it gets.
+// Every thread of a team runs this code. Each phase is split into parts, which the threads take; a barrier ends it.
 template <class T>
 class Walk {
   public:
     Walk(const Job &job, int64_t thread)
         : job_(job), plan_(*job.plan), call_(*job.call), member_{thread, 0, -1} {
-        static_assert(sizeof(ViewAt<T>) == view_bytes, "the layout leaves room for as much");
+        static_assert(sizeof(ViewAt<T>) == view_bytes, "the layout reserves view_bytes for each");
     }
 
-    // Whether the thread was there until the end, as of all below.
+    // Like all functions below that return a bool, false if the call ended without this thread.
     bool forward() {
         if (!each_part([&](Position<T> &at) { prepare(at); })) return false;
-        for (stretch_ = 0; stretch_ < job_.stretch_count; stretch_++) {
-            const Stretch &stretch = job_.stretches[stretch_];
-            const Range rows{job_.offsets[stretch.first], job_.offsets[stretch.last]};
+        for (segment_ = 0; segment_ < job_.segment_count; segment_++) {
+            const Segment &segment = job_.segments[segment_];
+            const Range rows{job_.offsets[segment.first], job_.offsets[segment.last]};
             first_row_ = rows.begin;
             if (!each_part([&](Position<T> &at) { input_phase(at, forward_input, rows); })) return false;
-            if (!walk_steps(forward_step, stretch.from, stretch.to)) return false;
+            if (!walk_steps(forward_step, segment.from, segment.to)) return false;
         }
         return true;
     }
 
     bool backward() {
         if (!each_part([&](Position<T> &at) { prepare(at); })) return false;
-        // Weight gradients are added while rows are in the cache. Where rows are split, parts would wait for each
-        // other, so they are added at the end.
+        // Weight gradients are accumulated every few steps, while the rows are in the cache. If the rows of the batch
+        // are split between parts, that would need barriers, so they are accumulated after all steps.
         const bool at_end = job_.row_parts > 1;
         if (at_end && !walk_steps(backward_step, 0, call_.steps)) return false;
         for (int64_t from = 0; from < call_.steps;) {
@@ -61,14 +61,14 @@ class Walk {
     }
 
   private:
-    // In a walk over steps: before the step's kernel, or before rows enter it.
+    // A point in the sequence of steps: before a kernel of a step, or at the entry of the step.
     struct Point {
         int64_t order, kernel;
         bool operator!=(const Point &other) const { return order != other.order || kernel != other.kernel; }
     };
     static constexpr int64_t entry = -1;
 
-    // Goes on when all parts are done; false when the call is over without this thread.
+    // Runs one phase: calls the function for each part that this thread takes, then waits at the barrier.
     template <class Function>
     bool each_part(Function function) {
         if (job_.parts() == 1) {
@@ -92,20 +92,20 @@ class Walk {
         return at;
     }
 
-    // The step that is processed as number `order` of the forward walk.
+    // The step at position `order` of the forward pass.
     int64_t step_at(int64_t order) const { return call_.reverse ? call_.steps - 1 - order : order; }
 
     int64_t batch_at(int64_t order) const {
         return order < 0 || order >= call_.steps ? 0 : call_.batch_sizes[step_at(order)];
     }
 
-    // The same of the backward walk, which begins with the last.
+    // The same for the backward pass, which runs in the opposite order.
     int64_t backward_step_at(int64_t number) const { return step_at(call_.steps - 1 - number); }
     int64_t backward_batch(int64_t number) const { return batch_at(call_.steps - 1 - number); }
 
-    // Those of `rows`, of the current stretch, that belong to the part.
+    // The intersection of `rows` with the part's rows in the current segment.
     Range rows_of_part(const Position<T> &at, Range rows) const {
-        const int64_t *bounds = job_.bounds + stretch_ * (job_.row_parts + 1) + at.part / job_.column_parts;
+        const int64_t *bounds = job_.bounds + segment_ * (job_.row_parts + 1) + at.part / job_.column_parts;
         return {larger(rows.begin, smaller(rows.end, bounds[0])), larger(rows.begin, smaller(rows.end, bounds[1]))};
     }
 
@@ -115,14 +115,14 @@ class Walk {
 
     void prepare(Position<T> &at) {
         if (at.part == 0) {
-            spread_vectors<T>(job_);
-            spread_masks<T>(job_);
+            block_vectors<T>(job_);
+            block_masks<T>(job_);
         }
         pack_weights<T>(job_, at.part);
         if (job_.backward) clear_sums<T>(job_, at.memory);
     }
 
-    // All rows at once: rows are shared out, and go through all kernels in chunks that stay in the cache.
+    // Runs an input phase on this part's share of the rows, in chunks that stay in the cache from kernel to kernel.
     void input_phase(Position<T> &at, Phase phase, Range rows) {
         const Range own = part_of(rows.size(), at.part, job_.parts());
         const int64_t chunks = (own.size() + input_tiles * super_rows - 1) / (input_tiles * super_rows);
@@ -149,21 +149,21 @@ class Walk {
         }
     }
 
-    // Steps of numbers [from, to) of the phase's walk.
+    // Runs the steps at positions [from, to) of a phase, with a barrier wherever a kernel needs one.
     bool walk_steps(Phase phase, int64_t from, int64_t to) {
         for (Point point{from, entry}; point.order < to;) {
-            const Point end = next_wait(phase, point, to);
+            const Point end = next_barrier(phase, point, to);
             if (!each_part([&](Position<T> &at) { run_steps(at, phase, point, end); })) return false;
             point = end;
         }
         return true;
     }
 
-    // How far parts get without waiting for others.
-    Point next_wait(Phase phase, Point point, int64_t to) const {
+    // The next point at which the parts must wait for each other.
+    Point next_barrier(Phase phase, Point point, int64_t to) const {
         const int64_t kernels = plan_.phase_begin[phase + 1] - plan_.phase_begin[phase];
-        const bool has_waits = job_.column_parts > 1;
-        for (int64_t order = point.order; has_waits && order < to; order++)
+        const bool has_barriers = job_.column_parts > 1;
+        for (int64_t order = point.order; has_barriers && order < to; order++)
             for (int64_t k = order == point.order ? point.kernel + 1 : 0; k < kernels; k++)
                 if (plan_.kernels[plan_.phase_begin[phase] + k].barrier) return {order, k};
         return {to, entry};
@@ -172,7 +172,6 @@ class Walk {
     void run_steps(Position<T> &at, Phase phase, Point point, Point end) {
         const int64_t kernels = plan_.phase_begin[phase + 1] - plan_.phase_begin[phase];
         while (point != end) {
-            // The walk back visits the steps of the walk forward from the last to the first.
             const int64_t order = phase == forward_step ? point.order : call_.steps - 1 - point.order;
             at.step = step_at(order);
             at.packed_row = job_.offsets[at.step];
@@ -216,15 +215,16 @@ class Walk {
         }
     }
 
-    // State at the start of the step of number `order`.
+    // The state before the step at position `order`.
     ViewAt<T> state_at(int64_t state, int64_t order) const {
         int64_t row = (order % 2) * call_.batch;
         if (call_.training) row = order == call_.steps ? call_.rows : job_.offsets[step_at(order)];
         return buffer_at<T>(job_, plan_.state_buffers[state], row);
     }
 
-    // State after the step. In training, rows that end lie where other rows' states of later steps will be; parts that
-    // own the latter do not wait, so rows that end at this step, and those beside them, are kept apart from all.
+    // The state after the step. In training it is stored at the packed rows of the next step. Rows that end here have
+    // none there: they would overlap states of later steps, which other parts may be writing already. So a part with
+    // such rows writes all of its rows to a separate area, from which `join` copies those that continue.
     ViewAt<T> state_after(const Position<T> &at, int64_t state, int64_t order) const {
         if (is_apart(at, order)) return buffer_at<T>(job_, plan_.state_buffers[state], call_.rows);
         return state_at(state, order + 1);
@@ -235,7 +235,7 @@ class Walk {
                rows_of_part(at, {batch_at(order + 1), batch_at(order)}).size() > 0;
     }
 
-    // Brings the states of rows that go on to where the next step looks for them.
+    // Copies the states of rows that continue from the separate area to where the next step reads them.
     void join(const Position<T> &at, int64_t state, int64_t order) {
         const ViewAt<T> from = state_after(at, state, order), to = state_at(state, order + 1);
         const Range rows = rows_of_part(at, {0, batch_at(order + 1)});
@@ -246,7 +246,7 @@ class Walk {
                       load(from.data + block * from.stride + row * lanes<T>));
     }
 
-    // The gradient of a state at the start of the step.
+    // The gradient of the state before the step.
     ViewAt<T> carry_at(int64_t state, int64_t order) const {
         return buffer_at<T>(job_, plan_.carry_buffers[state], (order % 2) * call_.batch);
     }
@@ -272,7 +272,7 @@ class Walk {
         }
     }
 
-    // Rows that start here take their values from outside.
+    // Loads the initial values of rows that start at this step.
     void enter(const Position<T> &at, int64_t state, ViewAt<T> to, Range rows, const void *const *from) {
         if (rows.size() <= 0) return;
         const int64_t size = plan_.state_sizes[state];
@@ -285,7 +285,7 @@ class Walk {
                             to.stride);
     }
 
-    // Rows that end here leave theirs.
+    // Stores the final values of rows that end at this step.
     void leave(const Position<T> &at, int64_t state, ViewAt<T> from, Range rows, void *const *to) {
         if (rows.size() <= 0 || to == nullptr || to[state] == nullptr) return;
         const int64_t size = plan_.state_sizes[state];
@@ -294,7 +294,7 @@ class Walk {
                        static_cast<T *>(to[state]) + rows.begin * size);
     }
 
-    // Over all rows, which are not split, of its units.
+    // Normalises the given units over all rows of the step; with norms, rows are never split between parts.
     void run_norm(const Position<T> &at, const Kernel &kernel, Range blocks, int64_t batch) {
         for (int64_t block = blocks.begin; block < blocks.end && batch > 0; block++) {
             if (kernel.norm == NormKind::forward)
@@ -304,7 +304,7 @@ class Walk {
         }
     }
 
-    // Where the mean and variance of this step go, or null.
+    // Where to write the mean and the variance of this step, or null.
     T *moments_of(const Position<T> &at, const Kernel &norm) const {
         if (call_.norm_statistics == nullptr) return nullptr;
         int64_t before = 0;
@@ -317,8 +317,8 @@ class Walk {
     const Plan &plan_;
     const cellzoo_call &call_;
     Member member_;
-    int64_t stretch_ = 0;
-    int64_t first_row_ = 0;  // packed row of row 0 of buffers of all rows
+    int64_t segment_ = 0;
+    int64_t first_row_ = 0;  // packed row number of row 0 of buffers with a row for each packed row
 };
 
 template <class T>

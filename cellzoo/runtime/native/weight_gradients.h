@@ -1,4 +1,4 @@
-// The gradients of all weight matrices, each part its own rows of them.
+// Accumulates the gradients of all weight matrices. Each part owns a range of their rows.
 #pragma once
 
 #if defined(CELLZOO_BFLOAT16)
@@ -13,7 +13,7 @@ namespace cellzoo {
 namespace {
 
 #if !defined(CELLZOO_BFLOAT16)
-// Of the packed rows `rows`: with `late`, of those deltas that the input phase writes, else of the others.
+// Accumulates the packed rows `rows` into the weight gradients whose `late` is as given.
 template <class T>
 void add_weight_gradients(const Position<T> &at, Range rows, bool late) {
     const Plan &plan = *at.job.plan;
@@ -39,7 +39,7 @@ void add_weight_gradients(const Position<T> &at, Range rows, bool late) {
 }
 #endif
 
-// Zeros for weights that nothing was added to.
+// Writes zeros to gradients that no row was added to.
 template <class T>
 void clear_untouched_gradients(const Position<T> &at) {
     const Plan &plan = *at.job.plan;

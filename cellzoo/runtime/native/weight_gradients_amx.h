@@ -1,4 +1,4 @@
-// The gradients of all weight matrices from rounded panels, of which each is made once for all that read it.
+// Accumulates the gradients of all weight matrices with AMX. Each bfloat16 panel is made once for all its products.
 #pragma once
 
 #include "gradient_amx.h"
@@ -8,12 +8,12 @@
 namespace cellzoo {
 namespace {
 
-// Of at most `gradient_rows` packed rows.
+// Accumulates at most `gradient_rows` packed rows.
 inline void add_panel_gradients(const Position<float> &at, Range rows, bool late) {
     const Plan &plan = *at.job.plan;
     const int64_t panel = padded_rows_of(rows.size()) * lanes<float>;
     uint16_t *const panels = reinterpret_cast<uint16_t *>(at.memory.panels);
-    // Panels of blocks `blocks` of a view.
+    // Converts the given unit blocks of a view into panels, unless that is done.
     const auto round = [&](auto function, int64_t view, int64_t place, Range blocks, int64_t mask) {
         char &done = at.memory.panels_done[place];
         if (done) return;
@@ -44,7 +44,7 @@ inline void add_panel_gradients(const Position<float> &at, Range rows, bool late
     }
 }
 
-// Of the packed rows `rows`: with `late`, of those deltas that the input phase writes, else of the others.
+// Accumulates the packed rows `rows` into the weight gradients whose `late` is as given.
 template <class T>
 void add_weight_gradients(const Position<T> &at, Range rows, bool late) {
     const int64_t parts = (rows.size() + gradient_rows - 1) / gradient_rows;
