@@ -1,6 +1,6 @@
-"""Engines: they run a cell, or whatever else has plans, over a sequence.
+"""Engines run a cell, or anything else that has plans (such as a supernet), over a sequence.
 
-An engine is a package with an `ENGINE` in it, and a line in the table below.
+An engine is a module with a constant `ENGINE`, and an entry in the table below.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PRECISIONS = ("full", "bf16")
 
 
 def load_engine(name: str) -> Engine:
-    """Load an engine; `auto` is the fastest that applies at every call.
+    """Load an engine; `auto` picks the fastest applicable one at every call.
 
     Raises:
         UnknownNameError: No such engine.
@@ -62,8 +62,8 @@ def prepare(name: str, cell: Cell, precision: str = "full") -> Runtime:
     Args:
         name: One of `RUNTIMES`.
         cell: The cell.
-        precision: One of `PRECISIONS`. With `bf16` matrix products of float32 are sums in float32 of numbers
-            rounded to bfloat16, where the engine and the processor have such; else they are as with `full`.
+        precision: One of `PRECISIONS`. With `bf16`, matrix products of float32 tensors have factors rounded to
+            bfloat16 and float32 sums, if the engine and the processor support that; otherwise as with `full`.
 
     Raises:
         UnknownNameError: No such engine, or no such precision.
@@ -76,7 +76,7 @@ def prepare(name: str, cell: Cell, precision: str = "full") -> Runtime:
 
 
 def prepare_plans(name: str, precision: str = "full") -> PlanRuntime | None:
-    """Prepare the engine `name` for plans, or give None where it interprets definitions.
+    """Prepare the engine `name` for plans; None for engines that do not run plans.
 
     Arguments and errors as in `prepare`.
     """
@@ -102,15 +102,15 @@ _in_use: ContextVar[str | None] = ContextVar("engine", default=None)
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Let one engine run every `CellRNN`, and every supernet, for a while, whatever each was built with.
+    """Override the engine of every `CellRNN` and every supernet inside a `with` block.
 
-    With `reference`, gradients of gradients and batches of gradients are there, in the pass that is made
-    inside; the gradients themselves may be taken outside:
+    The engine `reference` supports gradients of gradients and batched gradients. Only the forward pass must run
+    inside the block; the gradients may be computed outside:
 
         with cellzoo.runtime.using("reference"):
             output, _ = rnn(x)
 
-    It holds for the thread, or the asynchronous task, that says so. Inside of another one it counts alone.
+    It applies to the current thread or asynchronous task. The innermost block wins.
 
     Args:
         name: One of `RUNTIMES`.
@@ -127,12 +127,12 @@ def using(name: str) -> Iterator[None]:
 
 
 def engine_in_use() -> str | None:
-    """The engine that `using` has said for now, or None."""
+    """The engine set by the innermost `using`, or None."""
     return _in_use.get()
 
 
 def release_memory() -> None:
-    """Give the memory that the native engine keeps for its next calls back to the system."""
+    """Return the memory that the native engine caches for its next calls to the system."""
     from cellzoo.runtime.native.binding import is_available
 
     if is_available():

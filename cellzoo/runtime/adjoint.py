@@ -1,8 +1,8 @@
-"""The backward pass of a plan, derived in reverse mode from the groups of the forward one.
+"""The backward pass of a plan, by reverse-mode differentiation of the groups of the forward pass.
 
-The gradient of a value is the sum of what its readers give: products of the deltas of linear values that
-read it, gradients from its own kernel, and what other kernels left in memory. A delta, the gradient of a
-linear value, is kept for all rows: weight gradients are large products over them.
+The gradient of a value is the sum over its readers: products with the deltas of linear values that read it,
+gradients computed in the same kernel, and gradients that other kernels have written to memory. A delta, the
+gradient of a linear value, is kept for all rows, as the weight gradients are large products over all rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Backward:
-    """Writes the kernels of the backward pass and the weight gradients."""
+    """Emits the kernels of the backward pass, and the weight gradients."""
 
     def __init__(
         self, schedule: Schedule, memory: Memory, constants: list[float], *, input_gradient: bool
@@ -47,12 +47,12 @@ class Backward:
         return tuple(kernels)
 
     def input_kernels(self) -> tuple[Kernel, ...]:
-        """The kernels over all rows that follow the backward pass."""
+        """The kernels over all rows, after the steps of the backward pass."""
         groups = [group for group in reversed(self.schedule.groups) if group.early]
         return tuple(kernel for group in groups for kernel in self._kernels(group))
 
     def weight_gradients(self) -> tuple[WeightGradient, ...]:
-        """The products that give the gradients of the matrices."""
+        """The products that compute the gradients of the matrices."""
         gradients = []
         for value in self.schedule.graph.values:
             if value.op != LINEAR:
@@ -68,11 +68,11 @@ class Backward:
         return tuple(gradients)
 
     def delta(self, value: Value) -> int:
-        """View of the gradient of a linear value; x's part has that of the value it belongs to."""
+        """View of a linear value's gradient; the part that reads x shares it with the value that adds to it."""
         return self.memory.gradient(self.owner.get(value.name, value.name), value.width, all_rows=True)
 
-    def left_in_memory(self, name: str, *, early: bool) -> int:
-        """View where kernels other than its own leave gradients of a value; `early`: in the input phase."""
+    def external_gradient(self, name: str, *, early: bool) -> int:
+        """View to which kernels other than its own write gradients of a value; `early` is the input phase."""
         if name in self.states:
             return self.memory.carry_out(self.states.index(name))
         width = self.schedule.graph.input_width if name == INPUT else self.schedule.values[name].width
@@ -103,7 +103,7 @@ class Backward:
 
     def _norm(self, value: Value) -> Kernel:
         source = value.inputs[0]
-        target = self.left_in_memory(source, early=False)
+        target = self.external_gradient(source, early=False)
         assert source not in self.written  # noqa: S101 - a norm is the only reader of its input
         self.written[source] = target
         views = (
@@ -116,7 +116,7 @@ class Backward:
 
 
 class _Writer:
-    """Writes the backward kernel of one group."""
+    """Emits the backward kernel of one group."""
 
     def __init__(self, backward: Backward, group: Group) -> None:
         self.emitter = Emitter(group.width, backward.constants)
@@ -135,7 +135,7 @@ class _Writer:
         }
 
     def differentiate(self, value: Value) -> None:
-        """Turn the gradient of one of the group's values into those of its inputs."""
+        """Propagate the gradient of one of the group's values to its inputs."""
         gradient = self._total(value.name)
         assert gradient is not None, value.name  # noqa: S101 - every live value leads to an output or state
         if value.op == LINEAR:
@@ -154,7 +154,7 @@ class _Writer:
             self._give(value.inputs[index], share, is_new=share != gradient)
 
     def finish_source(self, name: str) -> None:
-        """Put the gradient of x or of a state where it belongs."""
+        """Store the gradient of x or of a state."""
         if name == INPUT:
             total = self._total(name)
             if total is None:
@@ -169,7 +169,7 @@ class _Writer:
             self._put(total, target)
 
     def _product(self, name: str) -> int:
-        """Start the register that gathers the deltas of a value's readers."""
+        """Emit the products of a value's gradient with the deltas of its readers; returns their register."""
         register = self.emitter.register()
         memory = self._in_memory(name)
         init, index = (Init.VIEW, memory[0]) if memory else (Init.ZERO, 0)
@@ -188,14 +188,14 @@ class _Writer:
         return register
 
     def _in_memory(self, name: str) -> list[int]:
-        """Views of the gradients of a value that lie in memory when its kernel begins."""
+        """Views of a value's gradients that other kernels have written before its own begins."""
         graph = self._schedule.graph
         found = [self._backward.written[name]] if name in self._backward.written else []
         found += [self._memory.carry_in(index) for index, value in enumerate(graph.nexts) if value == name]
         return found
 
     def _total(self, name: str) -> int | None:
-        """The gradient of a value, from all that was given to it."""
+        """Emit the sum of all gradients of a value; None if there are none."""
         if name in self._products:
             parts = self._gradients[name]
         else:
@@ -224,21 +224,21 @@ class _Writer:
             self.emitter.emit(Op.REDUCE_ROWS, target, immediate=self._backward.weight_index[bias])
 
     def _give(self, name: str, share: int, *, is_new: bool) -> None:
-        """Add a share to the gradient of a value: here, in a weight's gradient, or in memory."""
+        """Add a share to the gradient of a value of this kernel or another one, or of a weight."""
         value = self._schedule.values.get(name)
         if value is not None and value.is_leaf:
             op = Op.REDUCE_ROWS if value.op == "vector" else Op.REDUCE_ALL
             self.emitter.emit(op, share, immediate=self._backward.weight_index[value.weights[0]])
         elif name in self._members:
             if value is not None and value.op == LINEAR and self._is_only_share(name):
-                # It is the whole delta: the instruction that made it puts it where it belongs.
+                # It is the whole delta, so the instruction that computes it can store it directly.
                 view = self._backward.delta(value)
                 if is_new:
                     self.emitter.move(share, view_operand(view))
                     share = view_operand(view)
             self._gradients.setdefault(name, []).append(share)
         else:
-            view = self._backward.left_in_memory(name, early=self._schedule.is_early(name))
+            view = self._backward.external_gradient(name, early=self._schedule.is_early(name))
             target = view_operand(view)
             if name in self._backward.written:
                 self.emitter.emit(Op.ADD, target, share, target=target)
@@ -249,7 +249,7 @@ class _Writer:
             self._backward.written[name] = view
 
     def _put(self, operand: int, target: int) -> None:
-        """Put a gradient where it belongs; one that several values have stays in its register, too."""
+        """Store a gradient; if several values share it, it stays in its register, too."""
         owners = sum(shares.count(operand) for shares in self._gradients.values())
         if owners > 1:
             self.emitter.emit(Op.COPY, operand, target=target)
@@ -262,7 +262,7 @@ class _Writer:
         return reads == 1 and name != graph.output and name not in graph.nexts
 
     def _place(self, name: str) -> int:
-        """Where a value is: in memory, or computed again."""
+        """The operand of a forward value: a view if it was kept, else a register in which it is recomputed."""
         waiting = [name]
         while waiting:
             value = self._schedule.values.get(waiting[-1])

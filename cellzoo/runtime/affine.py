@@ -1,4 +1,4 @@
-"""Values that are a * h + b, unit by unit, with a and b known: how an operation makes one of others."""
+"""Symbolic arithmetic on values of the form a * h + b, elementwise, with known a and b."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Part: TypeAlias = "Tensor | float"
-"""The numbers 0 and 1 are no tensors, as nothing is computed with them."""
+"""The constants 0 and 1 are floats, so that operations with them are skipped."""
 
 
 class Affine(NamedTuple):
-    """The parts of factor * h + term."""
+    """The value factor * h + term."""
 
     factor: Part
     term: Part
 
 
 def affine(op: str, operands: Sequence[Affine]) -> Affine:
-    """Give the result of a primitive, or of a copy; `cellzoo.runtime.recurrence` says of which it is one.
+    """Apply a primitive, or a copy, whose result `cellzoo.runtime.recurrence` has found to be affine.
 
     Args:
         op: Its name.
-        operands: Its inputs; what does not depend on h has the factor 0.
+        operands: Its inputs; those that do not depend on h have the factor 0.
     """
     first = operands[0]
     if op in ("add", "mean"):
@@ -53,7 +53,7 @@ def _each(function: Callable[[Part, Part], Part], one: Affine, other: Affine) ->
 
 
 def _product(one: Affine, other: Affine) -> Affine:
-    """Of two, of which one has the factor 0."""
+    """The product of two values, of which at least one has the factor 0."""
     factor = _plus(_times(one.factor, other.term), _times(one.term, other.factor))
     return Affine(factor, _times(one.term, other.term))
 

@@ -1,4 +1,4 @@
-"""The engine `auto`: at every call the fastest one that applies to the tensors at hand."""
+"""The engine `auto`: picks the fastest applicable engine at every call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cellzoo.runtime.interface import PlanRuntime, Runtime
     from cellzoo.runtime.plan import Plans
 
-# Subclasses may hold no data, or wrap a tensor that watches what is done with it.
+# Subclasses of Tensor may hold no data, or intercept operations.
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _NATIVE_DTYPES = (torch.float32, torch.float64)
 
@@ -34,8 +34,8 @@ _NATIVE_DTYPES = (torch.float32, torch.float64)
 def choose(device: torch.device, dtype: torch.dtype) -> str:
     """Name of the fastest engine for tensors of a device and dtype.
 
-    While torch traces, compiles, exports, transforms or watches the call, or the tensors hold no data, that is
-    `reference`, the only one that is made of torch operations alone.
+    While torch traces, compiles, exports, transforms or intercepts the call, or if the tensors hold no data,
+    that is `reference`, the only engine that consists of plain torch operations.
     """
     if is_watched() or device.type == "meta":
         return "reference"
@@ -46,9 +46,9 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def is_watched() -> bool:
-    """Whether torch traces, compiles, exports, transforms or watches what is done now."""
+    """Whether torch traces, compiles, exports, transforms or intercepts operations at present."""
     return (
-        torch.compiler.is_compiling()  # first: a compiler knows the answer, and need not read on
+        torch.compiler.is_compiling()  # first, as the compiler evaluates it statically and skips the rest
         or torch._C._is_tracing()
         or _is_transformed()
         or torch._C._len_torch_dispatch_stack() > 0
@@ -56,19 +56,20 @@ def is_watched() -> bool:
 
 
 def choose_for(inputs: Tensor, others: Iterable[Tensor]) -> str:
-    """Name of the fastest engine for a call on x and these others."""
+    """Name of the fastest engine for a call on x and other tensors."""
     is_plain = type(inputs) in _PLAIN and all(type(tensor) in _PLAIN for tensor in others)
     return choose(inputs.device, inputs.dtype) if is_plain else "reference"
 
 
 def holds_no_data(*tensors: Tensor) -> bool:
-    """Whether nothing may be decided on what tensors hold.
+    """Whether control flow must not depend on the values of tensors.
 
-    They stand for others while torch traces, exports, transforms or watches, and when they hold no data.
+    That is so while torch traces, exports, transforms or intercepts operations, and if the tensors hold no
+    data.
     """
     if is_tracing() or torch.compiler.is_exporting():
         return True
-    if torch.compiler.is_dynamo_compiling():  # which takes a decision for the end of a graph
+    if torch.compiler.is_dynamo_compiling():  # there it is allowed, and breaks the graph
         return False
     return (
         _is_transformed()
@@ -78,25 +79,25 @@ def holds_no_data(*tensors: Tensor) -> bool:
 
 
 def _is_transformed() -> bool:
-    """Whether this is inside torch.func.grad, vmap and the like, or in forward-mode differentiation."""
+    """Whether a transform of torch.func (grad, vmap, ...) or forward-mode differentiation is active."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 class AutoRuntime:
-    """Hands each call to the engine that `choose` names. See `cellzoo.runtime.Runtime` for the call."""
+    """Dispatches each call to the engine that `choose` names. See `cellzoo.runtime.Runtime` for the call."""
 
     def __init__(self, cell: Cell, prepare: Callable[[str, Cell], Runtime]) -> None:
         self._cell = cell
         self._prepare = prepare
-        # A child that is forked in the middle of a first call would wait for its imports for ever.
+        # Imported eagerly: a child forked while another thread imports one would deadlock on its import lock.
         for name in RUNTIMES:
             load_engine(name)
         is_available()
-        # Ready from the start: what is exported must change nothing.
+        # Prepared eagerly, as exported code must not change attributes.
         self._engines: dict[str, Runtime] = {"reference": prepare("reference", cell)}
 
     def __reduce__(self) -> tuple[type[AutoRuntime], tuple[Cell, Callable[[str, Cell], Runtime]]]:
-        """Copies and pickles prepare their engines anew."""
+        """Copies and unpickled objects prepare their own engines."""
         return AutoRuntime, (self._cell, self._prepare)
 
     def __call__(
@@ -126,10 +127,10 @@ class AutoRuntime:
 
 
 class AutoPlans:
-    """Hands each call to `native` where that applies, and else to `torch`. See `cellzoo.runtime.PlanRuntime`.
+    """Dispatches each call to `native` if it applies, and else to `torch`. See `cellzoo.runtime.PlanRuntime`.
 
-    `native` does not normalise a single row, so the steps in which the longest sequence of a packed batch is
-    alone are a call of their own.
+    `native` cannot normalise over a single row. So if a plan has norms, the steps at which only the longest
+    sequence of a packed batch is left are run by `torch` in a second call.
 
     Args:
         precision: As in `cellzoo.runtime.prepare`.
@@ -196,7 +197,7 @@ class AutoPlans:
     def _run(
         self, name: str, plans: Plans, *arguments: Any, **options: Any
     ) -> tuple[str, tuple[Tensor, tuple[Tensor, ...]]]:
-        """Run by one engine; gives the name of the one that did."""
+        """Run by an engine, or by `torch` if it refuses the plan; returns also the name of the one that ran."""
         try:
             return name, self._engine(name)(plans, *arguments, **options)
         except PlanError as error:

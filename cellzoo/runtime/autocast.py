@@ -1,4 +1,4 @@
-"""What autocast makes of a pass: products and results in its dtype, where the tensors are not float64."""
+"""Dtypes under torch.autocast: products and results have its dtype, unless the tensors are float64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """What autocast makes of products on a device, or None where it is off or unknown."""
+    """The dtype of products under autocast on a device; None if it is off or not supported."""
     if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.get_autocast_dtype(device.type)
     return None
@@ -23,7 +23,7 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
 @contextmanager
 def without_autocast(device: torch.device) -> Iterator[None]:
-    """Compute in the dtype of the tensors, whatever autocast says."""
+    """Disable autocast on a device."""
     if autocast_dtype(device) is not None:
         with torch.autocast(device.type, enabled=False):
             yield
@@ -32,15 +32,16 @@ def without_autocast(device: torch.device) -> Iterator[None]:
 
 
 def widest_dtype(tensors: Iterable[Tensor]) -> torch.dtype:
-    """The dtype that holds the numbers of all of them."""
+    """The promoted dtype of all tensors."""
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
 
 
 def result_dtype(tensors: Iterable[Tensor], autocast: torch.dtype | None) -> torch.dtype:
-    """The dtype of the outputs and the states that a layer gives.
+    """The dtype of the outputs and the states that a layer returns.
 
-    Under autocast that is autocast's, as of torch.nn.LSTM on GPUs, and for padded input on the CPU; for packed
-    input torch.nn.LSTM keeps the dtype of x there. Within a pass states are not rounded from step to step.
+    Under autocast it is that of autocast, as for torch.nn.LSTM on GPUs, and on the CPU for padded input (for
+    packed input on the CPU torch.nn.LSTM keeps the dtype of x). States are not rounded between the steps of a
+    pass.
 
     Args:
         tensors: x and the states.

@@ -1,4 +1,4 @@
-"""What torch.compile leaves to the engines. Apart, since what marks it loads the compiler."""
+"""Calls that torch.compile must not trace. A module of its own, as importing it loads the compiler."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def _run(function: Callable[..., Any], *arguments: Any) -> Any:
 run_apart: Callable[..., Any] = torch.compiler.disable(
     _run, reason="the engines of cellzoo are compiled already"
 )
-"""Calls a function as if torch.compile were not there: the compiled graph ends before it."""
+"""Calls a function outside of torch.compile, with a graph break before it."""

@@ -1,4 +1,4 @@
-"""A plan in words and as a diagram, and what it costs."""
+"""The cost of a plan, and its description as text and as a diagram."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _KEPT = (BufferKind.ALL, BufferKind.STATE, BufferKind.INPUT)
 
 @dataclass(frozen=True)
 class PlanCost:
-    """What a plan does for one token, in one layer and direction.
+    """The cost of a plan for one token, in one layer and direction.
 
     Attributes:
         forward_flops: Floating-point operations: 2 m n for a product, 1 for an elementwise instruction.
         backward_flops: The same of the backward pass, weight gradients included.
-        kept: Numbers kept for the backward pass; times the bytes of the dtype it is the memory.
+        kept: Numbers kept for the backward pass; multiply by the size of the dtype for bytes.
         weights: Numbers in all weights, which every step reads.
-        levels: Products, or norms, that a step must do one after another.
+        levels: Length of the longest chain of dependent products or norms in a step.
     """
 
     forward_flops: int
@@ -35,7 +35,7 @@ class PlanCost:
 
 
 def cost(plan: Plan, sizes: Mapping[str, int]) -> PlanCost:
-    """Count what a plan does.
+    """Compute the cost of a plan.
 
     Args:
         plan: The plan.
@@ -61,20 +61,20 @@ def cost(plan: Plan, sizes: Mapping[str, int]) -> PlanCost:
 
 
 def _levels(plan: Plan) -> int:
-    """Norms of a step, and groups of products between which it waits."""
-    levels, has_waited = 0, True
+    """Norms of a step, and groups of products separated by barriers."""
+    levels, had_barrier = 0, True
     for kernel in plan.forward_step:
-        has_waited |= kernel.barrier
+        had_barrier |= kernel.barrier
         if kernel.norm is not NormKind.NONE:
             levels += 1
-        elif kernel.dots and has_waited:
+        elif kernel.dots and had_barrier:
             levels += 1
-            has_waited = False
+            had_barrier = False
     return levels
 
 
 def describe(plan: Plan, sizes: Mapping[str, int]) -> str:
-    """A plan as text: its cost, then every kernel with what its products read and what it computes."""
+    """Describe a plan as text: its cost, then the products and elementwise operations of every kernel."""
     return "\n".join(_lines(plan, sizes)) + "\n"
 
 
@@ -106,7 +106,7 @@ def _lines(plan: Plan, sizes: Mapping[str, int]) -> Iterator[str]:
 
 
 def diagram(plan: Plan) -> str:
-    """The forward kernels of a plan as a Mermaid flowchart: products wait for what they read."""
+    """The forward kernels of a plan as a Mermaid flowchart; edges are the sources of products."""
     lines = ["flowchart TD", '  x(["x"])']
     writers: dict[int, str] = {}
     for index, (kernel, phase) in enumerate(

@@ -1,4 +1,4 @@
-"""Writes one kernel: instructions on virtual registers, which it then lays into as few as are needed."""
+"""Emits the code of one kernel: instructions on virtual registers, followed by register allocation."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _STORES = frozenset({Op.STORE_ROWS, Op.REDUCE_ROWS, Op.REDUCE_ALL})
 
 
 def view_operand(view: int) -> int:
-    """The operand that names a view."""
+    """The operand that refers to a view."""
     return -1 - view
 
 
 @dataclass
 class Emitter:
-    """One kernel as it is written.
+    """One kernel under construction.
 
     Attributes:
         width: Width of the kernel.
-        constants: Numbers that the plan's instructions name; shared by all its kernels.
+        constants: Constants of the plan, shared by all its kernels.
     """
 
     width: str
@@ -40,19 +40,19 @@ class Emitter:
         immediate: int = 0,
         target: int | None = None,
     ) -> int:
-        """Append an instruction; its result goes to `target`, or to a new register. Returns where it is."""
+        """Append an instruction that writes to `target`, or to a new register. Returns the target."""
         if target is None:
             target = UNUSED if op in _STORES else self.register()
         self.instructions.append(Instruction(op, target, a, b, c, immediate))
         return target
 
     def register(self) -> int:
-        """A new virtual register."""
+        """Create a virtual register."""
         self._registers += 1
         return self._registers - 1
 
     def constant(self, value: float) -> int:
-        """Index of a number."""
+        """Index of a constant, which is added if it is new."""
         if value not in self.constants:
             self.constants.append(value)
         return self.constants.index(value)
@@ -60,7 +60,7 @@ class Emitter:
     def product(
         self, register: int, source: int, weight: int, *, transposed: bool, init: Init, index: int = 0
     ) -> None:
-        """Add to `register` the product of view `source`; `init` counts for a register's first product."""
+        """Add a product of the view `source` to a register; `init` applies to the register's first product."""
         if register in self._started:
             init, index = Init.ACCUMULATE, 0
         self._started.add(register)
@@ -73,11 +73,15 @@ class Emitter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written."""
+        """Whether nothing was emitted."""
         return not self._dots and not self.instructions
 
     def move(self, operand: int, target: int) -> None:
-        """Put a value where it is wanted; its register is not read again if it was made just now."""
+        """Move a value to `target`.
+
+        If the last instruction computed it, that one writes to the target instead: the register must not be
+        read later.
+        """
         last = self.instructions[-1] if self.instructions else None
         if last is not None and last.target == operand >= 0:
             self.instructions[-1] = replace(last, target=target)
@@ -85,7 +89,7 @@ class Emitter:
             self.emit(Op.COPY, operand, target=target)
 
     def finish(self, label: str, *, barrier: bool) -> Kernel:
-        """Close the kernel."""
+        """Allocate registers and build the kernel."""
         fused = _fuse(self.instructions)
         program, mapping, count = _allocate(fused, sorted(self._started))
         dots = tuple(
@@ -96,7 +100,7 @@ class Emitter:
 
 
 def _initialise_first(dots: tuple[Dot, ...]) -> tuple[Dot, ...]:
-    """Give each register's init to the product that comes first now that products are sorted by source."""
+    """Move each register's init to its first product, after the products were grouped by source."""
     inits: dict[int, tuple[Init, int]] = {}
     for dot in dots:
         for product in dot.products:
@@ -115,12 +119,12 @@ def _initialise_first(dots: tuple[Dot, ...]) -> tuple[Dot, ...]:
 
 
 def operands(instruction: Instruction) -> tuple[int, ...]:
-    """What an instruction reads."""
+    """Operands that an instruction reads."""
     return tuple(operand for operand in (instruction.a, instruction.b, instruction.c) if operand != UNUSED)
 
 
 def _fuse(instructions: list[Instruction]) -> list[Instruction]:
-    """Join a product that only the next instruction reads, as a term of a sum, with that sum."""
+    """Fuse a multiplication with the addition that follows, if that is the only reader of its result."""
     uses: dict[int, int] = {}
     for instruction in instructions:
         for operand in operands(instruction):
@@ -146,10 +150,10 @@ def _fuse(instructions: list[Instruction]) -> list[Instruction]:
 def _allocate(
     instructions: list[Instruction], products: list[int]
 ) -> tuple[tuple[Instruction, ...], dict[int, int], int]:
-    """Lay virtual registers into few; those of products are all alive from the start.
+    """Linear-scan register allocation; the registers of products are all live from the start.
 
     Returns:
-        The instructions, virtual -> real register, and how many there are.
+        The instructions, the mapping virtual -> real register, and the number of real registers.
     """
     last_use: dict[int, int] = {}
     for position, instruction in enumerate(instructions):

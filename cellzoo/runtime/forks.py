@@ -1,4 +1,4 @@
-"""Locks in processes that are forked: a child has none of the threads that could open them again."""
+"""Locks in forked processes: a child has none of the threads that could release a lock held at the fork."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from weakref import WeakSet
 
 
 class HasLock(Protocol):
-    """What guards its state by a lock."""
+    """An object with a lock that must be reset in forked children."""
 
     def after_fork(self) -> None:
-        """Get a lock that is open, and a state that is whole, in a child of a process that had threads."""
+        """Reset the lock, and the state it guards if that may be inconsistent, in a forked child."""
 
 
 _owners: WeakSet[HasLock] = WeakSet()
 
 
-def opens_in_children(owner: HasLock) -> None:
-    """Have `owner.after_fork` called in every child that is forked while the owner lives."""
+def reset_after_fork(owner: HasLock) -> None:
+    """Call `owner.after_fork` in every child that is forked during the lifetime of the owner."""
     _owners.add(owner)
 
 

@@ -1,12 +1,13 @@
-"""The graph that a plan is made from: live values, masks, and x's part of a product apart from the rest.
+"""The intermediate graph between a cell and its plan.
 
-What depends on x alone is known before the first step. A linear node that reads both x and states is
-therefore split: the part that reads x, bias included, is a value of its own, and the other one starts from it.
+It has only live values, and masks are values. Values that depend on x alone can be computed for all steps at
+once, before the first step (the input phase). Linear nodes that read both x and states are therefore split: the
+part that reads x, including the bias, is a value of its own, and the part that reads states adds to it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cellzoo.cells.graph import HIDDEN_WIDTH, INPUT, INPUT_WIDTH
@@ -32,14 +33,14 @@ class Value:
 
     Attributes:
         name: Unique.
-        op: A primitive's name, or `mask`, `copy`, `norm`, `mixture`, `parameter_scale`.
+        op: The name of a primitive, or `mask`, `copy`, `norm`, `mixture`, `parameter_scale`.
         width: `hidden`, `input`, or a number of units in digits.
         inputs: Names of values, of states, or `x`.
         weights: For `linear`, one for each input; for `vector` and `scalar`, one.
         bias: For `linear`, its name, or None.
-        start: For `linear`, the value of x's part, which it adds to, or None.
-        immediate: Which mask, or which of the mixture parameters.
-        number: Of a `constant`.
+        start: For `linear`, the value that the products are added to (the part that reads x), or None.
+        immediate: Index of the mask, or of the first mixture parameter.
+        number: The value of a `constant`.
     """
 
     name: str
@@ -54,12 +55,12 @@ class Value:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it has no input, so that every kernel makes it anew."""
+        """Whether it has no inputs; each kernel that reads it computes it again."""
         return self.op in LEAVES
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Everything that it is computed from."""
+        """All values that it is computed from."""
         return self.inputs if self.start is None else (*self.inputs, self.start)
 
 
@@ -72,7 +73,8 @@ class Graph:
         states: Name -> width, in the cell's order.
         values: In topological order, all of them live.
         output: Name of the value that is the output.
-        nexts: For each state, the value that it takes next; none is x, a state, or known before the steps.
+        nexts: For each state, its next value; always a value of the steps, never x, a state or an input phase
+            value.
         weights: Name -> widths (out, in) of a matrix, (width,) of a vector or bias, () of a scalar.
         input_phase: Names of the values, x included, that depend on x alone.
         num_parameters: Length of the vector of mixture parameters.
@@ -90,19 +92,17 @@ class Graph:
 
 @dataclass
 class GraphBuilder:
-    """Collects values; later ones see what earlier ones became.
+    """Builds a graph in topological order.
 
-    The names of values that it adds itself have a dot in them, which those of a cell's nodes have not.
+    The names of values that it adds itself contain a dot, which names of nodes do not.
 
     Attributes:
         input_width: Width of x.
         states: Name -> width.
-        masks: Which widths are masked where a matrix multiplies them -> the mask's number.
     """
 
     input_width: str
     states: dict[str, str]
-    masks: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._values: dict[str, Value] = {}
@@ -152,14 +152,14 @@ class GraphBuilder:
         return self.linear(name, width, [(mean, spread_name(width), None)], None)
 
     def finish(self, output: str, nexts: Sequence[str], num_parameters: int = 0) -> Graph:
-        """Close the graph; nexts and output that are not computed values of their phase are copied."""
+        """Build the graph; first copy outputs and next values that no kernel of the right phase computes."""
         nexts = [
             self._copy(f"{state}.next", source, early=False)
-            if self._is_no_result(source) or self._is_early(source)
+            if self._is_not_computed(source) or self._is_early(source)
             else source
             for state, source in zip(self.states, nexts, strict=True)
         ]
-        if self._is_no_result(output):
+        if self._is_not_computed(output):
             output = self._copy(f"{output}.output", output, early=output == INPUT)
         live = self._live({output, *nexts})
         used = {weight for value in live for weight in (*value.weights, *([value.bias] if value.bias else []))}
@@ -175,21 +175,21 @@ class GraphBuilder:
         )
 
     def _live(self, wanted: set[str]) -> tuple[Value, ...]:
-        """The values that the wanted ones depend on."""
+        """The wanted values and all values that they depend on."""
         for value in reversed(self._values.values()):
             if value.name in wanted:
                 wanted.update(value.sources)
         return tuple(value for value in self._values.values() if value.name in wanted)
 
-    def _is_no_result(self, name: str) -> bool:
-        """Whether no elementwise program or product makes the value, so that none can hand it on."""
+    def _is_not_computed(self, name: str) -> bool:
+        """Whether the value is not the result of a product or an elementwise instruction."""
         return name not in self._values or self._values[name].is_leaf or self._values[name].op == NORM
 
     def _is_early(self, name: str) -> bool:
         return name in self._input_phase or (name in self._values and self._values[name].is_leaf)
 
     def _factor(self, source: str, mask: int | None) -> str:
-        """What a matrix multiplies: a value in memory, masked if need be."""
+        """The factor of a matrix product: a value in memory, masked if asked for."""
         if source in self._values and self._values[source].is_leaf:
             source = self._copy(f"{source}.rows", source, early=True)
         if mask is None:
@@ -229,7 +229,7 @@ def cell_graph(cell: Cell, *, masked_x: bool = False, masked_h: bool = False) ->
         masked_x: Whether values of x's width are masked where a matrix multiplies them.
         masked_h: The same for values of the hidden width.
     """
-    # A recast asks for E = H, so both widths are one, and elementwise programs may mix them.
+    # A recast requires E = H, so both widths are treated as one, and elementwise code may mix them.
     same = {INPUT_WIDTH: HIDDEN_WIDTH} if any(node.op == RECAST for node in cell.live_nodes) else {}
     mask_of = {INPUT_WIDTH: MASK_OF_X if masked_x else None, HIDDEN_WIDTH: MASK_OF_HIDDEN if masked_h else None}
 

@@ -1,4 +1,4 @@
-"""What an engine prepares, and what that is called with and gives."""
+"""The interface of engines."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Runtime(Protocol):
-    """An engine that was prepared for one cell.
+    """An engine prepared for one cell.
 
-    It runs one layer in one direction over rows that are packed as in `PackedSequence`: step t has
-    `batch_sizes[t]` rows, which continue the first rows of step t - 1.
+    It runs one layer in one direction over rows packed as in `PackedSequence`: step t has `batch_sizes[t]`
+    rows, which belong to the same sequences as the first rows of step t - 1.
     """
 
     def __call__(
@@ -36,22 +36,23 @@ class Runtime(Protocol):
 
         Args:
             inputs: (N, E), N = sum(batch_sizes).
-            batch_sizes: Rows at each step, never growing.
+            batch_sizes: Rows of each step, non-increasing.
             states: Initial states, each (B, H), delayed inputs (B, E), with B = batch_sizes[0].
-            weights: Name -> tensor, as in `Cell.parameter_shapes`. A bias that is absent counts as none.
-            reverse: Go from the last step to the first.
-            mask_x: (B, E) factor on x, and on any other value of its width, where a matrix multiplies it.
-            mask_h: (B, H) factor on every value of the hidden width where a matrix multiplies it. Values
-                with a number of units of their own are not masked.
+            weights: Name -> tensor, as in `Cell.parameter_shapes`. Biases may be absent.
+            reverse: Process the steps from the last to the first.
+            mask_x: (B, E), multiplied with x, and other values of its width, where they are factors of a matrix
+                product.
+            mask_h: (B, H), the same for values of the hidden width. Values with an explicit number of units are
+                not masked.
 
         Returns:
-            Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.
+            Outputs (N, H) in the order of `inputs`, and the final states of each sequence, (B, width) each.
         """
         ...
 
 
 class PlanRuntime(Protocol):
-    """An engine that was prepared for plans, of whatever has some."""
+    """An engine prepared for running plans."""
 
     @property
     def ran(self) -> tuple[str, ...]:
@@ -72,34 +73,33 @@ class PlanRuntime(Protocol):
         parameters: Tensor | None = None,
         norm_statistics: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the one of the plans that fits the call; arguments and results as in `Runtime`, but for these.
+        """Run the plan for this kind of call. Arguments and results are as in `Runtime`, except the following.
 
         Args:
-            plans: Say what is computed.
+            plans: Give the plan of each variant of the model.
             inputs: (N, E).
-            batch_sizes: Rows at each step.
-            states: As the plans have them.
-            weights: By the plans' names.
-            reverse: Go from the last step to the first.
-            mask_x: Factor on values of x's width where a matrix multiplies them.
-            mask_h: The same for values of the hidden width.
-            parameters: Of mixtures (P,), where the plans have some.
-            norm_statistics: Where the plans have norms, takes the mean and the biased variance that each norm
-                (`Plan.norms`) finds at each of the S steps with more than one row: (norms, S, 2, H).
+            batch_sizes: See there.
+            states: See there, with the widths of the plans.
+            weights: By the names in the plans.
+            reverse: See there.
+            mask_x: See there.
+            mask_h: See there.
+            parameters: Mixture parameters (P,), if the plans have mixtures.
+            norm_statistics: Output, (norms, S, 2, H), if the plans have norms: receives the mean and the biased
+                variance of each norm (`Plan.norms`) at each of the S steps with more than one row.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What an engine prepares.
+    """The factories of an engine.
 
     Attributes:
-        prepare_cell: It for a cell.
-        prepare_plans: It for plans; None for an engine that interprets definitions, of which each kind of model
-            has one of its own.
-        prepare_rounding: It for a cell whose products may be float32 sums of numbers rounded to bfloat16; None
-            for an engine that has no such products.
+        prepare_cell: Prepares the engine for a cell.
+        prepare_plans: Prepares the engine for plans; None if it does not run plans.
+        prepare_rounding: Like `prepare_cell`, with products whose factors are rounded to bfloat16; None if the
+            engine has no such products.
         prepare_rounding_plans: The same for plans.
     """
 

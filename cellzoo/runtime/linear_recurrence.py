@@ -1,4 +1,4 @@
-"""The steps of packed rows, all at once: each row's step before, and h' = a * h + b over all of them."""
+"""Linear recurrences h' = a * h + b over packed rows, and shifts of states by one step."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from cellzoo.system.lazy import lazy_property
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# On CPUs a step of so many numbers takes longer than Python needs to ask for it.
-_WALKED = 2048
+# On CPUs, with more numbers per step, a loop over the steps is faster than the scan: the overhead of Python is
+# hidden.
+_LOOPED = 2048
 
 
 class Rows:
-    """Where in a packed batch the steps of a sequence are.
+    """The structure of a packed batch: which rows belong to which step and sequence.
 
     Args:
-        batch_sizes: Rows at each step, never growing.
-        device: Of the tensors.
-        reverse: Whether steps are taken from the last to the first.
+        batch_sizes: Rows of each step, non-increasing.
+        device: Device of the tensors.
+        reverse: Whether steps are processed from the last to the first.
     """
 
     def __init__(self, batch_sizes: Sequence[int], device: torch.device, *, reverse: bool) -> None:
@@ -47,7 +48,7 @@ class Rows:
 
     @lazy_property
     def _row_of(self) -> Tensor:
-        """The row of a step's sequence, or N where that has ended, (T, B)."""
+        """The row of each step and sequence, or N where the sequence has ended, (T, B)."""
         steps, sequences = self._places
         rows = torch.full((len(self.batch_sizes), self.batch_sizes[0]), len(steps))
         rows[steps, sequences] = torch.arange(len(steps))
@@ -55,7 +56,7 @@ class Rows:
 
     @lazy_property
     def _before(self) -> Tensor:
-        """For each row its step before among initial states (B) and rows (N), which follow those, (N,)."""
+        """For each row the index of its previous step among initial states (B) and rows (N) joined, (N,)."""
         steps, sequences = self._places
         batch = self.batch_sizes[0]
         begin = torch.full((1, batch), len(steps))
@@ -65,18 +66,18 @@ class Rows:
 
     @lazy_property
     def _last(self) -> Tensor:
-        """For each sequence the row of its last step, (B,)."""
+        """The row of each sequence's last step, (B,)."""
         if self.reverse:
             return torch.arange(self.batch_sizes[0], device=self._device)
         lengths = (self._row_of < sum(self.batch_sizes)).sum(0)
         return self._row_of[lengths - 1, torch.arange(len(lengths))].to(self._device)
 
     def before(self, after: Tensor, initial: Tensor) -> Tensor:
-        """What each row finds: the result of its step before, or what its sequence starts from.
+        """Shift states by one step: the state before each row.
 
         Args:
-            after: What each row gives, (N, width).
-            initial: (B, width).
+            after: The state after each row, (N, width).
+            initial: The initial states, (B, width).
         """
         if not self._is_even:
             return torch.cat([initial, after]).index_select(0, self._before)
@@ -85,18 +86,18 @@ class Rows:
         return torch.cat(parts)
 
     def last(self, after: Tensor) -> Tensor:
-        """What each sequence gives at its last step, (B, width), of (N, width)."""
+        """The values of each sequence's last step, (B, width), out of (N, width)."""
         if not self._is_even:
             return after.index_select(0, self._last)
         batch = self.batch_sizes[0]
         return after[:batch] if self.reverse else after[after.size(0) - batch :]
 
     def each(self, of_sequences: Tensor) -> Tensor:
-        """Give each row what belongs to its sequence, (N, width) of (B, width)."""
+        """Expand values of sequences, (B, width), to rows, (N, width)."""
         return of_sequences.index_select(0, self._places[1].to(self._device))
 
     def solve(self, a: Tensor, b: Tensor, initial: Tensor) -> Tensor:
-        """Find h' = a * h + b at every step.
+        """Compute h' = a * h + b at every step.
 
         Args:
             a: (N, width).
@@ -106,11 +107,11 @@ class Rows:
         Returns:
             h' of each row, (N, width).
         """
-        is_walked = a.device.type == "cpu" and initial.numel() > _WALKED
-        return self.walk(a, b, initial) if is_walked else self.scan(a, b, initial)
+        is_looped = a.device.type == "cpu" and initial.numel() > _LOOPED
+        return self.loop(a, b, initial) if is_looped else self.scan(a, b, initial)
 
-    def walk(self, a: Tensor, b: Tensor, initial: Tensor) -> Tensor:
-        """`solve`, one step after the other."""
+    def loop(self, a: Tensor, b: Tensor, initial: Tensor) -> Tensor:
+        """`solve` by a loop over the steps."""
         found = torch.empty(b.shape, dtype=b.dtype, device=b.device)
         steps = list(zip(*(value.split(self.batch_sizes) for value in (a, b, found)), strict=True))
         state = initial
@@ -118,21 +119,21 @@ class Rows:
             rows = after.size(0)
             if rows > state.size(0):
                 state = torch.cat([state, initial[state.size(0) : rows]])
-            elif rows < state.size(0) or not self._is_even:
+            elif rows < state.size(0):
                 state = state[:rows]
             state = torch.addcmul(term, factor, state, out=after)
         return found
 
     def scan(self, a: Tensor, b: Tensor, initial: Tensor) -> Tensor:
-        """`solve` in as many operations as log(T): pairs of steps are one step of half as many.
+        """`solve` by a parallel scan of O(log T) operations, which combines pairs of steps recursively.
 
-        Nothing is divided: products of a may become 0, as they do step by step.
+        There is no division, so products of a may underflow to 0, as they do step by step.
         """
         steps, batch = len(self.batch_sizes), self.batch_sizes[0]
         if self._is_even:
             factors, terms = (value.unflatten(0, (steps, batch)) for value in (a, b))  # (T, B, width)
         else:
-            # A sequence that has ended, or not begun, keeps what it has.
+            # A step outside of its sequence keeps the state: a = 1, b = 0.
             index = self._row_of.flatten().to(self._device)
             factors, terms = (
                 torch.cat([value, value.new_full((1, value.size(1)), rest)]).index_select(0, index)
@@ -148,7 +149,7 @@ class Rows:
 
 
 def _scan(a: Tensor, b: Tensor) -> Tensor:
-    """h_0 = b_0, h_t = a_t h_(t-1) + b_t, of (T, B, width)."""
+    """Solve h_0 = b_0, h_t = a_t h_(t-1) + b_t; all are (T, B, width)."""
     if a.size(0) == 1:
         return b
     pairs = a.size(0) // 2 * 2
@@ -164,11 +165,11 @@ def _scan(a: Tensor, b: Tensor) -> Tensor:
 
 
 class Solve(torch.autograd.Function):
-    """`Rows.solve`; its gradient is the same recurrence from the last step to the first."""
+    """`Rows.solve`, differentiable; its gradient is a linear recurrence in the opposite direction."""
 
     @staticmethod
     def forward(ctx: Any, rows: Rows, a: Tensor, b: Tensor, initial: Tensor) -> Tensor:
-        """Give h' of each row, (N, width)."""
+        """Compute h' of each row, (N, width)."""
         found = rows.solve(a, b, initial)
         ctx.rows = rows
         ctx.save_for_backward(a, initial, found)
@@ -176,15 +177,15 @@ class Solve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients of a, b and the initial states.
+        """Compute the gradients of a, b and the initial states.
 
         Raises:
-            CellzooError: The gradients are a batch of several, as for a vectorised Jacobian.
+            CellzooError: The gradients are batched, as for a vectorised Jacobian.
         """
         refuse_batched("scan", gradients)
         (gradient,), rows = gradients, ctx.rows
         a, initial, found = ctx.saved_tensors
         none = torch.zeros_like(initial)
-        # What the step after a step makes of it.
+        # Total gradient of h' at each step: delta_t = gradient_t + a_(t+1) delta_(t+1).
         delta = Solve.apply(rows.opposite, rows.opposite.before(a, none), gradient, none)
         return None, delta * rows.before(found, initial), delta, rows.opposite.last(a * delta)

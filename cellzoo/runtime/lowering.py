@@ -1,8 +1,9 @@
-"""What a cell says in few numbers, as the full matrices that plans multiply by.
+"""Lowering of block-diagonal weights and averages to the dense matrices of plans.
 
-A plan knows products with full matrices only. A block-diagonal matrix is one with zeros beside its blocks. An
-average is a product with a row of equal shares, and one with a column of ones that hands the result to every
-unit. Both are differentiable, and made anew at every call: next to the product itself that is little.
+Plans have products with dense matrices only. A block-diagonal matrix becomes a dense one with zeros beside its
+blocks. An average over units becomes a product with a row of equal shares, followed by one with a column of
+ones that broadcasts the result. Both are differentiable and made at every call, which costs little next to the
+products.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def share_name(width: str) -> str:
-    """The weight (1, units) that averages values of a width; no node's weight has a dot in its name."""
+    """Name of the weight (1, units) that averages values of a width; names of cells' weights have no dot."""
     return f"average.{width}"
 
 
 def spread_name(width: str) -> str:
-    """The weight (units, 1) that gives each unit of a width the average."""
+    """Name of the weight (units, 1) that broadcasts the average to the units of a width."""
     return f"spread.{width}"
 
 
 class Lowering:
-    """The weights of a cell's plans, from the cell's own.
+    """Converts the weights of a cell to those of its plans.
 
     Args:
         cell: The cell.
@@ -49,16 +50,16 @@ class Lowering:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the cell's weights are those of the plans."""
+        """Whether the weights of the cell and of its plans are the same."""
         return not self._heads and not self._averaged
 
     def __call__(
         self, weights: Mapping[str, Tensor], *, like: Tensor, hidden_size: int
     ) -> Mapping[str, Tensor]:
-        """Give the weights of the plans.
+        """Return the weights of the plans.
 
         Args:
-            weights: The cell's, by name.
+            weights: The weights of the cell, by name.
             like: x, (N, E).
             hidden_size: H.
         """
@@ -69,7 +70,7 @@ class Lowering:
             for name, weight in weights.items()
         }
         if self._averaged:
-            kind = next(iter(weights.values()), like)  # under autocast x may be less exact
+            kind = next(iter(weights.values()), like)  # under autocast x may have lower precision
             sizes = self._cell.sizes(input_size=like.size(1), hidden_size=hidden_size)
             for width, source in self._averaged.items():
                 units = sizes[source]
@@ -79,7 +80,7 @@ class Lowering:
 
 
 def _full(blocks: Tensor, heads: int) -> Tensor:
-    """Put the blocks of (rows, columns / heads) on a diagonal: (rows, columns)."""
+    """Expand the blocks of a block-diagonal matrix, (rows, columns / heads), to the dense (rows, columns)."""
     import torch
 
     parts = blocks.unflatten(0, (heads, -1))  # (heads, rows / heads, columns / heads)

@@ -1,4 +1,4 @@
-"""Where the values of a plan live."""
+"""Assigns the values of a plan to memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """Gives values their buffers, and views on them.
+    """Creates the buffers of values, and views of them.
 
     Attributes:
         buffers: Index -> buffer.
@@ -39,7 +39,7 @@ class Memory:
         self._states = list(schedule.graph.states)
 
     def home(self, name: str) -> int | None:
-        """View of the memory where a computed value is put, or None if it stays in a register."""
+        """View of the buffer that a computed value is stored in, or None if it stays in a register."""
         value = self._schedule.values[name]
         if name in self._kept or (self._schedule.is_early(name) and self._schedule.is_shared(name)):
             return self._rows(BufferKind.ALL, name, value.width)
@@ -50,7 +50,7 @@ class Memory:
         return None
 
     def view(self, name: str) -> int:
-        """View of x, of a state at the start of the step, or of a value that has a home."""
+        """View of x, of a state before the step, or of a value that is stored in a buffer."""
         if name == INPUT:
             return self._rows(BufferKind.INPUT, name, self._schedule.graph.input_width)
         if name in self._states:
@@ -60,27 +60,27 @@ class Memory:
         return home
 
     def is_kept(self, name: str) -> bool:
-        """Whether a value is there at every row in the backward pass."""
+        """Whether a value is kept at every row for the backward pass."""
         return name in self._kept
 
     def state_out(self, index: int) -> int:
-        """View of what the state becomes."""
+        """View of the state after the step."""
         return self._state(BufferKind.STATE, ViewKind.STATE_OUT, index)
 
     def carry_in(self, index: int) -> int:
-        """View of the gradient of what the state becomes."""
+        """View of the gradient of the state after the step."""
         return self._state(BufferKind.CARRY, ViewKind.CARRY_IN, index)
 
     def carry_out(self, index: int) -> int:
-        """View of the gradient of the state."""
+        """View of the gradient of the state before the step."""
         return self._state(BufferKind.CARRY, ViewKind.CARRY_OUT, index)
 
     def gradient(self, name: str, width: str, *, all_rows: bool) -> int:
-        """View of the gradient of a value: kept for all rows, or until the end of the step."""
+        """View of the gradient of a value, for all rows or only for those of the current step."""
         return self._rows(BufferKind.ALL if all_rows else BufferKind.STEP, f"d {name}", width)
 
     def statistics(self, name: str, width: str) -> int:
-        """View of 1 / standard deviation of a normalised value; one row a step is used."""
+        """View of 1 / standard deviation of a normalised value; only the first row of each step is used."""
         return self._rows(BufferKind.ALL, f"1/std {name}", width)
 
     def _rows(self, kind: BufferKind, label: str, width: str) -> int:
@@ -103,13 +103,13 @@ class Memory:
 
 
 def share_buffers(plan: Plan) -> Plan:
-    """Let values that are kept for all rows share memory where one is dead before the other is written.
+    """Let buffers for all rows share memory if the lifetime of one ends before the other is written.
 
-    An instruction may overwrite what it reads: it works element by element. What a product reads stays, for
-    other owners of units may still read it.
+    An elementwise instruction may overwrite its operands. The sources of products are never overwritten, as
+    other threads may still read them.
     """
     first, last = _lifetimes(plan)
-    slots: list[tuple[int, Buffer]] = []  # (position of the last use, buffer)
+    slots: list[tuple[int, Buffer]] = []  # (position of the last use, shared buffer)
     slot_of: dict[int, int] = {}
     for index in sorted(first, key=lambda index: first[index]):
         buffer = plan.buffers[index]
@@ -138,7 +138,7 @@ def share_buffers(plan: Plan) -> Plan:
 
 
 def _lifetimes(plan: Plan) -> tuple[dict[int, int], dict[int, int]]:
-    """First write and last use of each buffer that has all rows, in the order of instructions."""
+    """Positions of the first and the last use of each buffer for all rows, in the order of execution."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     forever = 2**62
@@ -172,5 +172,5 @@ def _lifetimes(plan: Plan) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def kernels_in_order(plan: Plan) -> tuple[Kernel, ...]:
-    """All kernels, in the order in which a row of the batch meets them."""
+    """All kernels, in the order of execution for a row of the batch."""
     return (*plan.forward_input, *plan.forward_step, *plan.backward_step, *plan.backward_input)

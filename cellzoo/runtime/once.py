@@ -1,4 +1,4 @@
-"""What engines that are differentiable once have in common."""
+"""Shared code of engines that support first derivatives only."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def variant_of(
     mask_x: Tensor | None,
     mask_h: Tensor | None,
 ) -> Variant:
-    """Which of its plans a model needs for a call.
+    """The variant of a model's plan that a call needs.
 
     Args:
-        engine: That runs it.
+        engine: Name of the engine, for messages.
         inputs: x.
-        others: What else may want a gradient.
+        others: Other tensors that may require a gradient.
         mask_x: As in `cellzoo.runtime.Runtime`.
         mask_h: As in `cellzoo.runtime.Runtime`.
 
     Raises:
-        CellzooError: A mask requires a gradient, which the plans do not give.
+        CellzooError: A mask requires a gradient, which plans do not compute.
     """
     if any(mask is not None and mask.requires_grad for mask in (mask_x, mask_h)):
         raise CellzooError(f"the engine {engine!r} gives no gradients of masks; {ADVICE}")
@@ -48,12 +48,12 @@ ADVICE = 'run the layer inside `with cellzoo.runtime.using("reference"):`, or bu
 def differentiable_never(
     engine: str, results: Sequence[Tensor | None], sources: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """Gradients that say what would work when someone differentiates them.
+    """Mark gradients so that differentiating them raises an error with advice, instead of giving wrong results.
 
     Args:
-        engine: Whose gradients they are.
-        results: The gradients; None where there is none.
-        sources: What they were computed from.
+        engine: Name of the engine, for the message.
+        results: The gradients, or None.
+        sources: The tensors they were computed from.
     """
     given = [value for value in results if value is not None]
     rest = [source for source in sources if source is not None and source.requires_grad]
@@ -62,10 +62,10 @@ def differentiable_never(
 
 
 def refuse_batched(engine: str, gradients: Sequence[Tensor | None]) -> None:
-    """Refuse gradients of several outputs at once, as `is_grads_batched` and `vectorize` of torch give them.
+    """Refuse batched gradients, as `is_grads_batched` and `vectorize` of torch give them.
 
     Raises:
-        CellzooError: They are.
+        CellzooError: The gradients are batched.
     """
     kinds = (is_batchedtensor, is_legacy_batchedtensor)
     if any(kind(gradient) for gradient in gradients if gradient is not None for kind in kinds):
@@ -75,17 +75,17 @@ def refuse_batched(engine: str, gradients: Sequence[Tensor | None]) -> None:
 
 
 class _Never(torch.autograd.Function):
-    """Gradients that depend on what they were computed from, in a way that nobody can differentiate."""
+    """The identity on gradients, whose derivative is an error."""
 
     @staticmethod
     def forward(ctx: Any, engine: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Give the first `count` tensors."""
+        """Return the first `count` tensors; the others make the result depend on them."""
         ctx.engine = engine
         return tuple(tensor.view_as(tensor) for tensor in tensors[:count])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Say what would work.
+        """Refuse to differentiate.
 
         Raises:
             CellzooError: Always.

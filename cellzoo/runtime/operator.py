@@ -1,7 +1,7 @@
-"""A pass of an engine as an operator of torch: one node in what is compiled or exported, whatever its length.
+"""A pass of an engine as a custom operator of torch: a single node in compiled and exported graphs.
 
-`torch.ops.cellzoo.run` needs nothing but its arguments: the cell comes with it as JSON, so a program that
-`torch.export` saved runs in any process that has loaded this module. The engine is chosen when the node runs.
+`torch.ops.cellzoo.run` is self-contained: the cell is an argument, as JSON, so a program saved by
+`torch.export` runs in any process that has imported this module. The engine is chosen when the node runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OPTIONS = (
     "bool reverse, ScalarType? autocast"
 )
 _MOST_PREPARED = 256
-# An operator runs below autograd and autocast, which its engine needs.
+# Dispatch keys of autograd and autocast. They are excluded inside of an operator, but engines need them.
 _ABOVE = tuple(
     key
     for name, key in torch._C.DispatchKey.__members__.items()
@@ -36,12 +36,12 @@ _ABOVE = tuple(
 )
 
 
-# Sets of excluded dispatch keys, by their bits, without those.
+# Cache: raw bits of a set of excluded dispatch keys -> the set without the keys above.
 _outside: dict[int, Any] = {}
 
 
 class _Options(NamedTuple):
-    """What a node is called with beside its differentiable arguments and the batch sizes."""
+    """Arguments of the operator other than the differentiable ones and the batch sizes."""
 
     mask_x: Tensor | None
     mask_h: Tensor | None
@@ -68,13 +68,13 @@ def run_as_node(
     mask_h: Tensor | None = None,
     kept: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a cell by the operator; arguments and results as in `cellzoo.runtime.reference.ReferenceRuntime`.
+    """Run a cell by the operator. Arguments and results as in `cellzoo.runtime.reference.ReferenceRuntime`.
 
     The dtype of the results is that of `cellzoo.runtime.autocast.result_dtype`.
 
     Args:
         cell: As `Cell.to_json` writes it.
-        runtime: One of `cellzoo.runtime.RUNTIMES`; `cellzoo.runtime.using` goes before it.
+        runtime: One of `cellzoo.runtime.RUNTIMES`; `cellzoo.runtime.using` overrides it.
         precision: One of `cellzoo.runtime.PRECISIONS`.
         inputs: See there.
         batch_sizes: (T,), integers on the CPU.
@@ -86,7 +86,8 @@ def run_as_node(
         kept: See there.
     """
     given = list(weights.values())
-    # What is exported keeps nothing: most programs never go backwards, and those that do run the node again.
+    # Exported programs keep nothing for a backward pass: few have one, and those run the forward pass again in
+    # it.
     training = torch.is_grad_enabled() and not torch.compiler.is_exporting()
     autocast = autocast_dtype(inputs.device)
     options = (mask_x, mask_h, kept, cell, list(weights), runtime, precision, reverse, autocast)
@@ -103,7 +104,7 @@ def run_as_node(
 
 
 def longest_batch(batch_sizes: Tensor) -> int:
-    """The first of the batch sizes (T,), which nobody knows yet while a graph is made."""
+    """The first of the batch sizes (T,), as an unbacked symbolic size while a graph is traced."""
     rows: Tensor = torch.ops.cellzoo.longest_batch(batch_sizes)  # (B, 0)
     return rows.size(0)
 
@@ -130,15 +131,16 @@ def _run(
     weights: Sequence[Tensor],
     *options: Any,
 ) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Give the outputs, the final states, and the handle by which the backward pass finds what was kept.
+    """Return the outputs, the final states, and a handle by which the backward pass finds the kept graph.
 
     Args:
         inputs: As in `run_as_node`.
         batch_sizes: See there.
         states: See there.
         weights: See there.
-        options: `_Options`; then whether to keep what the backward pass needs, and whether the weights stay as
-            they are until then. The memory of all else a compiler may use again.
+        options: `_Options`, then `training`, whether to keep the graph for the backward pass, and `lasting`,
+            whether the weights keep their values until then. A compiler may reuse the memory of all other
+            arguments.
     """
     *given, training, lasting = options
     call = _Options(*given)
@@ -179,10 +181,10 @@ def _run_backward(
     weights: Sequence[Tensor],
     *options: Any,
 ) -> list[Tensor]:
-    """Give the gradients of those of x, the states and the weights that are wanted, in this order.
+    """Compute the gradients of those of x, the states and the weights that are wanted, in this order.
 
     Args:
-        saved: The handle that the forward node gave. Where what it kept is gone, the pass is made again.
+        saved: The handle from the forward node. If its graph is gone, the forward pass is run again.
         gradients: Of the outputs and of each final state.
         wanted: For each of x, the states and the weights.
         inputs: As in `run_as_node`.
@@ -230,7 +232,7 @@ def _(
     ]
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
     x, batch_sizes, states, weights, *options = inputs
     call = _Options(*options[:-2])
     masks = (call.mask_x, call.mask_h, call.kept)
@@ -238,7 +240,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> Non
     ctx.save_for_backward(output[2], x, batch_sizes, *masks, *states, *weights)
 
 
-def _differentiate(ctx: Any, of_output: Tensor, of_final: Sequence[Tensor], _: Any) -> tuple[Any, ...]:
+def _backward(ctx: Any, of_output: Tensor, of_final: Sequence[Tensor], _: Any) -> tuple[Any, ...]:
     saved, x, batch_sizes, mask_x, mask_h, kept, *rest = ctx.saved_tensors
     states, weights = rest[: ctx.num_states], rest[ctx.num_states :]
     needs_x, _, needs_states, needs_weights, *others = ctx.needs_input_grad
@@ -254,11 +256,11 @@ def _differentiate(ctx: Any, of_output: Tensor, of_final: Sequence[Tensor], _: A
     return all_gradients[0], None, of_states, of_weights, *(None for _ in others)
 
 
-_run.register_autograd(_differentiate, setup_context=_remember)
+_run.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _Graph(NamedTuple):
-    """A pass that can be differentiated.
+    """A recorded forward pass that autograd can differentiate.
 
     Attributes:
         leaves: x, the states and the weights.
@@ -279,7 +281,7 @@ class _Graph(NamedTuple):
         *,
         copy_weights: bool,
     ) -> _Graph:
-        """Make a pass on copies of all that may be written over before it is differentiated."""
+        """Run a pass on copies of all tensors that may be overwritten before the backward pass."""
         copies = [tensor.detach().clone().requires_grad_() for tensor in (inputs, *states)]
         own_weights = [
             (weight.detach().clone() if copy_weights else weight.detach()).requires_grad_()
@@ -296,7 +298,7 @@ class _Graph(NamedTuple):
 
 
 class _Kept(bytearray):
-    """Memory of a handle. It lives as long as the tensor that is made of it, and so does the graph."""
+    """The memory of a handle, which keeps the graph alive as long as the handle's tensor."""
 
     graph: _Graph | None
 
@@ -305,7 +307,7 @@ _kept: WeakValueDictionary[int, _Kept] = WeakValueDictionary()
 
 
 def _keep(graph: _Graph) -> Tensor:
-    """Give a tensor by whose address `_take` finds the graph."""
+    """Create a handle: a tensor by whose address `_take` finds the graph."""
     memory = _Kept(1)
     memory.graph = graph
     handle = torch.frombuffer(memory, dtype=torch.uint8)
@@ -314,7 +316,7 @@ def _keep(graph: _Graph) -> Tensor:
 
 
 def _take(handle: Tensor) -> _Graph | None:
-    """The graph of a handle, once; None for a copy of a handle, as offloading and checkpoints make."""
+    """Remove and return the graph of a handle; None for a copy of one, as checkpointing and offloading make."""
     memory = _kept.get(handle.data_ptr())
     if memory is None:
         return None
@@ -329,7 +331,7 @@ def _compute(
     states: Sequence[Tensor],
     weights: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Give the outputs and the final states."""
+    """Run the pass; returns the outputs and the final states."""
     dtype = result_dtype((inputs, *states), call.autocast)
     name = "reference" if call.kept is not None else engine_in_use() or call.runtime
     _, runtime = _prepared(call.cell, name, call.precision)
@@ -352,14 +354,14 @@ def _compute(
 def _prepared(
     text: str, name: str, precision: str
 ) -> tuple[Cell, Callable[..., tuple[Tensor, tuple[Tensor, ...]]]]:
-    """A cell, and an engine for it."""
+    """The cell of a JSON text, and an engine prepared for it."""
     cell = Cell.from_json(text)
     return cell, prepare(name, cell, precision)
 
 
 @contextmanager
 def _above_operators(device: torch.device, autocast: torch.dtype | None) -> Iterator[None]:
-    """Let autograd and autocast see what is done, as they do outside of an operator."""
+    """Enable autograd and autocast inside of an operator."""
     excluded = torch._C._dispatch_tls_local_exclude_set()
     raw = excluded.raw_repr()
     if raw not in _outside:

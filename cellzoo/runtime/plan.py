@@ -1,4 +1,4 @@
-"""From a graph to the plan that runs it: forward kernels here, backward ones in `adjoint`."""
+"""Compiles a graph to a plan. Forward kernels are emitted here, backward kernels in `adjoint`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """Which of a model's plans a call needs; attributes as in `build_plan`."""
+    """The kind of a call, each of which has its own plan; attributes as in `build_plan`."""
 
     training: bool
     masked_x: bool
@@ -35,8 +35,9 @@ class Variant:
 
 
 Plans: TypeAlias = "Callable[[Variant], Plan]"
-"""What has plans, such as a cell or a supernet. Hashable: engines keep what they made of it. All plans of one
-name the same weights and states."""
+"""The plans of a model, such as a cell or a supernet, by variant. All have the same weights and states.
+
+Hashable, as engines cache what they prepare."""
 
 
 @lru_cache(maxsize=512)
@@ -48,14 +49,14 @@ def build_plan(
     masked_h: bool = False,
     input_gradient: bool = True,
 ) -> Plan:
-    """Plan how a cell runs, from its graph alone.
+    """Build the plan of a cell.
 
     Args:
         cell: The cell.
-        training: Whether the plan keeps what the backward pass needs, and has one.
-        masked_x: Whether there is a mask on values of x's width where a matrix multiplies them.
+        training: Whether the plan has a backward pass, and keeps the values that it needs.
+        masked_x: Whether there is a mask on values of x's width where they are factors of a matrix product.
         masked_h: The same for values of the hidden width.
-        input_gradient: Whether the backward pass gives the gradient of x.
+        input_gradient: Whether the backward pass computes the gradient of x.
     """
     graph = cell_graph(cell, masked_x=masked_x, masked_h=masked_h)
     return plan_graph(graph, training=training, input_gradient=input_gradient)
@@ -77,7 +78,7 @@ def cell_plans(cell: Cell) -> Plans:
 
 
 def plan_graph(graph: Graph, *, training: bool = True, input_gradient: bool = True) -> Plan:
-    """Plan how a graph runs; arguments as in `build_plan`."""
+    """Build the plan of a graph; arguments as in `build_plan`."""
     schedule = Schedule(graph)
     kept = schedule.kept(input_gradient=input_gradient) if training else set()
     memory = Memory(schedule, kept)
@@ -109,13 +110,13 @@ def plan_graph(graph: Graph, *, training: bool = True, input_gradient: bool = Tr
 
 
 def plan_sizes(plan: Plan, *, input_size: int, hidden_size: int) -> dict[str, int]:
-    """Number of units of every width that a plan names."""
+    """Number of units of each width in a plan."""
     known = {INPUT_WIDTH: input_size, HIDDEN_WIDTH: hidden_size}
     return {width: known[width] if width in known else int(width) for width in plan.widths}
 
 
 class Forward:
-    """Writes the kernels of the forward pass."""
+    """Emits the kernels of the forward pass."""
 
     def __init__(self, schedule: Schedule, memory: Memory, constants: list[float]) -> None:
         self._schedule = schedule
@@ -126,11 +127,11 @@ class Forward:
         self._is_first = False
 
     def start_of_steps(self) -> None:
-        """What comes next is a step; its first kernel waits until the step before is done everywhere."""
+        """Begin the step phase; its first kernel has a barrier, as it reads results of the previous step."""
         self._is_first = True
 
     def kernels(self, group: Group) -> list[Kernel]:
-        """The kernels of one group: none where it only holds x or states."""
+        """Emit the kernels of a group; none if it has only x or states."""
         if not group.values:
             return []
         if group.values[0].op == NORM:
@@ -147,7 +148,7 @@ class Forward:
                     emitter.emit(Op.COPY, places[value.name], target=view_operand(home))
             else:
                 self._compute(emitter, value, places)
-            self._hand_on(emitter, value, places[value.name])
+            self._store_results(emitter, value, places[value.name])
         barrier = self._is_first or bool(emitter.sources & self._unseen)
         if barrier:
             self._unseen.clear()
@@ -196,8 +197,8 @@ class Forward:
                 places[name] = view_operand(self._memory.view(name))
         return places[name]
 
-    def _hand_on(self, emitter: Emitter, value: Value, place: int) -> None:
-        """Give a value to the next step and to the outputs."""
+    def _store_results(self, emitter: Emitter, value: Value, place: int) -> None:
+        """Store a value as the next value of states, and as the output, if it is such."""
         graph = self._schedule.graph
         for index, name in enumerate(graph.nexts):
             target = view_operand(self._memory.state_out(index))

@@ -1,8 +1,9 @@
-"""What a plan consists of: buffers, kernels of products and elementwise instructions, weight gradients.
+"""The plan, the instruction format of engines: buffers, kernels and weight gradients.
 
-A plan has four phases. The input phases handle all N packed rows of a batch at once: what depends on x
-alone. The step phases handle one time step at a time, backward in the opposite order. A kernel computes, for
-a block of rows and units, its matrix products, and then runs a short elementwise program on them.
+A plan has four phases. The input phases process all N packed rows of a batch at once, for values that depend on
+x alone. The step phases process one time step after the other, in the backward pass in opposite order. A kernel
+computes matrix products for a block of rows and units, and then runs a short elementwise program on the
+results.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from cellzoo.system.lazy import lazy_property
 
 
 class Op(IntEnum):
-    """Elementwise instructions; `a`, `b`, `c` are operands, g the gradient of a result."""
+    """Elementwise instructions with operands `a`, `b`, `c`; in backward ones `a` is g, a result's gradient."""
 
     COPY = 0
     FILL = 1  # constants[immediate]
     VECTOR = 2  # weight `immediate` of shape (width,), the same for each row
     SCALAR = 3  # weight `immediate` of shape (1,)
-    MASK = 4  # of x (immediate 0) or of hidden values (1), at the row of the sequence
+    MASK = 4  # the mask of x (immediate 0) or of hidden values (1), by sequence
     LOAD_ROWS = 5  # gradient of the outputs
     STORE_ROWS = 6  # outputs (immediate 0) or gradient of the inputs (1)
     SIGMOID = 10
@@ -48,51 +49,51 @@ class Op(IntEnum):
     LEAKY_RELU_BACKWARD = 43
     SELU_BACKWARD = 44
     BLEND_BACKWARD = 45  # g * (b - c)
-    MINIMUM_BACKWARD = 46  # of the operand b, where c is the other one
-    MAXIMUM_BACKWARD = 47  # the same
+    MINIMUM_BACKWARD = 46  # gradient of the input b; c is the other input
+    MAXIMUM_BACKWARD = 47  # gradient of the input b; c is the other input
     SOFTPLUS_BACKWARD = 48  # from g and the result
     HARD_SIGMOID_BACKWARD = 49
     SQRT_BACKWARD = 52
     REDUCE_ROWS = 50  # gradient of the vector or bias `immediate` += sum over rows
     REDUCE_ALL = 51  # gradient of the scalar `immediate` += sum over rows and units
     MIXTURE = 60  # p0 tanh a + p1 relu a + p2 sigmoid a + p3 a, p = parameters[immediate:]
-    MIXTURE_BACKWARD = 61  # from g and a; also the gradients of the four parameters
+    MIXTURE_BACKWARD = 61  # from g and the input b; also accumulates the gradients of the four parameters
     PARAMETER_SCALE = 62  # a * parameters[immediate]
-    PARAMETER_SCALE_BACKWARD = 63  # from g and a; also the gradient of the parameter
+    PARAMETER_SCALE_BACKWARD = 63  # from g and the input b; also accumulates the gradient of the parameter
 
 
 class BufferKind(IntEnum):
-    """How many rows a buffer has, and what they are."""
+    """The rows of a buffer."""
 
     ALL = 0  # N packed rows
     STEP = 1  # the B rows of a step, overwritten by the next
-    STATE = 2  # a state at the start of every step
-    CARRY = 3  # gradient of a state, handed from step to step
+    STATE = 2  # a state before every step
+    CARRY = 3  # gradient of a state, passed from step to step
     INPUT = 4  # x
     MASK = 5
 
 
 class ViewKind(IntEnum):
-    """Which rows of a buffer a kernel sees."""
+    """Which rows of a buffer a view refers to."""
 
-    ROWS = 0  # those it works on
-    STATE_IN = 1  # the state at the start of this step
-    STATE_OUT = 2  # the state that this step gives
-    CARRY_IN = 3  # gradient of the state that this step gives
-    CARRY_OUT = 4  # gradient of the state at the start of this step
+    ROWS = 0  # those that the kernel processes
+    STATE_IN = 1  # the state before this step
+    STATE_OUT = 2  # the state after this step
+    CARRY_IN = 3  # gradient of the state after this step
+    CARRY_OUT = 4  # gradient of the state before this step
 
 
 class Init(IntEnum):
-    """What a product's register holds before the first product."""
+    """The initial value of a product's register."""
 
-    ACCUMULATE = 0  # an earlier dot of the same kernel wrote it
+    ACCUMULATE = 0  # the result of an earlier product of the kernel
     ZERO = 1
     VIEW = 2
     VECTOR = 3
 
 
 class NormKind(IntEnum):
-    """Whether a kernel normalises each unit over the rows of its step instead."""
+    """Whether a kernel is a batch normalisation over the rows of its step."""
 
     NONE = 0
     FORWARD = 1
@@ -101,7 +102,7 @@ class NormKind(IntEnum):
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory for one value; `index` is the state or mask it belongs to, `label` names it for people."""
+    """Memory for one value; `index` is the state or mask it belongs to, `label` is for display."""
 
     kind: BufferKind
     width: str
@@ -111,7 +112,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class View:
-    """Some rows of a buffer; `buffer` is an index into the plan's buffers."""
+    """Rows of a buffer; `buffer` is an index into the plan's buffers."""
 
     kind: ViewKind
     buffer: int
@@ -119,9 +120,9 @@ class View:
 
 @dataclass(frozen=True)
 class Product:
-    """One result of a dot: register (+)= source @ weight^T, or source @ weight if transposed.
+    """A product of a dot: register (+)= source @ weight^T, or source @ weight if transposed.
 
-    `weight` is an index into the plan's weights, each (out, in); `init_index` a view or a vector's index.
+    `weight` is an index into the plan's weights, each (out, in); `init_index` is the index of a view or vector.
     """
 
     register: int
@@ -133,7 +134,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Dot:
-    """Products that read one view."""
+    """Products with a common source, a view."""
 
     source: int
     products: tuple[Product, ...]
@@ -145,7 +146,7 @@ UNUSED = -(2**40)
 
 @dataclass(frozen=True)
 class Instruction:
-    """One elementwise operation over the block that a kernel works on."""
+    """An elementwise operation on a block of rows and units."""
 
     op: Op
     target: int = UNUSED
@@ -161,12 +162,13 @@ class Kernel:
 
     Attributes:
         width: `hidden`, `input`, or a number of units in digits.
-        label: The values it computes, for people.
-        barrier: A product reads what another owner of units may have written since the last barrier.
-        registers: How many the program uses, each of the size of a block.
-        dots: In order; the first that writes a register initialises it.
-        program: In order.
-        norm: Batch normalisation over the rows of the step: a kernel without dots and program.
+        label: The values it computes, for display.
+        barrier: Whether threads must synchronise before it, as a product reads units that another thread may
+            have written since the last barrier.
+        registers: Number of registers, each of the size of a block.
+        dots: The products, in order; the first that writes a register initialises it.
+        program: The elementwise instructions, in order.
+        norm: Whether it is a batch normalisation over the rows of the step, without dots and program.
         norm_views: Forward: source, result, 1 / standard deviation. Backward: gradient of the result, result,
             1 / standard deviation, gradient of the source.
     """
@@ -185,7 +187,7 @@ class Kernel:
 class WeightGradient:
     """Gradient (out, in) of a weight += delta^T @ (source * mask), summed over all packed rows.
 
-    `mask` is None, 0 for x's, or 1 for the hidden values' one.
+    `mask` is None, 0 for the mask of x, or 1 for that of hidden values.
     """
 
     weight: int
@@ -196,22 +198,21 @@ class WeightGradient:
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule that runs one cell over a packed batch, and backwards.
+    """The compiled form of a model: how to run it over a packed batch, forward and backward.
 
     Attributes:
         states: Width of each state, in the cell's order.
         output_width: Width of the output.
         buffers: Index -> buffer.
         views: Index -> view.
-        weights: Names, by the index that instructions use.
-        weight_widths: Widths (out, in) of a matrix, (width,) of a vector or bias, () of a scalar, by the same
-            index.
-        num_parameters: Length of the vector of mixture weights.
-        constants: Numbers that FILL and SCALE name.
+        weights: Index -> name.
+        weight_widths: Index -> widths (out, in) of a matrix, (width,) of a vector or bias, () of a scalar.
+        num_parameters: Length of the vector of mixture parameters.
+        constants: The constants of FILL and SCALE.
         forward_input: Kernels over all rows, before the steps.
         forward_step: Kernels of a time step.
         backward_step: Kernels of a time step of the backward pass.
-        backward_input: Kernels over all rows, after the backward pass.
+        backward_input: Kernels over all rows, after the steps of the backward pass.
         weight_gradients: Products over all rows, at the end.
     """
 
@@ -231,7 +232,7 @@ class Plan:
 
     @property
     def widths(self) -> tuple[str, ...]:
-        """Every width that it names, the input's first."""
+        """Every width that occurs, that of the input first."""
         kernels = (*self.forward_input, *self.forward_step, *self.backward_step, *self.backward_input)
         named = [
             "input",
@@ -245,5 +246,5 @@ class Plan:
 
     @lazy_property
     def norms(self) -> tuple[str, ...]:
-        """The values that a step normalises over its rows, by name, in the order in which it does."""
+        """Names of the normalised values of a step, in order of execution."""
         return tuple(kernel.label for kernel in self.forward_step if kernel.norm is not NormKind.NONE)

@@ -1,7 +1,7 @@
-"""What a cell's states do from step to step, proved from its graph: which of them all steps give at once.
+"""Analysis of a cell's recurrence: which states can be computed for all steps in parallel.
 
-A state may be read by another one's next value. States that depend on each other form a strongly connected
-component; in topological order, each component finds all that it reads from outside known at every step.
+States that depend on each other form a strongly connected component of the graph. Components are processed in
+topological order, so the values that a component reads from outside are known at every step.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _SUMS = frozenset({"add", "subtract", "mean", COPY})
 
 
 class Kind(Enum):
-    """What the next value of a state is made of, where what it reads from outside is known at every step."""
+    """How the next value of a state depends on the state, given the values from outside its component."""
 
     DELAYED = "known at once"
-    """It does not depend on the state: all steps at once, and then each goes to the next one."""
+    """Not at all: all steps are computed at once, and then shifted by one step."""
     AFFINE = "affine"
-    """a * h + b, unit by unit, with a and b known: an associative scan."""
+    """a * h + b, elementwise, with a and b known: a parallel scan."""
     ELEMENTWISE = "elementwise"
-    """Any function of each unit alone: a walk without a product."""
+    """By any elementwise function: step by step, but without matrix products."""
     MATRIX = "by a product"
-    """Units meet in a product, so that nothing but the walk with its product gives it."""
+    """Through a matrix product: step by step, with a product at each."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """States that depend on each other, a strongly connected component: most often a single one.
+    """A strongly connected component of states, most often a single state.
 
     Attributes:
-        kind: What they do.
+        kind: How they depend on themselves.
         states: In the cell's order.
-        loop: The values that lead from them to their next values, in topological order.
-        reads: Names of what the loop reads from outside.
+        loop: The values on the paths from the states to their next values, in topological order.
+        reads: Names of the values from outside that the loop reads.
     """
 
     kind: Kind
@@ -54,7 +54,7 @@ class Component:
 
 
 def components(graph: Graph) -> tuple[Component, ...]:
-    """Give the components of a graph, each after those that it reads."""
+    """The components of a graph, in topological order."""
     nexts = dict(zip(graph.states, graph.nexts, strict=True))
     reads = {state: frozenset({state}) for state in graph.states}
     for value in graph.values:
@@ -71,7 +71,7 @@ def components(graph: Graph) -> tuple[Component, ...]:
         for state in behind
     }
     result = []
-    # What a component reads has fewer states behind it than the component itself.
+    # Topological order: a component depends on more states than each of the components that it reads.
     for states in sorted(groups, key=lambda states: (len(behind[states[0]].union(states)), states)):
         wanted = {nexts[state] for state in states}
         for value in reversed(graph.values):
@@ -87,12 +87,12 @@ def components(graph: Graph) -> tuple[Component, ...]:
 
 
 def can_scan(cell: Cell) -> bool:
-    """Whether every state is known at once or affine; masks change nothing, as they act on products alone."""
+    """Whether every state is delayed or affine. Masks do not matter: they act on factors of products only."""
     return all(component.kind in (Kind.DELAYED, Kind.AFFINE) for component in components(cell_graph(cell)))
 
 
 def describe(cell: Cell) -> str:
-    """For people: whether the cell is a scan, and what each of its states is."""
+    """Describe in words whether a cell can be run by scans, and the kind of each of its states."""
     found = components(cell_graph(cell))
     kinds = {component.kind for component in found}
     verdict = "a scan"
@@ -118,7 +118,7 @@ def _kind(states: tuple[str, ...], loop: Sequence[Value], nexts: dict[str, str])
 
 
 def _degree(value: Value, degrees: list[float]) -> float:
-    """The degree of a value as a polynomial of the state, at most; infinite where it may be none."""
+    """Upper bound of a value's degree as a polynomial of the state; infinite if it may not be a polynomial."""
     if value.op in _SUMS:
         return max(degrees)
     if value.op == "multiply":

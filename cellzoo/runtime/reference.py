@@ -1,7 +1,7 @@
-"""The definition of what a Cell computes: one step, interpreted node by node.
+"""The reference engine, which defines what a Cell computes: an interpreter of its nodes.
 
-Plain differentiable torch on any device and dtype, so double backward works. Every other engine is held
-against this one.
+It consists of plain differentiable torch operations, for any device and dtype, so double backward works. Every
+other engine is tested against this one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Product:
-    """Linear nodes that read the same inputs: one matrix product gives them all, each of one width."""
+    """Linear nodes of one width with the same inputs, computed by one matrix product."""
 
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]
@@ -34,14 +34,14 @@ class _Product:
 
 @dataclass(frozen=True)
 class _Weights:
-    """A product's weights, stacked over its nodes and its inputs."""
+    """The weights of a product, concatenated over its nodes and its inputs."""
 
     matrix: Tensor  # (K * width, sum of input widths)
     bias: Tensor | None  # (K * width,)
 
 
 class ReferenceRuntime:
-    """Interprets a cell step by step. See `cellzoo.runtime.Runtime` for the call."""
+    """Interprets a cell, step by step. See `cellzoo.runtime.Runtime` for the call."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -63,15 +63,15 @@ class ReferenceRuntime:
         """Run the cell as `cellzoo.runtime.Runtime` says.
 
         Args:
-            inputs: See there, as for all but the last.
+            inputs: See there, as for all but `kept`.
             batch_sizes: See there.
             states: See there.
             weights: See there.
             reverse: See there.
             mask_x: See there.
             mask_h: See there.
-            kept: (N,), False for rows to skip, of steps that all have B rows: the states stay, and the output
-                of the step before, or zeros, is given again.
+            kept: (N,), False for rows to skip; requires B rows at every step. Skipped rows keep their states
+                and repeat the output of the previous step, or zeros.
         """
         stacked = [_stack(item, weights) if isinstance(item, _Product) else None for item in self.program]
         last: Tensor | None = None
@@ -105,7 +105,7 @@ class ReferenceRuntime:
         masks = {INPUT_WIDTH: mask_x, HIDDEN_WIDTH: mask_h}
         for item, weights in zip(self.program, stacked, strict=True):
             if isinstance(item, _Product):
-                assert weights is not None  # noqa: S101 - stacked beside it
+                assert weights is not None  # noqa: S101 - made for every product
                 factors = [
                     _masked(values[source], masks.get(self.cell.widths[source])) for source in item.inputs
                 ]
@@ -137,9 +137,9 @@ class ReferenceRuntime:
 
 
 def _group_products(cell: Cell) -> list[_Product | Node]:
-    """List the live nodes in order, with linear nodes on the same inputs joined at the first of them.
+    """List the live nodes in order, with linear nodes of the same inputs grouped at the first of them.
 
-    Those with several heads stay as they are.
+    Nodes with several heads are not grouped.
     """
 
     def key(node: Node) -> tuple[tuple[str, ...], bool, str]:
@@ -165,7 +165,7 @@ def _stack(product: _Product, weights: Mapping[str, Tensor]) -> _Weights:
 
 
 def _by_heads(node: Node, factors: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
-    """Each block of units reads its own part of every input."""
+    """A block-diagonal product: each block of units reads its own part of every input."""
     blocks: Tensor | None = None
     for factor, name in zip(factors, node.weights, strict=True):
         parts = factor.unflatten(1, (node.heads, -1))  # (b, heads, width of the input / heads)

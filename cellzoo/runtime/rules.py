@@ -1,7 +1,7 @@
-"""How each elementwise operation is computed, and how its gradient is: the rules that plans are made from.
+"""The forward and backward rules of elementwise operations, from which plans are built.
 
-One table for both directions, in reverse mode: a rule names what it must still know of the operation's
-inputs and result, so that no more than that is kept for the backward pass.
+The backward rule of an operation also says which of its inputs, and whether its result, it reads, so that
+nothing else is kept for the backward pass.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _BINARY = {
     "maximum": Op.MAXIMUM,
 }
 _EXTREMES = {"minimum": Op.MINIMUM_BACKWARD, "maximum": Op.MAXIMUM_BACKWARD}
-# Cheaper to compute again than to keep for every time step: a few operations an element. A mixture costs an
-# exponential, but a supernet has one on every edge.
+# Operations that are recomputed in the backward pass instead of kept for every time step, as they take only a
+# few instructions per element. Mixtures take more, but a supernet has one on every edge.
 CHEAP = frozenset(
     {
         "add",
@@ -58,7 +58,7 @@ CHEAP = frozenset(
 
 
 def gradient_needs(value: Value, index: int) -> tuple[int, ...]:
-    """What the gradient of input `index` reads: numbers of inputs, and RESULT for the result."""
+    """The values that the gradient of input `index` reads: indices of inputs, or RESULT for the result."""
     if value.op in _UNARY:
         return (RESULT,)
     if value.op == "multiply":
@@ -75,17 +75,17 @@ def gradient_needs(value: Value, index: int) -> tuple[int, ...]:
 def compute(
     emitter: Emitter, value: Value, operands: Sequence[int], weight: int, target: int | None = None
 ) -> int:
-    """Write the instructions that compute `value`.
+    """Emit the instructions that compute a value.
 
     Args:
-        emitter: The kernel.
+        emitter: Of the kernel.
         value: An elementwise value or a leaf.
-        operands: Its inputs.
+        operands: Operands of its inputs.
         weight: Index of its weight, for `vector` and `scalar`.
-        target: Where the result goes; a register if None.
+        target: Operand that the result is written to; None for a new register.
 
     Returns:
-        Where it is.
+        The operand of the result.
     """
     emit = emitter.emit
     if value.op in _UNARY:
@@ -120,17 +120,18 @@ def compute(
 def differentiate(
     emitter: Emitter, value: Value, gradient: int, known: Callable[[int], int], wanted: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Write the instructions that give the gradients of a value's inputs.
+    """Emit the instructions that compute the gradients of a value's inputs.
 
     Args:
-        emitter: The kernel.
+        emitter: Of the kernel.
         value: An elementwise value.
-        gradient: That of the value.
-        known: Number of an input, or RESULT -> where it is; asked for what `gradient_needs` says.
-        wanted: Numbers of the inputs whose gradient is wanted.
+        gradient: Operand of the value's gradient.
+        known: Gives the operand of an input by index, or of the result by RESULT; called only for the values in
+            `gradient_needs`.
+        wanted: Indices of the inputs whose gradients are wanted.
 
     Yields:
-        Number of an input, and where its gradient is, as soon as it is there.
+        The index of an input and the operand of its gradient, directly after the instructions that compute it.
     """
     emit = emitter.emit
     if value.op == "blend":
@@ -167,7 +168,7 @@ def differentiate(
 def _differentiate_blend(
     emitter: Emitter, gradient: int, known: Callable[[int], int], wanted: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Of z * a + (1 - z) * b: g (a - b), g z, and g - g z, which shares the product with the one before."""
+    """Gradients of z * a + (1 - z) * b: g (a - b) for z, g z for a, and g - g z for b."""
     if 0 in wanted:
         yield 0, emitter.emit(Op.BLEND_BACKWARD, gradient, known(1), known(2))
     if 2 not in wanted:

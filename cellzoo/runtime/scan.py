@@ -1,7 +1,7 @@
-"""An engine that walks no steps: every product over all of them at once, then each state by a scan.
+"""The engine `scan`, without a loop over steps: products for all steps at once, and parallel scans for states.
 
-It runs the cells of which `recurrence.py` proves that every state is known at once or affine, and the engine
-`torch` all others. It is made of differentiable operations of torch, so gradients of gradients are there, too.
+It runs cells whose states are all delayed or affine (see `recurrence.py`); the engine `torch` runs all others.
+It consists of differentiable torch operations, so it supports gradients of gradients.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 def prepare(cell: Cell) -> Runtime:
-    """Prepare the engine for a cell, or the engine `torch` where the steps have to be walked."""
+    """Prepare the engine for a cell, or the engine `torch` if scans cannot run it."""
     return ScanRuntime(cell) if can_scan(cell) else TorchRuntime(cell)
 
 
 class ScanRuntime:
-    """Runs a cell whose states are known at once or affine. See `cellzoo.runtime.Runtime` for the call."""
+    """Runs a cell whose states are all delayed or affine. See `cellzoo.runtime.Runtime` for the call."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -85,14 +85,15 @@ class ScanRuntime:
 
 
 class _Program:
-    """What is computed in which order.
+    """The order of computation for one kind of call.
 
     Attributes:
-        components: The components of states.
-        stages: The values that are computed at all steps at once, before each component and after the last one.
-        shifted: The states that these values, or other components, read as they are before a step.
-        nexts: For each state, the value that it takes next.
-        output: The value that is the output.
+        components: The components of states, in topological order.
+        stages: The values that are computed before each component, and after the last one, for all steps at
+            once.
+        shifted: The states that these values, or other components, read; as shifted by one step.
+        nexts: State -> name of its next value.
+        output: Name of the output.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -125,7 +126,7 @@ class _Program:
 
 
 class _Pass:
-    """One call. Values have all N rows, but for those that depend on weights alone: one dimension less."""
+    """One call. Values are (N, width), except those that depend on weights alone, which are (width,)."""
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class _Pass:
         self._known = {INPUT: inputs}
 
     def __call__(self) -> list[Tensor]:
-        """Give the outputs (N, H) and the final states."""
+        """Compute the outputs (N, H) and the final states."""
         program, known = self._program, self._known
         for stage, component in zip(program.stages, (*program.components, None), strict=True):
             for value in stage:
@@ -184,11 +185,11 @@ class _Pass:
             return self._in_rows(inputs[0], self._units(value.width))
         if value.weights:
             return self._weights[value.weights[0]]
-        assert primitive is not None  # noqa: S101 - a cell has primitives alone
+        assert primitive is not None  # noqa: S101 - all other ops of a cell's graph are primitives
         return self._inputs.new_full((1,), value.number if primitive.constant is None else primitive.constant)
 
     def _affine(self, component: Component) -> tuple[Tensor, Tensor]:
-        """Give a and b, each (N, width), of a state whose next value is a * h + b."""
+        """Compute a and b, each (N, width), of a state whose next value is a * h + b."""
         (state,) = component.states
         found = {state: Affine(1.0, 0.0)}
         for value in component.loop:

@@ -1,4 +1,4 @@
-"""Which values are computed together, in which order, and which are kept for the backward pass."""
+"""Scheduling: which values a kernel computes, in which order, and which are kept for the backward pass."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """Values that one kernel computes: products, and what follows from them elementwise.
+    """Values that one kernel computes: products, and elementwise values that follow from them.
 
     Attributes:
         early: Whether it belongs to the input phase.
-        level: How many products, or norms, one after another lead to it.
+        level: Length of the longest chain of products or norms that it depends on.
         values: In topological order.
-        sources: x or the states that belong with them: backward, this kernel gives their gradient.
-        width: Of all of them.
+        sources: x or states that are read elementwise; the group's backward kernel computes their gradients.
+        width: Width of all values.
     """
 
     early: bool
@@ -34,18 +34,18 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The names of its values, for people."""
+        """The names of its values, for display."""
         return " ".join(value.name for value in self.values) or " ".join(self.sources)
 
 
 class Schedule:
-    """The groups of a graph, and what is known about its values.
+    """The groups of a graph, and properties of its values.
 
     Attributes:
         graph: The graph.
         values: Name -> value.
         groups: In the order of execution, those of the input phase first.
-        readers: Name -> linear values that read it.
+        readers: Name -> the linear values that read it.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -63,7 +63,7 @@ class Schedule:
         return name in self.graph.input_phase
 
     def is_shared(self, name: str) -> bool:
-        """Whether a kernel other than its own, or a product, reads a value."""
+        """Whether a product, or a kernel other than its own, reads a value."""
         return name in self._read_elsewhere
 
     @property
@@ -143,10 +143,10 @@ class Schedule:
         return found
 
     def kept(self, *, input_gradient: bool) -> set[str]:
-        """Names of the values that must be kept at every row for the backward pass, and no more.
+        """Names of the values that must be kept at every row for the backward pass.
 
-        These are the factors of weight gradients, what early values hand to the steps, and what derivatives
-        read; but what is cheap to compute from others that are there anyway is computed again.
+        These are the factors of weight gradients, the results of the input phase that steps read, norms, and
+        the operands of derivatives, unless they are cheap to recompute from other values that are kept.
         """
         differentiable = self.differentiable(input_gradient=input_gradient)
         kept = set()
@@ -166,11 +166,11 @@ class Schedule:
                         needed.add(value.name if need == RESULT else value.inputs[need])
         needed = {name for name in needed if name in self.values and not self.values[name].is_leaf} - kept
         for value in reversed(self.graph.values):
-            if value.name in needed and value.op in CHEAP and self._is_at_hand(value, kept | needed):
+            if value.name in needed and value.op in CHEAP and self._can_recompute(value, kept | needed):
                 needed.discard(value.name)
         return kept | needed
 
-    def _is_at_hand(self, value: Value, kept: set[str]) -> bool:
+    def _can_recompute(self, value: Value, kept: set[str]) -> bool:
         return all(
             source not in self.values or self.values[source].is_leaf or source in kept
             for source in value.inputs

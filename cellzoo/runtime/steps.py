@@ -1,4 +1,4 @@
-"""One walk over the steps of a packed batch, for whatever is computed step by step."""
+"""The loop over the steps of a packed batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Step(Protocol):
-    """What happens at one step, to the b rows that are active there."""
+    """A function that computes one step for the b active rows."""
 
     def __call__(
         self, t: int, x: Tensor, states: Sequence[Tensor], mask_x: Tensor | None, mask_h: Tensor | None, /
@@ -21,9 +21,9 @@ class Step(Protocol):
         """Compute the output and the states after the step.
 
         Args:
-            t: Which step it is, from 0, in either direction.
+            t: Number of the step, from 0, in either direction.
             x: (b, E).
-            states: The states before it, each (b, its width).
+            states: The states before the step, each (b, width).
             mask_x: (b, E), or None.
             mask_h: (b, H), or None.
         """
@@ -39,19 +39,19 @@ def walk(
     mask_x: Tensor | None = None,
     mask_h: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Take the steps in order; rows join and leave as the batch sizes say.
+    """Call a function for each step, with the rows that are active at it.
 
     Args:
-        step: What is computed at each.
-        inputs: (N, E), the rows of the steps one after another, as in a PackedSequence.
-        batch_sizes: Active rows of each step, never growing with t.
-        states: Initial states, each (B, its width).
-        reverse: From the last step to the first.
+        step: The function.
+        inputs: (N, E), packed as in a PackedSequence.
+        batch_sizes: Active rows of each step, non-increasing.
+        states: Initial states, each (B, width).
+        reverse: Process the steps from the last to the first.
         mask_x: (B, E), or None.
         mask_h: (B, H), or None.
 
     Returns:
-        Outputs (N, H), and for each state what every row had last, (B, its width).
+        Outputs (N, H), and the final states of all sequences, each (B, width).
     """
     xs = inputs.split(list(batch_sizes))
     order = range(len(xs) - 1, -1, -1) if reverse else range(len(xs))

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from cellzoo.runtime.forks import opens_in_children
+from cellzoo.runtime.forks import reset_after_fork
 from cellzoo.runtime.native.binding import load
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Pool:
         self._lock = threading.RLock()  # collecting garbage under the lock may give a block back
         self._used = self._most_used = 0
         self._forget()
-        opens_in_children(self)
+        reset_after_fork(self)
 
     def take(self, size: int) -> Block:
         """Give a block of at least `size` bytes; what it holds is undefined.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
-from cellzoo.runtime.forks import opens_in_children
+from cellzoo.runtime.forks import reset_after_fork
 from cellzoo.runtime.torch_engine.call import Arguments
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Recordings:
         self._lock = Lock()
         self._calls = 0
         self._forget()
-        opens_in_children(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Open the lock in a child, which has no use for what was recorded on a device of its parent's."""

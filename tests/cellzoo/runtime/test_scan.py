@@ -124,9 +124,9 @@ def test_walk_and_scan_are_one_recurrence(batch_sizes, reverse):
     a, b, initial = normal(sum(batch_sizes)), normal(sum(batch_sizes)), normal(batch_sizes[0])
     a[::3] = 0
     rows = Rows(batch_sizes, a.device, reverse=reverse)
-    torch.testing.assert_close(rows.scan(a, b, initial), rows.walk(a, b, initial), rtol=1e-10, atol=1e-10)
-    before = rows.before(rows.walk(a, b, initial), initial)
-    torch.testing.assert_close(a * before + b, rows.walk(a, b, initial), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(rows.scan(a, b, initial), rows.loop(a, b, initial), rtol=1e-10, atol=1e-10)
+    before = rows.before(rows.loop(a, b, initial), initial)
+    torch.testing.assert_close(a * before + b, rows.loop(a, b, initial), rtol=1e-12, atol=1e-12)
 
 
 def test_factors_that_vanish_do_not_divide():
