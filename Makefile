@@ -13,15 +13,15 @@ test: $(READY)
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
-# With the Python and the torch that are there: where there is a GPU, often nothing can be installed.
+# Uses the Python and torch of the machine, as often nothing can be installed on a machine with a GPU.
 gpu:
 	$(PYTHON) tests/helpers/on_gpu.py --out gpu
 
-# The chart and the tables of README.md and docs/speed, from the files there that cellzoo bench wrote.
+# Chart and tables of README.md and docs/speed, from the files that cellzoo bench wrote to docs/speed.
 CHART := $(BIN)/cellzoo bench --chart $(patsubst %,docs/speed/%.json,layers bf16 tagger) --out docs/speed/speed.svg
 INSERT := sed -i -e '/^<!-- figures -->$$/,/^<!-- end of figures -->$$/{//!d}' -e '/^<!-- figures -->$$/r /dev/stdin'
 
-# README.md has a short table; the chart of the last command, of all cells, stays.
+# README.md has a short table. The second command overwrites the chart with one of all cells.
 figures: $(READY)
 	$(CHART) --threads 1 --cells lstm,gru,darts-v2,nascell,mingru | $(INSERT) README.md
 	$(CHART) | $(INSERT) docs/speed/README.md

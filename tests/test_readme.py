@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from cellzoo.cli.main import find_commands
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -60,5 +63,25 @@ def test_make_targets_of_the_readme_exist():
 
 
 def test_links_to_files_exist():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README.read_text(encoding="utf-8")):
-        assert (README.parent / target).exists(), target
+    pages = [README, *(README.parent / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_commands_and_options_of_the_docs_exist():
+    """Every `cellzoo COMMAND --option` in the text is one that the command line has."""
+    pages = [README, *(README.parent / "docs").glob("*.md")]
+    shown = {
+        words
+        for page in pages
+        for words in re.findall(r"`(cellzoo [a-z][^`]*)`", page.read_text(encoding="utf-8"))
+    }
+    commands = find_commands()
+    for words in shown:
+        name, *others = words.split()[1:]
+        assert name in commands, words
+        parser = argparse.ArgumentParser()
+        commands[name].configure(parser)
+        known = {option for action in parser._actions for option in action.option_strings}
+        assert {word for word in others if word.startswith("--")} <= known | {"--help"}, words
