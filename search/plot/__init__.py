@@ -1,1 +1,1 @@
-"""The course of a search as a picture and a page."""
+"""The course of a search as a chart and an HTML page."""

@@ -1,4 +1,4 @@
-"""The course of a search as a chart: a panel for each curve, and below them which cell was derived when."""
+"""The course of a search as a chart: a panel for each curve, and a strip with the derived cells below them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT = 760.0, 70.0, 740.0
 TOP, PANEL, GAP, STRIP, BOTTOM = 44.0, 110.0, 40.0, 26.0, 40.0
-# The genotype's hash is written into a box of this width or more.
+# Boxes of at least this width are labelled with the hash of the cell.
 _ROOM_FOR_HASH = 50.0
 
 
 def draw_course(course: Course, *, heading: str = "") -> Chart:
-    """Draw a course, below a heading where it stands alone. The same course gives the same chart."""
+    """Draw a course, with a heading for a picture outside a page. The same course gives the same chart."""
     bottom = TOP + len(course.curves) * (PANEL + GAP)
     chart = Chart.new(
         WIDTH, bottom + STRIP + BOTTOM, f"Course of the search: {course.title}", _in_words(course)
@@ -59,7 +59,7 @@ def _strip(chart: Chart, course: Course, top: float) -> None:
 
 
 def _in_words(course: Course) -> str:
-    """The picture for those who cannot see it."""
+    """A description of the chart for screen readers."""
     parts = []
     for curve in course.curves:
         known = [value for value in curve.values if value is not None]

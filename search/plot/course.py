@@ -31,7 +31,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Epoch(BaseModel):
-    """What a page shows of the event `epoch`; what else is in it is left out."""
+    """The fields of an event `epoch` that a page shows; others are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -45,26 +45,26 @@ class Epoch(BaseModel):
     reward: Number | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     seconds_dev: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    flops: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    flops: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class End(BaseModel):
-    """What a page shows of the event `end`."""
+    """The fields of an event `end` that a page shows."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     cell: CellNote
-    flops: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    flops: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One number of each epoch or trial.
+    """One number for each epoch or trial.
 
     Attributes:
-        title: What a reader sees.
-        values: In order; None where it was not finite or was not measured.
-        in_ratios: Whether what counts is by what factor it changes.
+        title: Title of the panel.
+        values: In order; None if it was not finite or was not measured.
+        in_ratios: Whether the axis is logarithmic.
     """
 
     title: str
@@ -74,10 +74,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class DerivedCell:
-    """A cell with the epochs at whose end the search would have named it.
+    """A cell that the search would have given at the end of some consecutive epochs.
 
     Attributes:
-        first: The first of them.
+        first: The first of these epochs.
         last: The last of them.
         hash: Of the cell.
         notation: Of the genotype.
@@ -93,17 +93,17 @@ class DerivedCell:
 
 @dataclass(frozen=True)
 class Course:
-    """What a page shows of a search.
+    """The content of a page about a search.
 
     Attributes:
         title: Method, data and seed.
-        epochs: How many are over.
-        curves: Those that the search has.
+        epochs: Number of completed epochs.
+        curves: The curves that the search has.
         cells: The derived cells in order, a new entry at each change.
-        found: The cell that the search ended in; None as long as it goes on.
+        found: The cell that the search ended with; None while it is running, and for samplers.
         seconds: Wall seconds so far.
-        unit: What is counted: `epoch`, or `trial` of a sampler.
-        flops: Of a supernet so far, see `search.supernets.flops`; None where they are not known.
+        unit: `epoch`, or `trial` for a sampler.
+        flops: Of a supernet so far, see `search.supernets.flops`; None for a sampler.
     """
 
     title: str
@@ -120,7 +120,7 @@ def read_course(folder: Path) -> Course:
     """Read the course of a search, which may still be running.
 
     Raises:
-        DataError: The directory holds no search, or no epoch or trial of it is over yet.
+        DataError: The folder has no search, or no epoch or trial of it is completed yet.
     """
     path = folder / EVENTS
     if not path.is_file():
@@ -140,7 +140,6 @@ def read_course(folder: Path) -> Course:
         ) from error
     if not epochs:
         raise DataError(f"{path}: no epoch is over yet, so there is nothing to draw")
-    costs = [*(epoch.flops for epoch in epochs), *(end.flops for end in ends[-1:])]
     return Course(
         title=title,
         epochs=len(epochs),
@@ -148,12 +147,12 @@ def read_course(folder: Path) -> Course:
         cells=_merged([_derived(epoch.cell, number) for number, epoch in enumerate(epochs, start=1)]),
         found=_derived(ends[-1].cell, len(epochs)) if ends else None,
         seconds=sum(epoch.seconds + epoch.seconds_dev for epoch in epochs),
-        flops=None if None in costs else sum(filter(None, costs)),
+        flops=sum(one.flops for one in (*epochs, *ends[-1:])),
     )
 
 
 def _of_sampler(path: Path, title: str) -> Course:
-    """A trial for each candidate that was told: its score, the best so far, and whose it was."""
+    """The course of a sampler: the score of each candidate, the best score so far, and the cell that has it."""
     lines, _ = read_history(path)
     asked = {line.number: line.cell for line in lines if isinstance(line, Asked)}
     told = [line for line in lines if isinstance(line, Told) and line.number in asked]
@@ -186,7 +185,7 @@ def _of_sampler(path: Path, title: str) -> Course:
 def _curves(epochs: Sequence[Epoch]) -> list[Curve]:
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.dev))
     if _IN_RATIOS in names:
-        # The loss is its logarithm, and the axis is logarithmic already.
+        # The loss is the logarithm of the perplexity, whose axis is logarithmic already.
         names = [name for name in names if name != "loss"]
     names.sort(key=lambda name: name == "loss")
     curves = [

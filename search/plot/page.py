@@ -1,4 +1,4 @@
-"""The course of a search on one page: the chart, and each derived cell drawn."""
+"""The course of a search as an HTML page: the chart, and a drawing of each derived cell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Shown:
 
 
 def render_page(course: Course) -> str:
-    """Write the page; the same course gives the same text."""
+    """Render the page; the same course gives the same text."""
     return render(
         "search.plot/page.html.j2",
         course.title,
@@ -47,13 +47,13 @@ def render_page(course: Course) -> str:
 
 
 def _shown(course: Course) -> Iterator[_Shown]:
-    """Each derived cell, and the one found where that is another; a cell that comes back is drawn once."""
+    """The derived cells, and the found cell if it is another one; a cell that occurs again is drawn once."""
     entries = [(in_words(cell, course.unit).capitalize(), cell) for cell in course.cells]
     if course.found is not None:
         if course.found.hash == course.cells[-1].hash:
             entries[-1] = (f"{entries[-1][0]}: found", course.cells[-1])
         else:
-            entries.append(("Found, by a choice of its own after the last epoch", course.found))
+            entries.append(("Found, by a selection after the last epoch", course.found))
     drawn: dict[str, tuple[int, str]] = {}
     for place, (heading, cell) in enumerate(entries, start=1):
         if cell.hash in drawn:

@@ -1,4 +1,4 @@
-"""Write the picture and the page of a search into its directory."""
+"""Writes the chart and the page of a search into its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def search_folders(folder: Path) -> list[Path]:
-    """The folders of searches: this one, or those below the output folder of `cellzoo search`.
+    """The folders of searches: this one, or those in the output folder of `cellzoo search`.
 
     Raises:
         DataError: There is none.
@@ -37,7 +37,7 @@ def write_plot(folder: Path) -> tuple[Path, Path]:
         The page and the picture.
 
     Raises:
-        DataError: The directory holds no search, or no epoch of it is over yet.
+        DataError: The folder has no search, or no epoch of it is completed yet.
         OutputError: They cannot be written.
     """
     course = read_course(folder)

@@ -1,1 +1,1 @@
-"""A search as a run: what is asked for, its job, the cell that it leaves, and what follows it."""
+"""A search as a run: the request, its jobs, the cell file, and the training of found cells."""

@@ -1,12 +1,12 @@
-"""All runs of one command: searches with several seeds, and what follows them, in one queue.
+"""All runs of one command: searches with several seeds, and the training of found cells, in one queue.
 
 OUT/searches/NAME/     events, checkpoint and found.toml of each search
 OUT/records/           a record of each run: searches, candidates, retraining
-OUT/found.toml         the best cell; its name says of how many searches
+OUT/found.toml         the best cell; its name has the number of searches
 
-With `Retrain`, each found cell is trained briefly, and the best of them by dev fully. Everything that the chain
-decides follows from the results that the queue tells it, in any order, so a command that was stopped or killed
-goes through what is there already to where it was.
+With `Retrain`, each found cell is trained briefly, and the best of them on dev fully. The decisions of the
+chain depend only on the results of jobs, in any order. So when a command that was stopped or killed is
+repeated, the results that exist already lead to the same state.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ if TYPE_CHECKING:
     from tasks.settings import Settings
 
 _SEEDS_APART = 1000
-"""Between the seeds of two trainings of one candidate."""
+"""Difference between the seeds of repeated trainings of one candidate."""
 
 
 @dataclass(frozen=True)
 class Retrain:
-    """What follows the searches.
+    """The training that follows the searches.
 
     Attributes:
         test_seeds: Seeds of the full training of the best cell.
         brief_seeds: Seeds of the brief training of each found cell.
         brief: Changed settings of the brief training.
         full: Changed settings of the full training.
-        beside: Cells that are trained beside the found ones, briefly and fully.
+        beside: Other cells that are trained, too, briefly and fully.
     """
 
     test_seeds: Sequence[int] = (0, 1, 2)
@@ -73,9 +73,9 @@ class Found:
     Attributes:
         seed: Of the search.
         record: Of the search.
-        cell: In words.
-        subject: The cell as it is trained.
-        brief: Its brief training, a record a seed.
+        cell: The cell, as in the record.
+        subject: The cell as the subject of a training.
+        brief: Records of its brief training, one for each seed.
     """
 
     seed: int
@@ -85,22 +85,22 @@ class Found:
     brief: tuple[RunRecord, ...] = ()
 
     def mean(self, metric: str) -> float | None:
-        """Mean of a metric over the brief training; None where it is undefined for every seed."""
+        """Mean of a metric over the brief training; None if it is undefined for every seed."""
         return mean_of(metric, self.brief)
 
 
 class Chain:
-    """Decides which jobs a result makes possible.
+    """Decides which jobs follow from each result.
 
     Args:
         plan: The search.
         seeds: Of the searches.
         out: The output folder.
-        retrain: What follows; None for the searches alone.
+        retrain: The training that follows; None for the searches only.
         workers: Runs at a time.
 
     Raises:
-        CellzooError: No seed, or a setting, a seed or a cell of what follows is wrong.
+        CellzooError: There is no seed, or a setting, a seed or a cell of `retrain` is wrong.
     """
 
     def __init__(
@@ -130,17 +130,17 @@ class Chain:
 
     @property
     def dev(self) -> str:
-        """The metric of a record that chooses between cells."""
+        """Name of the metric of records by which cells are selected."""
         return f"dev_{self.metric.name}"
 
     def trained(self, seed: int) -> list[RunRecord]:
-        """The records of the candidates that a search with a sampler has trained; none with a supernet."""
+        """The records of the candidates that a search with a sampler trained; none for a supernet."""
         if not self.plan.is_sampled:
             return []
         return candidates(self._out / self.searches[seed].work / EVENTS, self.results.values())
 
     def start(self) -> list[Job]:
-        """The jobs to begin with; opens the histories of samplers."""
+        """The first jobs; opens the histories of samplers."""
         if not self.plan.is_sampled:
             return list(self.searches.values())
         jobs: list[Job] = []
@@ -154,7 +154,7 @@ class Chain:
         return jobs
 
     def grow(self, job: Job, result: RunRecord | Failure) -> list[Job]:
-        """The jobs that a result makes possible, as `tasks.runs.queue.JobQueue` asks for them."""
+        """The jobs that follow from a result; see `tasks.runs.queue.JobQueue`."""
         self.results[job.key] = result
         if isinstance(result, Failure) and result.stops_all:
             return []
@@ -165,12 +165,12 @@ class Chain:
         return jobs if self.retrain is None else [*jobs, *self._follow(self.retrain)]
 
     def close(self) -> None:
-        """Close what `start` opened."""
+        """Close the histories."""
         for sampling in self._samplings:
             sampling.close()
 
     def clear(self) -> None:
-        """Remove the checkpoints of candidates that no search will go on from any more."""
+        """Remove the checkpoints of candidates of finished searches, which no training will continue."""
         for end, sampling in zip(self.searches.values(), self._samplings, strict=False):
             if end.key in self.results:
                 for job in sampling.shorter_jobs():
@@ -190,7 +190,7 @@ class Chain:
         return found
 
     def best(self) -> Found | None:
-        """The best search on dev, the first of equals: by brief training, or else by what it reached itself."""
+        """The best search on dev, the first of equals: by brief training, or else by its own dev metric."""
         found = self.found()
         if self.retrain is not None:
             found = [one for one in found if one.brief]
@@ -211,23 +211,29 @@ class Chain:
         ]
 
     def _follow(self, retrain: Retrain) -> list[Job]:
-        """Brief training for each found cell; full training once all of that is over."""
+        """Brief training for each found cell, and full training once all brief training has ended."""
         jobs: list[Job] = []
         for one in self.found():
             if one.seed not in self._brief:
-                self._brief[one.seed] = [
-                    self._training("brief", one.subject, seed) for seed in retrain.brief_seeds
-                ]
+                self._brief[one.seed] = self._trainings("brief", [one.subject], retrain.brief_seeds)
                 jobs += self._brief[one.seed]
-                jobs += [self._training("brief", s, seed) for s in self.beside for seed in retrain.brief_seeds]
+                jobs += self._trainings("brief", self.beside, retrain.brief_seeds)
         waiting = [job for job in self.searches.values() if job.key not in self.results]
         waiting += [job for brief in self._brief.values() for job in brief if job.key not in self.results]
         best = self.best()
         if not waiting and not self._full and best is not None:
-            subjects = [best.subject, *self.beside]
-            self._full = [self._training("full", s, seed) for seed in retrain.test_seeds for s in subjects]
+            self._full = self._trainings("full", [best.subject, *self.beside], retrain.test_seeds)
             jobs += self._full
         return jobs
+
+    def _trainings(self, stage: str, subjects: Sequence[Subject], seeds: Sequence[int]) -> list[Job]:
+        """The jobs of all seeds and subjects, each once: subjects with the same graph have the same jobs."""
+        jobs: dict[str, Job] = {}
+        for seed in seeds:
+            for subject in subjects:
+                job = self._training(stage, subject, seed)
+                jobs.setdefault(job.key, job)
+        return list(jobs.values())
 
     def _training(self, stage: str, subject: Subject, seed: int) -> Job:
         target = self.plan.target
@@ -244,18 +250,18 @@ class Chain:
         return trained_subject(self.plan, seed, parse(cell.genotype, cell.notation), cell)
 
     def _cost(self, value: float | None) -> float:
-        """Better the lower; what is undefined is worse than anything."""
+        """The value with its sign chosen so that lower is better; infinite if it is undefined."""
         if value is None:
             return math.inf
         return -value if self.metric.higher_is_better else value
 
 
 class TaskEvaluator:
-    """An `Evaluator` that trains each cell on the task that is searched on.
+    """An `Evaluator` that trains each cell on the task of the search.
 
     Args:
         plan: The search.
-        seed: Of the search, and of all its candidates but those that repeat a training.
+        seed: Of the search, and of its candidates' first trainings.
     """
 
     def __init__(self, plan: SearchPlan, seed: int) -> None:
@@ -265,11 +271,11 @@ class TaskEvaluator:
         self.longest: int = method_settings(plan.config).epochs
 
     def look_up(self, cell: Cell, epochs: int) -> Score | None:
-        """Nothing is known; the queue knows the records that are there."""
+        """See `Evaluator`: always None, because the queue itself skips jobs that have a record."""
         return None
 
     def job(self, cell: Cell, epochs: int, repetition: int = 0) -> Job | None:
-        """A run of the task for so many epochs; one that may be gone on from leaves its checkpoint."""
+        """See `Evaluator`; a run that is shorter than the longest keeps its checkpoint for a longer one."""
         note = describe_cell(cell, str(self.plan.config.method_settings.get("space", "")))
         subject = trained_subject(self.plan, self.seed, cell, note)
         target = self.plan.target
@@ -284,7 +290,7 @@ class TaskEvaluator:
         )
 
     def score(self, record: RunRecord) -> Score | None:
-        """The value on dev; None where it is undefined."""
+        """The value on dev; None if it is undefined."""
         value = mean_of(f"dev_{self.metric.name}", [record])
         if value is None:
             return None
@@ -300,6 +306,6 @@ def mean_of(metric: str, records: Sequence[RunRecord]) -> float | None:
 
 
 def trained_subject(plan: SearchPlan, seed: int, cell: Cell, note: CellNote) -> Subject:
-    """A found cell or a candidate as the subject of a run; the same cell has the same name in both."""
+    """A found cell or a candidate as the subject of a run; the name of a cell is the same for both."""
     name = found_name(plan.method, plan.config.task, seed, note.hash)
     return Subject(name, canonical_form(replace(cell, name="")), "search", note.notation, note.genotype)

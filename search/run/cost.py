@@ -1,9 +1,9 @@
-"""What a search cost besides time: trainings, and floating-point operations of the recurrent layers.
+"""The cost of a search besides time: trainings, and floating-point operations of the recurrent layers.
 
-Of a sampler the trainings of its candidates count: as many words as each was trained on, by what `Cell.flops`
-says of one, forwards and backwards. Of a search with a supernet all that the supernet ran counts, on dev too,
-by `search.supernets.flops`. Embeddings, decoders and other layers around them count nowhere, as in records of
-cells; neither does the controller of ENAS.
+For a sampler the trainings of its candidates are counted: the number of training words times `Cell.flops`, for
+the forward and backward pass. For a supernet all its calls are counted, also on dev, by
+`search.supernets.flops`. Embeddings, decoders and other layers are not counted, as in records of cells; neither
+is the controller of ENAS.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 TRAININGS = Metric("trainings_search", "trainings of the search", higher_is_better=False, digits=0)
 FLOPS = Metric("gigaflops_search", "GFLOPs of the search (recurrent layers)", higher_is_better=False, digits=1)
 TRAINED = "search trained"
-"""The fact of a record that says how many candidates a sampler has trained."""
+"""The fact of a record that has the number of candidates that a sampler trained."""
 _PASSES = 3
-"""Forward, and a backward pass that takes about twice as much."""
+"""A forward pass, and a backward pass that costs about twice as much."""
 
 
 def search_cost(record: RunRecord, trained: Iterable[RunRecord]) -> dict[str, MetricValue]:
     """The cost of a search, as metrics of a record.
 
     Args:
-        record: Of the search. A search with a supernet is one training, and says its operations itself.
-        trained: Of the candidates that it trained.
+        record: Of the search. A search with a supernet is one training, and its record has the operations.
+        trained: Records of the candidates that it trained.
     """
     found = {TRAININGS.name: _measured(TRAININGS, float(record.facts.get(TRAINED, 1)))}
-    # A training that is gone on from has all words of the shorter one in its record.
+    # The record of a continued training includes the words of the shorter training.
     longest: dict[tuple[str | None, int], int] = {}
     for one in trained:
         place = (one.cell.hash, one.seed)
@@ -47,7 +47,7 @@ def search_cost(record: RunRecord, trained: Iterable[RunRecord]) -> dict[str, Me
 
 
 def candidates(events: Path, records: Iterable[object]) -> list[RunRecord]:
-    """The records of the candidates that a sampler's history names; none without a history.
+    """The records of the candidates in a sampler's history; none if there is no history.
 
     Raises:
         DataError: The history is malformed.

@@ -1,4 +1,4 @@
-"""The cell that a search ends in, as a cell file that says where it comes from."""
+"""The result of a search as a cell file with its provenance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME_LIMIT = 63
 
 
 def found_name(method: str, task: str, seed: int, digest: str, ending: str = "") -> str:
-    """Name a cell: method, task, seed, and the first digits of its hash, as two cells must not share a name."""
+    """Name a cell by method, task, seed, and the first digits of its hash, so that names are unique."""
     safe = re.sub(r"[^a-z0-9._-]+", "-", f"{method}-{task}-s{seed}".lower()).strip("-.")
     ending = f"{ending}-{digest[:6]}"
     return f"{safe[: _NAME_LIMIT - len(ending)]}{ending}"
@@ -30,12 +30,12 @@ def write_found(path: Path, name: str, cell: CellNote, source: str, on: str, not
     """Write the cell file.
 
     Args:
-        path: Where.
+        path: The file.
         name: Of the cell.
-        cell: The cell in words.
-        source: What found it, in words.
-        on: What it was searched on.
-        notes: Everything else that a reader wants to know; a warning about the cell is added.
+        cell: The cell.
+        source: A description of the search.
+        on: The task and data of the search.
+        notes: Further details; the hash and a warning about the cell are added.
 
     Raises:
         OutputError: It cannot be written.
@@ -58,8 +58,8 @@ def write_found(path: Path, name: str, cell: CellNote, source: str, on: str, not
 
 
 def toml_text(value: str) -> str:
-    """Write a text as a TOML string, without escapes where TOML allows that."""
+    """Write a text as a TOML string, without escapes if possible."""
     if '"' in value and "'" not in value and value.isprintable():
         return f"'{value}'"
-    # JSON's escapes are TOML's, but for U+007F, which TOML wants escaped.
+    # JSON's escapes are valid in TOML, but TOML also requires U+007F to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,4 +1,4 @@
-"""The history of a sampler: each call as a line of a file, and the file read again."""
+"""The history file of a sampler: one JSON line for each call."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Asked(_Line):
 
 
 class Told(_Line):
-    """The sampler was told what a proposal is worth.
+    """The sampler was told the score of a proposal.
 
     Attributes:
         number: Of the proposal.
         score: As in `Sampler.tell`.
-        own: What this training alone gave, where equal graphs are trained again and their scores averaged.
-        shared: Whether the same graph was evaluated before.
+        own: The score of this training, if equal graphs are trained again and `score` is the mean.
+        shared: Whether the score is that of an earlier proposal with the same graph.
         failure: Why there is no score.
         seconds: Of training and evaluation.
         record: Key of the record.
@@ -62,7 +62,7 @@ class Started(_Line):
 
 
 class Exhausted(_Line):
-    """The sampler can propose no more, though its trials are not used up."""
+    """The sampler has no more proposals, although its trials are not used up."""
 
     event: Literal["exhausted"] = "exhausted"
     reason: Annotated[str, Field(max_length=2000)]
@@ -74,13 +74,13 @@ _LINES: TypeAdapter[AnyLine] = TypeAdapter(Line)
 
 
 def read_history(path: Path) -> tuple[list[AnyLine], int]:
-    """Read the history of a sampler; a last line that a kill cut off is left out.
+    """Read the history of a sampler; an incomplete last line, as a kill leaves it, is ignored.
 
     Returns:
-        The lines, and the bytes that they take.
+        The lines, and their total size in bytes.
 
     Raises:
-        DataError: A line is not one of a history; the message names it.
+        DataError: A line is malformed; the message has its number.
     """
     lines: list[AnyLine] = []
     size = 0

@@ -1,14 +1,14 @@
 """Presets: named settings of methods and problems, one TOML file each in `search/presets`.
 
-title = "What a reader sees"
-epochs = 50                          # of every supernet whose table says nothing else
+title = "A description"
+epochs = 50                          # of a search with a supernet, unless the method's table has `epochs`
 
-[methods.darts]                      # settings of the method; `epochs` of a supernet is the search's
-[methods.darts.on.tagging]           # differences on one kind of problem
+[methods.darts]                      # settings of the method, and for a supernet `epochs` of the search
+[methods.darts.on.tagging]           # changes for one kind of problem
 [problems.language-modeling]         # settings of the problem that differ from the task's
-[problems.language-modeling.for.idarts]  # differences for one method
-[then.language-modeling.brief]       # settings of the task that trains found cells; samplers train their
-[then.language-modeling.full]        # candidates as `brief` says; `for` as above
+[problems.language-modeling.for.idarts]  # changes for one method
+[then.language-modeling.brief]       # settings of the brief training of found cells, and of samplers'
+candidates [then.language-modeling.full]        # settings of the full training; `for` as above
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Values = dict[str, JsonValue]
 
 
 class _Table(BaseModel):
-    """Settings by name, and a table of differences."""
+    """Settings by name, and tables of changes."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     def merged(self, differences: Mapping[str, Values], name: str) -> Values:
-        """The settings with the differences of one name."""
+        """The settings with the changes under one name."""
         return {**(self.model_extra or {}), **differences.get(name, {})}
 
 
@@ -46,7 +46,7 @@ class MethodTable(_Table):
     """Settings of a method.
 
     Attributes:
-        on: Kind of problem -> differences on it.
+        on: Kind of problem -> changes for it.
     """
 
     on: dict[str, Values] = Field(default_factory=dict)
@@ -56,21 +56,21 @@ class MethodsTable(_Table):
     """Settings of a kind of problem, or of a training.
 
     Attributes:
-        by_method: Method -> differences for it.
+        by_method: Method -> changes for it.
     """
 
     by_method: dict[str, Values] = Field(default_factory=dict, alias="for")
 
 
 class Preset(TomlModel):
-    """What a preset file holds.
+    """The content of a preset file.
 
     Attributes:
-        title: What a reader sees.
-        epochs: Of every supernet whose table says nothing else.
+        title: A description.
+        epochs: Of a search with a supernet whose table does not have `epochs`.
         methods: By name.
         problems: By kind.
-        then: Kind of problem -> how found cells are retrained.
+        then: Kind of problem -> settings of the training of found cells.
     """
 
     title: str = ""
@@ -83,12 +83,11 @@ class Preset(TomlModel):
         """Settings of a method on a kind of problem.
 
         Raises:
-            CellzooError: The preset has nothing for the method.
+            CellzooError: The preset has no settings for the method.
         """
         if method not in self.methods:
-            raise CellzooError(
-                f"{source} has nothing for the method {method!r}; it has {', '.join(sorted(self.methods))}"
-            )
+            known = ", ".join(sorted(self.methods))
+            raise CellzooError(f"{source} has no settings for the method {method!r}; it has some for {known}")
         table = self.methods[method]
         return table.merged(table.on, problem)
 
@@ -101,7 +100,7 @@ class Preset(TomlModel):
         """Settings of the task that trains found cells.
 
         Raises:
-            CellzooError: The preset says nothing on retraining after such a search.
+            CellzooError: The preset has no such settings.
         """
         if stage not in self.then.get(problem, {}):
             raise CellzooError(
@@ -134,16 +133,19 @@ def read_preset(preset: str) -> Preset:
 
 
 def distribute(changes: Mapping[str, Any], takers: Mapping[str, Any], owner: str) -> dict[str, dict[str, Any]]:
-    """Say for each change whose it is.
+    """Assign each changed setting to the part that has it.
 
     Args:
-        changes: Setting -> value; a setting that two have is written `method.NAME` or `task.NAME`.
-        takers: Who takes settings -> names of theirs.
-        owner: What is searched, for messages.
+        changes: Setting -> value; if two parts have a setting, it is written `method.NAME` or `task.NAME`.
+        takers: Part, such as `method` or `task` -> names of its settings.
+        owner: A description of the search, for messages.
+
+    Returns:
+        Part -> its changed settings.
 
     Raises:
-        UnknownNameError: Nobody has such a setting.
-        CellzooError: Two have it.
+        UnknownNameError: No part has such a setting.
+        CellzooError: Two parts have it.
     """
     placed: dict[str, dict[str, Any]] = {taker: {} for taker in takers}
     for name, value in changes.items():

@@ -1,4 +1,4 @@
-"""From what a user asks for to a search that is ready to run."""
+"""Turns the arguments of a user into a search that is ready to run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.runs.job import Job
 
 PROVISIONAL = "small"
-"""The preset where none is named: the one that any machine can run."""
+"""The default preset, which every machine can run."""
 
 
 class _Length(Settings):
@@ -39,15 +39,15 @@ class _Length(Settings):
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search that is ready to run, but for its seed.
+    """A search that is ready to run with any seed.
 
     Attributes:
-        target: What is searched on.
-        preset: Where settings come from.
+        target: The task of the search.
+        preset: The preset.
         preset_name: As the user typed it.
-        config: Everything that decides which cell is found, but data and seed.
-        subject: The method with its settings, as records name it.
-        data: The data sets, found.
+        config: Everything except data and seed that decides which cell is found.
+        subject: The method with its settings, as the subject of records.
+        data: The data sets.
     """
 
     target: Target
@@ -59,16 +59,16 @@ class SearchPlan:
 
     @property
     def method(self) -> str:
-        """The method's own name."""
+        """The name of the method."""
         return find_method(self.config.method).name
 
     @property
     def is_sampled(self) -> bool:
-        """Whether candidates are trained one by one."""
+        """Whether the method is a sampler, whose candidates are trained separately."""
         return is_sampler(self.config.method)
 
     def job(self, seed: int) -> Job:
-        """The search of one seed, in a folder of its own that stays."""
+        """The search with one seed, in a work folder of its own that is kept."""
         job = self._job(seed, "")
         stem = found_name(self.method, self.config.task, seed, job.key)
         return self._job(seed, f"searches/{stem}")
@@ -77,7 +77,7 @@ class SearchPlan:
         """The configuration of the task that trains found cells.
 
         Raises:
-            CellzooError: The preset does not say how, or a change is wrong.
+            CellzooError: The preset has no such settings, or a change is wrong.
         """
         source = f"preset {self.preset_name}"
         problem = self.target.task.kind.name
@@ -115,9 +115,9 @@ def request_search(
     data: str | Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> SearchPlan:
-    """Work out what a search would be, and find its data; writes nothing.
+    """Configure a search, and find its data; writes nothing.
 
-    Arguments and errors as `configure_search`, and `DataError` where data is not there or not as it should be.
+    Arguments and errors as `configure_search`, and `DataError` if data is missing or malformed.
     """
     plan = configure_search(method, on, preset=preset, data=data, changes=changes)
     return replace(plan, data=find_data(SearchTask().data(plan.config), plan.target.folder))
@@ -131,17 +131,17 @@ def configure_search(
     data: str | Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> SearchPlan:
-    """Work out what a search would be, without looking for its data sets.
+    """Configure a search, without looking for its data sets.
 
     Args:
         method: Name of the method or sampler.
-        on: A task, a task file, a text file, or `conll:FILES`, as `find_target` takes it.
+        on: A task, a task file, a text file, or `conll:FILES`, as in `find_target`.
         preset: Name of a preset, or the path of one.
         data: Folder with the original files of data sets.
         changes: Changed settings; one that method and task both have is `method.NAME` or `task.NAME`.
 
     Raises:
-        CellzooError: Something about the request is wrong.
+        CellzooError: An argument is wrong.
     """
     kind = find_method(method)
     chosen = read_preset(preset)
@@ -187,7 +187,7 @@ def configure_search(
 
 
 def _subject(config: SearchSettings, preset: str) -> Subject:
-    """Name a method with all its settings: method, preset, and the first digits of what stands for them."""
+    """Name a method with all its settings: method, preset, and the first digits of the settings' digest."""
     stem = re.sub(r"[^a-z0-9]+", "-", Path(preset).name.removesuffix(SUFFIX).lower()).strip("-")[:20]
     if not stem:
         raise CellzooError(f"preset {preset!r}: its name has no letter or digit")

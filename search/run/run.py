@@ -1,4 +1,4 @@
-"""Search: the function that the command and users call."""
+"""Runs a search: the function behind `cellzoo search`, also for use in Python."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What came of a command.
+    """The results of a command.
 
     Attributes:
         out: The output folder.
-        searches: How many were asked for.
-        found: Those that found a cell, by seed.
+        searches: The number of searches requested.
+        found: Those that found a cell, in the order of the seeds.
         best: The best of them on dev.
         full: The records of its full training.
-        metric: What chose.
-        failures: The runs that did not finish.
+        metric: The metric by which it was selected.
+        failures: The runs that failed.
     """
 
     out: Path
@@ -63,24 +63,24 @@ def run_search(
     retrain: Retrain | None = None,
     listener: Listener | None = None,
 ) -> SearchReport:
-    """Search with each seed, and train what was found if asked to; keep records of it all.
+    """Search with each seed, optionally train the found cells, and write a record of every run.
 
-    What is there already is not done again, and a run that was stopped or killed goes on where it was. A search
-    that fails does not stop the others.
+    Runs that have a record are not repeated, and a run that was stopped or killed is continued. A search that
+    fails does not stop the others.
 
     Args:
         plan: The search.
         seeds: Of the searches.
         out: Output folder; only one call at a time may use it.
-        execution: Which executor does the runs; by default one worker process a processor.
-        retrain: What follows the searches; None for nothing.
-        listener: Is told what happens; by default nobody is.
+        execution: The executor of the runs; by default one worker process for each processor.
+        retrain: The training of found cells; None for none.
+        listener: Receives the events of runs; by default none does.
 
     Raises:
-        CellzooError: Something about the request is wrong; nothing was run.
+        CellzooError: An argument is wrong; nothing was run.
         RunError: No search found a cell, or no found cell could be trained.
         OutputError: The folder cannot be written or is in use.
-        KeyboardInterrupt: The user stopped it; the same call goes on where it stopped.
+        KeyboardInterrupt: The user stopped it; the same call continues it.
     """
     execution = execution or ExecutorSettings()
     execution.check()
@@ -106,13 +106,14 @@ def run_search(
         _write_best(out, chain, best)
         full = tuple(chain.full())
         if retrain is not None and len(full) == len(set(retrain.test_seeds)):
-            # A record is never changed, so none is written from half of the full training.
+            # A record is never changed afterwards, so it must not be written before the full training is
+            # complete.
             write_worth(chain, out)
     return SearchReport(out, len(chain.searches), tuple(chain.found()), best, full, chain.metric, failures)
 
 
 def check_data(chain: Chain) -> None:
-    """Read all data of a search and of what follows it, and check it, before anything starts.
+    """Read and check all data of a search and of the training that follows, before anything starts.
 
     Raises:
         DataError: It cannot be read, or is too small or degenerate.
@@ -126,7 +127,7 @@ def check_data(chain: Chain) -> None:
 
 
 def _write_best(out: Path, chain: Chain, best: Found) -> None:
-    """Write the best cell under a name that says of how many it is the best."""
+    """Write the cell file of the best search; its name has the number of searches."""
     from cellzoo.catalog import entry
 
     path = out / chain.searches[best.seed].work / FOUND

@@ -1,8 +1,9 @@
-"""Drives a sampler: asks when a worker is free, tells what comes back, in any order.
+"""Runs a search with a sampler: asks for a candidate when a worker is free, and tells results in any order.
 
 Each call of the sampler is a line of the history (`events.jsonl` in the search's folder), which is written
-before anything is trained. A search that was killed is built anew from its seed, goes through the history
-again, and has then the candidates that were open; their runs go on from their checkpoints.
+before the candidate is trained. To resume a search that was killed, the sampler is built again from the seed
+and the calls of its history are repeated. Candidates without a result are then run again, from their
+checkpoints.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cellzoo.errors import CellzooError, DataError, RunError
+from cellzoo.system.atomic import output_errors
 from search.methods.derived import describe_cell
 from search.registry import find_method
 from search.run.cost import TRAINED
@@ -39,12 +41,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """What a cell is worth.
+    """The score of a cell.
 
     Attributes:
-        value: Finite, and better the lower it is.
-        seconds: What it cost to know.
-        record: Key of the record it is from, if it is from one.
+        value: Finite, lower is better.
+        seconds: Time of training and evaluation.
+        record: Key of its record, if it has one.
     """
 
     value: float
@@ -53,29 +55,29 @@ class Score:
 
 
 class Evaluator(Protocol):
-    """Says what cells are worth: by training them, or from a table."""
+    """Gives the scores of cells, from trainings or from a table."""
 
     def look_up(self, cell: Cell, epochs: int) -> Score | None:
-        """The score of a cell after so many epochs, where nothing has to be trained for it."""
+        """The score of a cell after so many epochs, if it is known without training."""
         ...
 
     def job(self, cell: Cell, epochs: int, repetition: int = 0) -> Job | None:
-        """The run that would tell; None where only looking up is possible, so that the candidate fails.
+        """The job that trains a cell; None if cells cannot be trained, in which case the candidate fails.
 
         Args:
             cell: The cell.
-            epochs: How long it is trained, those of a shorter run of it included.
-            repetition: Other trainings of the same cell for as long that came before.
+            epochs: Total epochs, including those of a shorter training that is continued.
+            repetition: Number of earlier trainings of the same cell for as many epochs.
         """
         ...
 
     def score(self, record: RunRecord) -> Score | None:
-        """Read a score off the record of such a run; None where it is undefined."""
+        """The score in the record of such a job; None if it is undefined."""
         ...
 
 
 class _Graph(NamedTuple):
-    """What is evaluated once: a graph, for so many epochs, for the first time or again."""
+    """The identity of a training: a graph, a number of epochs, and a repetition, from 0."""
 
     hash: str
     epochs: int
@@ -84,7 +86,7 @@ class _Graph(NamedTuple):
 
 @dataclass
 class _Open:
-    """A graph that is being trained, with the proposals that wait for it."""
+    """A training in progress, and the proposals that wait for its score."""
 
     job: Job
     proposals: list[Proposal] = field(default_factory=list)
@@ -94,15 +96,15 @@ class Sampling:
     """One search with a sampler.
 
     Args:
-        config: What is searched, and how.
+        config: The settings of the search.
         seed: Of the search.
-        evaluator: Says what a cell is worth.
+        evaluator: Gives the scores of cells.
         end: The job that concludes the search.
-        folder: Where its history is.
+        folder: Has the history.
         workers: Candidates at a time.
 
     Raises:
-        DataError: The history is another search's, or was changed.
+        DataError: The history is that of another search, or was changed.
         OutputError: It cannot be written.
     """
 
@@ -125,12 +127,13 @@ class Sampling:
         self._open: dict[_Graph, _Open] = {}
         self._waiting: dict[int, tuple[Proposal, Cell]] = {}
         self._graphs: dict[int, _Graph] = {}
-        self._shorter: dict[str, tuple[Cell, int]] = {}
-        self._done_again: set[str] = set()
+        self._shorter: dict[tuple[str, int], tuple[Cell, int]] = {}
+        self._retried: set[str] = set()
         self._is_exhausted = self._has_ended = False
         path = folder / EVENTS
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         lines, size = read_history(path) if path.exists() else ([], 0)
-        folder.mkdir(parents=True, exist_ok=True)
         self._log = EventLog(path, size)
         if not lines:
             self._write(Started(identity=end.identity, label=end.label))
@@ -146,28 +149,28 @@ class Sampling:
                 ) from error
 
     def start(self) -> list[Job]:
-        """The jobs to begin with: what was open when the search was stopped, and new candidates."""
+        """The first jobs: candidates that had no result when the search was stopped, and new candidates."""
         jobs: list[Job] = []
         for proposal, cell in list(self._waiting.values()):
             jobs += self._begin(proposal, cell)
         return jobs + self._ask()
 
     def takes(self, job: Job) -> bool:
-        """Whether a job is a candidate of this search that is being trained."""
+        """Whether a job is the training of a candidate of this search that has no result yet."""
         return any(one.job.key == job.key for one in self._open.values())
 
     def result(self, job: Job, result: RunRecord | Failure) -> list[Job]:
-        """Take the result of a candidate; returns the jobs that it makes possible.
+        """Process the result of a candidate, and return the jobs that follow from it.
 
-        A candidate that failed is done again once, from its last checkpoint: its process may have died or hung,
-        and on some devices a training that diverged does not diverge again.
+        A candidate that failed is retried once from its last checkpoint: its process may have died or hung, and
+        on some devices a training that diverged does not diverge again.
         """
         graph = next(graph for graph, one in self._open.items() if one.job.key == job.key)
         if isinstance(result, Failure):
             if result.stops_all:
                 return []
-            if job.key not in self._done_again:
-                self._done_again.add(job.key)
+            if job.key not in self._retried:
+                self._retried.add(job.key)
                 return [job]
             self._settle(graph, None, result.message)
         else:
@@ -176,8 +179,11 @@ class Sampling:
         return self._ask()
 
     def shorter_jobs(self) -> list[Job]:
-        """The jobs whose checkpoints are kept, because a longer training may go on from them."""
-        jobs = [self.evaluator.job(cell, epochs) for cell, epochs in self._shorter.values()]
+        """A job for each checkpoint that was kept because a longer training might continue it."""
+        jobs = [
+            self.evaluator.job(cell, epochs, repetition)
+            for (_, repetition), (cell, epochs) in self._shorter.items()
+        ]
         return [job for job in jobs if job is not None]
 
     def close(self) -> None:
@@ -185,7 +191,7 @@ class Sampling:
         self._log.close()
 
     def _ask(self) -> list[Job]:
-        """Propose cells until all workers have one; the concluding job once nothing is left to propose."""
+        """Ask for candidates until all workers have one; give the concluding job when there are no more."""
         jobs: list[Job] = []
         while len(self._waiting) < self.workers and not self._is_exhausted:
             try:
@@ -207,7 +213,7 @@ class Sampling:
         return jobs
 
     def _add(self, proposal: Proposal, cell: Cell) -> None:
-        """Take a proposal, and say whether its graph is one that was there before."""
+        """Register a proposal, and determine which training it needs."""
         graph = _Graph(cell.hash, proposal.epochs, 0)
         while self._trains_again and graph in self._begun:
             graph = graph._replace(repetition=graph.repetition + 1)
@@ -215,10 +221,10 @@ class Sampling:
         self._graphs[proposal.number] = graph
         self._waiting[proposal.number] = (proposal, cell)
         if proposal.epochs < self._longest:
-            self._shorter.setdefault(cell.hash, (cell, proposal.epochs))
+            self._shorter.setdefault((cell.hash, graph.repetition), (cell, proposal.epochs))
 
     def _begin(self, proposal: Proposal, cell: Cell) -> list[Job]:
-        """Find a proposal's score, or the job that will; equal graphs share one, or are averaged."""
+        """Tell the score of a proposal if it is known; otherwise give the job, if it is not running already."""
         graph = self._graphs[proposal.number]
         if graph in self._open:
             self._open[graph].proposals.append(proposal)
@@ -260,13 +266,13 @@ class Sampling:
         self.sampler.tell(proposal, told.score)
 
     def _mean(self, graph: _Graph) -> float | None:
-        """The mean over all trainings of a graph, failed ones left out."""
+        """The mean over all trainings of a graph that did not fail."""
         known = [self._scores.get(graph._replace(repetition=number)) for number in range(graph.repetition + 1)]
         values = [score.value for score in known if score is not None]
         return statistics.fmean(values) if values else None
 
     def _spent(self, graph: _Graph) -> float:
-        """Seconds of the shorter training that this one went on from."""
+        """Seconds of the shorter training that this one continued."""
         before = [
             score.seconds
             for other, score in self._scores.items()
@@ -277,6 +283,7 @@ class Sampling:
         return max(before, default=0.0)
 
     def _replay(self, line: AnyLine) -> None:
+        """Repeat a call of the history; `CellzooError` or `LookupError` if it cannot have been made."""
         if isinstance(line, Asked):
             proposal = self.sampler.ask()
             cell = None if proposal is None else self.space.to_cell(proposal.genotype)
@@ -298,7 +305,7 @@ class Sampling:
         elif isinstance(line, Exhausted):
             self._is_exhausted = True
         else:
-            raise CellzooError("a search begins once")
+            raise CellzooError("the search starts a second time")
 
     def _write(self, line: AnyLine) -> None:
         self._log.write(line.model_dump(mode="json", exclude_none=False))
@@ -306,14 +313,14 @@ class Sampling:
 
 
 def conclude(config: SearchSettings, folder: Path) -> tuple[Outcome, CellNote]:
-    """End a search with a sampler: the best cell of its history, the first of equals.
+    """Conclude a search with a sampler: select the best cell of its history, the first of equals.
 
-    Of cells that were trained for different times those count that were trained the longest, and of averaged
-    scores of a graph the last.
+    Only cells with the largest number of epochs are compared. If scores of a graph were averaged, its last mean
+    counts.
 
     Raises:
         RunError: No candidate has a score.
-        DataError: The history is not there, or is malformed.
+        DataError: The history does not exist, or is malformed.
     """
     from tasks.task import Outcome, ParameterCounts
 

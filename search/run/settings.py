@@ -1,4 +1,4 @@
-"""What a search is made of as its settings say it: the problem, the method, and the metric that chooses."""
+"""The settings of a search, and what follows from them: the problem, the method, and the selection metric."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ DEV_LOSS = Metric(LOSS, "loss (nats)", higher_is_better=False, digits=3)
 
 
 class SearchSettings(Settings):
-    """Everything that decides which cell is found, but the data and the seed.
+    """Everything except the data and the seed that decides which cell is found.
 
     Attributes:
         method: Name of the method or sampler.
-        task: Name of the task that is searched on.
+        task: Name of the task of the search.
         problem: Its kind of problem.
-        epochs: Of a search with a supernet; 0 for a sampler, whose own settings say how long candidates are
-            trained.
+        epochs: Of a search with a supernet; 0 for a sampler, whose own settings have the epochs of candidates.
         method_settings: All settings of the method.
         problem_settings: All settings of the problem.
-        training_settings: How candidates of a sampler are trained; empty for a supernet.
+        training_settings: Settings of the training of a sampler's candidates; empty for a supernet.
     """
 
     method: str
@@ -47,12 +46,12 @@ class SearchSettings(Settings):
 
 
 def selection_metric(outline: Outline) -> Metric:
-    """The metric whose value on dev chooses."""
+    """The metric on dev by which cells are selected."""
     return next((metric for metric in outline.metrics if metric.name == outline.selection), DEV_LOSS)
 
 
 def selection_of(config: SearchSettings) -> Metric:
-    """The metric whose value on dev chooses between the candidates of a search."""
+    """The metric on dev by which the candidates of a search are selected."""
     return selection_metric(outline_of(config))
 
 
@@ -65,23 +64,23 @@ def build_problem(
 
 
 def method_settings(config: SearchSettings) -> Any:
-    """The settings of the method, as an object of its class."""
+    """The settings of the method, as an instance of its class."""
     kind = find_method(config.method)
     return configure(kind.settings, config.method_settings, f"method {config.method!r}")
 
 
 def problem_settings(kind: ProblemKind, config: SearchSettings) -> Any:
-    """The settings of the problem, as an object of its class."""
+    """The settings of the problem, as an instance of its class."""
     return configure(kind.settings, config.problem_settings, f"task {config.task!r}")
 
 
 def outline_of(config: SearchSettings) -> Outline:
-    """What the problem is, before any data is read."""
+    """The outline of the problem, which needs no data."""
     kind = find_problem(config.problem)
     return kind.outline(problem_settings(kind, config))
 
 
 def cell_notes(cell: CellNote) -> tuple[str, ...]:
-    """What a reader of a record must know of a found cell."""
+    """Notes on a found cell for a record."""
     found = f"found {cell.hash[:12]} ({cell.notation}): {' '.join(cell.genotype.split())}"
     return (found, cell.warning) if cell.warning else (found,)

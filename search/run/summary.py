@@ -1,4 +1,4 @@
-"""A search in words: before it begins, and when it has ended."""
+"""Text for users: the plan of a search, and its results."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def plan_lines(plan: SearchPlan, seeds: Sequence[int], device: str, chain: Chain) -> Iterator[str]:
-    """Say what would be done.
+    """The plan of a search as text; builds the model to check that the search can start.
 
     Raises:
-        CellzooError: It could not begin, be it for want of memory.
+        CellzooError: It cannot start, for example because there is not enough memory.
     """
     import torch
 
@@ -35,7 +35,7 @@ def plan_lines(plan: SearchPlan, seeds: Sequence[int], device: str, chain: Chain
     with memory_errors("building the model"):
         problem = build_problem(config, plan.data, torch.device(device))
         if not plan.is_sampled:
-            # Says what does not fit together; nothing else is done with it.
+            # Raises an error if the settings do not fit the problem.
             kind: Any = find_method(config.method)
             kind.build(method_settings(config), problem, torch.Generator())
     layer = problem.layer
@@ -56,7 +56,7 @@ def plan_lines(plan: SearchPlan, seeds: Sequence[int], device: str, chain: Chain
 
 
 def report_lines(report: SearchReport) -> Iterator[str]:
-    """Say what came of it: each search, their mean, and the best."""
+    """The results as text: each search, their mean, and the best."""
     yield from map(printable, _report_lines(report))
 
 
@@ -88,7 +88,7 @@ def _report_lines(report: SearchReport) -> Iterator[str]:
 
 
 def _shown(values: Sequence[float | None]) -> str:
-    """Mean and standard deviation of the values that are defined."""
+    """Mean and standard deviation of the values that are not None."""
     known = [value for value in values if value is not None]
     if not known:
         return "undefined"

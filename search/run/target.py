@@ -1,4 +1,4 @@
-"""What is searched on: a trained task, a task file, or files of the user's own."""
+"""The task of a search: a task that trains a model, a task file, or the user's own data files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from tasks.settings import Json
 
 OWN = {"text": "text-lm", "conll": "conll-tagging"}
-"""Kind of the user's files -> the task whose corpus they become."""
+"""Kind of the user's files -> the task that takes them as corpus."""
 _TASK_FILE = ".toml"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is searched on.
+    """The task of a search.
 
     Attributes:
-        task: The task that trains and evaluates a cell there.
-        source: Where the task is.
-        settings: Settings of it that the request implies, such as the corpus.
-        folder: Where data sets are looked for first.
+        task: The task that trains and evaluates cells.
+        source: Where the task is defined.
+        settings: Settings that follow from the request, such as the corpus.
+        folder: The folder in which data sets are looked for first.
     """
 
     task: TrainedTask
@@ -41,16 +41,16 @@ class Target:
 
 
 def find_target(on: str, folder: Path | None = None) -> Target:
-    """Read what a user searches on.
+    """Interpret the argument of `--on`.
 
     Args:
         on: A task, a task file, a text file, or `conll:FILE` or `conll:TRAIN,DEV,TEST`.
         folder: The data folder, if one was given.
 
     Raises:
-        UnknownNameError: Neither a task nor a file.
-        DataNotFoundError: A file that is not there.
-        CellzooError: A task that trains nothing, such as a probe.
+        UnknownNameError: It is neither a task nor a file.
+        DataNotFoundError: A file does not exist.
+        CellzooError: The task trains no model, such as a probe.
     """
     if on in task_names() or on.endswith(_TASK_FILE):
         return _target(on, folder=folder)
@@ -75,7 +75,7 @@ def _target(name: str, settings: Mapping[str, Json] | None = None, folder: Path 
 
 
 def _own_name(prefix: str, files: list[str], folder: Path | None) -> tuple[str, Path]:
-    """Name files by their paths below a common folder, so that the same data has the same name anywhere."""
+    """Name files by their paths below a common folder, so that the name does not depend on where they are."""
     below = not any(Path(file).is_absolute() or ".." in Path(file).parts for file in files)
     if folder is not None and below and all((folder / file).is_file() for file in files):
         return f"{prefix}:{','.join(files)}", folder
@@ -84,7 +84,9 @@ def _own_name(prefix: str, files: list[str], folder: Path | None) -> tuple[str, 
         if not path.is_file():
             raise DataNotFoundError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
         if not _is_unicode(str(path)):
-            raise DataNotFoundError(f"{str(path)!r:.200}: is not UTF-8 and cannot stand in a record; rename it")
+            raise DataNotFoundError(
+                f"{str(path)!r:.200}: is not UTF-8 and cannot be put in a record; rename it"
+            )
     paths = [path.resolve() for path in typed]
     common = Path(os.path.commonpath([path.parent for path in paths]))
     return f"{prefix}:{','.join(path.relative_to(common).as_posix() for path in paths)}", common

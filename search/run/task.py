@@ -1,7 +1,7 @@
-"""A search as a task: its subject is a method, its run ends in a cell file.
+"""A search as a task: its subject is a method, and its result is a cell file.
 
-A search with a supernet trains here, in the loop of all trainings. The candidates of a sampler are runs of
-their own, which come before; its run here reads their history and concludes.
+A search with a supernet is trained here, by the same training loop as any task. The candidates of a sampler are
+separate runs that are executed before; the run of the search itself only reads the history and concludes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LONGEST_ITEM = 1_000_000
 
 
 class SearchTask(Task):
-    """Finds a cell. Measured by what it costs; what its cell is worth is measured by training it."""
+    """Finds a cell. Its metrics are those of the search; the quality of the cell is measured by training it."""
 
     name = "search"
     title = "Search for a cell"
@@ -65,7 +65,7 @@ class SearchTask(Task):
         return outline_of(config).data
 
     def metrics(self, config: SearchSettings) -> tuple[Metric, ...]:
-        """See `Task`: seconds, operations of a supernet, and what the search itself reached on dev."""
+        """See `Task`: seconds, operations of a supernet, and the metrics on dev that the search reached."""
         outline = outline_of(config)
         chosen = selection_metric(outline)
         names = {metric.name: metric for metric in (chosen, DEV_LOSS)}
@@ -86,7 +86,7 @@ class SearchTask(Task):
         kind.check(data, problem_settings(kind, config))
 
     def run(self, config: SearchSettings, subject: Subject, seed: int, context: Context) -> Outcome:
-        """See `Task`; leaves `found.toml` in the work folder and as the artifact."""
+        """See `Task`; writes `found.toml` into the work folder and as the artifact."""
         if config.training_settings:
             outcome, cell = conclude(config, context.work)
         else:
@@ -101,10 +101,10 @@ def cell_of(record: RunRecord, out: Path) -> CellNote:
 
     Args:
         record: Of the search.
-        out: The output folder that it is in.
+        out: The output folder of the record.
 
     Raises:
-        DataError: They cannot be read, or do not hold one.
+        DataError: The items cannot be read, or do not have the cell.
     """
     from pydantic import ValidationError
 
@@ -121,11 +121,11 @@ def cell_of(record: RunRecord, out: Path) -> CellNote:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValidationError, ValueError) as error:
-        raise DataError(f"{path}: does not hold the cell that the search found") from error
+        raise DataError(f"{path}: does not contain the cell that the search found") from error
 
 
 def _search(config: SearchSettings, seed: int, context: Context) -> tuple[Outcome, CellNote]:
-    """Train a supernet and choose a cell."""
+    """Train a supernet and select a cell."""
     import torch
 
     from search.methods.derived import describe_cell

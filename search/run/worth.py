@@ -1,8 +1,8 @@
-"""What a method is worth: a record for each search that is followed by training.
+"""The quality of a search method: a record for each search whose cell was trained.
 
-The task is the search with all that follows, so a board has one row a method with the mean over its searches.
-The full training of the best cell stands in that same row, in a column of its own: the record of the search
-that found it has it, as the mean over its seeds.
+The task of these records is the search together with the training of its cell, so a leaderboard has one row for
+each method, with the mean over its searches. The full training of the best cell is an additional metric in the
+record of the search that found it, as the mean over its seeds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ REVISION = 2
 
 
 def write_worth(chain: Chain, out: Path) -> list[RunRecord]:
-    """Write a record for each search; those that are there already are left as they are.
+    """Write a record for each search; existing records are not changed.
 
     Args:
-        chain: With all its results, the full training complete.
+        chain: Has all results, including those of the full training.
         out: The output folder.
 
     Raises:
@@ -96,7 +96,7 @@ def write_worth(chain: Chain, out: Path) -> list[RunRecord]:
 
 
 def _metrics(chain: Chain, one: Found, full: Sequence[RunRecord]) -> dict[str, MetricValue]:
-    """Metrics of a record, the one that ranks first."""
+    """Metrics of a record; the first one ranks the methods."""
     values = {}
     for name in (chain.dev, chain.metric.name):
         shown = one.brief[0].metrics[name]

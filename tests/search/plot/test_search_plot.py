@@ -85,7 +85,8 @@ def test_a_search_that_still_runs_can_be_drawn(folder, tmp_path):
     del broken["cell"]
     whole = json.loads(lines[third])
     odds = [{"dev": [1.0]}, {"epoch": 0}, {"seconds": -1.0}, {"cell": whole["cell"] | {"hash": "x"}}]
-    for odd in (broken, *(whole | odd for odd in odds)):
+    uncounted = {name: value for name, value in whole.items() if name != "flops"}
+    for odd in (broken, uncounted, *(whole | odd for odd in odds)):
         (tmp_path / "events.jsonl").write_text(json.dumps(odd) + "\n")
         with pytest.raises(DataError, match="an event lacks what a search writes"):
             write_plot(tmp_path)
@@ -131,7 +132,7 @@ def test_the_page_draws_each_cell_once_and_escapes():
     assert "darts &lt;on&gt; ptb, seed 0" in page
     assert "<on>" not in page
     assert page.index("Epochs 1 to 2") < page.index("Epoch 3") < page.index("Epoch 4")
-    assert "Found, by a choice of its own after the last epoch" in page
+    assert "Found, by a selection after the last epoch" in page
     assert '<a href="#cell-1">epochs 1 to 2</a>' in page
     assert '<a href="#cell-2">epoch 3</a>' in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")

@@ -150,7 +150,7 @@ def test_presets_by_layer(tmp_path):
         config("darts", method__bptt=4)
     with pytest.raises(CellzooError, match=r"expected method\.NAME or task\.NAME"):
         config("darts", other__bptt=4)
-    with pytest.raises(CellzooError, match="has nothing for the method 'enas'"):
+    with pytest.raises(CellzooError, match="has no settings for the method 'enas'"):
         config("enas")
     with pytest.raises(CellzooError, match=r"there is no table \[then\.tagging\.brief\]"):
         configure_search("darts", "wnut17", preset=str(path)).retraining("brief", {})

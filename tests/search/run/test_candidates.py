@@ -17,6 +17,7 @@ from fake_search import folder_of, search, toy
 from run_search import start
 from troubled_sums import Clock, troubled_task
 
+from cellzoo.errors import OutputError
 from search.registry import find_method
 from search.run.chain import TaskEvaluator
 from search.run.history import Asked, Told, read_history
@@ -66,6 +67,17 @@ class Twice:
         self.heard.append(score)
 
 
+class Pairs(Rungs):
+    """Proposes one cell twice for 1 epoch and once for 5."""
+
+    def ask(self):
+        if self.asked == 3 or self.asked // 2 > self.told // 2:
+            return None
+        self.asked += 1
+        return Proposal(self.asked - 1, self.cells[0], (1, 1, 5)[self.asked - 1])
+
+
+PAIRS = SamplerKind("pairs", "for tests", SamplerSettings, Pairs)
 RUNGS = SamplerKind("rungs", "for tests", SamplerSettings, Rungs)
 TWICE = SamplerKind("twice", "for tests", SamplerSettings, Twice)
 HERE = "test_candidates"
@@ -82,7 +94,7 @@ def importable(monkeypatch):
 
 def own(tmp_path, name, **changes):
     (tmp_path / "tiny.toml").write_text(
-        "[methods.rungs]\n[methods.twice]\n[then.sequence-sums.brief]\nepochs = 2\n"
+        "[methods.pairs]\n[methods.rungs]\n[methods.twice]\n[then.sequence-sums.brief]\nepochs = 2\n"
     )
     return toy(tmp_path, f"{HERE}:{name}", nodes=3, **changes)
 
@@ -286,3 +298,17 @@ def test_the_search_goes_on_when_a_worker_is_killed(tmp_path):
     told = [line for line in told_of(tmp_path / "out") if line["event"] == "tell"]
     assert sorted(line["number"] for line in told) == list(range(24))
     assert all(line["score"] is not None for line in told)
+
+
+def test_the_checkpoints_of_repeated_trainings_are_removed_as_well(tmp_path):
+    report = search(own(tmp_path, "PAIRS", retrain=True, **{"method.epochs": 5}), tmp_path / "out")
+    assert {(epochs, seed) for _, epochs, seed in records(tmp_path / "out")} == {(1, 0), (1, 1000), (5, 0)}
+    assert report.best.record.facts["search trained"] == 3
+    assert not list((tmp_path / "out" / "work").glob("*"))
+
+
+def test_a_file_in_place_of_the_folder_of_a_search_is_one_message(tmp_path):
+    plan = own(tmp_path, "TWICE")
+    (tmp_path / "out").write_text("not a folder")
+    with pytest.raises(OutputError, match="out"):
+        Sampling(plan.config, 0, TaskEvaluator(plan, 0), plan.job(0), tmp_path / "out" / "searches", 1)

@@ -179,3 +179,12 @@ def test_requests_that_cannot_be_done(place, tmp_path):
         with pytest.raises(CellzooError, match=message):
             search(toy(place), tmp_path / "none", retrain=Retrain(**wrong))
     assert not (tmp_path / "none").exists()
+
+
+def test_a_cell_beside_with_the_graph_of_the_best_is_trained_once(place, report, tmp_path):
+    """A record for each seed, of which none counts twice, and the records of the searches are written."""
+    retrain = Retrain(test_seeds=(0, 0, 4), beside=(place / "out" / "found.toml",))
+    done = search(toy(tmp_path), tmp_path / "out", seeds=(0, 1), retrain=retrain)
+    assert done.best.cell == report.best.cell
+    assert [record.seed for record in done.full] == [0, 4]
+    assert len(records(tmp_path / "out", "search-sums")) == 2
