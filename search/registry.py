@@ -1,8 +1,8 @@
-"""Which methods there are: those that train a supernet, and samplers, in one list for users.
+"""The registry of search methods: those that train a supernet, and samplers.
 
-A method is a file of `search/methods` with a `METHOD`, or of `search/samplers` with a `SAMPLER`, whose name is
-the file's (`random_ws.py` is `random-ws`); or an entry point `cellzoo.methods` of another package. Only the one
-that is asked for is imported.
+A method is a file of `search/methods` with a `METHOD`, or of `search/samplers` with a `SAMPLER`, named like the
+file (`random_ws.py` is `random-ws`); or an entry point `cellzoo.methods` of another package. A method is
+imported only when it is used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FOLDERS = {"search.methods": "METHOD", "search.samplers": "SAMPLER"}
 def method_targets() -> dict[str, str]:
     """All methods and samplers: name -> `module:attribute`, sorted; imports none of them.
 
-    One of another package whose name is there already is named on standard error and left out.
+    A method of another package whose name is taken is reported on standard error and left out.
     """
     targets: dict[str, str] = {}
     for package, attribute in _FOLDERS.items():
@@ -63,8 +63,8 @@ def find_method(name: str) -> Kind:
     """Import a method or sampler by its name, or by `module:ATTRIBUTE`.
 
     Raises:
-        UnknownNameError: No such method.
-        CellzooError: What is named is not a method.
+        UnknownNameError: There is no such method.
+        CellzooError: It cannot be imported, or is not a method.
     """
     from search.methods.kind import MethodKind
     from search.samplers.kind import SamplerKind
@@ -86,7 +86,7 @@ def find_method(name: str) -> Kind:
 
 
 def is_own(name: str) -> bool:
-    """Whether a method is one of this package, which our presets speak of."""
+    """Whether a method is part of this package; the presets have settings for those only."""
     return method_targets().get(name, name).startswith(f"{__name__.partition('.')[0]}.")
 
 

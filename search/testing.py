@@ -1,9 +1,9 @@
-"""Conformance kits: what every method, sampler and space must keep, for our own and for those of others.
+"""Conformance tests for methods, samplers and spaces, also those of other packages.
 
     from search.testing import check_method, check_sampler, check_space
     check_method(my_package.METHOD, {"nodes": 3})
 
-Each raises an `AssertionError` that says what is not kept.
+Each raises an `AssertionError` that describes the violated requirement.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ WORDS, STREAMS, STEPS, BATCHES = 5, 4, 6, 3
 
 
 def check_method(kind: MethodKind, settings: Mapping[str, Any] | None = None) -> None:
-    """Check a method that trains a supernet, on a text of five words.
+    """Check a method that trains a supernet, on a text with five different words.
 
-    It learns, obeys its seed (also in another process), goes on from its state exactly, and neither deriving a
-    cell nor saying what it believes changes anything.
+    It must learn, be deterministic for a seed (also in another process), resume exactly from its state, and
+    have `derive`, `distribution` and `notes` without side effects.
 
     Args:
         kind: The method.
@@ -54,7 +54,7 @@ def check_method(kind: MethodKind, settings: Mapping[str, Any] | None = None) ->
     numbers = whole.drive(0, 1)
     _require(all(isinstance(n, float) for step in numbers for n in step.values()), "numbers must be floats")
     _require(not torch.equal(whole.weights(), before), "an epoch leaves all weights as they were")
-    _check_that_looking_changes_nothing(whole.method)
+    _check_no_side_effects(whole.method)
     _check_layer(whole.method)
     saved, masks = whole.method.state(), torch.get_rng_state()
     content = json.loads(json.dumps(saved.content, allow_nan=False))
@@ -79,15 +79,16 @@ def check_method(kind: MethodKind, settings: Mapping[str, Any] | None = None) ->
 def check_sampler(
     kind: SamplerKind, settings: Mapping[str, Any] | None = None, space: Space[Any] | None = None
 ) -> None:
-    """Check a sampler against made-up scores, some of them missing.
+    """Check a sampler with made-up scores, some of them missing.
 
-    Proposals are counted from 0 and never changed afterwards, end in time, obey the seed in every process, and
-    are the same again when the calls are repeated; also where several are open at a time.
+    Proposals must be numbered from 0, never be changed afterwards, end after `trials`, be deterministic for a
+    seed in every process, and be the same when the calls are repeated; with one and with several proposals at a
+    time.
 
     Args:
         kind: The sampler.
-        settings: Settings that make it small; `trials` must allow a few dozen.
-        space: Where cells come from; by default that of the settings.
+        settings: Settings that make it small; `trials` should be a few dozen.
+        space: The space; by default that of the settings.
     """
     made = kind.settings.model_validate(dict(settings or {}))
     cells = made.cells() if space is None else space
@@ -116,11 +117,11 @@ def check_sampler(
 
 
 def check_space(space: Space[Any], draws: int = 60) -> None:
-    """Check a space: draws are cells, codes tell them apart, a mutation changes one thing.
+    """Check a space: draws are cells, codes are unique, and a mutation makes one change.
 
     Args:
-        space: The space; it must hold at least 20 cells.
-        draws: How many are drawn.
+        space: The space; it must have at least 20 cells.
+        draws: Number of draws.
     """
     generator, again = random.Random(1), random.Random(1)  # noqa: S311 - not for secrets
     drawn = [space.sample(generator) for _ in range(draws)]
@@ -144,7 +145,7 @@ def check_space(space: Space[Any], draws: int = 60) -> None:
 
 
 class SmallText:
-    """A problem that is small enough for a kit: every word follows the one before it by a rule.
+    """A small language-modelling problem: every word follows from the one before it by a rule.
 
     Args:
         layer: Sizes of the recurrent layer.
@@ -230,7 +231,7 @@ class _TiedText(nn.Module):
 
 
 class _Search:
-    """A method on the small text, driven as the loop of all trainings drives it."""
+    """A method on the small text, driven as by the training loop."""
 
     def __init__(self, kind: MethodKind, settings: Mapping[str, Any], seed: int) -> None:
         torch.manual_seed(seed)
@@ -257,7 +258,7 @@ class _Search:
         return nn.utils.parameters_to_vector(self.method.model.parameters()).detach().clone()
 
 
-def _check_that_looking_changes_nothing(method: Method) -> None:
+def _check_no_side_effects(method: Method) -> None:
     def everything() -> dict[str, Tensor]:
         state = method.state()
         text = torch.frombuffer(bytearray(json.dumps(state.content).encode()), dtype=torch.uint8)
@@ -275,14 +276,14 @@ def _check_that_looking_changes_nothing(method: Method) -> None:
             _require(math.isclose(row.sum().item(), 1.0, abs_tol=1e-5), f"{group}: a row sums to {row.sum()}")
     after = everything()
     changed = [name for name in before if not torch.equal(before[name], after[name])]
-    _require(not changed, f"deriving a cell or saying beliefs changed {changed}")
+    _require(not changed, f"derive, distribution or notes changed {changed}")
 
 
 def _check_layer(method: Method) -> None:
     method.model.eval()
     output, _ = method.rnn(torch.zeros(3, 2, 6))
     method.model.train()
-    method.take_flops()  # this one is none of the search's
+    method.take_flops()  # this call is not part of the search
     _require(tuple(output.shape) == (3, 2, 6), f"the layer gives {tuple(output.shape)} for (3, 2, 6)")
     _require(any(part is method.rnn for part in method.model.modules()), "the layer is not in the model")
 
@@ -295,7 +296,7 @@ def _digest_of_search(kind: MethodKind, settings: Mapping[str, Any], seed: int) 
 
 
 def _score(proposal: Proposal) -> float | None:
-    """A number that looks random and is the same everywhere; one in eight failed."""
+    """A pseudorandom score that depends on the genotype only; None, for a failure, in one case of eight."""
     digest = hashlib.sha256(repr(proposal.genotype).encode()).digest()
     return None if digest[0] % 8 == 0 else digest[1] / 255
 
@@ -303,7 +304,7 @@ def _score(proposal: Proposal) -> float | None:
 def _sample(
     kind: SamplerKind, settings: Any, space: Space[Any], workers: int, seed: int
 ) -> list[tuple[Any, ...]]:
-    """All calls of a run with several workers, which end in an order that looks random."""
+    """All calls of a run with several workers, whose candidates end in a pseudorandom order."""
     sampler = kind.build(settings, space, random.Random(seed))  # noqa: S311 - not for secrets
     order = random.Random(77)  # noqa: S311 - not for secrets
     calls: list[tuple[Any, ...]] = []
@@ -320,7 +321,7 @@ def _sample(
 
 
 def _replay(kind: SamplerKind, settings: Any, space: Space[Any], calls: Sequence[tuple[Any, ...]]) -> None:
-    """Repeat the first half of the calls, and see that the others follow; askings for nothing are left out."""
+    """Repeat the calls, except those of `ask` that returned None, and check that the proposals are the same."""
     sampler = kind.build(settings, space, random.Random(5))  # noqa: S311 - not for secrets
     for call in calls:
         if call[0] == "tell":
@@ -343,7 +344,7 @@ def _digest(content: Any) -> str:
 
 
 def _in_another_process(function: Callable[..., str], *arguments: Any) -> str:
-    """Call a function in a fresh process, where hashes of texts are others."""
+    """Call a function in a new process, which has other hashes of strings."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 

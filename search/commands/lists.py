@@ -1,4 +1,4 @@
-"""What `cellzoo list` says of search: methods and presets."""
+"""The listings of `cellzoo list methods` and `cellzoo list presets`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _preset(name: str) -> Item:
 
 METHODS = Kind(
     name="methods",
-    summary="how cells are searched: methods that train a supernet, and samplers",
+    summary="search methods: those that train a supernet, and samplers",
     headings=("kind", "what it does"),
     names=method_names,
     item=_method,

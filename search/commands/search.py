@@ -1,4 +1,4 @@
-"""`cellzoo search`: find a cell; and with `--then` train and test what was found in one go."""
+"""`cellzoo search`: find a cell; with `--then` also train and test the found cells."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _execute(options: argparse.Namespace) -> int:
         for name, default in _OF_THEN.items():
             if getattr(options, name) != default:
                 flag = "--" + name.replace("_", "-")
-                raise CellzooError(f"{flag} is of the training of what was found; it needs --then")
+                raise CellzooError(f"{flag} is about the training of found cells; it needs --then")
     if options.on.endswith(_TABLE):
         return _search_table(options)
     threads = _whole("--threads", options.threads, _MOST_THREADS)
@@ -177,7 +177,7 @@ def _search_table(options: argparse.Namespace) -> int:
     for name, default in _NOT_IN_TABLES.items():
         if getattr(options, name) != default:
             flag = "--" + name.replace("_", "-")
-            raise CellzooError(f"{flag} is of trainings; a search in a table trains nothing")
+            raise CellzooError(f"{flag} is about trainings; a search in a table trains nothing")
 
     from cellzoo.system.paths import typed_path
     from search.benchmark.search import request_table_search, search_table

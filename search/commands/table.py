@@ -1,4 +1,4 @@
-"""`cellzoo table`: NAS-Bench-NLP as a table that is asked, searched in and compared on."""
+"""`cellzoo table`: NAS-Bench-NLP as a table for queries, searches and comparisons of samplers."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _cell(text: str) -> Cell | None:
-    """A cell that is named, in a file, or a recipe; None for a number or a hash."""
+    """The cell of a recipe, a name or a cell file; None if there is none."""
     from cellzoo.catalog import load
     from cellzoo.notations import nas_bench_nlp
 

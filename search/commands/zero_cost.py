@@ -1,4 +1,4 @@
-"""`cellzoo zero-cost`: what one minibatch through an untrained model says of cells."""
+"""`cellzoo zero-cost`: scores of cells from one minibatch through an untrained model."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def read_course(folder: Path) -> Course:
         cells=_merged([_derived(epoch.cell, number) for number, epoch in enumerate(epochs, start=1)]),
         found=_derived(ends[-1].cell, len(epochs)) if ends else None,
         seconds=sum(epoch.seconds + epoch.seconds_dev for epoch in epochs),
-        flops=sum(one.flops for one in (*epochs, *ends[-1:])),
+        flops=sum(epoch.flops for epoch in epochs) + sum(end.flops for end in ends[-1:]),
     )
 
 

@@ -135,7 +135,7 @@ def test_another_history_or_table_is_refused_and_wrong_requests_are_one_message(
         (("--set", "clock=sundial"), "random", "sundial"),
         ((), "darts", "only be searched by a sampler"),
         ((), "fenas", "only the space fenas has known cells"),
-        (("--then",), "random", "--then is of trainings"),
+        (("--then",), "random", "--then is about trainings"),
         (("--set", "hours=0.001"), "random", "no training has ended well within 0.001 simulated hours"),
     ):
         code, errors = search(tmp_path / "wrong", *options, method=method)
