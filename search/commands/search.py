@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError
-from cellzoo.system.text import printable
+from search.commands.arguments import say, seed_list, whole_number
 
 if TYPE_CHECKING:
     import argparse
@@ -136,8 +134,8 @@ def _execute(options: argparse.Namespace) -> int:
                 raise CellzooError(f"{flag} is about the training of found cells; it needs --then")
     if options.on.endswith(_TABLE):
         return _search_table(options)
-    threads = _whole("--threads", options.threads, _MOST_THREADS)
-    workers = None if options.workers is None else _whole("--workers", options.workers, 9999)
+    threads = whole_number("--threads", options.threads, _MOST_THREADS)
+    workers = None if options.workers is None else whole_number("--workers", options.workers, 9999)
 
     from cellzoo.system.paths import typed_path
     from search.run.chain import Chain
@@ -150,7 +148,7 @@ def _execute(options: argparse.Namespace) -> int:
     from tasks.runs.run import ExecutorSettings
 
     out = typed_path("found" if options.out is None else options.out, "--out")
-    seeds = _seeds(options.seeds or ("4" if options.then else "1"))
+    seeds = seed_list(("4" if options.then else "1") if options.seeds is None else options.seeds)
     changes = parse_settings([*options.settings, *(["retrain=true"] if options.retrain else [])])
     plan = request_search(
         options.method,
@@ -166,10 +164,10 @@ def _execute(options: argparse.Namespace) -> int:
         execution.check()
         chain = Chain(plan, seeds, out, retrain, 1)
         check_data(chain)
-        _say(*plan_lines(plan, seeds, resolve_device(options.device), chain), "nothing was written")
+        say(*plan_lines(plan, seeds, resolve_device(options.device), chain), "nothing was written")
         return 0
     report = run_search(plan, seeds, out, execution=execution, retrain=retrain, listener=show_progress())
-    _say(*report_lines(report))
+    say(*report_lines(report))
     return RunError.exit_code if report.failures else 0
 
 
@@ -186,20 +184,20 @@ def _search_table(options: argparse.Namespace) -> int:
     from tasks.runs.run import ExecutorSettings
     from tasks.settings import plain
 
-    workers = None if options.workers is None else _whole("--workers", options.workers, 9999)
+    workers = None if options.workers is None else whole_number("--workers", options.workers, 9999)
     silence = parse_seconds("--longest-silence", options.longest_silence)
     execution = ExecutorSettings(options.executor, workers, 1, "cpu", silence)
-    seeds = _seeds(options.seeds or "1")
+    seeds = seed_list("1" if options.seeds is None else options.seeds)
     changes = parse_settings(options.settings)
     search = request_table_search(options.method, typed_path(options.on, "--on"), changes)
     if options.dry_run:
         execution.check()
         settings = plain(search.config)
-        _say(*(f"{name:<18}{value}" for name, value in settings.items()), f"seeds             {seeds}")
-        _say("nothing was written")
+        say(*(f"{name:<18}{value}" for name, value in settings.items()), f"seeds             {seeds}")
+        say("nothing was written")
         return 0
     report = search_table(search, seeds, typed_path(options.out, "--out"), execution, show_progress())
-    _say(*report.lines())
+    say(*report.lines())
     return RunError.exit_code if report.failures else 0
 
 
@@ -211,31 +209,11 @@ def _retrain(options: argparse.Namespace) -> Any:
     from tasks.commands.run import parse_settings
 
     return Retrain(
-        test_seeds=_seeds(options.test_seeds),
+        test_seeds=seed_list(options.test_seeds),
         brief=parse_settings(options.brief),
         full=parse_settings(options.full),
         beside=tuple(split_cells(options.beside)) if options.beside else (),
     )
-
-
-def _seeds(text: str) -> list[int]:
-    from tasks.commands.run import parse_seeds
-    from tasks.runs.run import MAX_SEEDS
-
-    seeds = parse_seeds(text)
-    if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
-        raise CellzooError(f"{seeds} seeds: expected at least 1 and at most {MAX_SEEDS}; one alone is {seeds},")
-    return list(range(seeds)) if isinstance(seeds, int) else seeds
-
-
-def _whole(option: str, text: str, most: int) -> int:
-    if not re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII) or not 1 <= int(text) <= most:
-        raise CellzooError(f"{option} {text!r}: expected a whole number from 1 to {most}")
-    return int(text)
-
-
-def _say(*lines: str) -> None:
-    sys.stdout.writelines(printable(f"{line}\n") for line in lines)
 
 
 COMMAND = Command(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.cli.command import Command
 from cellzoo.errors import CellzooError, RunError, UnknownNameError, unknown
-from cellzoo.system.text import printable
+from search.commands.arguments import say, seed_list, whole_number
 
 if TYPE_CHECKING:
     import argparse
@@ -152,20 +151,20 @@ def _build(options: argparse.Namespace) -> int:
     table = build_table(data, [typed_path(path, "--logs") for path in options.logs])
     path = typed_path(options.table, "--table")
     table.write(path)
-    _say(*_contents(table), f"written to {path}")
+    say(*_contents(table), f"written to {path}")
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
     table = _table(options)
     if not options.recipes:
-        _say(*_contents(table))
+        say(*_contents(table))
         return 0
     from search.benchmark.outside import Outside
     from search.benchmark.show import describe, describe_outside
     from search.benchmark.timing import make_clock
 
-    epoch = None if options.epoch is None else _whole("--epoch", options.epoch, 10_000)
+    epoch = None if options.epoch is None else whole_number("--epoch", options.epoch, 10_000)
     clock = make_clock(table, options.clock)
     outside = Outside(table, clock, options.rule)
     for recipe in options.recipes:
@@ -175,9 +174,9 @@ def _show(options: argparse.Namespace) -> int:
             cell = _cell(recipe)
             if cell is None:
                 raise
-            _say(*describe_outside(outside, cell, epoch))
+            say(*describe_outside(outside, cell, epoch))
         else:
-            _say(*describe(table, found, clock, epoch))
+            say(*describe(table, found, clock, epoch))
     return 0
 
 
@@ -208,14 +207,14 @@ def _compare(options: argparse.Namespace) -> int:
         typed_path(options.table, "--table"),
         typed_path(options.out, "--out"),
         methods=parse_methods(options.methods),
-        trials=_whole("--trials", options.trials, 100_000),
+        trials=whole_number("--trials", options.trials, 100_000),
         horizons=_hours(options.hours),
         clock=options.clock,
-        workers=_whole("--simulated-workers", options.simulated_workers, 1000),
+        workers=whole_number("--simulated-workers", options.simulated_workers, 1000),
         pools=_POOLS[options.pool],
         seed=int(options.seed),
-        processes=_whole("--workers", options.workers, 256),
-        say=_say,
+        processes=whole_number("--workers", options.workers, 256),
+        say=say,
     )
     return 0
 
@@ -228,19 +227,19 @@ def _analyse(options: argparse.Namespace) -> int:
     if options.out is None:
         raise CellzooError("--out is missing, such as: cellzoo table analyse --out space")
     found = analyse(_table(options))
-    _say(f"Penn Treebank against WikiText-2: Kendall's tau {in_words(found.transfer)}")
+    say(f"Penn Treebank against WikiText-2: Kendall's tau {in_words(found.transfer)}")
     for model in found.models:
         scores = ", ".join(f"{name} {mean:.3f} ± {spread:.3f}" for name, (mean, spread) in model.scores.items())
-        _say(f"{model.what}: {scores}")
+        say(f"{model.what}: {scores}")
     for path in write_analysis(typed_path(options.out, "--out"), found):
-        _say(f"written: {path}")
+        say(f"written: {path}")
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
     from cellzoo.system.paths import typed_path
     from search.benchmark.train import EPOCHS_SETTING, SIZES, Request, check_lines, train_recipes
-    from tasks.commands.run import parse_seeds, parse_settings
+    from tasks.commands.run import parse_settings
     from tasks.runs.progress import show_progress
     from tasks.runs.run import ExecutorSettings
 
@@ -251,15 +250,16 @@ def _train(options: argparse.Namespace) -> int:
     table = _table(options)
     settings = {**SIZES[options.size], **parse_settings(options.settings)}
     if options.epochs is not None:
-        settings[EPOCHS_SETTING] = _whole("--epochs", options.epochs, 100_000)
-    seeds = parse_seeds(options.seeds)
+        settings[EPOCHS_SETTING] = whole_number("--epochs", options.epochs, 100_000)
+    seeds = seed_list(options.seeds)
     request = Request(
         tuple(table.find(recipe) for recipe in options.recipes),
         tuple(mode.strip() for mode in options.modes.split(",")),
-        tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        tuple(seeds),
         settings,
     )
-    workers, threads = _whole("--workers", options.workers, 256), _whole("--threads", options.threads, 1024)
+    workers = whole_number("--workers", options.workers, 256)
+    threads = whole_number("--threads", options.threads, 1024)
     execution = ExecutorSettings("serial" if workers == 1 else "processes", workers, threads, options.device)
     trained, failed = train_recipes(
         request,
@@ -268,7 +268,7 @@ def _train(options: argparse.Namespace) -> int:
         execution=execution,
         listener=show_progress(),
     )
-    _say(*check_lines(table, request, trained), *(f"failed: {line}" for line in failed))
+    say(*check_lines(table, request, trained), *(f"failed: {line}" for line in failed))
     return RunError.exit_code if failed else 0
 
 
@@ -290,16 +290,6 @@ def _contents(table: Table) -> list[str]:
     from search.benchmark.show import contents
 
     return contents(table)
-
-
-def _whole(option: str, text: str, most: int) -> int:
-    if not re.fullmatch(r"\d{1,10}", text.strip(), re.ASCII) or not 1 <= int(text) <= most:
-        raise CellzooError(f"{option} {text!r:.40}: expected a whole number from 1 to {most}")
-    return int(text)
-
-
-def _say(*lines: str) -> None:
-    sys.stdout.writelines(printable(f"{line}\n") for line in lines)
 
 
 _POOLS = {"all": (True,), "drawn": (False,), "both": (True, False)}

@@ -129,6 +129,7 @@ def test_modes_are_compared_by_their_best_epochs_and_mean_seeds():
         (["1000010", "--modes", "thawed"], "unknown mode of weight drop"),
         (["1000010", "--size", "huge"], "unknown size"),
         (["1000010", "--epochs", "0"], "expected a whole number"),
+        (["1000010", "--seeds", "20000000"], "20000000 seeds: expected at least 1 and at most 10000"),
         (["77"], "does not have the number 77"),
         ([], "name recipes"),
     ],

@@ -137,6 +137,7 @@ BAD = [
     (["darts", "TINY", "--out", "o", "--seeds", "-1"], "--seeds '-1'"),
     (["darts", "TINY", "--out", "o", "--seeds", "9999999999,"], "seed 9999999999"),
     (["darts", "TINY", "--out", "o", "--seeds", "0"], "0 seeds"),
+    (["darts", "TINY", "--out", "o", "--seeds", ""], "--seeds ''"),
     (["darts", "TINY", "--out", "o", "--threads", "0"], "--threads '0'"),
     (["darts", "TINY", "--out", "o", "--threads", "9999999999"], "number from 1 to 1024"),
     (["darts", "TINY", "--out", "o", "--device", "tpu"], "device 'tpu'"),
