@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 _EVALUATION_BATCH = 64
 """Examples evaluated at once."""
 UNLABELLED_SPLIT = "unlabelled"
-"""The field `split` of items with predictions of a whole file that has no labels."""
+"""The field `split` of items that hold the predictions for a whole file without labels."""
 _UNKNOWN, _FIRST = 1, FIRST
-"""Rows of the word vectors: 0 is padding, 1 stands for words that are not known."""
+"""Rows of the table of word vectors: 0 is padding, 1 stands for unknown words, words begin at 2."""
 
 
 class Classifying:
-    """Classify or score examples; see `tasks.problem.Problem`. An item is an example.
+    """Classify or score examples; see `tasks.problem.Problem`. An evaluation has one item per example.
 
-    The loss is the mean cross entropy of the examples of a batch, in nats; of scores, the mean squared error.
+    The loss is the mean cross entropy in nats; for scores, the mean squared error.
 
     Args:
         corpus: The examples.
-        settings: See there.
-        device: Where models run.
+        settings: Settings of the data and the model.
+        device: Device of the models.
         data: The pretrained word vectors that the settings name, by name.
     """
 
@@ -106,7 +106,7 @@ class Classifying:
         }
 
     def add_context(self, context: Context) -> None:
-        """Let models read frozen features of each word beside its vector."""
+        """Add frozen features of each word to its vector."""
         self._context = context
         self.layer = replace(self.layer, input_size=self._word_size + context.size)
 
@@ -118,9 +118,9 @@ class Classifying:
         return other
 
     def around(self, learned: LearnedVectors) -> Classifying:
-        """See `tasks.problem.TakesEncoder`: only what stands above the layer is trained.
+        """Use the frozen word vectors and layer of an earlier run; see `tasks.problem.TakesEncoder`.
 
-        Words that the encoder does not know are its `<unk>`, if it has one.
+        Words that the encoder does not know are read as its `<unk>`, if it has one.
         """
         if not learned.hidden_size:
             raise CellzooError(f"{self.name}: the run before has left word vectors alone, no recurrent layer")
@@ -137,7 +137,7 @@ class Classifying:
         return other
 
     def model(self, rnn: nn.Module, generator: torch.Generator) -> nn.Module:
-        """Build the classifier; vectors of words that are not pretrained are uniform in ±0.1, padding is 0."""
+        """Build the classifier; word vectors without pretraining start uniform in ±0.1, and padding is 0."""
         if self._encoder is not None:
             try:
                 rnn.load_state_dict(dict(self._encoder))
@@ -163,16 +163,16 @@ class Classifying:
         return model.to(self.device)
 
     def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """Every training example once, in an order that the generator draws."""
+        """Yield every training example once, in random order."""
         yield from self._shuffled("train", self.settings.batch_size, generator)
 
     def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """The examples that the epoch is chosen on, in one drawn order after the other."""
+        """Yield the examples of dev again and again, each time in a new random order."""
         while True:
             yield from self._shuffled("dev", self.settings.validation_batch_size, generator)
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
-        """Mean loss of a batch."""
+        """Compute the mean loss of a batch."""
         examples: ExampleBatch = batch.content
         loss = self._losses(model(examples.texts), examples.labels).mean()
         return BatchLoss(loss, loss)
@@ -206,16 +206,16 @@ class Classifying:
         model(self._encode(self.corpus.splits["test"][number : number + 1]).texts).tolist()
 
     def embedding_parameters(self, model: nn.Module) -> int:
-        """The table of word vectors."""
+        """Count the values in the table of word vectors."""
         return model.get_parameter("vectors").numel()
 
     def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor] | None:
-        """The word vectors that were trained; None where pretrained ones stay as they are."""
+        """Return the trained word vectors; None if they are frozen."""
         table = model.get_parameter("vectors")
         return (self.words, table.detach()[_FIRST:].cpu().clone()) if table.requires_grad else None
 
     def saved(self, model: nn.Module) -> SavedClassifier:
-        """The classifier with all that is needed to read texts."""
+        """Return the classifier with everything that is needed to read texts."""
         if not isinstance(model, TextClassifier):
             raise TypeError(f"the model is a {type(model).__name__}, not one of Classifying.model")
         return SavedClassifier(
@@ -228,7 +228,7 @@ class Classifying:
         )
 
     def _read(self, found: FoundData) -> tuple[list[str], Tensor]:
-        """Read the vectors of all words that occur in any split: words that train lacks have vectors, too."""
+        """Read the vectors of the words of all splits, since words that train lacks have vectors, too."""
         wanted = self.corpus.looked_up(self.settings.vocabulary_size)
         read = read_word_vectors(found, wanted)
         return list(read.words), read.vectors
@@ -287,7 +287,7 @@ class Classifying:
         return [found[place] for place in range(len(items))], [losses[place] for place in range(len(items))]
 
     def _blind(self, model: nn.Module) -> Iterator[dict[str, Json]]:
-        """Predict what has no labels: one item a file, with all predictions in the order of its rows."""
+        """Predict the files without labels: one item per file, with predictions in the order of its rows."""
         for role, items in self.corpus.unlabelled.items():
             predictions: list[Json] = []
             with torch.no_grad():

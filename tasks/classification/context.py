@@ -1,4 +1,4 @@
-"""Frozen features of the words of texts, from pretrained models: computed once, read batch by batch."""
+"""Frozen features of words from pretrained models, computed once and looked up for each batch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Words = tuple[str, ...]
 
 
 class Context:
-    """The features.
+    """Frozen contextual features of the texts of a corpus.
 
     Args:
-        corpus: All texts that will be read.
-        models: What was declared, and the files of its model.
-        device: Where features are computed and given.
-        cache: Folder for what is computed once, see `tasks.embeddings.frozen.freeze`.
+        corpus: The texts.
+        models: Declared features and the files of their models.
+        device: Device on which features are computed and returned.
+        cache: Folder that stores computed features, see `tasks.embeddings.frozen.freeze`.
 
     Raises:
         DataError: A model cannot be loaded, or Flair would change a word.
@@ -56,11 +56,11 @@ class Context:
 
     @property
     def size(self) -> int:
-        """E', all features of a word together."""
+        """E', the size of all features of a word together."""
         return sum(part.embedding_length for part in self._parts)
 
     def read(self, texts: Sequence[Words]) -> Tensor:
-        """The features of some texts, (T, B, E'), padded with 0."""
+        """Return the features of some texts, (T, B, E'), padded with 0."""
         sentences = [self._sentences.get(text) or _sentence(text) for text in texts]
         with flair_on(self._device):
             features = torch.cat([part.token_features(sentences) for part in self._parts], dim=1)  # (N, E')

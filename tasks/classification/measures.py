@@ -1,4 +1,4 @@
-"""What predictions are worth, in percent: the measures of GLUE, by scikit-learn and scipy."""
+"""The metrics of GLUE in percent, computed by scikit-learn and scipy."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def measure(name: Measure, gold: Sequence[float], predicted: Sequence[float]) -> float:
-    """Compare predictions with what is right.
+    """Compute a metric.
 
     Args:
-        name: `f1` is that of class 1, as in GLUE.
-        gold: Class numbers, or scores.
-        predicted: The same.
+        name: Name of the metric; `f1` is that of class 1, as in GLUE.
+        gold: Gold class numbers, or scores.
+        predicted: Predicted class numbers, or scores.
 
     Returns:
-        100 times the measure; NaN where it is undefined, such as a correlation with equal scores. Matthews
-        correlation is 0 where all predictions are of one class, as GLUE has it, but undefined where all that is
-        right is of one class.
+        100 times the metric; NaN if it is undefined, such as a correlation with constant scores. Matthews
+        correlation is 0 if all predictions are the same class, as in GLUE, but undefined if all gold labels
+        are.
     """
     if name in ("pearson", "spearman"):
         return 100.0 * _correlation(name, gold, predicted)

@@ -1,4 +1,4 @@
-"""The classifier: word vectors, a recurrent layer, pooling, comparison of pairs, a hidden layer."""
+"""The classifier: word vectors, a recurrent layer, and a head that pools, compares pairs and classifies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Texts(NamedTuple):
-    """Texts side by side.
+    """A batch of padded texts.
 
     Attributes:
         words: Word numbers, (T, B), padded with 0.
         lengths: Words of each text, (B,), on the CPU, each at least 1.
-        context: Frozen features of each word, (T, B, E'), if there are any.
+        context: Frozen features of each word, (T, B, E'), or None.
     """
 
     words: Tensor
@@ -30,10 +30,10 @@ class Texts(NamedTuple):
 
 
 class ExampleBatch(NamedTuple):
-    """A batch.
+    """A batch of examples.
 
     Attributes:
-        texts: The texts; of pairs first all first ones, then all second ones, (T, 2 B).
+        texts: The texts; for pairs all first texts, then all second texts, (T, 2 B).
         labels: (B,): class numbers, or scores as floats.
     """
 
@@ -47,7 +47,7 @@ class TextClassifier(nn.Module):
     Args:
         rnn: The recurrent layer.
         vectors: Word vectors, (V, E); row 0 is padding.
-        settings: See there.
+        settings: Settings of the model.
         outputs: Number of classes; 1 for scores.
         pairs: Whether examples are pairs.
         trainable: Whether the vectors are trained.

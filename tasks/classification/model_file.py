@@ -1,4 +1,4 @@
-"""A trained classifier, with all it needs to read texts, in one safetensors file with JSON in its header."""
+"""Save a trained classifier with its vocabulary and settings as one safetensors file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 _FORMAT = "cellzoo classifier 1"
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
 FIRST = 2
-"""The row of the first word in the table of word vectors."""
+"""Row of the first word in the table of word vectors."""
 
 
 @dataclass(frozen=True)
 class SavedClassifier:
-    """A classifier and how it reads texts.
+    """A classifier, and how it reads texts.
 
     Attributes:
-        model: Around the layer of a cell.
-        words: The words that have vectors, from row 2 of the table on.
-        unknown: The row of all other words.
-        labels: The classes; none where a score is predicted.
+        model: The model, around a `CellRNN`.
+        words: The words that have vectors, in the order of the table from row 2 on.
+        unknown: Row of all other words.
+        labels: Names of the classes; empty if a score is predicted.
         is_pairs: Whether it reads pairs of texts.
-        settings: Of the problem; the width of the layer as it is.
+        settings: Settings of the problem, with the actual hidden size.
     """
 
     model: TextClassifier
@@ -43,10 +43,10 @@ class SavedClassifier:
 
 
 def write_classifier(path: Path, saved: SavedClassifier) -> None:
-    """Write the file, whole or not at all.
+    """Write the file atomically.
 
     Raises:
-        CellzooError: The layer is not that of a cell.
+        CellzooError: The recurrent layer cannot be described.
         OutputError: It cannot be written.
     """
     content = {

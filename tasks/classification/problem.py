@@ -1,4 +1,4 @@
-"""Classifying texts and pairs of texts, or scoring pairs: how the problem is built."""
+"""The problem kind `classification`: classify texts and pairs of texts, or score pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def outline(settings: ClassificationSettings) -> Outline:
-    """The data sets, and what the corpus is measured in."""
+    """See `tasks.problem.Outline`."""
     data = (settings.corpus, *(feature.data for feature in settings.declared if feature.data))
     metrics = metrics_of(settings.corpus) if settings.corpus else ()
     chosen_on = "inner dev" if settings.choose_on == "inner-dev" else "dev"
@@ -40,7 +40,7 @@ def build(
     """Read the examples and make the problem; see `tasks.problem.BuildProblem`.
 
     Raises:
-        DataError: A file cannot be read, or there is nothing to learn.
+        DataError: A file cannot be read, or the training data hold too few examples or labels.
     """
     from tasks.classification.classifying import Classifying
     from tasks.classification.texts import Corpus
@@ -56,7 +56,7 @@ def build(
 
 
 def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) -> None:
-    """Read and check the examples, and the vectors of their words; see `ProblemKind`."""
+    """Read and check the examples and the word vectors; see `tasks.problem.ProblemKind.check`."""
     from tasks.classification.texts import Corpus
 
     corpus = Corpus.read(data[settings.corpus], settings)
@@ -66,7 +66,7 @@ def check_data(data: Mapping[str, FoundData], settings: ClassificationSettings) 
 
 
 def write_model(problem: Problem, model: nn.Module, path: Path) -> None:
-    """Write the classifier with all that reads texts; see `tasks.classification.model_file`."""
+    """Write the classifier; see `tasks.classification.model_file`."""
     from tasks.classification.classifying import Classifying
     from tasks.classification.model_file import write_classifier
 
@@ -76,7 +76,7 @@ def write_model(problem: Problem, model: nn.Module, path: Path) -> None:
 
 
 def can_write(settings: ClassificationSettings) -> bool:
-    """Whether no feature is of a pretrained model, which is not in the file."""
+    """Whether the classifier can be saved: features of pretrained models cannot."""
     return all(feature.kind not in MODELS for feature in settings.declared)
 
 

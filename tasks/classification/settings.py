@@ -1,4 +1,4 @@
-"""What can be set about labelled texts and the classifier around a cell, and what it is measured in."""
+"""Settings and metrics of the problem kind `classification`."""
 
 from __future__ import annotations
 
@@ -30,40 +30,39 @@ class ClassificationSettings(EqualTerms):
 
     Attributes:
         corpus: A data set of examples, such as `rte`.
-        vectors: Word vectors by name, such as `glove-6b-50d`; empty for word vectors that are trained from
-            scratch.
-        features: All that is read of each word, in place of `vectors`: parts joined by `+`, see
-            `tasks.embeddings.features`; at most one of them a table of word vectors, and none `char`.
+        vectors: Pretrained word vectors by name, such as `glove-6b-50d`; empty for word vectors that are
+            trained from scratch.
+        features: All features of a word, in place of `vectors`: parts joined by `+`, see
+            `tasks.embeddings.features`; at most one table of word vectors, and no `char`.
         train_vectors: Whether pretrained vectors are trained further.
-        word_size: Size of a word's vector, where they are trained from scratch.
-        word_min_count: Words that are rarer in the training data share one vector, where they are trained from
-            scratch.
-        vocabulary_size: Take only so many words, the most frequent ones of the training data; 0 takes all.
-        max_length: Words of a text after which it is cut.
-        train_examples: Take only so many examples from the start of the training data; 0 takes all.
-        choose_on: What the epoch is chosen on. `inner-dev`: a part of train that is not trained on, so that
-            dev is only reported. `dev`: the dev set that is also reported, as many papers have it; the results
-            are then `dev selected`.
-        inner_dev: Share of train that becomes inner dev.
-        inner_dev_seed: Decides which examples these are, the same for all cells and seeds.
-        predict_test: Whether the test files without labels, where they are there, and MNLI's diagnostic set are
-            predicted, for `cellzoo glue --submission`.
+        word_size: Size of word vectors that are trained from scratch.
+        word_min_count: Words with fewer occurrences in the training data share one vector, if vectors are
+            trained from scratch.
+        vocabulary_size: Size of the vocabulary: the most frequent words of the training data; 0 for all.
+        max_length: Maximum number of words of a text; longer ones are truncated.
+        train_examples: Number of examples to use from the start of the training data; 0 for all.
+        choose_on: Where the best epoch is selected. `inner-dev`: on a held-out part of train, so that dev is
+            only reported. `dev`: on the dev set that is also reported, as in many papers; the results are then
+            marked `dev selected`.
+        inner_dev: Share of train that is held out as inner dev.
+        inner_dev_seed: Seed of the choice of these examples, the same for all cells and seeds.
+        predict_test: Whether to predict the test files without labels, if there are any, and MNLI's diagnostic
+            set, for `cellzoo glue --submission`.
         hidden_size: H of the recurrent layer, for each direction.
         layers: Recurrent layers.
         bidirectional: Whether the recurrent layer runs in both directions.
-        pooling: What stands for a text: the largest value of each unit over its words, their mean, or the last
-            states.
-        cross_attention: Pairs: whether each word is compared with what it attends to in the other text.
-            Without it, RTE and QNLI stay at chance for every cell.
-        mlp_size: Units of the hidden layer above.
-        dropout: Dropout on word vectors, on what stands for texts, and on the hidden layer.
+        pooling: How the states of a text become one vector: `max` or `mean` over its words, or the `last` ones.
+        cross_attention: For pairs: whether each word attends to the other text. Without it, RTE and QNLI stay
+            at chance for every cell.
+        mlp_size: Units of the hidden layer of the head.
+        dropout: Dropout on word vectors, on pooled texts, and on the hidden layer.
         layer_dropout: Dropout between recurrent layers.
         dropout_x: Variational dropout on the cell's input.
         dropout_h: Variational dropout on the cell's states.
-        init: `uniform`: the cell's weights start uniform in ±1 / sqrt(H). `published`: as its cell file
-            says, where that says something.
-        batch_size: Examples of a training step.
-        validation_batch_size: Examples of a step that architectures learn from.
+        init: `uniform`: the cell's weights start uniform in ±1 / sqrt(H). `published`: as given in the cell
+            file, if it has an initialisation.
+        batch_size: Examples per training step.
+        validation_batch_size: Examples per step that trains the architecture in a search.
     """
 
     corpus: str = ""
@@ -95,10 +94,10 @@ class ClassificationSettings(EqualTerms):
 
     @property
     def declared(self) -> tuple[Feature, ...]:
-        """What is read of each word.
+        """The features of a word.
 
         Raises:
-            CellzooError: Characters, or several tables of word vectors, are asked for.
+            CellzooError: The features include characters or several tables of word vectors.
         """
         found = declared(self.features, self.vectors, 0)
         if len([one for one in found if one.kind in ("words", "vectors")]) > 1:
@@ -109,7 +108,7 @@ class ClassificationSettings(EqualTerms):
 
 
 def metrics_of(corpus: str) -> tuple[Metric, ...]:
-    """What results on a data set are measured in; where there are two, their mean, as in GLUE, comes first.
+    """List the metrics of a data set; if there are several, their mean comes first, as in GLUE.
 
     Raises:
         CellzooError: It is not a data set of examples.

@@ -1,4 +1,4 @@
-"""Classifying pairs of texts with Flair, a whole batch at once."""
+"""Flair's classifier of text pairs, with features computed for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class BatchPairClassifier(TextPairClassifier):
     """A `flair.models.TextPairClassifier` that embeds all texts of a batch together.
 
-    Flair 0.15.1's own embeds one pair after the other, so that a recurrent layer runs with a batch of one or
-    two. What else differs: embeddings that are trained are never left in sentences, so that scores are fresh
-    whatever `embeddings_storage_mode` is. A saved model is one of Flair's own class and loads as either.
+    The class of Flair 0.15.1 embeds one pair after the other, so that a recurrent layer runs with batches of
+    one or two texts. Also, features of trainable embeddings are never kept in sentences, so that scores are
+    never stale, whatever `embeddings_storage_mode` is. Saved models have Flair's class name.
     """
 
     def _encode_data_points(self, sentences: list[TextPair], data_points: list[TextPair]) -> torch.Tensor:
@@ -36,7 +36,7 @@ class BatchPairClassifier(TextPairClassifier):
         return torch.cat([text.get_embedding(names) for text in self._texts(prediction_data_point)])
 
     def _texts(self, pair: TextPair) -> Sequence[Sentence]:
-        """List what is embedded for a pair: both texts, or the two joined."""
+        """List the texts to embed for a pair: both, or their concatenation."""
         if self.embed_separately:
             return pair.first, pair.second
         if pair.concatenated_data is None:

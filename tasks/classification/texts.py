@@ -1,4 +1,4 @@
-"""Labelled texts as words: tokens, splits, and the vocabulary."""
+"""Tokenise labelled texts, split them, and build the vocabulary."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _WORD = re.compile(r"\w+?(?=n't\b)|n't\b|'\w+|\w+|[^\w\s]")
 
 
 def words_of(text: str) -> list[str]:
-    """Cut a text into lower-cased words, as GloVe's are; `n't`, `'s` and marks stand alone."""
+    """Split a text into lower-cased words as in GloVe; `n't`, `'s` and punctuation marks are separate words."""
     return _WORD.findall(text.lower().replace("\u2019", "'")) or [text.strip().lower() or " "]
 
 
 @dataclass(frozen=True)
 class Tokenized:
-    """An example.
+    """A tokenised example.
 
     Attributes:
-        first: Words of the text, or of the first of two.
-        second: Words of the other text; none for a single text.
-        label: Number of its class, or its score.
+        first: Words of the text, or of the first text of a pair.
+        second: Words of the second text; empty for single texts.
+        label: Class number, or score.
     """
 
     first: tuple[str, ...]
@@ -48,11 +48,11 @@ class Corpus:
 
     Attributes:
         name: Name of the data set.
-        table: Its labels and measures.
-        splits: `train`, `dev` (what the epoch is chosen on), `test` (what is reported: GLUE's dev set, as its
-            test sets have no labels), and `mismatched` where there is one.
-        unlabelled: Role -> examples without labels that are to be predicted.
-        notes: What a reader must know.
+        table: Its labels and metrics.
+        splits: `train`, `dev` (which selects the best epoch), `test` (which is reported: GLUE's dev set, as its
+            test sets have no labels), and `mismatched` if there is one.
+        unlabelled: Role of a file -> its examples without labels, which are to be predicted.
+        notes: Caveats for the reader of the results.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Corpus:
         """Read and split a data set.
 
         Raises:
-            DataError: A file is malformed, a split is smaller than it must be, or train holds one class only.
+            DataError: A file is malformed, a split is too small, or train has one class only.
         """
         files = read_examples(found)
         table = found.data_set.table
@@ -100,10 +100,10 @@ class Corpus:
         return cls(found.name, table, splits, tuple(notes), unlabelled)
 
     def looked_up(self, limit: int) -> set[str]:
-        """Words whose vectors are looked up: those of any split, since words that train lacks have them, too.
+        """Return the words whose pretrained vectors are needed: those of all splits.
 
         Args:
-            limit: Take only so many, the most frequent ones of train; 0 takes all.
+            limit: If not 0, only this many of the most frequent words of train.
         """
         if limit:
             return set(vocabulary(self.splits["train"], 1, limit))
@@ -112,12 +112,12 @@ class Corpus:
 
 
 def vocabulary(items: Sequence[Tokenized], min_count: int, size: int) -> list[str]:
-    """List the words that occur often enough, the most frequent first, ties by alphabet.
+    """List the words that occur often enough, the most frequent first, and in alphabetical order among equals.
 
     Args:
         items: The training examples.
-        min_count: Rarer words are left out.
-        size: At most so many; 0 for all.
+        min_count: Words with fewer occurrences are left out.
+        size: Maximum number of words; 0 for all.
     """
     counts = Counter(word for item in items for text in (item.first, item.second) for word in text)
     kept = sorted(
@@ -139,7 +139,7 @@ def _items(rows: Sequence[Example], settings: ClassificationSettings) -> list[To
 
 
 def _cut(items: list[Tokenized], share: float, seed: int) -> tuple[list[Tokenized], list[Tokenized]]:
-    """Take a share of the examples out, drawn with a fixed seed; both parts keep the order of the file."""
+    """Split off a random share of the examples; both parts keep the order of the file."""
     count = max(1, round(share * len(items)))
     held = set(random.Random(seed).sample(range(len(items)), min(count, len(items))))  # noqa: S311 - a seed
     kept = [item for index, item in enumerate(items) if index not in held]

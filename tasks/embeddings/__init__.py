@@ -1,6 +1,6 @@
-"""Embeddings of tokens: a whole batch at once, and frozen ones kept on disk.
+"""Token embeddings: computed for a whole batch at once, with a cache on disk for frozen ones.
 
-Flair is imported when the first of these names is used, not before.
+Flair is imported only when one of these names is first used.
 """
 
 from __future__ import annotations

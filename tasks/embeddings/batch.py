@@ -1,7 +1,7 @@
-"""The features of all tokens of a batch as one matrix.
+"""Compute the features of all tokens of a batch as one matrix.
 
-Flair gives each token a vector of its own and joins them again, in the forward and in the backward pass; for
-embeddings that are one lookup that takes several times longer than the lookup.
+Flair stores one vector per token and stacks them again, in the forward and in the backward pass. For embeddings
+that are only a table lookup, this takes several times longer than the lookup itself.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ class BatchEmbeddings(TokenEmbeddings):
 
 
 def token_features(embeddings: TokenEmbeddings, sentences: list[Sentence]) -> Tensor:
-    """Compute what Flair would give each token, for all tokens at once.
+    """Compute the same features as Flair, for all tokens at once.
 
-    Word and one-hot embeddings of Flair and all `BatchEmbeddings` leave nothing in the sentences; other
-    embeddings are embedded by Flair, and what is in the sentences already is taken from there.
+    Flair's word and one-hot embeddings and all `BatchEmbeddings` store nothing in the sentences. Other
+    embeddings are computed by Flair, which reuses features that are already stored in the sentences.
 
     Args:
-        embeddings: Any token embeddings; the parts of a stack are joined in Flair's order, that of their names.
-        sentences: Sentences with at least one token in all.
+        embeddings: Any token embeddings; the parts of a stack are concatenated in the order of their names, as
+            in Flair.
+        sentences: Sentences, at least one of them with a token.
 
     Returns:
         The features, sentence after sentence, (N, E), on Flair's device.
@@ -61,17 +62,17 @@ def token_features(embeddings: TokenEmbeddings, sentences: list[Sentence]) -> Te
 
 
 def is_computed_here(part: TokenEmbeddings) -> bool:
-    """Whether `token_features` computes a part itself: it neither reads nor leaves features in sentences."""
+    """Tell whether `token_features` computes a part without Flair: it then stores nothing in sentences."""
     return isinstance(part, BatchEmbeddings) or type(part) in _LOOKUPS
 
 
 def is_lookup(part: TokenEmbeddings) -> bool:
-    """Whether the features of a part are rows of a table."""
+    """Tell whether the features of a part are rows of a table."""
     return type(part) in _LOOKUPS
 
 
 def parts(embeddings: TokenEmbeddings) -> Iterator[TokenEmbeddings]:
-    """Walk stacks of embeddings down to their parts."""
+    """Iterate over the parts of possibly nested stacks of embeddings."""
     if isinstance(embeddings, StackedEmbeddings):
         for part in embeddings.embeddings:
             yield from parts(part)
@@ -89,12 +90,12 @@ def _words(part: WordEmbeddings, tokens: Sequence[Token]) -> Tensor:
 
 
 def word_rows(part: WordEmbeddings, texts: Iterable[str]) -> Tensor:
-    """Look up where the vectors of words stand, (N,), on the CPU."""
+    """Return the rows of the vectors of words, (N,), on the CPU."""
     return torch.tensor([part.get_cached_token_index(text) for text in texts], dtype=torch.long)
 
 
 def word_vectors(part: WordEmbeddings, rows: Tensor) -> Tensor:
-    """Read the vectors in rows (N,), (N, E), on Flair's device."""
+    """Return the vectors of some rows (N,) as (N, E), on Flair's device."""
     return _normalised(part.embedding(rows.to(part.device)), part.layer_norm).to(flair.device)
 
 

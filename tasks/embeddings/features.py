@@ -1,17 +1,17 @@
-"""What a model reads of each token, declared in a line: `glove:FILE + char`, `flair:DIR forward + backward`.
+"""The features of a token, declared in one line: `glove:FILE + char`, `flair:DIR forward + backward`.
 
 A part is one of
 
 - `words`: vectors of the words of the training data, trained with the model;
 - `char`: a character LSTM, trained with the model;
-- word vectors, which stay as they are: a data set by name (`glove-6b-50d`) or `glove:FILE`, `fasttext:FILE`,
-  `word2vec:FILE`, `vectors:FILE`;
-- `flair:SOURCE`, the states of character language models, which stay as they are: a file, or a folder or name
-  with `forward`, `backward` or `forward + backward` (both when none is said), and with `pooled` before them;
-- `transformer:SOURCE`, the last layer of a pretrained model, which stays as it is: a folder, or a name that the
-  Hugging Face hub's own packages have downloaded.
+- frozen word vectors: a data set by name (`glove-6b-50d`) or `glove:FILE`, `fasttext:FILE`, `word2vec:FILE`,
+  `vectors:FILE`;
+- `flair:SOURCE`, the states of frozen character language models: a file, or a folder or name followed by
+  `forward`, `backward` or `forward + backward` (the default), and with `pooled` before these;
+- `transformer:SOURCE`, the last layer of a frozen pretrained model: a folder, or the name of a model that is in
+  the local cache of the Hugging Face hub.
 
-Imports nothing heavy: what a task needs is known before any of it is loaded.
+This module imports nothing heavy, so that the data of a task are known before anything is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cellzoo.errors import CellzooError
 Kind: TypeAlias = Literal["words", "char", "vectors", "flair", "transformer"]
 DIRECTIONS = ("forward", "backward")
 MODELS = ("flair", "transformer")
-"""Kinds that are computed by pretrained models."""
+"""Kinds that need a pretrained model."""
 POOLED = "pooled"
 _TRAINED: dict[str, Kind] = {"words": "words", "char": "char"}
 _EXAMPLE = "such as 'glove-6b-50d + char', 'flair:DIR forward + backward' or 'transformer:DIR'"
@@ -32,12 +32,12 @@ _EXAMPLE = "such as 'glove-6b-50d + char', 'flair:DIR forward + backward' or 'tr
 
 @dataclass(frozen=True)
 class Feature:
-    """A part of what is read of each token.
+    """A part of the features of a token.
 
     Attributes:
-        kind: Which.
-        data: Name of the data that it comes from; empty where it is trained.
-        is_pooled: Whether the states of all occurrences of a word are pooled beside the word's own.
+        kind: Kind of the feature.
+        data: Name of its data; empty for trained features.
+        is_pooled: Whether states pooled over all occurrences of a word are added to the word's own.
     """
 
     kind: Kind
@@ -46,10 +46,10 @@ class Feature:
 
 
 def parse_features(text: str) -> tuple[Feature, ...]:
-    """Read a declaration.
+    """Parse a declaration.
 
     Raises:
-        CellzooError: A part is not known or stands twice; the part and what would be right are in the message.
+        CellzooError: A part is unknown, empty or repeated; the message names the part and gives valid ones.
     """
     found: list[Feature] = []
     source = ""
@@ -86,15 +86,15 @@ def parse_features(text: str) -> tuple[Feature, ...]:
 
 
 def declared(features: str, vectors: str, characters: int) -> tuple[Feature, ...]:
-    """What settings declare: in a line, or by the settings for the usual kinds.
+    """Return the features that settings declare: by `features`, or else by the settings for the usual kinds.
 
     Args:
-        features: The line; empty if the others say it.
-        vectors: Name of word vectors; empty for trained ones.
+        features: The declaration; empty to use the other arguments.
+        vectors: Name of pretrained word vectors; empty for trained ones.
         characters: Size of the character LSTM; 0 for none.
 
     Raises:
-        CellzooError: As `parse_features`; or characters of no size are asked for.
+        CellzooError: As in `parse_features`, or `features` has `char` while `characters` is 0.
     """
     if not features:
         words = Feature("vectors", vectors) if vectors else Feature("words")

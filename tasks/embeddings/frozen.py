@@ -1,4 +1,4 @@
-"""Embeddings that are not trained, computed once for each sentence and kept on disk."""
+"""Embeddings that are not trained, with a cache on disk of the vectors of each sentence."""
 
 from __future__ import annotations
 
@@ -33,33 +33,34 @@ if TYPE_CHECKING:
 
 LIMIT = 4 * 2**30
 _BLOCK = 64 * 2**20
-"""Bytes of one file: what a process that is killed loses at most."""
+"""Bytes per file, which bounds what a killed process loses."""
 _SENTENCES = 2**17
-"""Most sentences whose words are looked up once; some 70 MB, if they have 20 tokens."""
+"""Maximum number of sentences whose rows of word vectors are cached: about 70 MB with 20 tokens each."""
 
 
 @register_embeddings("cellzoo-frozen")
 class FrozenEmbeddings(BatchEmbeddings):
-    """Token embeddings that never change, whatever the model around them does.
+    """Token embeddings that are never trained.
 
-    The embeddings inside stay in evaluation mode and get no gradient. (Flair runs a frozen transformer with
-    dropout while the model around it trains, and what it stores then are noisy vectors.)
+    The wrapped embeddings stay in evaluation mode and get no gradient. (Flair runs a frozen transformer with
+    dropout while the model around it is trained, and then caches noisy vectors.)
 
-    With a folder, `fill` keeps the vectors of sentences there for all later runs; sentences that it has not
-    seen are computed whenever they are needed. Vectors are kept in float32: half the space in float16 would
-    mean that a run with a cache gives other numbers than the same run without.
+    With a cache folder, `fill` stores the vectors of sentences there for all later runs; those of other
+    sentences are computed whenever they are needed. Vectors are stored in float32: with float16 a run with a
+    cache would give other numbers than the same run without.
 
-    A saved model holds the embeddings inside but not the folder; see `keep_in`.
+    A saved model holds the wrapped embeddings but not the folder; see `keep_in`.
 
     Args:
-        inner: The embeddings, or a stack of them; they are frozen from now on.
-        folder: Where vectors are kept; None computes all of them each time. Several processes may use one
-            folder at once, for any embeddings.
-        limit: Most bytes in `folder`.
-        identity: Which embeddings these are, for classes that `tasks.embeddings.identity` does not know.
+        inner: The embeddings, or a stack of them; this freezes them.
+        folder: Cache folder; None computes all vectors each time. Several processes may use one folder at the
+            same time, for different embeddings too.
+        limit: Maximum number of bytes in `folder`.
+        identity: A name that identifies the embeddings, for classes that `tasks.embeddings.identity` does not
+            know.
 
     Raises:
-        CellzooError: With a folder: the vectors depend on more than the tokens of a sentence, or nothing says
+        CellzooError: With a folder: the vectors depend on more than the tokens of a sentence, or it is unknown
             what they depend on.
     """
 
@@ -83,11 +84,11 @@ class FrozenEmbeddings(BatchEmbeddings):
 
     @property
     def embedding_length(self) -> int:
-        """Size of the embeddings inside."""
+        """Size of the wrapped embeddings."""
         return self.inner.embedding_length
 
     def keep_in(self, folder: Path, *, limit: int = LIMIT, identity: str | None = None) -> None:
-        """Use a folder from now on; the arguments are the constructor's."""
+        """Use a cache folder from now on; arguments as in the constructor."""
         self._store = VectorStore(folder, identity_of(self.inner, identity), self.embedding_length, limit)
 
     def train(self, mode: bool = True) -> Self:
@@ -115,17 +116,17 @@ class FrozenEmbeddings(BatchEmbeddings):
         batch_size: int = 32,
         report: Callable[[float], None] = lambda fraction: None,
     ) -> None:
-        """Compute and keep the vectors of all sentences that are not there yet.
+        """Compute and cache the vectors of all sentences that are not in the cache yet.
 
-        A second process that fills the same folder waits for the first one and takes over what it did.
+        A second process that fills the same folder waits for the first one and reuses its vectors.
 
         Args:
-            sentences: Sentences, in any order, any number of times.
-            batch_size: Sentences computed at once, those of like length together.
-            report: Takes the fraction that is done.
+            sentences: Sentences in any order; repetitions are ignored.
+            batch_size: Sentences per batch; batches are sorted by length.
+            report: Called with the fraction done.
 
         Raises:
-            CellzooError: There is no folder.
+            CellzooError: There is no cache folder.
             OutputError: The folder cannot be written.
         """
         if self._store is None:
@@ -180,9 +181,9 @@ class FrozenEmbeddings(BatchEmbeddings):
 
     @classmethod
     def from_params(cls, params: dict[str, Any]) -> FrozenEmbeddings:
-        """Build from what `to_params` gave; weights come with the model's."""
+        """Build from the result of `to_params`; the weights are loaded with those of the model."""
         inner: Any = load_embeddings(params["inner"])
-        # Flair joins the features of a token in the order of their names, and not every class saves its name.
+        # Flair concatenates features in the order of their names, and not every class saves its name.
         for part, name in zip(parts(inner), params["inner_names"], strict=True):
             part.name = name
         made = cls(inner)
@@ -190,7 +191,7 @@ class FrozenEmbeddings(BatchEmbeddings):
         return made
 
     def to_params(self) -> dict[str, Any]:
-        """Give the embeddings inside and all names."""
+        """Return the wrapped embeddings and all names."""
         return {
             "inner": self.inner.save_embeddings(use_state_dict=False),
             "inner_names": [part.name for part in parts(self.inner)],
@@ -201,14 +202,12 @@ class FrozenEmbeddings(BatchEmbeddings):
 def freeze(
     embeddings: TokenEmbeddings, sentences: Iterable[Sentence], cache: Path | None = None
 ) -> FrozenEmbeddings:
-    """Freeze embeddings, and compute the vectors of sentences once where that saves time.
-
-    Word vectors need no store: a sentence's words are looked up once, and the vectors read from memory.
+    """Freeze embeddings, and fill the cache with the vectors of sentences, unless they are only table lookups.
 
     Args:
         embeddings: The embeddings, or a stack of them.
-        sentences: All that will be embedded, in any order.
-        cache: A folder that all runs share; None computes all vectors each time.
+        sentences: All sentences that will be embedded, in any order.
+        cache: Cache folder that all runs share; None computes all vectors each time.
 
     Raises:
         CellzooError: As in `FrozenEmbeddings`.

@@ -1,7 +1,8 @@
-"""What the values of frozen embeddings depend on, as one hash: equal hashes mean equal vectors.
+"""A hash of everything that the values of frozen embeddings depend on: equal hashes mean equal vectors.
 
-Only classes are known here whose vectors depend on a sentence's tokens alone. That leaves out embeddings that
-remember other sentences (`PooledFlairEmbeddings`), read labels, or look at neighbours (`use_context`).
+Only classes whose vectors depend on nothing but the tokens of a sentence are supported. This excludes
+embeddings that remember other sentences (`PooledFlairEmbeddings`), read labels, or read neighbouring sentences
+(`use_context`).
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ def identity(embeddings: TokenEmbeddings, name: str | None = None) -> str:
 
     Args:
         embeddings: The embeddings, or a stack of them.
-        name: What else is to be told apart; needed for classes that are not known here, whose settings then
-            are what this name says.
+        name: Any further text to hash; required for classes that are not supported here, and then has to
+            identify their settings.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        CellzooError: The vectors do not depend on the tokens alone, or nothing says what they depend on.
+        CellzooError: The vectors depend on more than the tokens, or it is unknown what they depend on.
     """
     digest = hashlib.sha256()
     packages = [f"{package} {version(package)}" for package in _PACKAGES]
@@ -76,7 +77,7 @@ def _weights(part: TokenEmbeddings) -> dict[str, Tensor]:
     if isinstance(part, TransformerWordEmbeddings):
         row = part.tokenizer.get_added_vocab().get(SENTENCE_BOUNDARY_TAG)
         if row is not None:
-            # Flair draws this vector anew each time; it would stand between a sentence and its neighbours.
+            # The vector of the separator between sentences, which Flair draws anew each time; it is not used.
             table = part.model.get_input_embeddings().weight
             for key, tensor in weights.items():
                 if tensor.data_ptr() == table.data_ptr():

@@ -1,4 +1,4 @@
-"""Rows of sequences laid out as padded sequences, by one copy in each direction."""
+"""Convert rows of sequences to padded sequences with a single copy, in the forward and the backward pass."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def pad(rows: Tensor, lengths: Tensor) -> Tensor:
 
 
 def pad_packed(packed: PackedSequence, lengths: Tensor) -> Tensor:
-    """Do what `pad_packed_sequence` does, batch first.
+    """The same as `pad_packed_sequence` with `batch_first=True`, but faster.
 
-    The backward pass of torch's own copies the whole gradient once for each length that occurs.
+    The backward pass of torch's function copies the whole gradient once for each length that occurs.
 
     Args:
-        packed: Made from `lengths` without `enforce_sorted=False`; its data are (N, E).
-        lengths: (B,), on the CPU, from long to short.
+        packed: Packed with `lengths` and `enforce_sorted=True`; its data are (N, E).
+        lengths: (B,), on the CPU, in descending order.
 
     Returns:
         (B, T, E).

@@ -1,8 +1,8 @@
-"""Contextual features with a memory of each word (Akbik et al. 2019, Pooled contextualized embeddings for NER).
+"""Pooled contextual features (Akbik et al. 2019, Pooled contextualized embeddings for NER).
 
-There the memory grows while the model trains and predicts, so that features depend on all sentences before.
-Here it is filled once, from the training sentences, and then stays as it is: features depend on the sentence
-alone, the same for every cell and seed.
+In the paper the memory of each word grows during training and prediction, so that features depend on all
+earlier sentences. Here it is filled once from the training sentences and then fixed, so that features depend on
+nothing but the sentence, and are the same for every cell and seed.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _AT_ONCE = 256
-"""Sentences that the memory is filled from at once."""
+"""Sentences per batch when the memory is filled."""
 
 
 class PooledFeatures(BatchEmbeddings):
-    """A token's own features, and beside them the smallest value of each over all occurrences of its word.
+    """A token's features, and their minimum over all occurrences of its word in the training data.
 
-    A word that is not in the memory has its own features twice.
+    For a word that is not in the training data, its own features are repeated.
 
     Args:
-        inner: The features that are pooled; they are not trained.
+        inner: The features to pool; they are not trained.
         sentences: The training sentences.
     """
 
@@ -52,7 +52,7 @@ class PooledFeatures(BatchEmbeddings):
 
     @property
     def embedding_length(self) -> int:
-        """Twice that of the features inside."""
+        """Twice the size of the pooled features."""
         return 2 * self.inner.embedding_length
 
     def token_features(self, sentences: Sequence[Sentence]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Vectors of the tokens of sentences, kept on disk and mapped into memory.
+"""A store on disk for the vectors of the tokens of sentences, memory-mapped when it is read.
 
-A store is a folder of files that are never changed once they are there: each holds the sentences of one
-block, so that writers cannot disturb one another or a reader. What is read is checked against a digest.
+A store is a folder of immutable files, each with the sentences of one block, so that concurrent readers and
+writers do not interfere. Files are verified with a digest when they are read.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _FILE = re.compile(r"vectors-[0-9a-f]{32}\.safetensors")
 _FOLDER = re.compile(r"[0-9a-f]{64}")
 _KEY_SIZE = 16
 _HEADER = 1024
-"""Bytes that a file takes beside its tensors, at most."""
+"""Upper bound of the bytes of a file in addition to its tensors."""
 _SOUND: dict[Path, tuple[int, int, int]] = {}
-"""Files that this process found undamaged, and how it left them; reading them again needs no digest."""
+"""Files that this process has verified, with size, time and inode; unchanged files are not verified again."""
 
 
-@lru_cache(maxsize=2**17)  # 50 MB at most, for sentences of 20 tokens
+@lru_cache(maxsize=2**17)  # at most 50 MB for sentences of 20 tokens
 def sentence_key(tokens: tuple[str, ...]) -> bytes:
     """Hash the tokens of a sentence."""
     digest = blake2b(digest_size=_KEY_SIZE)
@@ -49,14 +49,15 @@ def sentence_key(tokens: tuple[str, ...]) -> bytes:
 
 
 class VectorStore:
-    """The vectors that some embeddings give.
+    """The stored vectors of some embeddings.
 
     Args:
-        root: A folder for the stores of any embeddings; it need not exist.
-        identity: What the vectors depend on, 64 hexadecimal digits; names the folder within `root`.
+        root: Folder of the stores of all embeddings; it need not exist.
+        identity: Hash of everything that the vectors depend on, 64 hexadecimal digits; the name of the store's
+            folder within `root`.
         width: Size of a vector.
-        limit: Most bytes of all stores in `root` together. The stores of other embeddings that were not used
-            for longest make room first.
+        limit: Maximum number of bytes of all stores in `root` together. To stay below it, the least recently
+            used files of other embeddings are removed.
     """
 
     def __init__(self, root: Path, identity: str, width: int, limit: int) -> None:
@@ -74,7 +75,7 @@ class VectorStore:
         return self._vectors.get(key)
 
     def refresh(self) -> None:
-        """Take in what has been written since; a damaged file is reported and removed."""
+        """Read the files that were added since the last call; damaged files are reported and removed."""
         for path in sorted(self.folder.glob("vectors-*.safetensors")):
             if path.name in self._read or not _FILE.fullmatch(path.name):
                 continue
@@ -82,13 +83,13 @@ class VectorStore:
                 self._take(path)
             except DataError as error:
                 if not path.exists():
-                    continue  # another process has made room
+                    continue  # removed by another process to make room
                 with suppress(OSError):
                     path.unlink()
                 warnings.warn(f"{error}; the sentences in it will be embedded again", stacklevel=2)
 
     def write(self, vectors: Mapping[bytes, Tensor]) -> bool:
-        """Add sentences in one file; False if the limit leaves no room.
+        """Write the vectors of sentences to a new file; returns False if this would exceed the limit.
 
         Args:
             vectors: Sentence key -> (tokens, width), float32.
@@ -110,9 +111,9 @@ class VectorStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait until no other process holds this store, and take in what it wrote.
+        """Hold the lock of this store, after reading what other processes wrote.
 
-        Without the lock nothing breaks, but two processes would compute the same vectors.
+        The lock is not needed for correctness: it avoids that two processes compute the same vectors.
 
         Raises:
             OutputError: The folder cannot be made or written.
@@ -129,7 +130,7 @@ class VectorStore:
             lock.release()
 
     def _remove_remains(self) -> None:
-        """Remove what processes that were killed left half-written; only the holder of the lock writes."""
+        """Remove temporary files of killed processes; only the holder of the lock writes."""
         for path in self.folder.iterdir():
             if TEMPORARY.fullmatch(path.name):
                 with suppress(OSError):
@@ -168,7 +169,7 @@ class VectorStore:
 
 
 def _is_sound(path: Path) -> bool:
-    with suppress(OSError):  # which reading the file reports
+    with suppress(OSError):  # reading the file will raise a better error
         return _SOUND.get(path) == _stamp(path)
     return False
 

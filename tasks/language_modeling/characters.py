@@ -1,4 +1,4 @@
-"""Character language models as Flair uses them for features (Akbik et al. 2018, contextual strings)."""
+"""The problem kind `character-modeling`: character language models for Flair (Akbik et al. 2018)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class CharacterSettings(LanguageModelingSettings):
-    """As for words, with the defaults of Flair's language models; a token is a character.
+    """The settings of word language models, with the defaults of Flair's; a token is a character.
 
     Attributes:
         direction: `backward` reads the text from its end, as the second model of a pair does.
@@ -59,7 +59,7 @@ class CharacterSettings(LanguageModelingSettings):
 
 
 def read_characters(found: FoundData, settings: CharacterSettings) -> Text:
-    """Read a text as characters; the end of a line is one, and stands for `<eos>`.
+    """Read a text as characters; the end of each line is the character `<eos>`.
 
     Raises:
         DataError: A file cannot be read, a split is empty, or the text has fewer than two characters.
@@ -88,11 +88,13 @@ def read_characters(found: FoundData, settings: CharacterSettings) -> Text:
         kept = _first(lines, limit) if limit else lines
         characters[split] = torch.tensor(vocabulary.stream(kept))  # (N,)
         lengths[split] = torch.tensor([len(line) + 1 for line in kept])
-    return Text(found.name, found.places, vocabulary, characters, lengths, lengths, found.notes)
+    return Text(
+        found.name, found.places, vocabulary, characters, lengths, lengths, found.notes, unit="characters"
+    )
 
 
 def _first(lines: Sequence[str], limit: int) -> list[str]:
-    """Whole lines from the start, until they have so many characters."""
+    """Return whole lines from the start until they have `limit` characters."""
     kept: list[str] = []
     for line in lines:
         if limit <= 0:
@@ -103,7 +105,7 @@ def _first(lines: Sequence[str], limit: int) -> list[str]:
 
 
 def outline(settings: CharacterSettings) -> Outline:
-    """One text, measured by its perplexity a character."""
+    """See `tasks.problem.Outline`."""
     return Outline((settings.corpus,), (PERPLEXITY, BITS), PERPLEXITY.name, final=final_metrics(settings))
 
 
@@ -121,7 +123,7 @@ def build(
 
 
 def write_for_flair(problem: Problem, model: nn.Module, path: Path) -> None:
-    """Write the model as a file of Flair; see `tasks.problem.ProblemKind`."""
+    """Write the model in Flair's format; see `tasks.problem.ProblemKind`."""
     from tasks.language_modeling.flair_file import write_flair_file
 
     write_flair_file(problem, model, path)

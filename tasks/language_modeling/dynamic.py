@@ -1,7 +1,7 @@
-"""Dynamic evaluation: a language model that goes on learning from the text that it has just predicted.
+"""Dynamic evaluation: a language model is trained on each part of the test text after predicting it.
 
-Krause et al. 2018, "Dynamic evaluation of neural sequence models" (arXiv 1709.07432), their rule with root mean
-squares of gradients and a pull back to the trained weights (equations 4 to 6).
+Krause et al. 2018, "Dynamic evaluation of neural sequence models" (arXiv 1709.07432): their update rule with
+root mean squares of gradients and a decay towards the trained weights (equations 4 to 6).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DynamicRule:
-    """How weights follow the text.
+    """Hyperparameters of the update rule.
 
     Attributes:
         rate: Learning rate, eta in the paper.
-        decay: How strongly weights are pulled back to the trained ones, lambda.
-        epsilon: Added to the root mean squares.
-        segment: Words between two steps.
-        streams: Parallel streams of training text from which mean squares of gradients are taken.
-        batches: Most segments of these; 0 for all of the text.
+        decay: Strength of the decay towards the trained weights, lambda in the paper.
+        epsilon: Added to the root mean squares of gradients.
+        segment: Words between two updates.
+        streams: Parallel streams of training text from which mean squares of gradients are computed.
+        batches: Maximum number of segments of these; 0 for the whole text.
     """
 
     rate: float = 0.002
@@ -53,18 +53,18 @@ def dynamic_losses(
     rule: DynamicRule,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> Tensor:
-    """Negative log-likelihood of every word, each predicted before the weights have learned from it.
+    """Compute the negative log-likelihood of every word, predicted before the weights are updated with it.
 
-    The text is read in one piece, so that nothing but `rule` decides the result. The weights come back as they
-    were.
+    The text is read as a single stream, so the result depends on no batch size. The weights are restored
+    afterwards.
 
     Args:
-        model: On any device.
+        model: The trained model, on any device.
         words: Word numbers, (N,).
-        before: Number of the word that stands before the text.
-        training: The training text, for the size of the steps, (M,).
-        rule: How weights follow the text.
-        report: Takes the fraction that is done.
+        before: Number of the word before the text.
+        training: The training text, from which the mean squares of gradients are computed, (M,).
+        rule: Hyperparameters.
+        report: Called with the fraction done.
 
     Returns:
         (N,) in nats, float64 on the CPU.
@@ -102,10 +102,10 @@ def dynamic_losses(
 def _root_mean_squares(
     model: LanguageModel, weights: Sequence[nn.Parameter], training: Tensor, before: int, rule: DynamicRule
 ) -> list[Tensor]:
-    """Root mean square of the gradient of each weight, as one stream would give it.
+    """Compute the root mean square of the gradient of each weight for a single stream.
 
-    A mean over S streams has gradients smaller by the root of S: they are multiplied with it, which is what the
-    scaling of rates in the authors' code comes to.
+    The gradient of a mean over S streams is smaller by a factor of sqrt(S); multiplying by sqrt(S) corrects for
+    this, and is equivalent to the scaling of learning rates in the authors' code.
     """
     streams = max(1, min(rule.streams, training.numel() // rule.segment))
     text = training_streams(training, before, streams).to(model.embedding.device)
@@ -124,7 +124,7 @@ def _root_mean_squares(
 
 
 def _segments(model: LanguageModel, inputs: Tensor, targets: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
-    """Start and losses of each segment, all words of it in a row; the state is carried and cut off."""
+    """Yield the start and the flat losses of each segment; the state is carried over and detached."""
     hidden: Carry = None
     for start in range(0, inputs.shape[0], size):
         encoded = model.encode(inputs[start : start + size], hidden)

@@ -1,4 +1,4 @@
-"""Measure a language model: one negative log-likelihood for every word of a text."""
+"""Evaluate a language model: the negative log-likelihood of every word of a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.problem import Carry
 
 SEGMENT = 64
-"""Steps that are computed at once; the state is carried, so the number changes memory only."""
+"""Steps per forward pass; the state is carried over, so this affects memory only."""
 
 
 def word_losses(
@@ -32,20 +32,20 @@ def word_losses(
     segment: int = SEGMENT,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> Tensor:
-    """Negative log-likelihood of every word, in the order of the text.
+    """Compute the negative log-likelihood of every word, in the order of the text.
 
-    The text is read in pieces side by side. Each starts from the state that the model has after up to `context`
-    words before it, read from a zero state; where these reach back to the start of the text, the result is that
-    of reading the text in one piece. The model is put into evaluation mode and back into the mode it was in.
+    The text is cut into `streams` parts that are read in parallel. The initial state of each part is computed
+    by reading up to `context` words before it from a zero state; if these reach back to the start of the text,
+    the result is the same as with a single stream. The model runs in evaluation mode; its mode is restored.
 
     Args:
-        model: On any device.
+        model: The model, on any device.
         words: Word numbers, (N,).
-        before: Number of the word that stands before the text.
-        streams: Pieces.
-        context: Words.
-        segment: Steps that are computed at once.
-        report: Takes the fraction that is done.
+        before: Number of the word before the text.
+        streams: Number of parts.
+        context: Maximum number of words that are read before each part.
+        segment: Steps per forward pass.
+        report: Called with the fraction done.
 
     Returns:
         (N,) in nats, float64 on the CPU.
@@ -72,7 +72,7 @@ def word_losses(
 
 
 def perplexity(loss: float) -> float:
-    """Exponential of a mean loss in nats a word; infinite where that is too large to say."""
+    """Return the exponential of a mean loss in nats per word; infinity if it overflows."""
     try:
         return math.exp(loss)
     except OverflowError:
@@ -80,13 +80,13 @@ def perplexity(loss: float) -> float:
 
 
 def _first_states(model: LanguageModel, inputs: Tensor, context: int, segment: int) -> Carry:
-    """States that pieces start from; None where all are zero.
+    """Compute the initial states of the parts; None if all are zero.
 
     Args:
-        model: In evaluation mode.
-        inputs: Of the pieces, (T, B).
-        context: Most words that are read before a piece.
-        segment: Steps that are computed at once.
+        model: The model in evaluation mode.
+        inputs: Inputs of the parts, (T, B).
+        context: Maximum number of words that are read before each part.
+        segment: Steps per forward pass.
     """
     length, streams = inputs.shape
     if context == 0 or streams == 1:
@@ -107,7 +107,7 @@ def _first_states(model: LanguageModel, inputs: Tensor, context: int, segment: i
 
 
 def _map(function: Callable[[Sequence[Tensor]], Tensor], states: Sequence[Carry]) -> Carry:
-    """Apply a function to tensors that stand at the same place in states of the same form."""
+    """Apply a function to the corresponding tensors of several states of the same structure."""
     if isinstance(states[0], Tensor):
         return function(cast("Sequence[Tensor]", states))
     return tuple(_map(function, cast("Any", parts)) for parts in zip(*states, strict=True))

@@ -1,7 +1,7 @@
-"""A trained character language model as a file that Flair loads.
+"""Save a trained character language model in Flair's format, a pickle that torch writes.
 
-It is in Flair's own format, a pickle that torch writes. With the zoo's LSTM inside it is a plain model of
-Flair's; another cell travels in the file, and `load_language_model` in `tasks.tagging` builds it again.
+A model around the zoo's LSTM becomes a plain Flair model. Any other cell is stored in the file, and
+`tasks.tagging.flair_language_model.load_language_model` rebuilds it.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from tasks.problem import Problem
 
 CELL = "cellzoo_cell"
-"""Key of the cell in the file; Flair passes it over."""
+"""Key of the cell in the file; Flair ignores it."""
 PREFIX = "cell:"
 _GATES = ("i_1", "f_1", "g_1", "o_1")
-"""The gates of the zoo's LSTM in the order of torch's stacked weights."""
+"""Names of the gates of the zoo's LSTM, in the order of torch's stacked weights."""
 
 
 def write_flair_file(problem: Problem, model: nn.Module, path: Path) -> None:
-    """Write the file, whole or not at all.
+    """Write the file atomically.
 
     Raises:
-        CellzooError: The layer cannot be in a model of Flair's, whose states are all of the hidden size.
+        CellzooError: The layer does not fit Flair's model, whose states all have the hidden size.
         OutputError: It cannot be written.
     """
     characters, trained = cast("LanguageModeling", problem), cast("LanguageModel", model)
     settings: Any = characters.settings
     rnn = trained.rnn
     if not isinstance(rnn, CellRNN) or any(state.width != HIDDEN_WIDTH for state in rnn.cell.states):
-        raise CellzooError("only a cell whose states are all of the hidden size can be in a file of Flair's")
+        raise CellzooError("only a cell whose states all have the hidden size can be saved in Flair's format")
     kind, layer, extra = _layer(rnn)
     dictionary = Dictionary(add_unk=True)
     for character in ("\n", *characters.text.vocabulary.words[2:]):
@@ -77,7 +77,7 @@ def write_flair_file(problem: Problem, model: nn.Module, path: Path) -> None:
 
 
 def _layer(rnn: CellRNN) -> tuple[str, dict[str, Tensor], dict[str, str]]:
-    """Flair's name of the layer, its weights, and what else the file must hold to build it again."""
+    """Return Flair's name of the layer, its weights, and further entries that are needed to rebuild it."""
     weights = cast("Mapping[str, Tensor]", rnn.directions[0].weights)
     if rnn.cell.hash == load("lstm").hash and f"{_GATES[0]}_b" in weights:
         bias = torch.cat([weights[f"{gate}_b"] for gate in _GATES])

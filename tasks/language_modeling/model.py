@@ -1,4 +1,4 @@
-"""The language model: embedding, a recurrent layer that is given, decoder."""
+"""The language model: embedding, a given recurrent layer, and decoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMBEDDING_RANGE = 0.04
 
 
 class Encoded(NamedTuple):
-    """What the recurrent layer makes of one segment of text; fields as in `LanguageModelOutput`."""
+    """Output of the recurrent layer for one segment of text; fields as in `LanguageModelOutput`."""
 
     hidden: Carry
     raw: Tensor
@@ -28,13 +28,13 @@ class Encoded(NamedTuple):
 
 
 class LanguageModelOutput(NamedTuple):
-    """What one segment of text gives.
+    """Output of the model for one segment of text.
 
     Attributes:
-        logits: Scores of the next word, (T, B, V); logarithms of probabilities with an adaptive softmax.
-        hidden: State after the last step, as the recurrent layer gives it.
-        raw: Outputs of the recurrent layer, (T, B, H); temporal activation regularisation reads them.
-        dropped: The same after locked dropout, (T, B, H); activation regularisation reads them.
+        logits: Scores of the next word, (T, B, V); log-probabilities with an adaptive softmax.
+        hidden: State after the last step, as the recurrent layer returns it.
+        raw: Outputs of the recurrent layer, (T, B, H), for temporal activation regularisation.
+        dropped: The same after locked dropout, (T, B, H), for activation regularisation.
     """
 
     logits: Tensor
@@ -51,21 +51,22 @@ class LanguageModel(nn.Module):
     stack that of AWD-LSTM (Merity et al. 2018, arXiv 1708.02182).
 
     Args:
-        rnn: The recurrent layer, with its weights drawn; the other weights go where its weights are.
+        rnn: The recurrent layer, initialised; the other weights are created with its device and dtype.
         vocabulary_size: V.
         dropout: Locked dropout on the outputs of the recurrent layer.
         dropout_e: Dropout of whole words in the embedding.
         dropout_i: Locked dropout on embedded words.
-        tied: One tensor for embedding and decoder.
-        projects: A linear map, without bias, of the outputs of the recurrent layer to the width of a tied
-            decoder, which can then be another one.
-        cutoffs: Where the clusters of an adaptive softmax begin, which is then the decoder; None for none.
-        chunk: Words whose scores `losses` computes at once; 0 takes all.
-        embedding_range: Embedding and decoder are uniform in ± this; the decoder's bias is zero.
-        generator: Draws them, a CPU generator; torch's default when None.
+        tied: Whether embedding and decoder share one tensor.
+        projects: Whether a linear map without bias projects the outputs of the recurrent layer to the embedding
+            size, so that a tied decoder fits a layer of any width.
+        cutoffs: First words of the clusters of an adaptive softmax, which is then the decoder; None for a full
+            softmax.
+        chunk: Number of words whose scores `losses` computes at once; 0 for all.
+        embedding_range: Embedding and decoder are initialised uniformly in ± this, the decoder's bias to zero.
+        generator: Draws the initial weights; a CPU generator, or None for torch's default.
 
     Raises:
-        ValueError: Tied around a layer whose outputs are not as wide as its inputs, or to an adaptive softmax.
+        ValueError: `tied` with different input and hidden sizes but without `projects`, or with `cutoffs`.
     """
 
     def __init__(
@@ -120,24 +121,24 @@ class LanguageModel(nn.Module):
 
         Args:
             tokens: Word numbers, (T, B).
-            hidden: State to start from, as `LanguageModelOutput.hidden`; zeros when None.
+            hidden: Initial state, as `LanguageModelOutput.hidden`; None for zeros.
         """
         last, raw, dropped = self.encode(tokens, hidden)
         return LanguageModelOutput(self.scores(dropped), last, raw, dropped)
 
     def encode(self, tokens: Tensor, hidden: Carry = None) -> Encoded:
-        """Read a segment, without scores; arguments as in `forward`."""
+        """Run everything below the decoder; arguments as in `forward`."""
         raw, last = self.read(tokens, hidden)  # (T, B, H)
         return Encoded(last, raw, locked_dropout(raw, self.dropout, self.training))
 
     def scores(self, dropped: Tensor) -> Tensor:
-        """Scores of all words, (T, B, V), after outputs (T, B, H)."""
+        """Compute the scores of all words, (T, B, V), from outputs (T, B, H)."""
         if self.adaptive is not None:
             return self.adaptive.log_probabilities(dropped)
         return F.linear(self._projected(dropped), self._decoder, self.decoder_bias)
 
     def losses(self, dropped: Tensor, targets: Tensor) -> Tensor:
-        """Negative log-likelihood of each word in nats.
+        """Compute the negative log-likelihood of each word in nats.
 
         Args:
             dropped: Outputs, (T, B, H).
@@ -165,12 +166,12 @@ class LanguageModel(nn.Module):
         return dropped if self.projection is None else F.linear(dropped, self.projection)  # (T, B, E)
 
     def read(self, tokens: Tensor, hidden: Carry = None) -> tuple[Tensor, Carry]:
-        """Run the recurrent layer alone; returns its outputs (T, B, H) and its state after the last step."""
+        """Run embedding and recurrent layer; returns outputs (T, B, H) and the state after the last step."""
         embedded = embed(tokens, self.embedding, self.dropout_e, self.training)  # (T, B, E)
         embedded = locked_dropout(embedded, self.dropout_i, self.training)
         return cast("tuple[Tensor, Carry]", self.rnn(embedded, hidden))
 
 
 def detach(hidden: Carry) -> Carry:
-    """Cut a carried state, whatever tuples it is made of, off from the segment that made it."""
+    """Detach a state, which may consist of nested tuples, from the computation graph."""
     return hidden.detach() if isinstance(hidden, Tensor) else tuple(detach(part) for part in hidden)

@@ -1,4 +1,4 @@
-"""A trained language model with its vocabulary, in one safetensors file with JSON in its header."""
+"""Save a trained language model with its vocabulary as one safetensors file with JSON in its header."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FORMAT = "cellzoo language model 1"
 
 
 def write_language_model(problem: LanguageModeling, model: nn.Module, path: Path) -> None:
-    """Write the file, whole or not at all.
+    """Write the file atomically.
 
     Raises:
         OutputError: It cannot be written.
@@ -33,11 +33,11 @@ def write_language_model(problem: LanguageModeling, model: nn.Module, path: Path
 
 
 def read_language_model(problem: LanguageModeling, path: Path) -> Mapping[str, Tensor]:
-    """Read the weights of a model of this problem.
+    """Read the weights of a saved model.
 
     Raises:
-        DataError: The file is missing, damaged or holds something else, or its vocabulary is not that of the
-            problem's text.
+        DataError: The file is missing, damaged or not a language model, or its vocabulary differs from that of
+            the problem's text.
     """
     from cellzoo.system.tensor_file import read_tensors
 
@@ -50,7 +50,7 @@ def read_language_model(problem: LanguageModeling, path: Path) -> Mapping[str, T
 
 
 def _require_same(found: Vocabulary, text: Text, path: Path) -> None:
-    """Refuse the vocabulary of another text, or of another `min_count`."""
+    """Check that a saved vocabulary is that of the text, with the same `min_count`."""
     wanted = text.vocabulary
     if found == wanted:
         return

@@ -34,23 +34,24 @@ if TYPE_CHECKING:
 
 
 DYNAMIC_TEXT = 2_000_000
-"""Words of training text that dynamic evaluation takes the size of gradients from, at most."""
+"""Maximum number of training words from which dynamic evaluation computes mean squares of gradients."""
 
 
 class LanguageModeling:
     """Predict each word of a text from the words before it.
 
-    Weights learn on the training text, architectures on the dev text, in segments of truncated
-    back-propagation; the state is carried from segment to segment and starts from zeros with each pass. An item
-    is a line or document with its `<eos>`: `nll`, the sum of negative log-likelihoods in nats, and `tokens`.
+    Weights are trained on the training text, architectures on the dev text, by truncated back-propagation
+    through time: the state is carried over between segments, and reset to zeros at the start of each pass. An
+    evaluation has one item per line or document with its `<eos>`: `nll`, the sum of negative log-likelihoods in
+    nats, and `tokens`.
 
     Args:
-        text: The words.
-        settings: See there.
-        device: Where models run.
+        text: The text as word numbers.
+        settings: Settings of the text and the model.
+        device: Device of the models.
 
     Raises:
-        DataError: A text is too short for one batch, or a cutoff beyond its vocabulary.
+        DataError: A text is too short for one batch, or a cutoff is beyond its vocabulary.
     """
 
     metrics: tuple[Metric, ...] = (PERPLEXITY, BITS)
@@ -75,7 +76,7 @@ class LanguageModeling:
         self.steps = math.ceil(self._train.length / mean_steps(settings.bptt, settings.jitter))
 
     def resized(self, hidden_size: int) -> LanguageModeling:
-        """See `tasks.sizing.Resizable`; the embedding stays as wide as it is."""
+        """See `tasks.sizing.Resizable`; the size of the embedding does not change."""
         settings = self.settings
         other = copy(self)
         other.layer = layer_spec(settings, self.layer.device, hidden_size)
@@ -100,15 +101,15 @@ class LanguageModeling:
         )
 
     def train_batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """The training text once."""
+        """Yield the segments of the training text once."""
         bptt = self.settings.bptt
         for start, stop in segments(self._train.length, bptt, self.settings.jitter, generator):
             yield _batch(self._train, start, stop, (stop - start) / bptt)
 
     def validation_batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        """The dev text without end, always in segments of `bptt` words.
+        """Yield segments of `bptt` words of the dev text without end.
 
-        Its state starts from zeros with each pass; in DARTS it goes on.
+        The state is reset to zeros at the start of each pass; in DARTS it is not.
         """
         length, bptt = self._dev.length, self.settings.bptt
         while True:
@@ -116,7 +117,7 @@ class LanguageModeling:
                 yield _batch(self._dev, start, min(start + bptt, length), 1.0)
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> BatchLoss:
-        """Mean loss a word of a segment, and the same with the penalties on activations."""
+        """Compute the mean loss per word of a segment, without and with the penalties on activations."""
         inputs, targets = batch.content
         alpha, beta = self.settings.alpha, self.settings.beta
         if self.settings.softmax == "adaptive" or self.settings.softmax_chunk:
@@ -131,14 +132,14 @@ class LanguageModeling:
     def evaluate(
         self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
     ) -> Evaluation:
-        """Perplexity over every word of a split, `<eos>` and `<unk>` included."""
+        """Compute the perplexity over all words of a split, including `<eos>` and `<unk>`."""
         return self._evaluation(self._losses(model, split, report), split)
 
     def evaluate_once(self, model: nn.Module, split: Split) -> Evaluation:
-        """As `evaluate`, with the words' losses, and dynamic evaluation where settings ask for it.
+        """Evaluate with additional items for words, and with dynamic evaluation if the settings ask for it.
 
-        Further items, of the split `dev words` or `test words`, are the split's different words: `count` in the
-        training text, and `nll` and `tokens` here. See `EvaluatesOnce`.
+        The additional items, of the split `dev words` or `test words`, are the distinct words of the split:
+        their `count` in the training text, and their `nll` and `tokens` in this split. See `EvaluatesOnce`.
         """
         losses = self._losses(model, split)
         found = self._evaluation(losses, split)
@@ -156,7 +157,7 @@ class LanguageModeling:
     def _losses(
         self, model: nn.Module, split: Split, report: Callable[[float], None] = lambda fraction: None
     ) -> Tensor:
-        """Of each word, (N,)."""
+        """Return the loss of each word, (N,)."""
         settings = self.settings
         return word_losses(
             cast("LanguageModel", model),
@@ -168,7 +169,7 @@ class LanguageModeling:
         )
 
     def _dynamic_losses(self, model: nn.Module, split: Split) -> Tensor:
-        """Of each word by dynamic evaluation, (N,)."""
+        """Return the loss of each word in dynamic evaluation, (N,)."""
         settings, text = self.settings, self.text
         rule = DynamicRule(
             settings.dynamic_rate, settings.dynamic_decay, settings.dynamic_epsilon, settings.dynamic_segment
@@ -194,7 +195,7 @@ class LanguageModeling:
         ]
 
     def _evaluation(self, losses: Tensor, split: Split) -> Evaluation:
-        """What losses (N,) come to."""
+        """Compute metrics and items from the losses of words, (N,)."""
         text = self.text
         lengths, characters = text.lengths[split], text.characters[split]
         columns = zip(_by_line(losses, lengths), lengths.tolist(), characters.tolist(), strict=True)
@@ -205,22 +206,25 @@ class LanguageModeling:
         loss = losses.mean().item()
         bits = losses.sum().item() / math.log(2) / int(characters.sum())
         share = text.unknown(split) / losses.numel()
-        note = f"{split}: vocabulary of {len(text.vocabulary):,} words; {share:.2%} of the words are {UNKNOWN}"
+        note = (
+            f"{split}: vocabulary of {len(text.vocabulary):,} {text.unit}; "
+            f"{share:.2%} of the {text.unit} are {UNKNOWN}"
+        )
         values = {LOSS: loss, PERPLEXITY.name: perplexity(loss), BITS.name: bits}
         return Evaluation(values, items, (note, *text.notes))
 
     def embedding_parameters(self, model: nn.Module) -> int:
-        """Size of the embedding."""
+        """Count the values in the embedding."""
         return cast("LanguageModel", model).embedding.numel()
 
     def vectors(self, model: nn.Module) -> tuple[Sequence[str], Tensor]:
-        """The embedding of all words; `<unk>` and `<eos>` are not words."""
+        """Return the embedding of all words except `<unk>` and `<eos>`."""
         embedding = cast("LanguageModel", model).embedding.detach().cpu()  # (V, E)
         rows = [row for row, word in enumerate(self.text.vocabulary.words) if word not in (UNKNOWN, END)]
         return [self.text.vocabulary.words[row] for row in rows], embedding[rows]
 
     def _cutoffs(self) -> tuple[int, ...] | None:
-        """Of the adaptive softmax, if there is one."""
+        """Return the cutoffs of the adaptive softmax; None for a full softmax."""
         settings, size = self.settings, len(self.text.vocabulary)
         if settings.softmax == "full":
             return None
@@ -250,7 +254,7 @@ class LanguageModeling:
 def layer_spec(
     settings: LanguageModelingSettings, device: torch.device | None = None, hidden_size: int | None = None
 ) -> LayerSpec:
-    """The recurrent layer, or layers, that a model of these settings has, or of another `hidden_size`."""
+    """Return the recurrent layers of a model with these settings, or with another `hidden_size`."""
     width, hidden_size = settings.embedding_width, hidden_size or settings.hidden_size
     awd = settings.model == "awd"
     return LayerSpec(
@@ -271,27 +275,27 @@ def layer_spec(
 def segment_loss(
     output: LanguageModelOutput, targets: Tensor, alpha: float, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss over the words of a segment, and the same with the penalties on activations.
+    """Compute the mean loss over the words of a segment, without and with the penalties on activations.
 
     Activation regularisation is `alpha` times the mean square of the dropped outputs, temporal activation
     regularisation `beta` times the mean square of the change of the raw outputs from step to step (Merity
     et al., arXiv 1708.01009).
 
     Args:
-        output: Of the model.
-        targets: (T, B).
+        output: Output of the model.
+        targets: The next words, (T, B).
         alpha: Weight of the first penalty.
         beta: Weight of the second.
 
     Returns:
-        The negative log-likelihood in nats a word, and what to minimise.
+        The negative log-likelihood in nats per word, and the penalised loss to minimise.
     """
     loss = F.cross_entropy(output.logits.flatten(0, 1), targets.flatten())
     return loss, penalise(loss, output, alpha, beta)
 
 
 def penalise(loss: Tensor, output: LanguageModelOutput | Encoded, alpha: float, beta: float) -> Tensor:
-    """A loss with the penalties of `segment_loss`."""
+    """Add the penalties of `segment_loss` to a loss."""
     penalised = loss
     if alpha:
         penalised = penalised + alpha * output.dropped.square().mean()
@@ -301,7 +305,7 @@ def penalise(loss: Tensor, output: LanguageModelOutput | Encoded, alpha: float, 
 
 
 def _by_line(losses: Tensor, lengths: Tensor) -> list[float]:
-    """Sums of the losses of words (N,) over lines of some lengths (lines,)."""
+    """Sum the losses of words (N,) over lines of the given lengths (lines,)."""
     lines = torch.arange(lengths.numel()).repeat_interleave(lengths)  # (N,)
     sums: list[float] = losses.new_zeros(lengths.numel()).index_add(0, lines, losses).tolist()
     return sums

@@ -1,4 +1,4 @@
-"""The numbers of a text's words, in memory or in a file that is mapped into it."""
+"""Word numbers of a text, in memory or in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Numbers(Protocol):
-    """Numbers that come one stretch after the other."""
+    """A growing sequence of numbers."""
 
     def add(self, numbers: Sequence[int]) -> None:
-        """Take some more."""
+        """Append numbers."""
         ...
 
     def tensor(self) -> Tensor:
-        """All of them, (N,)."""
+        """Return all numbers, (N,)."""
         ...
 
 
@@ -43,7 +43,7 @@ class _InMemory:
 
 
 class _OnDisk:
-    """Four bytes a word; the system reads what is looked at, and lets go of it again."""
+    """Four bytes per word; the operating system loads and evicts pages as needed."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -58,19 +58,19 @@ class _OnDisk:
 
 @contextmanager
 def numbers_in_memory() -> Iterator[Numbers]:
-    """Numbers as int64 in memory."""
+    """Keep numbers as int64 in memory."""
     yield _InMemory()
 
 
 @contextmanager
 def numbers_on_disk(folder: Path | None) -> Iterator[Numbers]:
-    """Numbers as int32 in a file without a name, which is gone as soon as no tensor reads it.
+    """Keep numbers as int32 in an anonymous temporary file, which is removed when no tensor uses it any more.
 
     Args:
-        folder: On whose disk; None for that of temporary files.
+        folder: Folder of the file; None for the default of temporary files.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     place = folder or Path(tempfile.gettempdir())
     with output_errors(place):

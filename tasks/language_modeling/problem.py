@@ -1,4 +1,4 @@
-"""The kind of problem: predict each word of a text from the words before it."""
+"""The problem kind `language-modeling`: predict each word of a text from the words before it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def outline(settings: LanguageModelingSettings) -> Outline:
-    """One text, measured by its perplexity."""
+    """See `tasks.problem.Outline`."""
     return Outline((settings.corpus,), (PERPLEXITY, BITS), PERPLEXITY.name, final=final_metrics(settings))
 
 

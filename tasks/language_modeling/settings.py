@@ -1,4 +1,4 @@
-"""What can be set about a text and the language model around a recurrent layer, and what it is measured in."""
+"""Settings and metrics of the problem kinds for language models."""
 
 from __future__ import annotations
 
@@ -18,60 +18,65 @@ DYNAMIC = Metric("dynamic_perplexity", "perplexity, dynamic evaluation", higher_
 
 
 class LanguageModelingSettings(EqualTerms):
-    """A text, how it is cut, and the model; the defaults are those of DARTS' evaluation on Penn Treebank.
+    """Settings of the text and the model; the defaults are those of DARTS' evaluation on Penn Treebank.
 
-    Source: quark0/darts rnn/train.py, but for `evaluation_streams` with `evaluation_context`.
+    Source: quark0/darts rnn/train.py, except `evaluation_streams` and `evaluation_context`.
 
     Attributes:
         corpus: Name of a data set of text: `ptb`, `wikitext-2`, `news`, or `text:FILES`.
-        min_count: Words that are rarer in the training text count as `<unk>`.
-        train_words: Take only so many words from the start of the training text; 0 takes all.
-        dev_words: The same of the dev text.
+        min_count: Words with fewer occurrences in the training text count as `<unk>`.
+        train_words: Number of words to use from the start of the training text; 0 for all.
+        dev_words: The same for the dev text.
         model: `single`: one recurrent layer (Liu et al. 2019, arXiv 1806.09055, section 3.2). `awd`: several,
             with weight drop (Merity et al. 2018, arXiv 1708.02182), as NAS-Bench-NLP has it.
-        hidden_size: `single`: width of the layer. `awd`: width between the layers; the last is as wide as the
-            embedding. Where something is held equal for all cells, this is the width that is solved for; a tied
-            decoder of `single` then reads the layer's outputs through a linear map to the embedding's width.
-        embedding_size: 0 takes `hidden_size`, the only choice for a tied decoder of `single`.
+        hidden_size: `single`: size of the layer. `awd`: size of all layers except the last, which has the size
+            of the embedding. If parameters or the like are held equal for all cells, this size is adapted to
+            each cell; a tied decoder of `single` then reads the layer's outputs through a linear map to the
+            embedding size.
+        embedding_size: Size of the embedding; 0 for `hidden_size`, the only choice for a tied decoder of
+            `single`.
         num_layers: Recurrent layers of `awd`.
         tied: Whether embedding and decoder are one tensor.
         embedding_range: Embedding and decoder start uniform in ± this; the decoder's bias starts at 0.
-        init: `uniform`: the cell's weights start uniform in ± `weight_range`. `published`: as its cell
-            file says, where that says something.
-        weight_range: What `init` does not say starts uniform in ± this; 0 takes the layer's own rule,
-            ±1 / sqrt(H), which keeps small layers from starting dead. The DARTS code has 0.04.
+        init: `uniform`: the cell's weights start uniform in ± `weight_range`. `published`: as given in the cell
+            file, if it has an initialisation.
+        weight_range: Weights without a published initialisation start uniform in ± this; 0 takes the layer's
+            default of ±1 / sqrt(H), with which the activations of small layers do not vanish. The DARTS code
+            has 0.04.
         dropout: Locked dropout on the outputs of the recurrent layers.
         dropout_e: Dropout of whole words in the embedding.
         dropout_i: Locked dropout on embedded words.
-        dropout_x: Dropout on the cell's input, one mask a segment.
-        dropout_h: Dropout on what the cell's products read of its state and nodes, one mask a segment.
-        dropout_between: `awd`: locked dropout on what passes from layer to layer.
-        weight_drop: `awd`: share of single weights that is dropped from every matrix that does not read x.
-        weight_drop_mode: `fixed`: such matrices are trained. `reference_frozen`: they stay as they were drawn,
-            as in all published runs of NAS-Bench-NLP, whose code wraps the masked matrix in a new parameter.
-        softmax: `full`, or `adaptive` for large vocabularies (Grave et al. 2017, arXiv 1609.04309), which has
-            weights of its own: `tied` is then false.
-        cutoffs: Where the clusters of rarer words of an adaptive softmax begin, such as [2000, 10000]; [] takes
-            a twentieth and a quarter of the vocabulary.
-        softmax_chunk: Words whose scores of the whole vocabulary are in memory at once; 0 takes those of a
-            segment. It changes memory alone.
+        dropout_x: Dropout on the cell's input, one mask per segment.
+        dropout_h: Dropout on the states and nodes that the cell's matrices read, one mask per segment.
+        dropout_between: `awd`: locked dropout between layers.
+        weight_drop: `awd`: probability of dropping a weight of a matrix that does not read the input x.
+        weight_drop_mode: `fixed`: such matrices are trained. `reference_frozen`: they keep their initial
+            values, as in all published runs of NAS-Bench-NLP, whose code wraps the masked matrix in a new
+            parameter.
+        softmax: `full`, or `adaptive` for large vocabularies (Grave et al. 2017, arXiv 1609.04309); the latter
+            needs `tied = false`.
+        cutoffs: First words of the clusters of rarer words of an adaptive softmax, such as [2000, 10000]; []
+            takes a twentieth and a quarter of the vocabulary.
+        softmax_chunk: Number of words whose scores over the vocabulary are in memory at once; 0 for those of a
+            segment. Affects memory only.
         batch_size: Parallel streams of training text.
-        validation_batch_size: Parallel streams of dev text that architectures learn from; 0 takes
-            `batch_size`, or as many as the dev text has room for.
-        bptt: Words of a segment of truncated back-propagation.
+        validation_batch_size: Parallel streams of dev text that train the architecture in a search; 0 for
+            `batch_size`, or fewer if the dev text is too short.
+        bptt: Words per segment of truncated back-propagation.
         jitter: `none`: all segments have `bptt` words. `gaussian`: lengths are drawn with standard deviation 5
-            around `bptt`, or in one case of twenty around half of it (DARTS' evaluation, AWD-LSTM). `halved`:
+            around `bptt`, or with probability 0.05 around half of it (DARTS' evaluation, AWD-LSTM). `halved`:
             one segment in twenty is half as long (DARTS' search).
         alpha: Activation regularisation: weight of the mean square of the dropped outputs.
         beta: Temporal activation regularisation: weight of the mean square of the change of the outputs.
-        evaluation_streams: Parallel pieces in which dev and test are read; every word is predicted once.
-        evaluation_context: Words before a piece that are read for its first state, so that the number of
-            pieces changes the perplexity by no more than what the model remembers over so many words.
-        dynamic: Whether the trained model is also measured by dynamic evaluation (Krause et al. 2018, arXiv
-            1709.07432), in which it learns from each `dynamic_segment` words after it has predicted them.
-        dynamic_segment: Words between two steps.
-        dynamic_rate: Learning rate of these.
-        dynamic_decay: How strongly weights are pulled back to the trained ones. The paper tunes both on dev.
+        evaluation_streams: Number of parts in which dev and test are read in parallel; every word is predicted
+            once.
+        evaluation_context: Words before a part that are read to compute its initial state, so that the number
+            of parts hardly changes the perplexity.
+        dynamic: Whether to also compute the perplexity by dynamic evaluation (Krause et al. 2018, arXiv
+            1709.07432), where the model is trained on each `dynamic_segment` words after predicting them.
+        dynamic_segment: Words between two updates.
+        dynamic_rate: Learning rate of the updates.
+        dynamic_decay: Strength of the decay towards the trained weights. The paper tunes rate and decay on dev.
         dynamic_epsilon: Added to the root mean squares of gradients.
     """
 
@@ -153,9 +158,9 @@ class LanguageModelingSettings(EqualTerms):
 MEASURES = dict.fromkeys(
     ("dynamic", "dynamic_segment", "dynamic_rate", "dynamic_decay", "dynamic_epsilon"), DYNAMIC.name
 )
-"""Settings that change nothing of a run but one metric; see `tasks.problem.ProblemKind`."""
+"""Settings that affect nothing but one metric; see `tasks.problem.ProblemKind`."""
 
 
 def final_metrics(settings: LanguageModelingSettings) -> tuple[Metric, ...]:
-    """What is measured once, after the training."""
+    """Metrics that are computed once, after the training."""
     return (DYNAMIC,) if settings.dynamic else ()

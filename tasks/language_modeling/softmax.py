@@ -1,4 +1,4 @@
-"""The last layer of a language model where a table of scores of the whole vocabulary is too large."""
+"""Output layers for vocabularies whose scores do not fit into memory: chunked and adaptive softmax."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PADDING = -100
-"""Target that counts for nothing (the default `ignore_index` of torch's cross entropy)."""
+"""Target that is ignored (the default `ignore_index` of torch's cross entropy)."""
 
 
 def chunked_losses(read: Tensor, targets: Tensor, decoder: Tensor, bias: Tensor, rows: int) -> Tensor:
-    """Negative log-likelihoods of words, with the scores of few words in memory at a time.
+    """Compute negative log-likelihoods with the scores of only `rows` words in memory at a time.
 
-    The backward pass computes the scores again.
+    The backward pass recomputes the scores.
 
     Args:
-        read: What the decoder reads, (N, W).
+        read: Inputs of the decoder, (N, W).
         targets: Word numbers, (N,); the loss of `PADDING` is 0.
         decoder: (V, W).
         bias: (V,).
-        rows: Words whose scores are computed at once.
+        rows: Number of words whose scores are computed at once.
 
     Returns:
         (N,) in nats.
@@ -45,17 +45,17 @@ def _losses(read: Tensor, targets: Tensor, decoder: Tensor, bias: Tensor) -> Ten
 
 
 class AdaptiveSoftmax(nn.Module):
-    """torch's adaptive softmax (Grave et al. 2017, arXiv 1609.04309) on words in the order of their frequency.
+    """torch's adaptive softmax (Grave et al. 2017, arXiv 1609.04309); words are sorted by descending frequency.
 
     Args:
-        width: Of what it reads.
-        words: V, the most frequent first.
-        cutoffs: Where clusters of rarer words begin; each has a quarter of the width of the one before.
-        generator: Draws the weights; torch's default when None.
-        like: A weight; these go where it is.
+        width: Size of the inputs.
+        words: V, the size of the vocabulary.
+        cutoffs: First words of the clusters of rarer words; each has a quarter of the width of the one before.
+        generator: Draws the initial weights; None for torch's default.
+        like: A tensor whose device and dtype the weights get.
 
     Raises:
-        ValueError: The cutoffs do not rise, or leave the vocabulary.
+        ValueError: The cutoffs are not in ascending order, or beyond the vocabulary.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class AdaptiveSoftmax(nn.Module):
         self.layer.to(like.device)
 
     def losses(self, read: Tensor, targets: Tensor) -> Tensor:
-        """Negative log-likelihoods (N,) of words (N,); the loss of `PADDING` is 0."""
+        """Compute negative log-likelihoods (N,) of words (N,); the loss of `PADDING` is 0."""
         known = targets != PADDING
         found: Tensor = self.layer(read, targets.where(known, 0)).output
         return -found * known
 
     def log_probabilities(self, read: Tensor) -> Tensor:
-        """Of all words, (..., V) for (..., W)."""
+        """Compute the log-probabilities of all words, (..., V), from inputs (..., W)."""
         flat = self.layer.log_prob(read.flatten(0, -2))
         return flat.view(*read.shape[:-1], -1)
 
 
 def default_cutoffs(words: int) -> tuple[int, ...]:
-    """A twentieth of the vocabulary in the head, a fifth of it in the first cluster."""
+    """Cutoffs with a twentieth of the vocabulary in the head and a fifth of it in the first cluster."""
     head, first = max(1, words // 20), max(2, words // 4)
     return (head, first) if head < first < words else (max(1, words // 2),)

@@ -1,7 +1,7 @@
-"""Cut one long text into parallel streams and these into segments.
+"""Cut one long text into parallel streams, and these into segments.
 
-Every word that is to be predicted has the word before it as input, so a text of N words to predict comes
-with one word of context in front, usually `<eos>`.
+Each word is predicted from the word before it, so a text of N words needs one word of context in front, usually
+`<eos>`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHORT = 0.05
-"""Share of training segments that are half as long, `np.random.random() < 0.95` in the DARTS code."""
+"""Probability of a training segment of half the length, `np.random.random() < 0.95` in the DARTS code."""
 
 
 @dataclass(frozen=True)
 class Streams:
-    """B contiguous pieces of one text, side by side.
+    """B contiguous parts of one text, in columns.
 
     Attributes:
         inputs: Word numbers, (T, B).
@@ -41,22 +41,22 @@ class Streams:
         return self.inputs.shape[0]
 
     def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of some steps, (stop - start, B) each."""
+        """Return inputs and targets of some steps, (stop - start, B) each."""
         return self.inputs[start:stop], self.targets[start:stop]
 
     def to(self, device: torch.device | str) -> Streams:
-        """Both tensors on another device."""
+        """Move both tensors to a device."""
         return Streams(self.inputs.to(device), self.targets.to(device))
 
 
 class StoredStreams:
-    """The streams of `training_streams` on a text that is not copied: steps are cut out when asked for.
+    """The same streams as those of `training_streams`, without copying the text: steps are read on demand.
 
     Args:
-        words: Word numbers of any whole type, (N,), often mapped from a file.
-        context: Number of the word that stands before the text.
+        words: Word numbers of any integer dtype, (N,), usually memory-mapped.
+        context: Number of the word before the text.
         streams: B.
-        device: Where steps are brought.
+        device: Device to which steps are moved.
     """
 
     def __init__(self, words: Tensor, context: int, streams: int, device: torch.device) -> None:
@@ -66,7 +66,7 @@ class StoredStreams:
         self._device = device
 
     def rows(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """As in `Streams`."""
+        """See `Streams`."""
         first = self._columns[:, start - 1] if start else self._before  # (B,)
         words = torch.cat([first[:, None], self._columns[:, start:stop]], dim=1).t().long()  # (1 + T, B)
         moved = words.to(self._device)
@@ -74,11 +74,11 @@ class StoredStreams:
 
 
 def training_streams(words: Tensor, context: int, streams: int) -> Streams:
-    """Cut a text into pieces of equal length; up to `streams` - 1 words at the end are left out.
+    """Cut a text into parts of equal length; up to `streams` - 1 words at the end are left out.
 
     Args:
         words: Word numbers of the text, (N,).
-        context: Number of the word that stands before the text.
+        context: Number of the word before the text.
         streams: B.
 
     Raises:
@@ -95,15 +95,14 @@ def training_streams(words: Tensor, context: int, streams: int) -> Streams:
 
 
 def evaluation_streams(words: Tensor, context: int, streams: int) -> Streams:
-    """Cut a text into pieces so that every word is predicted exactly once; the last pieces are padded.
+    """Cut a text into parts so that every word is predicted exactly once; the last parts are padded.
 
-    The piece that starts inside the text starts from a zero state but has the true word before it as input,
-    so the number of streams touches the result at `streams` - 1 places only; `streams` = 1 is exact.
-    `evaluate.word_losses` has states for these places.
+    Every part has the actual previous word as its first input. `evaluate.word_losses` computes the initial
+    states of the parts.
 
     Args:
         words: Word numbers of the text, (N,).
-        context: Number of the word that stands before the text.
+        context: Number of the word before the text.
         streams: B.
 
     Raises:
@@ -121,11 +120,11 @@ def segments(length: int, bptt: int, jitter: str, generator: torch.Generator) ->
 
     Args:
         length: T of the streams.
-        bptt: Steps of a segment.
+        bptt: Steps per segment.
         jitter: `none`: always `bptt`. `gaussian`: mean `bptt` in 95 % of the cases and half of it in the
             others, standard deviation 5, at least 5 and at most `bptt` + 20, as in DARTS' train.py. `halved`:
             `bptt` in 95 % of the cases and half of it in the others, as in DARTS' train_search.py.
-        generator: Where lengths are drawn from.
+        generator: Draws the lengths.
 
     Yields:
         (start, stop) of each segment; together they cover every step once, in order.
@@ -138,7 +137,7 @@ def segments(length: int, bptt: int, jitter: str, generator: torch.Generator) ->
 
 
 def mean_steps(bptt: int, jitter: str) -> float:
-    """Mean length of the segments."""
+    """Return the mean length of the segments."""
     return bptt if jitter == "none" else max(1.0, bptt * (1 - SHORT / 2))
 
 

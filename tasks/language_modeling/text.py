@@ -1,4 +1,4 @@
-"""A text as numbers: its words, where its lines end, and what a reader must know of it."""
+"""Read a text as word numbers, with the lengths of its lines and notes on what affects its perplexity."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tasks.language_modeling.settings import LanguageModelingSettings
 
 NEARLY_ALL = 0.95
-"""Share of lines that must end in a mark for it to be the mark of a line's end."""
+"""Share of lines that must end in a mark for it to be recognised as an end-of-line mark."""
 MANY_EMPTY = 0.45
-"""Share of empty lines above which a text has one for each sentence; WikiText has a third, which count."""
+"""Share of empty lines above which a note is made; WikiText has a third of empty lines, which count."""
 END_MARKS = frozenset({END, "</s>", "<eol>", "<end>", "<nl>", "<newline>", "[eos]", "<|eos|>", "<|endoftext|>"})
 UNKNOWN_MARKS = frozenset({"[unk]", "<unknown>", "@@unknown@@", "__unk__", "<unk/>", "<oov>"})
 START_MARKS = frozenset({"<s>", "<bos>", "<sos>", "<start>", "[bos]", "<|bos|>", "<|startoftext|>"})
@@ -35,17 +35,17 @@ START_MARKS = frozenset({"<s>", "<bos>", "<sos>", "<start>", "[bos]", "<|bos|>",
 
 @dataclass(frozen=True)
 class Text:
-    """The splits of a text, `<eos>` after each line or document, and before the first one as its context.
+    """The splits of a text, with `<eos>` after each line or document.
 
     Attributes:
-        name: The data set.
+        name: Name of the data set.
         place: Its files, for messages.
-        vocabulary: Words of the training split; others count as `<unk>`.
+        vocabulary: Words of the training split; other words count as `<unk>`.
         words: Split -> word numbers, (N,).
-        lengths: Split -> words of each line or document with its `<eos>`, (lines,); they add up to N.
-        characters: Split -> characters of each line as it is written, with those between words and at its end,
-            (lines,).
-        notes: What was found that changes how a perplexity is read.
+        lengths: Split -> number of words of each line or document with its `<eos>`, (lines,); the sum is N.
+        characters: Split -> number of characters of each line, including spaces and line ends, (lines,).
+        notes: Observations that matter for the interpretation of a perplexity.
+        unit: What the tokens are, for notes.
     """
 
     name: str
@@ -55,15 +55,16 @@ class Text:
     lengths: Mapping[Split, Tensor]
     characters: Mapping[Split, Tensor]
     notes: tuple[str, ...] = ()
+    unit: str = "words"
 
     @classmethod
     def read(cls, found: FoundData, settings: LanguageModelingSettings, folder: Path | None = None) -> Text:
-        """Read a text and number its words; those of a long training text lie in a file without a name.
+        """Read a text and number its words; those of a long training text are stored in a temporary file.
 
         Args:
-            found: The text.
-            settings: How it is read.
-            folder: On whose disk that file is; None for that of temporary files.
+            found: The files.
+            settings: Settings of the text.
+            folder: Folder of that file; None for the default of temporary files.
 
         Raises:
             DataError: A file cannot be read, a split is empty, or the vocabulary has fewer than two words.
@@ -95,31 +96,31 @@ class Text:
 
     @property
     def end(self) -> int:
-        """Number of `<eos>`."""
+        """The number of `<eos>`."""
         return self.vocabulary.index[END]
 
     @property
     def facts(self) -> dict[str, int]:
-        """Words and `<unk>` of each split, and the size of the vocabulary."""
+        """Numbers of words and of `<unk>` in each split, and the size of the vocabulary."""
         sizes = {f"{split} words": words.numel() for split, words in self.words.items()}
         unknown = {f"{split} {UNKNOWN}": self.unknown(split) for split in self.words}
         return {**sizes, "vocabulary": len(self.vocabulary), **unknown}
 
     def unknown(self, split: Split) -> int:
-        """How many words of a split are `<unk>`."""
+        """Count the words of a split that are `<unk>`."""
         return int((self.words[split] == self.vocabulary.index[UNKNOWN]).sum())
 
 
 def without_marks(
     splits: Mapping[Split, Sequence[list[str]]],
 ) -> tuple[dict[Split, Sequence[list[str]]], tuple[str, ...]]:
-    """Take marks of lines' ends off where a text brings its own, so that no line has two.
+    """Remove end-of-line marks from a text that has its own, so that no line has two.
 
     Args:
         splits: Split -> lines of words.
 
     Returns:
-        The same without them, and a note on each kind of mark that was found.
+        The lines without these marks, and notes on the marks that were found.
     """
     ended, begun, inside = dict[str, list[str]](), dict[str, list[str]](), Counter[str]()
     found = {}
@@ -150,7 +151,7 @@ def without_marks(
 
 
 def _as_they_are(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
-    """Note marks that are taken for words, such as other spellings of `<unk>`, and empty lines everywhere."""
+    """Make notes on marks that count as words, such as other spellings of `<unk>`, and on many empty lines."""
     unknown, glued = Counter[str](), Counter[str]()
     total = empty = 0
     for lines in splits.values():
@@ -181,7 +182,7 @@ def _as_they_are(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
 
 
 def _most_frequent(words: Iterable[str], marks: frozenset[str]) -> tuple[str, float]:
-    """The most frequent of some marks, in any case, and its share of the words."""
+    """Return the most frequent of some marks, ignoring case, and its share of all words."""
     counts, total = Counter[str](), 0
     for word in words:
         total += 1
@@ -193,7 +194,7 @@ def _most_frequent(words: Iterable[str], marks: frozenset[str]) -> tuple[str, fl
 
 @dataclass(frozen=True)
 class _WithoutLast:
-    """Lines without a mark at their end, made anew whenever they are gone through."""
+    """A lazy view of lines without a mark at their end."""
 
     lines: Sequence[list[str]]
     mark: str
@@ -213,11 +214,11 @@ def _without_last(lines: Sequence[list[str]], mark: str) -> Sequence[list[str]]:
 def _number(
     lines: Iterable[list[str]], vocabulary: Vocabulary, limit: int, numbers: Numbers
 ) -> tuple[list[int], list[int]]:
-    """Number the words of lines, `<eos>` after each, up to `limit` words, 0 for no limit.
+    """Number the words of lines, with `<eos>` after each, up to `limit` words; 0 for no limit.
 
     Returns:
-        Of each line its words with `<eos>`, and its characters: those of its words, one behind each, and one
-        where it is empty.
+        The number of words of each line with `<eos>`, and the number of its characters, counting one separator
+        after each word, and one for an empty line.
     """
     end, total = vocabulary.index[END], 0
     lengths: list[int] = []

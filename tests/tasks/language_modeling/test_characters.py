@@ -39,6 +39,14 @@ def model_of(made, cell):
     return made.model(rnn, torch.Generator().manual_seed(0)).eval()
 
 
+def test_notes_speak_of_characters(folder):
+    made = problem(folder)
+    (note,) = made.evaluate(model_of(made, "gru"), "dev").notes
+    assert (
+        note == f"dev: vocabulary of {len(made.text.vocabulary)} characters; 0.00% of the characters are <unk>"
+    )
+
+
 def test_lines_are_read_as_characters_with_their_ends(folder):
     found = find("text:a.txt", folder)
     text = read_characters(found, CharacterSettings(**SMALL))
@@ -91,7 +99,7 @@ def test_flair_loads_the_file_and_scores_as_we_do(folder, cell, direction):
 
 def test_a_cell_whose_states_are_not_of_the_hidden_size_is_refused(folder):
     made = problem(folder)
-    with pytest.raises(CellzooError, match="whose states are all of the hidden size"):
+    with pytest.raises(CellzooError, match="whose states all have the hidden size"):
         write_flair_file(made, model_of(made, "qrnn"), folder / "lm.pt")
 
 
