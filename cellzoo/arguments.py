@@ -1,4 +1,4 @@
-"""Checks of what a layer is built with; each message says what would be right."""
+"""Validation of constructor arguments; each message says what would be right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from cellzoo.cells.cell import Cell
 
-# The engines' own limit: sizes are multiplied with each other and with the bytes of a number, in 64 bits.
+# The limit of the engines: products of two sizes and the size of a number must fit into 64 bits.
 _LARGEST_SIZE = 2**31 - 1
 # The abstract types, so that numpy's scalars are accepted, too.
 _WHOLE: type[Any] = Integral
@@ -17,10 +17,10 @@ REAL: type[Any] = Real
 
 
 def check_cell(cell: Any) -> None:
-    """Check that a layer is given a cell.
+    """Check that an argument is a cell.
 
     Raises:
-        TypeError: It is something else, such as a name.
+        TypeError: It is not a Cell, but, for example, a name.
     """
     if isinstance(cell, Cell):
         return
@@ -29,7 +29,7 @@ def check_cell(cell: Any) -> None:
 
 
 def checked_size(what: str, size: Any) -> int:
-    """Give a size as an int.
+    """Convert a size to an int.
 
     Raises:
         TypeError: It is not a whole number.
@@ -43,10 +43,10 @@ def checked_size(what: str, size: Any) -> int:
 
 
 def check_place(proj_size: Any, device: Any, dtype: Any) -> None:
-    """Check what torch.nn.LSTM takes last, and what people put in its place by a slip.
+    """Check the last arguments of torch.nn.LSTM, which are easily confused if given by position.
 
     Raises:
-        TypeError: The three are in another order, or the dtype is not a torch.dtype.
+        TypeError: They are in another order, or the dtype is not a torch.dtype.
         ValueError: `proj_size` is not 0.
     """
     if isinstance(proj_size, torch.device | str):
@@ -63,7 +63,7 @@ def check_place(proj_size: Any, device: Any, dtype: Any) -> None:
 
 
 def checked_probability(what: str, value: Any) -> float:
-    """Give a probability as a float.
+    """Convert a probability to a float.
 
     Raises:
         ValueError: It is not a number from 0 to 1.

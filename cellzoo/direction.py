@@ -1,4 +1,4 @@
-"""The weights of one recurrent layer in one direction, on the module that runs them."""
+"""One recurrent layer in one direction: its weights, and the engine that runs it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ _FORMER_OWNER = "weights."
 
 
 class Direction(nn.Module):
-    """A cell's weights as parameters, and the engine that runs the cell with them.
+    """A module with the weights of a cell, which runs the cell.
 
-    What hooks a module, replaces its parameters by others or brings them for the length of a call (weight and
-    spectral norm, pruning, parametrisations, offloading, sharding) meets here what it expects: the owner of the
-    weights is called at every pass, and reads them by attribute when it is.
+    Extensions that hook modules, replace parameters, or load them for the duration of a call (weight and
+    spectral norm, pruning, parametrisations, offloading, sharding) work as usual: the module that owns the
+    weights is called at every pass, and reads them as attributes in its `forward`.
 
     Attributes:
         cell: The cell.
-        keys: The cell's name of a weight -> its attribute, which is the name but for the few that a module has.
-        engine: What runs it, but where `cellzoo.runtime.using` says another, or torch traces.
-        zoneout: State -> probability that a unit of it stays as it is.
-        resting: What runs the cell with zoneout outside of training; None without zoneout.
+        keys: Name of a weight in the cell -> name of its attribute. They differ only if a module already has an
+            attribute of that name.
+        engine: The engine, unless `cellzoo.runtime.using` overrides it or torch traces the call.
+        zoneout: State -> probability that a unit keeps its value.
+        resting: Runs the cell with the expected value of zoneout, in eval mode; None without zoneout.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class Direction(nn.Module):
         self.engine: Runtime = prepare(runtime, cell, precision)
         self._runtime, self._precision = runtime, precision
         self._text = cell.to_json()
-        # Ready from the start: what is exported must change nothing.
+        # Prepared eagerly, as exported code must not change attributes.
         self._reference = ReferenceRuntime(cell)
         self._others: dict[str, Runtime] = {"reference": self._reference}
         self.zoneout = dict(zoneout or {})
         self.resting = _Engines(expected_cell(cell, self.zoneout), runtime, precision) if self.zoneout else None
         self.keys: dict[str, str] = {}
-        # A cell may call a weight `half` or `keys`, which a module cannot; no identifier has a prime.
+        # A cell may have a weight called `half` or `keys`, which a module already has. No identifier contains a
+        # prime.
         self.keys = {name: f"{name}'" if _is_taken(self, name) else name for name in shapes}
         for name, shape in shapes.items():
             weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -70,7 +72,7 @@ class Direction(nn.Module):
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The weights by the names that the cell gives them, as the next call takes them."""
+        """The present weights, by their names in the cell."""
         return {name: getattr(self, key) for name, key in self.keys.items()}
 
     def forward(
@@ -86,7 +88,7 @@ class Direction(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the engine with these weights; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`.
 
-        Batch sizes in a tensor (T,) make one node of the call, in a graph that is compiled or exported.
+        If batch sizes are a tensor (T,), the call becomes one node of the compiled or exported graph.
         """
         weights = self.weights
         masks = {"mask_x": mask_x, "mask_h": mask_h}
@@ -110,7 +112,7 @@ class Direction(nn.Module):
         return self._engine_in_use()(data, batch_sizes, states, weights, reverse=reverse, **masks)
 
     def _engine_in_use(self) -> Runtime:
-        # Nothing but plain operations of torch can be traced.
+        # Only the plain torch operations of the reference engine can be traced.
         is_traced = is_tracing() or torch.compiler.is_compiling()
         name = "reference" if is_traced else engine_in_use()
         if name is None:
@@ -120,7 +122,7 @@ class Direction(nn.Module):
         return self._others[name]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Load, also from files of the time when a `ParameterDict` named `weights` held the weights."""
+        """Load a state dict, also in the old format, with the weights in a `ParameterDict` called `weights`."""
         former = f"{prefix}{_FORMER_OWNER}"
         for key in [key for key in state_dict if key.startswith(former)]:
             name = key.removeprefix(former)
@@ -129,7 +131,7 @@ class Direction(nn.Module):
 
 
 class _Engines:
-    """The engines of a cell, of which the one in use runs a call."""
+    """A cell with its engines; calls run on the engine in use."""
 
     def __init__(self, cell: Cell, runtime: str, precision: str) -> None:
         self.cell = cell
@@ -161,5 +163,5 @@ class _Engines:
 
 
 def _is_taken(module: nn.Module, name: str) -> bool:
-    """Whether a weight cannot be an attribute of this name; what a `ParameterDict` has never could be."""
+    """Whether a module has an attribute of this name, or, for the old file format, a `ParameterDict` has."""
     return hasattr(module, name) or hasattr(nn.ParameterDict, name)

@@ -1,4 +1,4 @@
-"""What stands above a recurrent layer in a classifier of texts and of pairs of texts."""
+"""The classifier head above a recurrent layer, for texts and pairs of texts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Pooling: TypeAlias = Literal["max", "mean", "last"]
 class TextHead(nn.Module):
     """Pool each text, compare pairs as [u; v; |u - v|; u * v] (Conneau et al. 2017, section 3), and classify.
 
-    With cross-attention each state u_i is first compared with what it attends to in the other text, a_i, by a
+    With cross-attention each state u_i is first compared with the attended state of the other text, a_i, by a
     layer over [u_i; a_i; |u_i - a_i|; u_i * a_i] (Chen et al. 2017, ESIM, equations 11 to 15, without their
     second LSTM).
 
     Args:
-        width: D, of a state.
+        width: D, the width of a state.
         outputs: Number of classes; 1 for scores.
-        units: Of the hidden layer.
+        units: Units of the hidden layer.
         pairs: Whether examples are pairs.
-        cross_attention: See above; for pairs alone.
-        pooling: What stands for a text: the largest value of each unit, their mean, or the last states.
-        bidirectional: Whether the second half of a state is of a layer that reads backwards: its last state
-            is that of the first word.
-        dropout: On what stands for texts, and on the hidden layer.
+        cross_attention: See above; only for pairs.
+        pooling: How the states of a text are pooled: the maximum of each unit, the mean, or the last state.
+        bidirectional: Whether the second half of a state belongs to the backward direction, whose last state is
+            that of the first word.
+        dropout: Probability of dropout on the pooled features, and on the hidden layer.
     """
 
     def __init__(
@@ -55,11 +55,12 @@ class TextHead(nn.Module):
         """Score the classes of each example.
 
         Args:
-            states: (B', T, D), whatever beyond the end of a text; of pairs all first texts, then all second.
-            lengths: Words of each text, (B',), on the CPU, each at least 1.
+            states: (B', T, D), with B' = B, or 2 B for pairs: all first texts, then all second ones. Finite
+                also beyond the end of a text.
+            lengths: Number of words of each text, (B',), on the CPU, each at least 1.
 
         Returns:
-            (B, classes).
+            Scores (B, outputs).
         """
         steps = torch.arange(states.size(1), device=states.device)  # (T,)
         inside = steps < lengths.to(states.device).unsqueeze(1)  # (B', T)
@@ -78,25 +79,25 @@ class TextHead(nn.Module):
         return scores
 
     def _attended(self, first: Tensor, second: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare every state with what it attends to in the other text; (B, T1, D) and (B, T2, D)."""
+        """Compare every state with the attended state of the other text; (B, T1, D) and (B, T2, D)."""
         scores = first @ second.transpose(1, 2) / first.size(2) ** 0.5  # (B, T1, T2)
         lowest = torch.finfo(scores.dtype).min  # softmax makes it 0
         to_second = scores.masked_fill(~there.unsqueeze(1), lowest).softmax(2)
         to_first = scores.masked_fill(~here.unsqueeze(2), lowest).softmax(1)
-        heard_first, heard_second = to_second @ second, to_first.transpose(1, 2) @ first
-        return self._compared(first, heard_first, here), self._compared(second, heard_second, there)
+        attended_by_first, attended_by_second = to_second @ second, to_first.transpose(1, 2) @ first
+        return self._compared(first, attended_by_first, here), self._compared(second, attended_by_second, there)
 
-    def _compared(self, states: Tensor, heard: Tensor, inside: Tensor) -> Tensor:
-        """Compare words with what they attend to; padding, most of a batch, costs nothing and becomes 0."""
-        assert self.compare is not None  # noqa: S101 - the caller has seen to it
+    def _compared(self, states: Tensor, attended: Tensor, inside: Tensor) -> Tensor:
+        """Compare words with what they attend to. Padding, often most of a batch, is skipped and becomes 0."""
+        assert self.compare is not None  # noqa: S101 - called only with cross-attention
         places = inside.flatten().nonzero().squeeze(1)  # (N,)
-        u, a = (values.flatten(0, 1).index_select(0, places) for values in (states, heard))  # (N, D)
+        u, a = (values.flatten(0, 1).index_select(0, places) for values in (states, attended))  # (N, D)
         compared = torch.relu(self.compare(torch.cat([u, a, (u - a).abs(), u * a], dim=1)))  # (N, D)
         padded = states.new_zeros(inside.numel(), states.size(2)).index_copy(0, places, compared)
         return padded.view_as(states)
 
     def _pooled(self, states: Tensor, inside: Tensor) -> Tensor:
-        """What stands for each text, (B, D)."""
+        """Pool the states of each text, (B, D)."""
         if self.pooling == "max":
             return states.masked_fill(~inside.unsqueeze(2), torch.finfo(states.dtype).min).amax(1)
         lengths = inside.sum(1)  # (B,)
@@ -113,5 +114,5 @@ class TextHead(nn.Module):
 
 
 def _cut(states: Tensor, inside: Tensor, longest: int) -> tuple[Tensor, Tensor]:
-    """Leave out the steps that are padding in all texts: one side of pairs is often much shorter."""
+    """Remove the steps that are padding in all texts: one side of pairs is often much shorter."""
     return states[:, :longest].contiguous(), inside[:, :longest]

@@ -1,7 +1,8 @@
-"""Passes with little around them, where only results are asked for: of one step, or one sequence, by `native`.
+"""The fast path for inference on one step or one sequence, by the engine `native`.
 
-There the weights push whatever Python and torch touch out of the caches, so what stands around the products
-takes several times as long as it does among large batches.
+It calls the library with minimal overhead in Python and torch. Overhead matters here: reading all weights
+evicts from the caches what Python and torch use, so that the code around the products takes several times as
+long as for large batches.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _ENGINES = (None, "auto", "native")
 
 
 class Stack(Protocol):
-    """What is asked of a `cellzoo.layer.CellRNN`."""
+    """The attributes of `cellzoo.layer.CellRNN` that the fast path reads."""
 
     training: bool
     batch_first: bool
@@ -53,13 +54,13 @@ class Stack(Protocol):
 
 
 class Inference:
-    """Runs a stack over one step, or one sequence, or leaves that to the layer.
+    """Runs a stack of layers over one step or one sequence, if the fast path applies.
 
     Args:
-        cell: What its layers run.
+        cell: The cell of the layers.
         input_size: E.
         hidden_size: H.
-        runtime: The engine that they were built with.
+        runtime: The engine that the layers were built with.
     """
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, runtime: str) -> None:
@@ -67,21 +68,21 @@ class Inference:
         self._is_possible = runtime in ("auto", "native") and is_available() and Lowering(cell).is_idle
         self._input_size, self._hidden_size = input_size, hidden_size
         self._widths = [hidden_size if state.width == HIDDEN_WIDTH else input_size for state in cell.states]
-        # Prepared passes that nobody runs now, by the width of their input.
+        # Prepared passes that are not in use, by the width of their input.
         self._idle: dict[int, list[NativePass]] = {}
 
     def __reduce__(self) -> tuple[type[Inference], tuple[Any, ...]]:
-        """Copies prepare their passes anew."""
+        """Copies and unpickled objects prepare their own passes."""
         return Inference, self._arguments
 
     def step(self, stack: Stack, x: Tensor, hx: States | None) -> tuple[Tensor, States] | None:
-        """Run one step over x (B, E) or (E,), or give None where the layer has to do it or to refuse it."""
+        """Run one step over x (B, E) or (E,); None if the fast path does not apply or arguments are invalid."""
         return self._run(stack, x, hx, 1, x.shape[:-1]) if self._applies(stack, x) else None
 
     def sequence(
         self, stack: Stack, given: Tensor | PackedSequence, hx: States | None
     ) -> tuple[Tensor | PackedSequence, States] | None:
-        """Run over one sequence as `CellRNN.forward` takes it, or give None as `step` does."""
+        """Run one sequence, with arguments as in `CellRNN.forward`; None as in `step`."""
         x = given.data if isinstance(given, PackedSequence) else given
         if not self._applies(stack, x):
             return None
@@ -98,7 +99,7 @@ class Inference:
         return self._run(stack, x, hx, shape[0] * shape[1], (1,))
 
     def _applies(self, stack: Stack, x: Tensor) -> bool:
-        """Whether there is nothing but the products to do for this input, whose shape is not looked at."""
+        """Whether the fast path applies, as far as that does not depend on the shape of the input."""
         if torch.is_grad_enabled() or is_watched() or not self._is_possible:
             return False
         draws = stack.training and (stack.dropout or stack.dropout_x or stack.dropout_h or stack.zoneout)
@@ -114,10 +115,10 @@ class Inference:
     def _run(
         self, stack: Stack, x: Tensor, hx: States | None, steps: int, batch: tuple[int, ...]
     ) -> tuple[Tensor, States] | None:
-        """Run `steps` of a batch (B,), or () where there is no such axis, over rows of x in any shape."""
+        """Run `steps` steps. `batch` is (B,), or () for unbatched input; x has T * B rows in any shape."""
         shape = x.shape
         rows = batch[0] if batch else 1
-        # Not by attribute and index: those of a module take longer than all that is below.
+        # Read from the dictionaries, as attribute access on modules takes longer than all of the following.
         directions = cast(
             "dict[str, Direction]", cast("Module", stack._modules["directions"])._modules
         ).values()
@@ -155,7 +156,7 @@ class Inference:
     ) -> bool:
         own = direction._parameters
         names = tuple(own)
-        # What stands around the owner of the weights has to be asked for them, and called.
+        # Wrappers, parametrisations and hooks of the module that owns the weights must be called.
         if type(direction) is not Direction or names != tuple(direction.keys.values()):
             return False
         if direction._forward_hooks or direction._forward_pre_hooks or "forward" in direction.__dict__:
@@ -184,7 +185,7 @@ class Inference:
 
 
 def _is_usable(tensor: Tensor) -> bool:
-    """Whether the library can read the memory of a tensor of numbers that it takes."""
+    """Whether the library can read a tensor's memory directly."""
     return (
         type(tensor) in PLAIN
         and tensor.is_cpu

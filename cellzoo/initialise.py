@@ -1,4 +1,4 @@
-"""Drawing a layer's weights by the rules of `cellzoo.cells.initial`."""
+"""Initialisation of weights by the rules of `cellzoo.cells.initial`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 INITS = ("uniform", "published")
-"""±1 / sqrt(H) for every weight, or the published rules of the cell where it has some."""
+"""Uniform in ±1 / sqrt(H) for every weight, or the published rules of the cell where it has some."""
 
 
 @torch.no_grad()
 def draw(weight: Tensor, rule: Rule | None, bound: float, generator: torch.Generator | None) -> None:
-    """Draw a weight.
+    """Initialise a weight in place.
 
     Args:
-        weight: As it is stored.
-        rule: How; None for uniform in ±`bound`.
+        weight: The weight; block-diagonal ones as (rows, columns / heads).
+        rule: The rule; None for uniform in ±`bound`.
         bound: See `rule`.
-        generator: Source of randomness; None for torch's default.
+        generator: Random number generator; None for torch's default.
     """
     if rule is None:
         weight.uniform_(-bound, bound, generator=generator)

@@ -34,48 +34,49 @@ States = Tensor | tuple[Tensor, ...]
 
 
 class CellRNN(nn.Module):
-    """A recurrent layer, or several, in one or both directions, whose cell is any `Cell`.
+    """A stack of recurrent layers, in one or both directions, whose cell is any `Cell`.
 
-    Takes and gives what torch.nn.LSTM does: padded input (T, B, E), or (B, T, E) with `batch_first`;
+    Inputs and outputs are those of torch.nn.LSTM: padded input (T, B, E), or (B, T, E) with `batch_first`;
     unbatched input (T, E); or a PackedSequence with any order of lengths. `hx` and `h_n` are
     (num_layers * num_directions, B, H), without B for unbatched input: one tensor for a cell with one
     state, a tuple for a cell with several, in the cell's order. Padded rows are treated as data, as in
-    torch.nn.LSTM; pack the batch where lengths differ. Under torch.autocast outputs and states have its
-    dtype, as those of torch.nn.LSTM have on GPUs, unless the input is float64.
+    torch.nn.LSTM; pack the batch if lengths differ. Under torch.autocast outputs and states have the dtype of
+    autocast, as those of torch.nn.LSTM on GPUs, unless the input is float64.
 
     Args:
         cell: The cell.
         input_size: E.
         hidden_size: H.
-        num_layers: Layers, each reading the outputs of the one below.
-        bias: False leaves out the biases that the cell defines.
+        num_layers: Number of layers; each reads the outputs of the one below.
+        bias: Whether the layer has the biases that the cell defines.
         batch_first: Whether padded input and output are (B, T, ...).
-        dropout: Probability of an independent dropout on the outputs of every layer but the last.
-        bidirectional: Whether a second set of layers reads backwards; outputs are then (..., 2 H).
-        proj_size: 0, as anything else is another cell: one whose equations project h.
+        dropout: Probability of dropout on the outputs of every layer but the last.
+        bidirectional: Whether there is a second direction, from the last step to the first; outputs are then
+            (..., 2 H).
+        proj_size: Must be 0. A cell with a projected state is a different cell, with other equations.
         device: As in torch.nn.LSTM.
         dtype: As in torch.nn.LSTM.
-        dropout_x: Probability of the variational dropout on x (Gal & Ghahramani 2016): one mask a
-            sequence, on x, and on any other value of its width, where a matrix multiplies it.
-        dropout_h: The same on every hidden value that a matrix multiplies, one mask for all of them, as in
-            the DARTS cell. A carried value is never masked.
-        layer_norm: Whether what goes into activations is normalised over its units, as
-            `cellzoo.rewrites.layer_norm` does; the attribute `cell` is then the rewritten cell.
-        zoneout: Probability that a unit of a state stays as it is at a step of training (Krueger et al. 2017):
-            the same for all states, or by a state's name. See `cellzoo.zoneout`.
-        init: How the weights start: `uniform` in ±1 / sqrt(H), as torch.nn.LSTM's do, or as `published`, where
-            the cell says so.
-        runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. With `auto` every call takes the fastest one
-            that applies; the attribute `runtime` says which one that is now.
-        precision: `full`, or `bf16`: matrix products of float32, forwards and backwards, may be sums in float32
-            of numbers rounded to bfloat16; weights, states and gradients stay float32. The engine `native` does
-            so on processors with AMX (`cellzoo doctor` says whether); elsewhere nothing changes. Under
-            torch.autocast to bfloat16 it does so in any case.
+        dropout_x: Probability of variational dropout on x (Gal & Ghahramani 2016), with one mask per sequence.
+            It applies to x, and to other values of its width, where they are factors of a matrix product.
+        dropout_h: The same for values of the hidden width, with one mask for all of them, as in the DARTS cell.
+            The state that is passed to the next step is not masked.
+        layer_norm: Whether the inputs of activation functions are normalised over their units, as by
+            `cellzoo.rewrites.layer_norm`; the attribute `cell` is then the rewritten cell.
+        zoneout: Probability that a unit of a state keeps its value at a step of training (Krueger et al. 2017):
+            one for all states, or by name of the state. See `cellzoo.zoneout`.
+        init: Initialisation of the weights: `uniform` in ±1 / sqrt(H), as in torch.nn.LSTM, or `published`,
+            which uses the rules of the cell's publication where the cell has some.
+        runtime: The engine, one of `cellzoo.runtime.RUNTIMES`. `auto` uses the fastest applicable engine at
+            every call; the attribute `runtime` names the present one.
+        precision: `full`, or `bf16`: factors of float32 matrix products, in forward and backward pass, may be
+            rounded to bfloat16; sums, weights, states and gradients stay float32. The engine `native` supports
+            this on processors with AMX (`cellzoo doctor` says whether there is AMX); otherwise it has no
+            effect. Under torch.autocast to bfloat16 the engine does the same in any case.
 
     Raises:
-        TypeError: `cell` is not a Cell, a size not a whole number, or a choice neither True nor False.
+        TypeError: `cell` is not a Cell, a size not an integer, or a flag not a bool.
         ValueError: A size or probability is out of range.
-        CellError: The cell needs an input as wide as its state, and a layer's is not.
+        CellError: The cell requires equal input and hidden size, and they differ in a layer.
         UnknownNameError: No such engine, `init` or precision.
     """
 
@@ -168,7 +169,7 @@ class CellRNN(nn.Module):
 
     @property
     def runtime(self) -> str:
-        """Name of the engine that runs the layer, on the device and in the dtype that its weights have now."""
+        """Name of the engine that runs the layer, given the present device and dtype of its weights."""
         name = engine_in_use() or self._runtime
         if name != "auto":
             return name
@@ -180,7 +181,7 @@ class CellRNN(nn.Module):
 
     @property
     def inference_cell(self) -> Cell:
-        """What the layer computes outside of training: the cell, with zoneout as it is on average."""
+        """The cell that the layer computes in eval mode: the cell, with the expected value of zoneout."""
         return expected_cell(self.cell, self.zoneout) if self.zoneout else self.cell
 
     @property
@@ -198,14 +199,14 @@ class CellRNN(nn.Module):
         return cast("Direction", self.directions[index])
 
     def flatten_parameters(self) -> None:
-        """Do nothing; torch.nn.LSTM compacts its weights here, and callers expect the method."""
+        """Do nothing; for compatibility with torch.nn.LSTM, which compacts its weights here."""
 
     def reset_parameters(self, generator: torch.Generator | None = None, *, bound: float | None = None) -> None:
-        """Draw every weight anew, as `init` says.
+        """Initialise all weights, as the argument `init` of the constructor says.
 
         Args:
-            generator: Source of randomness; None for torch's default.
-            bound: What no published rule names is uniform in ± this; None for 1 / sqrt(H).
+            generator: Random number generator; None for torch's default.
+            bound: Weights without a published rule are uniform in ±bound; None for 1 / sqrt(H).
         """
         bound = 1.0 / math.sqrt(self.hidden_size) if bound is None else bound
         known = rules(self.cell) if self.init == "published" else {}
@@ -224,14 +225,15 @@ class CellRNN(nn.Module):
 
         Args:
             input: (T, B, E), (B, T, E) with `batch_first`, (T, E), or a PackedSequence.
-            hx: Initial states; zeros if None. In the caller's order of sequences.
+            hx: Initial states, in the caller's order of sequences; zeros if None.
 
         Returns:
             Outputs (..., num_directions * H) of the same kind as `input`, and the states after each
             sequence's last step.
 
         Raises:
-            ValueError: A shape does not fit, or a dtype, outside of autocast.
+            TypeError: `input` or `hx` is not a tensor.
+            ValueError: A shape is wrong, or, outside of autocast, a dtype.
         """
         found = self._inference.sequence(self, input, hx)
         if found is not None:
@@ -240,20 +242,21 @@ class CellRNN(nn.Module):
         return output, final
 
     def step(self, x: Tensor, state: States | None = None) -> tuple[Tensor, States]:
-        """Run one time step, for input that comes one at a time; a loop of steps gives what the sequence gives.
+        """Run one time step, for streaming input. A loop over steps gives the same results as `forward`.
 
-        Without gradients, on the CPU, that costs little more than the products. Nothing but the states goes
-        from one step to the next; weights are read as they are at each.
+        Without gradients, on the CPU, there is little overhead beside the products. Nothing is cached between
+        steps: the present weights are read at each.
 
         Args:
             x: (B, E), or (E,) unbatched.
-            state: As `hx` in `forward`, and as the step before gave it; zeros if None.
+            state: As `hx` in `forward`, such as the states that the previous step returned; zeros if None.
 
         Returns:
             The output (B, H), or (H,), and the states.
 
         Raises:
-            ValueError: The layer is bidirectional, or a shape or dtype does not fit.
+            TypeError: `x` or `state` is not a tensor.
+            ValueError: The layer is bidirectional, or a shape or dtype is wrong.
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer has no single step: it reads the end of a sequence first")
@@ -261,7 +264,7 @@ class CellRNN(nn.Module):
             raise TypeError(f"x is a {type(x).__name__}; it must be a torch.Tensor")
         if x.dim() not in (1, 2):
             raise ValueError(f"x has {x.dim()} dimensions; expected 1 (unbatched) or 2")
-        if not self._forward_hooks and not self._forward_pre_hooks:  # which want to be called
+        if not self._forward_hooks and not self._forward_pre_hooks:  # the fast path would not call them
             found = self._inference.step(self, x, state)
             if found is not None:
                 return found
@@ -275,17 +278,17 @@ class CellRNN(nn.Module):
         hx: States | None = None,
         kept: Tensor | None = None,
     ) -> tuple[list[Tensor | PackedSequence], States]:
-        """Run the layers, and give what each of them gives, before any dropout.
+        """Run the layers, and return the outputs of each of them, without dropout.
 
         Args:
             input: As in `forward`.
             hx: As in `forward`.
-            kept: For padded input: (T, B), or (B, T) with `batch_first`; False for tokens to skip. There the
-                states stay, and the output before, or zeros, is repeated. Nothing is decided on what it holds,
-                so it may be traced; the reference engine runs the call. Packing skips padding faster.
+            kept: For padded input: (T, B), or (B, T) with `batch_first`; False for tokens to skip. Skipped
+                tokens keep the states and repeat the previous output, or zeros. No control flow depends on its
+                values, so it can be traced. The reference engine runs such a call; packing the batch is faster.
 
         Returns:
-            The outputs of each layer, the last one's last, and the states, as `forward` gives them.
+            The outputs of each layer, from first to last, and the states, as `forward` returns them.
 
         Raises:
             ValueError: As in `forward`.
@@ -295,10 +298,10 @@ class CellRNN(nn.Module):
     def _run_input(
         self, given: Tensor | PackedSequence, hx: States | None, kept: Tensor | None, every: bool
     ) -> tuple[list[Tensor | PackedSequence], States]:
-        # What zoneout draws is new at each time step, and these, compiled, would take minutes for each length.
-        # What is exported must be one graph, whatever its size.
-        draws = bool(self.zoneout) and self.training
-        if draws and torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+        # Zoneout draws new random numbers at each time step. Unrolled steps would take minutes to compile for
+        # each length, so the call is not compiled. Exported programs must be a single graph, whatever its size.
+        has_zoneout = bool(self.zoneout) and self.training
+        if has_zoneout and torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
             from cellzoo.runtime.compiled import run_apart
 
             found: tuple[list[Tensor | PackedSequence], States] = run_apart(
@@ -308,12 +311,13 @@ class CellRNN(nn.Module):
         return self._run_kind(given, hx, kept, every)
 
     def _runs_as_nodes(self) -> bool:
-        """Whether passes become nodes of a graph that is compiled or exported, and are not written out."""
+        """Whether a pass becomes one node of a compiled or exported graph; see `cellzoo.runtime.operator`."""
         if not torch.compiler.is_compiling() or (self.zoneout and self.training):
             return False
         if not torch.compiler.is_exporting():
             return True
-        # Plain operations of torch, where someone wants them, or has no other.
+        # Exported as plain torch operations if the engine is `reference`, and to ONNX, which has no custom
+        # operators.
         if self._runtime == "reference" or torch.onnx.is_in_onnx_export():
             return False
         return torch.compiler.is_dynamo_compiling() or engine_in_use() != "reference"
@@ -401,7 +405,7 @@ class CellRNN(nn.Module):
         kept: Tensor | None,
         every: bool,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run all layers over packed rows (N, E); states are (num_layers * num_directions, B, H)."""
+        """Run all layers over packed rows (N, E). States are (num_layers * num_directions, B, H)."""
         self._check_dtypes(data, states)
         given: list[Tensor] = []
         finals: list[tuple[Tensor, ...]] = []
@@ -444,7 +448,7 @@ class CellRNN(nn.Module):
                 raise ValueError(f"{what} is {tensor.dtype}, but the weights are {weight.dtype}; convert one")
 
     def _mask(self, like: Tensor, batch: int, width: int, probability: float) -> Tensor | None:
-        """Draw a (batch, width) mask of 0 and 1/(1-p), or none where there is nothing to drop."""
+        """Draw a (batch, width) mask of 0 and 1 / (1 - p); None if dropout is off."""
         if not self.training or probability == 0.0:
             return None
         return F.dropout(like.new_ones(batch, width), probability)
@@ -472,7 +476,7 @@ class CellRNN(nn.Module):
         return final[0] if len(self.cell.states) == 1 else tuple(final)
 
     def extra_repr(self) -> str:
-        """The constructor's arguments that differ from their defaults."""
+        """Cell, sizes, and the options that differ from their defaults."""
         options = {
             "num_layers": (self.num_layers, 1),
             "bias": (self.bias, True),

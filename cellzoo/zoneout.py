@@ -1,8 +1,8 @@
-"""Zoneout: units of a state that keep what they have been; Krueger et al. 2017, equations 6 and 7.
+"""Zoneout, the random preservation of units of a state; Krueger et al. 2017, equations 6 and 7.
 
-In training each unit of each row stays as it is with probability p at each step. Outside of training every
-state is p times what it has been and 1 - p times what it would become: that is a cell of its own, which every
-engine runs at full speed. Training goes step by step, since what is drawn is new at each of them.
+In training each unit of each sequence keeps its previous value with probability p at each step. In eval mode
+the next state is the expected value, p * previous + (1 - p) * next. That is a cell of its own, which every
+engine runs at full speed. Training calls the engine once per step, as new random numbers are drawn at each.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def state_rates(cell: Cell, zoneout: float | Mapping[str, float]) -> dict[str, float]:
-    """The probability for each state that has one: the same for all of the hidden width, or by name.
+    """The probability of each state with zoneout: a number applies to all states of the hidden width.
 
     Raises:
-        ValueError: It is no probability below 1.
+        ValueError: A value is not a probability below 1.
         UnknownNameError: There is no such state.
-        CellError: A state holds inputs.
+        CellError: A state holds previous inputs.
     """
     widths = {state.name: state.width for state in cell.states}
     if isinstance(zoneout, dict):
@@ -51,7 +51,7 @@ def state_rates(cell: Cell, zoneout: float | Mapping[str, float]) -> dict[str, f
 
 
 def expected_cell(cell: Cell, rates: Mapping[str, float]) -> Cell:
-    """The cell whose states are what zoneout makes of them on average."""
+    """The cell whose next states are the expected values under zoneout."""
     names = Names(cell)
     nodes = list(cell.nodes)
     states, output, shown = [], cell.output, _output_state(cell)
@@ -85,14 +85,14 @@ def run_zoned(
     mask_x: Tensor | None,
     mask_h: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a training pass step by step; arguments as in `cellzoo.runtime.Runtime`, but for these.
+    """Run a training pass step by step; arguments as in `cellzoo.runtime.Runtime`, except the following.
 
     Args:
         runtime: The engine, prepared for the cell.
         cell: The cell.
-        rates: State -> probability that a unit stays.
-        data: See there, as for all that follow.
-        batch_sizes: See there.
+        rates: State -> probability that a unit keeps its value.
+        data: As `inputs` there.
+        batch_sizes: See there, as for all that follow.
         states: See there.
         weights: See there.
         reverse: See there.
@@ -108,8 +108,8 @@ def run_zoned(
         zoned = []
         for state, old, new in zip(cell.states, states, after, strict=True):
             rate = rates.get(state.name, 0.0)
-            stays = torch.rand_like(new) < rate if rate else None  # (b, H)
-            zoned.append(new if stays is None else torch.where(stays, old, new))
+            is_kept = torch.rand_like(new) < rate if rate else None  # (b, H)
+            zoned.append(new if is_kept is None else torch.where(is_kept, old, new))
         return output if shown is None else zoned[shown], zoned
 
     return walk(step, data, batch_sizes, states, reverse=reverse, mask_x=mask_x, mask_h=mask_h)

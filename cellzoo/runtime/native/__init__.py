@@ -1,1 +1,1 @@
-"""The native engine: a small C++ library that runs a whole sequence from its plan, on a CPU."""
+"""The native engine: a small C++ library that runs the plan of a cell over whole sequences, on CPUs."""

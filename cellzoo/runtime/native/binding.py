@@ -1,4 +1,4 @@
-"""The compiled library: where it is, what it offers, and why it may be missing."""
+"""Loads the compiled library and declares its C interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOUBLES = ctypes.POINTER(ctypes.c_double)
 
 
 class Call(ctypes.Structure):
-    """One call of the library, as `api.h` declares it."""
+    """Arguments of a call, `cellzoo_call` in `api.h`."""
 
     _fields_ = (
         ("dtype", _INT),
@@ -54,27 +54,27 @@ class LibraryError(RuntimeError):
 
 
 class PlanError(LibraryError):
-    """The library refused a plan or its sizes, before it computed anything."""
+    """The library refused a plan or its sizes, without computing anything."""
 
 
 _MESSAGES = {
     -1: "the plan is malformed or beyond its limits",
     -2: "the call is malformed",
     -3: "out of memory",
-    -4: "no such CPU",
+    -4: "the processor lacks the instruction set",
 }
 
 
 def check(code: int) -> None:
-    """Turn a status of the library into an error.
+    """Raise the error of a status code of the library.
 
     Raises:
-        MemoryError: The library found no memory.
+        MemoryError: The library could not allocate memory.
         PlanError: It refused the plan.
         LibraryError: It refused the call.
     """
     if code == -3:
-        raise MemoryError("the native engine found no memory")
+        raise MemoryError("the native engine is out of memory")
     if code:
         kind = PlanError if code == -1 else LibraryError
         raise kind(f"the native engine: {_MESSAGES.get(code, f'status {code}')}")
@@ -85,7 +85,7 @@ def load() -> ctypes.CDLL:
     """Load the library.
 
     Raises:
-        OSError: It was not built, or does not load here; the message says which.
+        OSError: It was not built, or cannot be loaded; the message says which.
     """
     folder = Path(__file__).parent
     found = next(
@@ -117,18 +117,18 @@ def load() -> ctypes.CDLL:
 
 
 def has_bfloat16() -> bool:
-    """Whether the library has products of numbers rounded to bfloat16, on this processor."""
+    """Whether the library has bfloat16 products on this processor."""
     return is_available() and bool(load().cellzoo_bfloat16())
 
 
 def is_available() -> bool:
-    """Whether the library loads."""
+    """Whether the library can be loaded."""
     return status()[0]
 
 
 @lru_cache(maxsize=1)
 def status() -> tuple[bool, str]:
-    """Whether the library loads, and with which instruction set, or why it does not."""
+    """Whether the library can be loaded, and its instruction set, or the reason why not."""
     try:
         library = load()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A plan run by the compiled library, with its gradients."""
+"""Runs a plan by the compiled library, with gradients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cellzoo.runtime.program import Plan
 
 DTYPES = {torch.float32: 0, torch.float64: 1}
-# x, both masks and the mixture's parameters come before the states and the weights.
+# Tensors of a call are x, both masks, the mixture parameters, then the states and the weights.
 _FIRST_STATE = 4
 
 
@@ -33,7 +33,7 @@ _pool = Pool()
 
 
 def pool() -> Pool:
-    """The memory that all calls of this process share."""
+    """The memory pool of this process."""
     return _pool
 
 
@@ -41,7 +41,7 @@ class PreparedPlan:
     """A plan for given sizes.
 
     Args:
-        plan: The plan; one for training has a backward walk.
+        plan: The plan; for training, with a backward pass.
         input_size: E.
         hidden_size: H.
     """
@@ -78,20 +78,20 @@ class PreparedPlan:
 
         Args:
             inputs: (N, E).
-            batch_sizes: Rows at each step.
+            batch_sizes: Rows of each step.
             states: (B, width) each.
-            weights: Name -> tensor; absent biases count as none.
-            reverse: Walk from the last step to the first.
-            mask_x: (B, E), where the plan has it.
-            mask_h: (B, H), where the plan has it.
-            parameters: Of mixtures, as many as the plan has.
-            norm_statistics: As in `cellzoo.runtime.PlanRuntime`; each step has several rows.
+            weights: Name -> tensor; biases may be absent.
+            reverse: Process the steps from the last to the first.
+            mask_x: (B, E), if the plan has it.
+            mask_h: (B, H), if the plan has it.
+            parameters: Mixture parameters, as many as the plan has.
+            norm_statistics: As in `cellzoo.runtime.PlanRuntime`; every step must have several rows.
             instruction_set: Its number, 0 for the best.
-            rounds: Whether products are float32 sums of numbers rounded to bfloat16; float32 alone has them,
-                where `binding.has_bfloat16`.
+            rounds: Whether products have factors rounded to bfloat16, and float32 sums; needs float32 tensors
+                and `binding.has_bfloat16`.
 
         Raises:
-            CellzooError: A tensor has another shape.
+            CellzooError: A tensor has a wrong shape.
         """
         batch, names = batch_sizes[0], tuple(name for name in self.plan.weights if name in weights)
         _check_shape("x", inputs, (sum(batch_sizes), self._input_size))
@@ -116,10 +116,10 @@ class PreparedPlan:
 
 
 def check_tensors(tensors: Sequence[Tensor]) -> None:
-    """Check that the library can take the tensors.
+    """Check that the library supports the tensors.
 
     Raises:
-        CellzooError: One is not on the CPU, or is neither float32 nor float64 like the others.
+        CellzooError: One is not on the CPU, or not float32 or float64, or not of the same dtype as the others.
     """
     first = tensors[0].dtype
     for tensor in tensors:
@@ -135,14 +135,14 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
 
 
 def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
-    """Keep the library, which sees addresses alone, from reading beyond a tensor."""
+    """Check a shape: the library gets only addresses, and would read beyond a smaller tensor."""
     if tensor is not None and tensor.shape != shape:
         raise CellzooError(f"the engine 'native': {name} has shape {tuple(tensor.shape)}; expected {shape}")
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What a call does, but for its tensors."""
+    """The arguments of a call other than its differentiable tensors."""
 
     prepared: PreparedPlan
     batch_sizes: tuple[int, ...]
@@ -155,19 +155,20 @@ class _Job:
 
     @property
     def first_weight(self) -> int:
-        """Where the weights begin among a call's tensors."""
+        """Index of the first weight among the tensors of a call."""
         return _FIRST_STATE + self.num_states
 
 
 class _NativeFunction(torch.autograd.Function):
-    """Forward and backward by the library; once differentiable."""
+    """Forward and backward pass by the library; supports first derivatives only."""
 
     @staticmethod
     def forward(ctx: Any, job: _Job, *arguments: Tensor | None) -> tuple[Tensor, ...]:
         results, saved = _forward(job, arguments)
         # A pass that is made again must not write the statistics again: the caller may use their memory anew.
         ctx.job = job if job.norm_statistics is None else replace(job, norm_statistics=None)
-        # Checkpoints and offloading take charge of what is saved; they cannot of this, so it is made again.
+        # Hooks on saved tensors (checkpointing, offloading) cannot handle the block, so the backward pass makes
+        # it anew.
         ctx.saved = None if torch._C._autograd._top_saved_tensors_default_hooks(True) else saved
         ctx.save_for_backward(*arguments)
         ctx.set_materialize_grads(False)
@@ -178,7 +179,7 @@ class _NativeFunction(torch.autograd.Function):
         refuse_batched("native", gradients)
         arguments = ctx.saved_tensors
         saved, ctx.saved = ctx.saved, None
-        if saved is None:  # not kept, or consumed by a first backward
+        if saved is None:  # not kept, or overwritten by an earlier backward pass
             _, saved = _forward(ctx.job, arguments)
         wanted = _backward(ctx.job, arguments, saved, gradients, ctx.needs_input_grad[1:])
         if torch.is_grad_enabled():
@@ -187,7 +188,7 @@ class _NativeFunction(torch.autograd.Function):
 
 
 def _forward(job: _Job, arguments: Sequence[Tensor | None]) -> tuple[tuple[Tensor, ...], Block]:
-    """Outputs and final states, and the memory that the backward call needs."""
+    """Run the forward pass; returns outputs and final states, and the memory for the backward pass."""
     call = _Call(job, arguments)
     outputs = call.inputs.new_empty(call.inputs.size(0), job.prepared.output_size)  # (N, H)
     finals = [torch.empty_like(state) for state in call.states]
@@ -204,7 +205,7 @@ def _backward(
     gradients: Sequence[Tensor | None],
     wanted: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Gradients of the arguments, None where not wanted."""
+    """Run the backward pass; returns the gradients of the arguments, None if not wanted."""
     call = _Call(job, arguments)
     given, *given_final = (None if gradient is None else call.keep(gradient) for gradient in gradients)
     if given is None:
@@ -226,7 +227,7 @@ def _backward(
 
 
 class _Call:
-    """One call as it is filled in; keeps alive what the library's pointers refer to."""
+    """Builds the arguments of a call, and keeps alive the memory that they point to."""
 
     def __init__(self, job: _Job, arguments: Sequence[Tensor | None]) -> None:
         self._job = job
@@ -257,17 +258,17 @@ class _Call:
         self.pointers("weights", self.by_number(rest[job.num_states :]))
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """The tensor, contiguous and aligned, kept alive for the call; what its memory holds is what it is."""
+        """Return the tensor, or a copy, in plain contiguous aligned memory; kept alive for the call."""
         tensor = tensor.contiguous().resolve_neg()
         if tensor._is_zerotensor():
             tensor = torch.zeros_like(tensor, device="cpu")
-        if tensor.data_ptr() % tensor.element_size():  # of a buffer or a file that begins anywhere
+        if tensor.data_ptr() % tensor.element_size():  # such as a view of a file at an odd offset
             tensor = tensor.clone()
         self._alive.append(tensor)
         return tensor
 
     def by_number(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Tensors in the order of the call's names, put into the order of the plan's weights."""
+        """Reorder tensors from the order of the call's names to the order of the plan's weights."""
         by_name = dict(zip(self._job.names, tensors, strict=True))
         return [by_name.get(name) for name in self._job.prepared.plan.weights]
 
@@ -278,7 +279,7 @@ class _Call:
         setattr(self.structure, field, ctypes.cast(array, ctypes.c_void_p))
 
     def run(self, name: str, saved: Block | None) -> Block:
-        """Call the library; returns the block that is kept between forward and backward."""
+        """Call the library; returns the block with the values kept for the backward pass."""
         library = load()
         encoded = self._job.prepared.encoded
         plan = (encoded.integers, len(encoded.integers))

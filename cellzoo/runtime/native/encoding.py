@@ -1,4 +1,4 @@
-"""A plan as the array of integers that the library reads; `plan_reader.cpp` is the other side."""
+"""Encodes a plan as the array of integers that the library decodes in `plan_reader.cpp`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NORM_VIEWS = 4
 
 @dataclass(frozen=True)
 class EncodedPlan:
-    """A plan for given sizes."""
+    """An encoded plan for given sizes."""
 
     integers: ctypes.Array[ctypes.c_int64]
     constants: ctypes.Array[ctypes.c_double]

@@ -1,4 +1,4 @@
-"""The engine `native`: hands a whole packed batch to the compiled library."""
+"""The engine `native`: runs packed batches by the compiled library."""
 
 from __future__ import annotations
 
@@ -31,16 +31,15 @@ _MOST_PREPARED = 128
 class NativePlans:
     """Runs plans by the compiled library. See `cellzoo.runtime.PlanRuntime` for the call.
 
-    Under autocast everything is computed and given in float32, or float64 where any of it is, and products are
-    rounded to bfloat16 where autocast asks for that.
+    Under autocast everything is computed and returned in float32, or in float64 if any tensor is; factors of
+    products are rounded to bfloat16 if that is the dtype of autocast.
 
     Args:
         instruction_set: `baseline`, `avx2`, `avx512`, or None for the best of this machine.
-        rounds: Whether products of float32 are computed from numbers rounded to bfloat16, where the processor
-            has such products.
+        rounds: Whether float32 products have factors rounded to bfloat16, if the processor supports that.
 
     Raises:
-        CellzooError: The library is not there; the message says why.
+        CellzooError: The library is not available; the message says why.
     """
 
     ran = ("native",)
@@ -73,12 +72,12 @@ class NativePlans:
         """Run one of the plans.
 
         Raises:
-            CellzooError: A tensor is not on the CPU, or is neither float32 nor float64 like the others; a mask
-                requires a gradient; or a plan with norms has a step of a single row.
+            CellzooError: A tensor is not on the CPU, not float32 or float64, or not of the same dtype as the
+                others; a mask requires a gradient; or a plan with norms has a step with a single row.
         """
         autocast = autocast_dtype(inputs.device)
         rounds = self.rounds
-        # The library writes through the address, as if the memory were contiguous.
+        # The library writes to the address as to contiguous memory.
         moments = None if norm_statistics is None else norm_statistics.contiguous()
         if autocast is not None:
             rounds = rounds or (autocast == torch.bfloat16 and has_bfloat16())
@@ -162,11 +161,11 @@ class NativeRuntime:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NativeRuntime:
-        """Share what was prepared: it depends on the cell alone."""
+        """Share this object, which is immutable but for caches."""
         return self
 
     def __reduce__(self) -> tuple[type[NativeRuntime], tuple[Cell, str | None, bool]]:
-        """Prepare anew in the process that unpickles."""
+        """Pickle the arguments only; the unpickled object prepares the engine again."""
         return NativeRuntime, (self.cell, self._run.instruction_set, self._run.rounds)
 
 

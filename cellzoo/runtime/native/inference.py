@@ -1,4 +1,4 @@
-"""Passes for inference by the library, again and again: what stays from call to call is filled in once."""
+"""Repeated inference passes by the library, with call arguments that are reused from call to call."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 PLAIN = (Tensor, torch.nn.Parameter)
-_ROWS = Struct("PP")  # the call's inputs and outputs
+_ROWS = Struct("PP")  # the adjacent fields `inputs` and `outputs` of a call
 
 
 class NativePass:
-    """A pass of one layer over sequences of one length. One thread may run it at a time.
+    """An inference pass of one layer over sequences of equal length. Not safe for concurrent use.
 
     Args:
-        prepared: Its plan, without masks, norms and parameters of mixtures.
-        names: The weights that there are, in the order in which they will be given.
-        dtype: Of everything.
+        prepared: Its plan, without masks, norms and mixture parameters.
+        names: Names of the weights, in the order in which `run` gets them.
+        dtype: The dtype of all tensors.
 
     Attributes:
-        dtype: The same.
+        dtype: The dtype of all tensors.
     """
 
     def __init__(self, prepared: PreparedPlan, names: Sequence[str], dtype: torch.dtype) -> None:
@@ -52,7 +52,7 @@ class NativePass:
         )
         plan_code = ctypes.cast(encoded.integers, ctypes.POINTER(ctypes.c_int64))
         constants = ctypes.cast(encoded.constants, ctypes.POINTER(ctypes.c_double))
-        self._encoded = encoded  # which the pointers do not keep
+        self._encoded = encoded  # keeps alive the memory of the pointers
         self._arguments = (plan_code, len(encoded.integers), constants, ctypes.pointer(self._call))
         self._forward = load().cellzoo_forward
 
@@ -66,16 +66,16 @@ class NativePass:
         ends: list[int],
         weights: Collection[Tensor | None],
     ) -> bool:
-        """Run it, or give False where a weight has another layout or type than the library takes.
+        """Run the pass; returns False if the library does not support the layout or dtype of a weight.
 
         Args:
-            x: (T B, E) in any shape; the caller has made sure that the library can read it.
-            output: (T B, H) in any shape.
+            x: T * B rows of E numbers, in any shape. The caller has checked that the library can read it.
+            output: T * B rows of H numbers, in any shape.
             steps: T.
             batch: B.
             reverse: As in `cellzoo.runtime.Runtime`.
-            ends: Address of each state before the first step, 0 for zeros, and of each after the last.
-            weights: As they are now.
+            ends: Addresses of the initial states, 0 for zeros, then of the final states.
+            weights: The present weights.
 
         Raises:
             PlanError: The library refuses the plan.
@@ -87,19 +87,19 @@ class NativePass:
         ]
         if found != self._known:
             self._known = []
-            if not self._take(weights):
+            if not self._set_weights(weights):
                 return False
             self._known = found
         sizes = (steps, batch, reverse, torch.get_num_threads())
         if sizes != self._sizes:
-            self._take_sizes(*sizes)
+            self._set_sizes(*sizes)
         _ROWS.pack_into(self._call, Call.inputs.offset, x.data_ptr(), output.data_ptr())
         self._pack_ends(self._ends, 0, *ends)
         if status := self._forward(*self._arguments):
             check(status)
         return True
 
-    def _take(self, weights: Collection[Tensor | None]) -> bool:
+    def _set_weights(self, weights: Collection[Tensor | None]) -> bool:
         for place, weight, shape in zip(self._places, weights, self._shapes, strict=True):
             if (
                 weight is None
@@ -116,7 +116,7 @@ class NativePass:
             self._weights[place] = weight.data_ptr()
         return True
 
-    def _take_sizes(self, steps: int, batch: int, reverse: bool, threads: int) -> None:
+    def _set_sizes(self, steps: int, batch: int, reverse: bool, threads: int) -> None:
         call = self._call
         self._batch_sizes = (ctypes.c_int64 * steps)(*[batch] * steps)
         call.batch_sizes = self._batch_sizes

@@ -1,4 +1,4 @@
-"""Memory of the native engine: large blocks that are used again instead of being mapped anew every step."""
+"""Memory pool of the native engine: reuses large blocks instead of mapping new memory at every call."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cellzoo.runtime.native.binding import load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_GRAIN = 2**21
-# Idle memory beyond this, or beyond so many times the most that was in use at once, goes back to the system.
+_GRAIN = 2**21  # size of a huge page
+# Idle memory above this limit, or above this multiple of the peak usage, is returned to the system.
 MAX_IDLE = 2**31
 _IDLE_PER_USED = 2
-# A block serves a request it exceeds by at most a quarter.
+# A block serves requests that are smaller by at most a quarter.
 _SLACK = 1.25
 
 
 class Block:
-    """Memory that goes back to its pool when nothing refers to the block any more.
+    """A block of memory, which returns to its pool when it is garbage-collected.
 
     Attributes:
         address: Of the first byte, aligned to 64 bytes.
@@ -35,35 +35,35 @@ class Block:
         self._pool = pool
 
     def __del__(self, is_ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not is_ending():  # modules are empty then, and all memory goes
+        if not is_ending():  # otherwise modules may be gone already, and the process ends anyway
             self._pool.take_back(self.address, self.size)
 
 
 class Pool:
-    """Idle blocks, by size. Safe to use from several threads, and in a process that was forked.
+    """Idle blocks, by size. Thread-safe, and usable in forked children.
 
-    Blocks have one of some hundred sizes, so that finding one and taking one back cost the same whatever the
-    pool has held before.
+    Sizes are rounded up to one of some hundred size classes, so that taking and returning a block takes
+    constant time.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # collecting garbage under the lock may give a block back
+        self._lock = threading.RLock()  # reentrant: garbage collection under the lock may return a block
         self._used = self._most_used = 0
         self._forget()
         reset_after_fork(self)
 
     def take(self, size: int) -> Block:
-        """Give a block of at least `size` bytes; what it holds is undefined.
+        """Take a block of at least `size` bytes, with undefined contents.
 
         Raises:
-            MemoryError: There is none.
+            MemoryError: Out of memory.
         """
         wanted = _rounded(size)
         with self._lock:
             found = wanted
             while found <= wanted * _SLACK:
                 if idle := self._by_size.get(found):
-                    address, _ = idle.popitem()  # the last that was used may still be in a cache
+                    address, _ = idle.popitem()  # the most recently used, which may still be in the cache
                     del self._idle[address]
                     self._idle_bytes -= found
                     return self._hand_out(address, found)
@@ -73,12 +73,12 @@ class Pool:
             self.release()
             address = load().cellzoo_allocate(wanted)
         if not address:
-            raise MemoryError(f"the native engine found no memory for {wanted:,} bytes")
+            raise MemoryError(f"the native engine could not allocate {wanted:,} bytes")
         with self._lock:
             return self._hand_out(address, wanted)
 
     def take_back(self, address: int, size: int) -> None:
-        """Keep a block for later, and free those that nobody has asked for longest where too much is idle."""
+        """Keep a returned block for later; free the least recently used ones if too much memory is idle."""
         freed = []
         with self._lock:
             self._used -= size
@@ -95,7 +95,7 @@ class Pool:
             load().cellzoo_free(old)
 
     def release(self) -> None:
-        """Give all idle memory back to the system."""
+        """Return all idle memory to the system."""
         with self._lock:
             idle = list(self._idle)
             self._forget()
@@ -105,16 +105,16 @@ class Pool:
 
     @property
     def used_bytes(self) -> int:
-        """How much memory is handed out."""
+        """Bytes of all blocks in use."""
         return self._used
 
     @property
     def idle_bytes(self) -> int:
-        """How much memory waits to be used again."""
+        """Bytes of all idle blocks."""
         return self._idle_bytes
 
     def after_fork(self) -> None:
-        """Open the lock in a child. What a thread was changing when it was forked is given up."""
+        """Replace the lock in a forked child if another thread held it, and abandon the idle blocks."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
@@ -122,7 +122,7 @@ class Pool:
             self._forget()
 
     def _forget(self) -> None:
-        self._idle: OrderedDict[int, int] = OrderedDict()  # address -> size, the longest idle first
+        self._idle: OrderedDict[int, int] = OrderedDict()  # address -> size, least recently used first
         self._by_size: dict[int, OrderedDict[int, None]] = {}
         self._idle_bytes = 0
 
@@ -133,7 +133,7 @@ class Pool:
 
 
 def _rounded(size: int) -> int:
-    """The next size that blocks have: eight between a power of two and the next, or whole large pages."""
+    """Round up to a size class: eight per power of two; multiples of huge pages for large blocks."""
     step = max(64, 1 << max(0, size.bit_length() - 4))
     if size >= _GRAIN:
         step = -(-step // _GRAIN) * _GRAIN

@@ -1,7 +1,7 @@
-"""An engine that interprets plans in plain torch, on any device.
+"""The engine `torch`, which runs plans by torch operations, on any device.
 
-A plan's kernels become lists of functions that write into memory that is there: one product for all that read
-the same value, elementwise operations in place. `compiled.py` compiles, `execution.py` runs.
+The kernels of a plan are compiled to lists of functions that write to preallocated memory: products with a
+common source are joined, and elementwise operations work in place. `compiled.py` compiles, `execution.py` runs.
 """
 
 from cellzoo.runtime.torch_engine.runtime import ENGINE, TorchPlans, TorchRuntime

@@ -1,4 +1,4 @@
-"""Where the steps of a kernel read and write."""
+"""Reads and writes of operands by the steps of a kernel."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Accesses:
         return _has_between(self._writes.get(operand, ()), start, end)
 
     def drop_copy(self, position: int, source: Operand, place: Operand) -> None:
-        """Note that the step that writes the source writes the place instead, and that the copy is gone.
+        """Update the accesses after a copy was removed: the source is replaced by the place everywhere.
 
         Args:
-            position: Of the copy.
-            source: What it reads; one step writes it.
-            place: What it writes, and what all others read instead of the source from now on.
+            position: Position of the copy.
+            source: The operand it read, which is written by one step.
+            place: The operand it wrote.
         """
         writes = self._writes[place]
         writes.remove(position)

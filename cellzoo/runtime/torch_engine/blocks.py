@@ -1,4 +1,4 @@
-"""Which buffers lie side by side, so that one product reads or writes several of them."""
+"""Layout of buffers side by side in blocks, so that one product reads or writes several of them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Blocks:
-    """Buffers with a row for each row of the batch or of the step, in tensors that hold several.
+    """Blocks: tensors that hold several buffers as adjacent columns.
 
     Attributes:
-        members: Index -> the buffers of one block, from left to right.
+        members: Index of a block -> its buffers, from left to right.
     """
 
     def __init__(self, plan: Plan, wishes: Iterable[frozenset[int] | tuple[int, ...]]) -> None:
@@ -26,8 +26,9 @@ class Blocks:
 
         Args:
             plan: The plan.
-            wishes: Buffers that one product, or one step, would read or write, in any order or in the one that
-                is said; smaller ones come first, and one that contradicts those before is left.
+            wishes: Sets of buffers that should be adjacent, or tuples if their order matters, as one product or
+                step reads or writes them. Small ones take precedence; those that conflict with them are
+                ignored.
         """
         buffers = plan.buffers
         block_of: dict[int, tuple[int, ...]] = {
@@ -50,11 +51,11 @@ class Blocks:
         }
 
     def place(self, buffer: int) -> tuple[int, int]:
-        """The block of a buffer, and its position there."""
+        """The block of a buffer, and its position in the block."""
         return self._place[buffer]
 
     def join(self, operands: Sequence[Operand]) -> Operand | None:
-        """One operand for all of them, from left to right, or None if they do not lie so."""
+        """One operand for several, if they are adjacent in this order; else None."""
         if len(operands) == 1:
             return operands[0]
         buffers = tuple(operand.buffers[0] for operand in operands if isinstance(operand, BufferColumns))
@@ -65,7 +66,7 @@ class Blocks:
         return BufferColumns(buffers) if [self._place[buffer] for buffer in buffers] == wanted else None
 
     def runs(self, operands: Iterable[Operand]) -> list[tuple[Operand, ...]]:
-        """Sort operands into as few groups as can be joined."""
+        """Partition operands into the fewest groups that can be joined."""
         runs: list[list[Operand]] = []
         for operand in sorted(operands, key=self._order):
             if runs and self.join((runs[-1][-1], operand)) is not None:
@@ -79,5 +80,5 @@ class Blocks:
 
 
 def _distinct(blocks: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Each of several blocks once; no two share a buffer."""
+    """Remove duplicate blocks; distinct blocks share no buffer."""
     return list({block[0]: block for block in blocks}.values())

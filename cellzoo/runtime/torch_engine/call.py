@@ -1,4 +1,4 @@
-"""One call of an engine: its tensors, and what is computed with them."""
+"""One call of the engine: its tensors, and the computation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Tensors of a call; gradients are for all but the masks.
+    """The tensors of a call. All but the masks are differentiable.
 
     Attributes:
         inputs: (N, E).
@@ -39,12 +39,12 @@ class Arguments:
     masks: tuple[Tensor | None, Tensor | None]
 
     def flat(self) -> tuple[Tensor | None, ...]:
-        """All of them in a row; masks come last."""
+        """All tensors as a flat tuple, masks last."""
         return (self.inputs, self.parameters, *self.states, *self.weights, *self.masks)
 
     @staticmethod
     def of(flat: Sequence[Tensor | None], states: int) -> Arguments:
-        """What `flat` gave, put together again."""
+        """The inverse of `flat`."""
         inputs = flat[0]
         assert inputs is not None  # noqa: S101 - the only one that is always there
         given = tuple(state for state in flat[2 : 2 + states] if state is not None)
@@ -53,15 +53,15 @@ class Arguments:
 
 @dataclass(frozen=True)
 class CallForm:
-    """What a call computes, apart from its tensors.
+    """The computation of a call, without its tensors.
 
     Attributes:
-        compiled: The plan.
-        order: The forward walk.
-        sizes: Number of units of each width.
-        dtype: What everything is computed in.
-        input_gradient: Whether the gradient of the inputs is asked for.
-        moments: Whether what norms find is asked for, as in `cellzoo.runtime.PlanRuntime`.
+        compiled: The compiled plan.
+        order: Order of the steps in the forward pass.
+        sizes: Width -> number of units.
+        dtype: The dtype of the computation.
+        input_gradient: Whether the gradient of x is wanted.
+        moments: Whether the statistics of norms are wanted, as in `cellzoo.runtime.PlanRuntime`.
     """
 
     compiled: CompiledPlan
@@ -72,10 +72,10 @@ class CallForm:
     moments: bool
 
     def forward(self, arguments: Arguments) -> tuple[Execution, tuple[Tensor, ...]]:
-        """Run the plan.
+        """Run the forward pass.
 
         Returns:
-            What the walk back starts from; and outputs (N, H), final states, and moments where asked for.
+            The execution, for the backward pass; and outputs (N, H), final states, and moments if wanted.
         """
         flat = [None if value is None else value.to(self.dtype) for value in arguments.flat()]
         arguments = Arguments.of(flat, len(arguments.states))
@@ -87,7 +87,8 @@ class CallForm:
         memory = BatchMemory(self.compiled.plan, self.compiled.blocks, self.order, self.sizes, inputs)
         execution = Execution(self.compiled, memory, given)
         final = execution.forward()
-        # Whoever holds the execution for the walk back must not hold the outputs, which hold it in turn.
+        # The outputs refer to the execution through autograd, so it must not refer to them: that would be a
+        # cycle.
         del rows[External.OUTPUT]
         if given.moments is not None:
             final.append(self._moments(given.moments, outputs))
@@ -95,7 +96,7 @@ class CallForm:
         return execution, (outputs, *final)
 
     def backward(self, execution: Execution, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Run the walk back; takes the gradients of what `forward` gave, returns those of the arguments."""
+        """Run the backward pass: from the gradients of the results of `forward` to those of the arguments."""
         outputs, *final = (None if value is None else value.to(self.dtype) for value in gradients)
         del final[len(self.compiled.plan.states) :]
         given, plan = execution.given, self.compiled.plan
@@ -108,14 +109,14 @@ class CallForm:
         if given.parameters is not None:
             given.parameter_gradients = torch.zeros_like(given.parameters)
         states = execution.backward(final)
-        given.add_up_lanes()
+        given.reduce_lanes()
         weights = execution.weight_gradients()
         of_weights = (weights.get(index) for index in range(len(plan.weights)))
         of_inputs = given.rows.get(External.INPUT_GRADIENT)
         return [of_inputs, given.parameter_gradients, *states, *of_weights, None, None]
 
     def _moments(self, found: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
-        """What norms found at each step, in the order of the walk, as (norms, S, 2, H)."""
+        """The statistics of norms, found step by step, as (norms, S, 2, H)."""
         norms, several = len(self.compiled.plan.norms), sum(rows > 1 for rows in self.order.counts)
         if not found:
             return like.new_empty(norms, several, 2, like.size(1))

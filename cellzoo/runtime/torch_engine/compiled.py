@@ -1,4 +1,4 @@
-"""A plan as lists of functions, made once for a plan and the weights that a layer has."""
+"""Compiles a plan to lists of functions, once for each plan and set of weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Phase:
     """Functions that run in order, for every step or for every chunk of rows.
 
     Attributes:
-        operands: What the tensors are that a function gets, by position.
+        operands: The operands of the tensors that each function gets, by position.
         actions: The functions.
     """
 
@@ -57,17 +57,18 @@ class Phase:
 
 @dataclass(frozen=True)
 class CompiledPlan:
-    """Everything about a plan that does not depend on a batch.
+    """The compiled form of a plan, which does not depend on the batch.
 
     Attributes:
         plan: The plan.
-        blocks: How buffers lie side by side.
+        blocks: Layout of the buffers.
         forward_input: Functions over all rows, before the steps.
         forward_step: Functions of a time step.
-        backward_step: Functions of a time step of the backward walk.
-        backward_input: Functions over all rows, after it.
-        weight_products: Gradients of matrices.
-        sums: (vector or scalar weight, buffer) whose sum over all rows is part of the weight's gradient.
+        backward_step: Functions of a time step of the backward pass.
+        backward_input: Functions over all rows, after the steps of the backward pass.
+        weight_products: Products that compute the gradients of matrices.
+        sums: (vector or scalar weight, buffer): the buffer's sum over all rows is added to the weight's
+            gradient.
     """
 
     plan: Plan
@@ -82,14 +83,14 @@ class CompiledPlan:
 
 @lru_cache(maxsize=128)
 def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> CompiledPlan:
-    """Compile a plan; layers and directions that run the same one share the code, which holds no tensors.
+    """Compile a plan. The result holds no tensors, so all layers and directions with the same plan share it.
 
     Args:
         plan: The plan.
         absent: Indices of biases that the layer does not have.
-        wanted: Indices of weights whose gradients are asked for.
+        wanted: Indices of weights whose gradients are wanted.
     """
-    # A supernet does the same on many edges. A cell does not gain what looking at values side by side takes.
+    # Grouping equal operations pays off for supernets, which repeat them on many edges, but not for cells.
     has_mixtures = bool(plan.num_parameters)
     kernels = (plan.forward_input, plan.forward_step, plan.backward_step, plan.backward_input)
     bodies = []
@@ -115,7 +116,7 @@ def compile_plan(plan: Plan, absent: frozenset[int], wanted: frozenset[int]) -> 
 
 
 class _Writer:
-    """Writes the functions of one phase."""
+    """Builds the functions of one phase."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class _Writer:
         self._actions: list[Action] = []
 
     def finish(self) -> Phase:
-        """Close the phase."""
+        """Build the phase."""
         return Phase(tuple(self._positions), tuple(self._actions))
 
     def kernel(self, body: Body) -> None:
@@ -160,7 +161,7 @@ class _Writer:
         elif call.init == call.target:
             self._append(elementwise.added_product, *places)
         else:
-            self._append(elementwise.product_and, *places, call.init)
+            self._append(elementwise.product_with_init, *places, call.init)
 
     def _step(self, step: Step, width: str) -> None:
         op, first = step.op, step.immediate

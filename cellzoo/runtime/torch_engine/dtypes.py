@@ -1,4 +1,4 @@
-"""Which dtypes the reference engine would give: found by asking it, on few units and rows."""
+"""Dtypes of results: those of the reference engine, found by running it on a tiny input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ResultDtypes:
-    """Dtypes of outputs and final states of a cell, remembered by the dtypes of what goes in."""
+    """Dtypes of outputs and final states of a cell, cached by the dtypes of the arguments."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -39,15 +39,15 @@ class ResultDtypes:
         given = [inputs, *states, *weights.values(), *(mask for mask in masks if mask is not None)]
         if autocast is None and all(tensor.dtype == inputs.dtype for tensor in given):
             return (inputs.dtype,) * (1 + len(states))
-        # A state's dtype reaches the others in one step each.
+        # Dtypes of states propagate from state to state, one step at a time.
         sizes = _few(batch_sizes, len(states) + 2, reverse=reverse)
         dtypes = tuple(None if tensor is None else tensor.dtype for tensor in (*given, *masks))
         key = (inputs.device, autocast, dtypes, tuple(weights), sizes, reverse)
         if key not in self._known:
-            self._known[key] = self._ask(inputs, sizes, states, weights, masks, reverse=reverse)
+            self._known[key] = self._run_reference(inputs, sizes, states, weights, masks, reverse=reverse)
         return self._known[key]
 
-    def _ask(
+    def _run_reference(
         self,
         inputs: Tensor,
         sizes: tuple[int, ...],
@@ -74,7 +74,7 @@ class ResultDtypes:
 
 
 def _few(batch_sizes: Sequence[int], steps: int, *, reverse: bool) -> tuple[int, ...]:
-    """Few rows in the first steps and the last, in which sequences begin and end as they do in the batch."""
+    """Batch sizes of few steps and rows, at which sequences begin and end in the same order as in the batch."""
     walk = list(batch_sizes[::-1] if reverse else batch_sizes)
     chosen = walk if len(walk) <= steps + 1 else [*walk[:steps], walk[-1]]
     ranks = {size: rank for rank, size in enumerate(sorted(set(chosen)), start=1)}

@@ -1,7 +1,7 @@
-"""Elementwise operations as functions of the tensors at hand, in place or into memory that is there.
+"""Elementwise operations and products as functions that write to preallocated memory.
 
-A builder gets the plan's constant or number that its instruction names, then positions: of the target, of the
-operands, of scratch memory. What it returns takes the tuple of tensors that these positions index.
+A builder gets the constant of its instruction, if any, then positions: of the target, the operands and scratch
+memory. It returns a function of a tuple of tensors, which these positions index.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def blend_backward(t: int, g: int, a: int, b: int, scratch: int) -> Action:
 
 
 def blend_backward_apart(t: int, g: int, a: int, b: int) -> Action:
-    """The same into memory that is none of the operands', or any of them, at the price of a temporary."""
+    """The same with a temporary: the target may be memory of an operand."""
     return lambda s: torch.mul(s[a] - s[b], s[g], out=s[t])
 
 
@@ -62,7 +62,7 @@ def gather(t: int, *parts: int) -> Action:
 
 def _minimum_backward(t: int, g: int, a: int, b: int) -> Action:
     def action(s: Tensors) -> None:
-        # As torch: nothing where the other one is less, and half where they are equal.
+        # As in torch: 0 where the other operand is less, and half where they are equal.
         share = torch.where(s[a] == s[b], s[g] / 2, s[g])
         s[t].copy_(share.masked_fill_(s[a] > s[b], 0))
 
@@ -85,7 +85,7 @@ PLAIN: dict[Op, Callable[..., Action]] = {
     Op.LEAKY_RELU: lambda t, a: lambda s: aten.leaky_relu.out(s[a], LEAKY_RELU_SLOPE, out=s[t]),
     Op.SELU: lambda t, a: lambda s: aten.elu.out(s[a], _SELU_ALPHA, _SELU_SCALE, 1.0, out=s[t]),
     Op.EXP: lambda t, a: lambda s: torch.exp(s[a], out=s[t]),
-    # torch.nn.functional.softplus is the identity from 20 on, which is not exact enough.
+    # torch.nn.functional.softplus is the identity above 20, which is too inexact for float64.
     Op.SOFTPLUS: lambda t, a: lambda s: s[t].copy_(torch.nn.functional.logsigmoid(-s[a]).neg_()),
     Op.SQRT: lambda t, a: lambda s: torch.sqrt(s[a], out=s[t]),
     Op.HARD_SIGMOID: lambda t, a: lambda s: aten.hardsigmoid.out(s[a], out=s[t]),
@@ -119,7 +119,7 @@ PLAIN: dict[Op, Callable[..., Action]] = {
     ),
     Op.SQRT_BACKWARD: lambda t, g, r: lambda s: torch.div(s[g], s[r] * 2, out=s[t]),
 }
-"""Operations that need nothing but their operands."""
+"""Operations without constants, weights or scratch memory."""
 
 
 def zero(t: int) -> Action:
@@ -133,20 +133,20 @@ def scale(factor: float, t: int, a: int) -> Action:
 
 
 def add_to_total(total: int, a: int) -> Action:
-    """Add the sum over rows to a total of one number a unit."""
+    """Add the sum over rows to a total with one number per unit."""
     return lambda s: s[total].add_(s[a].sum(0, dtype=s[total].dtype))
 
 
 def product(source: int, matrix: int, target: int) -> Action:
-    """Write source @ matrix."""
+    """Compute source @ matrix."""
     return lambda s: torch.mm(s[source], s[matrix], out=s[target])
 
 
 def added_product(source: int, matrix: int, target: int) -> Action:
-    """Add source @ matrix."""
+    """Add source @ matrix to the target."""
     return lambda s: s[target].addmm_(s[source], s[matrix])
 
 
-def product_and(source: int, matrix: int, target: int, init: int) -> Action:
-    """Write init + source @ matrix."""
+def product_with_init(source: int, matrix: int, target: int, init: int) -> Action:
+    """Compute init + source @ matrix."""
     return lambda s: torch.addmm(s[init], s[source], s[matrix], out=s[target])

@@ -1,4 +1,4 @@
-"""One call of a compiled plan: the forward walk, the walk back, and the gradients of weights."""
+"""Executes a compiled plan: forward pass, backward pass, and gradients of weights."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.operands import Operand
 
 _CHUNK = 1024
-"""Rows whose masked factors are made at a time."""
+"""Rows per chunk of a weight gradient with a mask."""
 
 
 class Execution:
-    """Runs compiled code over memory.
+    """One execution of a compiled plan.
 
     Attributes:
-        compiled: The plan.
-        memory: Of this call.
+        compiled: The compiled plan.
+        memory: Memory of the execution.
         given: Tensors of the caller.
     """
 
@@ -48,10 +48,10 @@ class Execution:
         return final
 
     def backward(self, final_gradients: Sequence[Tensor | None]) -> list[Tensor]:
-        """Write the gradient of the inputs, if asked for, into `given`.
+        """Run the backward pass; writes the gradient of the inputs into `given`, if wanted.
 
         Args:
-            final_gradients: Of the final states, each (B, width) or None for zero.
+            final_gradients: Gradients of the final states, each (B, width) or None for zero.
 
         Returns:
             The gradients of the initial states.
@@ -63,7 +63,7 @@ class Execution:
         return initial
 
     def weight_gradients(self) -> dict[int, Tensor]:
-        """Gradients of the weights that were asked for, after the walk back."""
+        """Compute the gradients of the wanted weights, after `backward`."""
         gradients: dict[int, Tensor] = {}
 
         def add(weight: int, share: Tensor) -> None:
@@ -111,20 +111,20 @@ class Execution:
         raise AssertionError(f"{operand!r} is not kept for all rows")
 
     def _reduced(self, weight: int, units: Tensor) -> Tensor:
-        """The gradient of a vector, or that of a scalar, which is one for all units."""
+        """The gradient of a vector from that of its units, or of a scalar, which is their sum."""
         return units if self.memory.plan.weight_widths[weight] else units.sum().reshape(1)
 
 
 def _carry(
     walk: StepWalk, phase: Phase, initial: Sequence[Tensor | None], views: tuple[ViewKind, ViewKind]
 ) -> list[Tensor]:
-    """Run a phase on states that sequences bring where they begin, and leave where they end.
+    """Run a step phase: load the initial states of sequences where they begin, and save their final ones.
 
     Args:
-        walk: The walk.
-        phase: What runs at each step.
+        walk: The loop over steps.
+        phase: The phase.
         initial: For each state (B, width), or None for zeros.
-        views: Where a step reads and writes states.
+        views: The views by which a step reads and writes states.
 
     Returns:
         The final states, each (B, width).

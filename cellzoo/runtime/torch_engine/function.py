@@ -1,4 +1,4 @@
-"""A call as one differentiable function."""
+"""The autograd function of a call."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
 
 
 class Run(torch.autograd.Function):
-    """Outputs and final states of a call; differentiable once."""
+    """Computes outputs and final states of a call; supports first derivatives only."""
 
     @staticmethod
     def forward(
         ctx: Any, call: CallForm, recordings: Recordings, states: int, *flat: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """Run the forward walk, and keep what the walk back needs."""
+        """Run the forward pass, and keep what the backward pass needs."""
         ctx.call, ctx.states = call, states
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*flat)
-        results, ctx.walk_back = recordings.run(call, Arguments.of(flat, states))
+        results, ctx.run_backward = recordings.run(call, Arguments.of(flat, states))
         if call.moments:
             ctx.mark_non_differentiable(results[-1])
         return results
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Run the walk back.
+        """Run the backward pass.
 
-        It overwrites what the forward walk kept, and lets go of it, so a second walk back over a graph that
-        was retained runs the forward walk again.
+        It overwrites and releases what the forward pass kept, so another backward pass over a retained graph
+        runs the forward pass again.
 
         Raises:
-            CellzooError: The gradients are a batch of several, as for a vectorised Jacobian.
+            CellzooError: The gradients are batched, as for a vectorised Jacobian.
         """
         refuse_batched("torch", gradients)
         flat = ctx.saved_tensors
-        walk_back, ctx.walk_back = ctx.walk_back, None
+        run_backward, ctx.run_backward = ctx.run_backward, None
         with torch.no_grad(), without_autocast(flat[0].device):
-            if walk_back is None:
+            if run_backward is None:
                 execution, _ = ctx.call.forward(Arguments.of(flat, ctx.states))
                 found = ctx.call.backward(execution, gradients)
             else:
-                found = walk_back(gradients)
+                found = run_backward(gradients)
         wanted = [
             None if value is None or given is None or not needed else value.to(given.dtype)
             for value, given, needed in zip(found, flat, ctx.needs_input_grad[3:], strict=True)

@@ -1,4 +1,4 @@
-"""Gradients of weights: large products, and sums, over the rows of all steps."""
+"""Gradients of weights: products and sums over the rows of all steps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightProduct:
-    """delta^T @ (source * mask): gradients of several weights, one below the other.
+    """delta^T @ (source * mask): the gradients of several weights, stacked.
 
     Attributes:
-        deltas: Gradients of linear values, side by side.
-        source: What the weights multiply.
-        mask: Number of the mask, or None.
-        weights: For each delta, the weights that get its rows.
+        deltas: Adjacent gradients of linear values.
+        source: The factor of the weights in the forward pass.
+        mask: Number of the mask on the source, or None.
+        weights: For each delta, the weights whose gradient its rows of the result are.
     """
 
     deltas: Operand
@@ -38,7 +38,7 @@ class WeightProduct:
 def weight_products(
     plan: Plan, blocks: Blocks, gradients: Sequence[WeightGradient]
 ) -> tuple[WeightProduct, ...]:
-    """Join the gradients that read one source, as far as their deltas lie side by side."""
+    """Join the gradients with a common source whose deltas are adjacent."""
     products = []
     for (source, mask), weights in _by_source(plan, gradients).items():
         for run in blocks.runs(weights):
@@ -49,7 +49,7 @@ def weight_products(
 
 
 def delta_wishes(plan: Plan, gradients: Sequence[WeightGradient]) -> Iterator[frozenset[int]]:
-    """Sets of buffers that should lie side by side for the gradients of weights."""
+    """Sets of buffers that should be adjacent for the gradients of weights."""
     for weights in _by_source(plan, gradients).values():
         buffers = [delta.buffers[0] for delta in weights if isinstance(delta, BufferColumns)]
         if len(buffers) > 1:
@@ -57,10 +57,10 @@ def delta_wishes(plan: Plan, gradients: Sequence[WeightGradient]) -> Iterator[fr
 
 
 def postpone_sums(plan: Plan, bodies: Sequence[Body]) -> tuple[list[Body], list[tuple[int, int]]]:
-    """Take out of the steps the sums over rows that are kept anyway, and are not overwritten later.
+    """Replace reductions over buffers that are kept for all rows and not overwritten by one sum at the end.
 
     Returns:
-        The bodies without them, and (weight, buffer) for each.
+        The bodies without these reductions, and (weight, buffer) for each of them.
     """
     last_write: dict[Operand, tuple[int, int]] = {}
     for index, body in enumerate(bodies):

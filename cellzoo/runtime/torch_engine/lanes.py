@@ -1,4 +1,4 @@
-"""Steps that do the same to several values, as one step over values side by side."""
+"""Grouping of equal operations on several values, which become one operation on adjacent values (lanes)."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.operands import Operand
     from cellzoo.runtime.torch_engine.steps import Step
 
-# Their numbers say which parameters they read, which may differ.
+# Operations whose immediate is the index of a mixture parameter; it may differ between lanes.
 OF_PARAMETERS = frozenset({Op.MIXTURE, Op.MIXTURE_BACKWARD, Op.PARAMETER_SCALE, Op.PARAMETER_SCALE_BACKWARD})
 
 
-# Where a value comes from first: the number of a buffer, and of a parameter.
+# Sort key of a lane: index of the first buffer that the value is computed from, and index of a parameter.
 _Rank: TypeAlias = tuple[int, int]
 _LAST: _Rank = (2**62, 0)
 
 
 def one_by_one(steps: Sequence[Step], places: Mapping[Register, Operand]) -> list[list[Step]]:
-    """Each step for itself, in order, without those that would copy a value to where it is; see `alike`."""
+    """Each step in a group of its own, without copies of operands to themselves. Arguments as in `alike`."""
     return [[step] for step in _placed(steps, places)]
 
 
 def alike(steps: Sequence[Step], places: Mapping[Register, Operand]) -> list[list[Step]]:
-    """Put steps that do the same, and of which none needs another, side by side; the rest stays alone.
+    """Group independent steps with the same operation; all others are groups of their own.
 
     Args:
-        steps: Of one kernel, in order.
-        places: Where the registers of products live; these are replaced.
+        steps: The steps of one kernel, in order.
+        places: Register of a product -> operand that replaces it.
 
     Returns:
-        Groups of steps in an order that gives the same values. In each, lanes that belong together in one group
-        come in the same order as in the others.
+        Groups in a valid order of execution. Lanes are ordered consistently across groups.
     """
     levels: list[dict[tuple[object, ...], list[tuple[_Rank, Step]]]] = []
-    # Operand -> level after its last write, and after its last read.
+    # Operand -> first level after its last write, and after its last read.
     written: dict[Operand, int] = {}
     read: dict[Operand, int] = {}
     ranks: dict[Operand, _Rank] = {}
@@ -71,9 +70,9 @@ def alike(steps: Sequence[Step], places: Mapping[Register, Operand]) -> list[lis
 
 
 def neighbours(groups: Sequence[Sequence[Step]]) -> Iterator[tuple[int, ...]]:
-    """Buffers that should lie side by side, in this order, so that the steps of a group can be one.
+    """Buffers that should be adjacent, in this order, so that the steps of a group can be joined.
 
-    For copies that is not worth keeping others apart.
+    Copies are left out: joining them does not justify constraints on the layout.
     """
     for group in groups:
         if len(group) > 1 and group[0].op is not Op.COPY:

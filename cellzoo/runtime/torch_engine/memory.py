@@ -1,4 +1,4 @@
-"""The memory of one call: buffers and scratch, and what comes from and goes to the caller."""
+"""The memory of one call: buffers, scratch memory, and the tensors of the caller."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Given:
-    """Tensors of a call, all of one dtype.
+    """The tensors of a call, all of one dtype.
 
     Attributes:
-        rows: Inputs (N, E), outputs (N, H), and the gradients of both, as far as they are there.
+        rows: Inputs (N, E), outputs (N, H), and the gradients of both, if present.
         states: Initial states, each (B, width).
         weights: By the plan's index; None for an absent bias.
         masks: Of x (B, E) and of hidden values (B, H), or None.
         parameters: Mixture parameters, or None.
-        parameter_gradients: Theirs, gathered step by step.
-        moments: Takes the mean and the variance (1, H) that each norm finds at each step of several rows; None
-            where nobody asks.
-        totals: Gradients of vectors and scalars, gathered step by step: one number a unit.
+        parameter_gradients: Gradients of the mixture parameters, accumulated step by step.
+        moments: Receives the mean and the variance (1, H) of each norm at each step with several rows; None if
+            not wanted.
+        totals: Gradients of vectors and scalars, accumulated step by step, with one number per unit.
     """
 
     rows: dict[External, Tensor]
@@ -50,37 +50,37 @@ class Given:
     _matrices: dict[tuple[tuple[int, ...], ...], Tensor] = field(default_factory=dict)
 
     def weight(self, index: int) -> Tensor:
-        """A weight that is there."""
+        """The weight of an index, which must be present."""
         weight = self.weights[index]
-        assert weight is not None  # noqa: S101 - compiled code reads no absent one
+        assert weight is not None  # noqa: S101 - compiled code does not read absent weights
         return weight
 
     def mask(self, index: int) -> Tensor:
-        """A mask that is there."""
+        """The mask of an index, which must be present."""
         mask = self.masks[index]
-        assert mask is not None  # noqa: S101 - a plan with masks is made where there are some
+        assert mask is not None  # noqa: S101 - plans with masks are used only if there are masks
         return mask
 
     def matrix(self, operand: Matrix) -> Tensor:
-        """Weights joined, once a call."""
+        """Concatenated weights, cached for the call."""
         grid = operand.grid
         if grid not in self._matrices:
             self._matrices[grid] = _join([_join([self.weight(index) for index in row], 1) for row in grid], 0)
         return self._matrices[grid].t() if operand.transposed else self._matrices[grid]
 
     def biases(self, operand: Biases, width: int) -> Tensor:
-        """Vectors end to end."""
+        """Concatenated vectors."""
         zeros = [self.rows[External.INPUT].new_zeros(width)] if None in operand.weights else []
         return _join([zeros[0] if index is None else self.weight(index) for index in operand.weights], 0)
 
     def some_parameters(self, operand: MixtureParameters) -> Tensor:
-        """A piece of the mixture parameters, or of their gradients."""
+        """A slice of the mixture parameters, or of their gradients."""
         vector = self.parameter_gradients if operand.gradient else self.parameters
         assert vector is not None  # noqa: S101 - a plan with mixtures is called with parameters
         return vector.narrow(0, operand.first, operand.count)
 
     def lanes_of_parameters(self, operand: ParameterLanes) -> Tensor:
-        """Mixture parameters lane by lane, or where their gradients are gathered; (count, lanes, 1)."""
+        """Mixture parameters by lane, or the accumulator of their gradients; (count, lanes, 1)."""
         assert self.parameters is not None  # noqa: S101 - a plan with mixtures is called with parameters
         if not operand.gradient:
             lanes = [self.parameters.narrow(0, first, operand.count) for first in operand.firsts]
@@ -90,8 +90,8 @@ class Given:
             self._lane_gradients[operand] = self.parameters.new_zeros(shape)
         return self._lane_gradients[operand]
 
-    def add_up_lanes(self) -> None:
-        """Add the gradients that were gathered lane by lane to those of all parameters."""
+    def reduce_lanes(self) -> None:
+        """Add the gradients accumulated by lane to those of the mixture parameters."""
         for operand, gathered in self._lane_gradients.items():
             for lane, first in enumerate(operand.firsts):
                 own = MixtureParameters(first, operand.count, gradient=True)
@@ -99,26 +99,26 @@ class Given:
         self._lane_gradients.clear()
 
     def total(self, operand: Total, width: int) -> Tensor:
-        """Where the gradient of a vector or scalar is gathered; zeros at first."""
+        """The accumulator of the gradient of a vector or scalar, initially zeros."""
         if operand not in self.totals:
             like = self.rows[External.INPUT]
-            # Sums over many rows are kept in single precision at least.
+            # Sums over many rows are accumulated at least in single precision.
             dtype = torch.promote_types(like.dtype, torch.float32)
             self.totals[operand] = like.new_zeros(width, dtype=dtype)
         return self.totals[operand]
 
 
 class BatchMemory:
-    """Buffers for one batch.
+    """The buffers of one batch.
 
     Attributes:
         plan: The plan.
-        order: How the forward walk goes.
-        keeps_states: Whether states are kept at every step, for the walk back.
-        blocks: (N, columns) each, (B, columns) for values of one step.
-        states: For each state (N + B, width), where row r is what packed row r starts from; without a walk
-            back (2 * B, width), used in turn.
-        carries: For each state (2 * B, width), used in turn.
+        order: Order of the steps in the forward pass.
+        keeps_states: Whether states are kept at every step for the backward pass.
+        blocks: (N, columns) each, or (B, columns) for values of one step.
+        states: For each state (N + B, width), where row r is the state before packed row r; without a backward
+            pass (2 * B, width), a double buffer.
+        carries: For each state (2 * B, width), a double buffer.
     """
 
     def __init__(
@@ -149,17 +149,17 @@ class BatchMemory:
         return self._sizes[name]
 
     def has_all_rows(self, buffer: int) -> bool:
-        """Whether a buffer has a row for each row of the batch."""
+        """Whether a buffer has a row for each packed row."""
         return self.plan.buffers[buffer].kind is BufferKind.ALL
 
     def columns(self, buffers: Sequence[int]) -> Tensor:
-        """All rows of buffers that lie side by side."""
+        """All rows of adjacent buffers."""
         block, _ = self._arranged.place(buffers[0])
         units = sum(self._units[index] for index in buffers)
         return self.blocks[block].narrow(1, self._first[buffers[0]], units)
 
     def scratch(self, name: str, width: str, total: int, rows: int) -> Tensor:
-        """Memory (rows, total * width) that every kernel may overwrite."""
+        """Scratch memory (rows, total * width), which every kernel may overwrite."""
         key = (name, width, total)
         found = self._scratch.get(key)
         if found is None or found.size(0) < rows:
@@ -167,11 +167,11 @@ class BatchMemory:
         return found[:rows]
 
     def drop_scratch(self) -> None:
-        """Give scratch memory back between the walks."""
+        """Release scratch memory between forward and backward pass."""
         self._scratch.clear()
 
     def sequences(self) -> Tensor:
-        """For each packed row, the number of its sequence."""
+        """The sequence number of each packed row."""
         if self._sequences is None:
             numbers = torch.arange(self.order.rows.batch, device=self._like.device)
             self._sequences = torch.cat([numbers[:count] for count in self.order.rows.batch_sizes])

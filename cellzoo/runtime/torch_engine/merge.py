@@ -1,4 +1,4 @@
-"""Kernels that read the same value become one, where nothing comes between them."""
+"""Merging of kernels whose products have a common source, if their dependencies permit it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def merge(bodies: Iterable[Body]) -> list[Body]:
-    """Move each kernel of a phase to the first that multiplies one of its values, if that changes no result."""
+    """Merge each kernel of a phase into the first one with a common source that its dependencies permit."""
     phase = _Phase()
     for body in bodies:
         phase.add(body)
@@ -26,23 +26,23 @@ def merge(bodies: Iterable[Body]) -> list[Body]:
 
 
 class _Phase:
-    """Kernels in order, each as the kernels that it is made of.
+    """The merged kernels of a phase.
 
     Attributes:
-        groups: The kernels.
+        groups: The merged kernels, in order, each as a list of the original ones.
     """
 
     def __init__(self) -> None:
         self.groups: list[list[Body]] = []
         self._written: list[set[Operand]] = []
-        # Operand -> the last kernel that reads or writes it.
+        # Operand -> the last merged kernel that reads, or writes, it.
         self._last_read: dict[Operand, int] = {}
         self._last_write: dict[Operand, int] = {}
-        # (width, operand) -> the kernels of that width whose products read it, in order.
+        # (width, operand) -> the merged kernels of that width whose products read it, in order.
         self._factors: dict[tuple[str, Operand], list[int]] = {}
 
     def add(self, body: Body) -> None:
-        """Join a kernel to one that is there, or append it."""
+        """Merge a kernel into a previous one, or append it."""
         sources = {factor.source for factor in body.factors}
         read, written = body.read, body.written
         place = self._place(body, sources, read, written)
@@ -68,12 +68,12 @@ class _Phase:
         read: AbstractSet[Operand],
         written: AbstractSet[Operand],
     ) -> int | None:
-        """The first kernel that a kernel may join; None if there is none."""
-        # Its steps move before all kernels that come after that one, and must depend on none of them.
+        """The first merged kernel that a kernel can be merged into; None if there is none."""
+        # Its steps move before all later kernels, so they must not depend on those.
         conflicts = [self._last_write.get(operand, 0) for operand in read | written]
         conflicts += [self._last_read.get(operand, 0) for operand in written]
         first = max(conflicts, default=0)
-        # Its products move before the steps of the first kernel, too.
+        # Its products also move before the steps of the kernel that it is merged into.
         if first < len(self.groups) and not self._written[first].isdisjoint(body.multiplied):
             first += 1
         found = []
@@ -86,7 +86,7 @@ class _Phase:
 
 
 def in_a_row(bodies: Iterable[Body]) -> list[Body]:
-    """Append kernels without products to those before them."""
+    """Merge kernels without products into their predecessors."""
     runs: list[list[Body]] = []
     for body in bodies:
         last = runs[-1][-1] if runs else None
@@ -99,7 +99,7 @@ def in_a_row(bodies: Iterable[Body]) -> list[Body]:
 
 
 def _joined(bodies: Sequence[Body]) -> Body:
-    """One kernel, with registers of its own for each of several."""
+    """Concatenate kernels, with renumbered registers."""
     first = bodies[0]
     if len(bodies) == 1:
         return first

@@ -1,4 +1,4 @@
-"""What an action reads and writes: places whose tensor, at every step, a walk finds out."""
+"""Operands of actions: symbolic places, which `walk.py` resolves to tensors at every step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class External(Enum):
-    """Rows of a tensor that the caller gives or gets."""
+    """Rows of a tensor that belongs to the caller."""
 
     INPUT = "x"
     OUTPUT = "y"
@@ -21,14 +21,14 @@ class External(Enum):
 
 @dataclass(frozen=True)
 class Register:
-    """A value inside one kernel, written once."""
+    """A value within one kernel, written once (static single assignment)."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class BufferColumns:
-    """The rows at hand of one buffer, or of several that lie side by side."""
+    """The current rows of a buffer, or of several adjacent ones."""
 
     buffers: tuple[int, ...]
 
@@ -43,7 +43,7 @@ class StateRows:
 
 @dataclass(frozen=True)
 class Scratch:
-    """`count` of `total` values side by side in memory that every kernel overwrites."""
+    """`count` of `total` adjacent values in scratch memory, from `first` on."""
 
     width: str
     total: int
@@ -54,7 +54,7 @@ class Scratch:
 
 @dataclass(frozen=True)
 class MaskRows:
-    """The mask of x (0) or of hidden values (1), at the sequences of the rows at hand."""
+    """The mask of x (0) or of hidden values (1), for the current rows."""
 
     index: int
 
@@ -69,7 +69,7 @@ class WeightRows:
 
 @dataclass(frozen=True)
 class ConstantRows:
-    """One of the plan's constants, everywhere."""
+    """One of the plan's constants, for all rows and units."""
 
     constant: int
     width: str
@@ -77,7 +77,7 @@ class ConstantRows:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights joined to one matrix: a grid of them, each (out, in), row by row, or that matrix transposed."""
+    """A matrix concatenated from a grid of weights, each (out, in), optionally transposed."""
 
     grid: tuple[tuple[int, ...], ...]
     transposed: bool
@@ -85,7 +85,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Biases:
-    """Vectors end to end; None stands for zeros."""
+    """Concatenated vectors; None stands for zeros."""
 
     weights: tuple[int | None, ...]
     width: str
@@ -93,7 +93,7 @@ class Biases:
 
 @dataclass(frozen=True)
 class MixtureParameters:
-    """`count` of the mixture parameters from `first` on; `gradient` says theirs."""
+    """`count` mixture parameters from `first` on, or their gradients."""
 
     first: int
     count: int
@@ -102,7 +102,7 @@ class MixtureParameters:
 
 @dataclass(frozen=True)
 class Lanes:
-    """Values side by side, (rows, lanes, units); one lane stands for all of a step."""
+    """Adjacent values, (rows, lanes, units); a single lane is broadcast to all lanes of a step."""
 
     whole: Operand
     count: int
@@ -110,7 +110,7 @@ class Lanes:
 
 @dataclass(frozen=True)
 class ParameterLanes:
-    """For each lane `count` of the mixture parameters, (count, lanes, 1); `gradient` says theirs."""
+    """`count` mixture parameters for each lane, (count, lanes, 1), or their gradients."""
 
     firsts: tuple[int, ...]
     count: int
@@ -119,12 +119,12 @@ class ParameterLanes:
 
 @dataclass(frozen=True)
 class Moments:
-    """The list that norms append what they find to, or None: the one operand that is not a tensor."""
+    """The list to which norms append their statistics, or None: the only operand that is not a tensor."""
 
 
 @dataclass(frozen=True)
 class Total:
-    """The gradient of a vector or scalar weight, gathered step by step: one number a unit."""
+    """The accumulated gradient of a vector or scalar weight, with one number per unit."""
 
     weight: int
     width: str

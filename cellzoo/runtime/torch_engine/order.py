@@ -1,4 +1,4 @@
-"""Packed rows, and the order in which a walk goes through their steps."""
+"""The structure of packed rows, and the order in which their steps are processed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Rows:
     """Rows packed as in `PackedSequence`; step t has rows starts[t], ..., starts[t + 1] - 1.
 
     Attributes:
-        batch_sizes: Rows at each step, never growing.
+        batch_sizes: Rows of each step, non-increasing.
     """
 
     batch_sizes: tuple[int, ...]
 
     @lazy_property
     def starts(self) -> tuple[int, ...]:
-        """First row of each step, and the number of rows at the end."""
+        """First row of each step, followed by N."""
         return tuple(accumulate(self.batch_sizes, initial=0))
 
     @property
@@ -36,11 +36,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Order:
-    """A walk through all steps, from the first to the last or from the last to the first.
+    """The order of the steps, ascending or descending.
 
     Attributes:
         rows: The rows.
-        descending: Whether it starts with the last step.
+        descending: Whether the last step is first.
     """
 
     rows: Rows
@@ -59,21 +59,21 @@ class Order:
 
     @property
     def opposite(self) -> Order:
-        """The walk back."""
+        """The opposite order, as of the backward pass."""
         return Order(self.rows, not self.descending)
 
     @lazy_property
     def arrivals(self) -> list[tuple[int, int, int]]:
-        """(position, first, end): sequences first, ..., end - 1 begin with the walk's step at `position`."""
+        """(position, first, end): sequences first, ..., end - 1 begin at the step of this position."""
         return self._ends() if self.descending else [(0, 0, self.rows.batch)]
 
     @lazy_property
     def departures(self) -> list[tuple[int, int, int]]:
-        """(position, first, end): sequences first, ..., end - 1 end with the walk's step at `position`."""
+        """(position, first, end): sequences first, ..., end - 1 end at the step of this position."""
         return [(len(self.steps) - 1, 0, self.rows.batch)] if self.descending else self._ends()
 
     def _ends(self) -> list[tuple[int, int, int]]:
-        """Where sequences have their last step, which comes first in a descending walk."""
+        """Positions of the last steps of sequences, which are processed first in descending order."""
         sizes = (*self.rows.batch_sizes, 0)
         return [
             (position, sizes[step + 1], sizes[step])

@@ -1,4 +1,4 @@
-"""The products of a kernel as few large ones, and where their results are put."""
+"""Joins the products of a kernel to few large ones, and assigns memory to their results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MatMul:
-    """target = init + source @ matrix; init None is zero, and it may be the target itself."""
+    """target = init + source @ matrix. An init of None is zero; it may also be the target itself."""
 
     source: Operand
     matrix: Matrix
@@ -38,10 +38,10 @@ class MatMul:
 
 
 def homes(body: Body) -> dict[Register, Operand]:
-    """Places that the products' registers may live in from the start.
+    """Operands that can replace the registers of products (copy coalescing).
 
-    A register may be the place that the first step to read it writes, if nobody needs it after, or what was in
-    that place before.
+    A register can be replaced by the target of the first step that reads it, if neither the register nor the
+    previous value of the target is read later.
     """
     found: dict[Register, Operand] = {}
     accesses = Accesses(body.steps)
@@ -70,7 +70,7 @@ def homes(body: Body) -> dict[Register, Operand]:
 
 
 def wishes(body: Body) -> Iterator[frozenset[int]]:
-    """Sets of buffers that should lie side by side for the products of a kernel."""
+    """Sets of buffers that should be adjacent for the products of a kernel."""
     candidates = homes(body)
     for registers, sources in _by_registers(body).items():
         for places in (
@@ -84,10 +84,10 @@ def wishes(body: Body) -> Iterator[frozenset[int]]:
 
 
 class KernelProducts:
-    """Products of one kernel laid out.
+    """The joined products of one kernel.
 
     Attributes:
-        places: Register of a product -> where it lives.
+        places: Register of a product -> operand that replaces it.
         calls: Products and copies, in order.
     """
 
@@ -135,7 +135,7 @@ class KernelProducts:
         return placed
 
     def _runs(self) -> dict[tuple[tuple[Register, ...], bool], list[list[Factor]]]:
-        """Registers side by side, and transposed or not -> for each source, its factors in their order."""
+        """(adjacent registers, transposed) -> for each source, its factors in the order of the registers."""
         runs: dict[tuple[tuple[Register, ...], bool], list[list[Factor]]] = {}
         positions = {
             register: (number, position)
@@ -177,7 +177,7 @@ class KernelProducts:
         return joined
 
     def _begin(self, registers: tuple[Register, ...], target: Operand) -> Operand | None:
-        """What the next product into these registers adds to; None is zero."""
+        """The operand that the next product into these registers is added to; None is zero."""
         fresh = [register for register in registers if register not in self._begun]
         self._begun.update(fresh)
         inits = [self._body.inits[register] for register in fresh]
@@ -194,7 +194,7 @@ class KernelProducts:
         return target
 
     def _joined_inits(self, inits: Sequence[Operand | None]) -> Operand | None:
-        """One operand for all of them, if there is one."""
+        """One operand for all inits, or None if there is none."""
         biases = [init for init in inits if isinstance(init, Biases)]
         if biases and len(biases) + inits.count(None) == len(inits):
             names = tuple(init.weights[0] if isinstance(init, Biases) else None for init in inits)
@@ -204,13 +204,13 @@ class KernelProducts:
 
 
 def _note(runs: dict[tuple[tuple[Register, ...], bool], list[list[Factor]]], run: list[Factor]) -> None:
-    """Add factors of one source to those into the same registers."""
+    """Add a run of factors to the runs with the same registers."""
     key = (tuple(factor.register for factor in run), run[0].transposed)
     runs.setdefault(key, []).append(run)
 
 
 def _by_source(body: Body) -> list[list[Factor]]:
-    """Factors with one source and direction; a register that has several of them is in several lists."""
+    """Group factors by source and transposition; a register occurs at most once in each list."""
     lists: dict[tuple[Operand, bool, int], list[Factor]] = {}
     seen: Counter[tuple[Operand, bool, Register]] = Counter()
     for factor in body.factors:
@@ -221,7 +221,7 @@ def _by_source(body: Body) -> list[list[Factor]]:
 
 
 def _by_registers(body: Body) -> dict[frozenset[Register], list[Operand]]:
-    """Registers that read one source -> all sources that exactly these read."""
+    """Set of registers -> the sources that exactly these registers read."""
     groups: dict[frozenset[Register], list[Operand]] = {}
     for factors in _by_source(body):
         groups.setdefault(frozenset(factor.register for factor in factors), []).append(factors[0].source)

@@ -1,8 +1,8 @@
-"""Calls that a CUDA device has recorded as graphs, to replay with one launch in place of thousands.
+"""CUDA graphs of calls, which replay a call with one launch instead of thousands.
 
-A recording has memory of its own: what goes in is copied there, and what comes out is copied from there. It is
-lent to one call at a time, from the forward walk to the end of the walk back. Only a shape that comes again is
-recorded; anything else, and anything that cannot be recorded, runs as it would without.
+A recording has memory of its own: arguments are copied into it, and results out of it. It is used by one call
+at a time, from the forward pass to the end of the backward pass. A call is recorded when its shapes occur for
+the second time; all other calls, and those that cannot be recorded, run without recording.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Each holds the memory of a training step of its shape: a few are enough for the shapes of training and
-# evaluation, and for a layer that is called twice before its walk back.
+# Each holds the memory of a training step of its shapes: a few suffice for the shapes of training and
+# evaluation, and for a layer that is called twice before its backward pass.
 _MOST_RECORDINGS = 4
-# Calls after which an unused recording makes room for another shape; one that is used more often stays, since
-# recording takes the time of many calls.
+# A recording that was not used for so many calls may be evicted; others stay, as recording takes the time of
+# many calls.
 _IDLE_CALLS = 200
 _MOST_SHAPES = 1000
 
 
 class Recorder(Protocol):
-    """Records what a device does."""
+    """Records and replays the work of a device."""
 
     def warm_up(self, function: Callable[[], object]) -> None:
-        """Run a function as it would be recorded, so that nothing has its first time while recording."""
+        """Run a function in the same way as for recording, so that lazy initialisation is not recorded."""
         ...
 
     def record(self, function: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
-        """Record a function; gives its result, which is filled when replayed, and what replays it."""
+        """Record a function; returns its result, which a replay overwrites, and a function that replays it."""
         ...
 
 
 class CudaRecorder:
-    """Records CUDA graphs that share one pool of memory; they must be replayed in the order of recording."""
+    """Records CUDA graphs in a common memory pool; they must be replayed in the order of recording."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -65,7 +65,7 @@ class CudaRecorder:
     def record(self, function: Callable[[], Result]) -> tuple[Result, Callable[[], None]]:
         """Record a function."""
         graph = torch.cuda.CUDAGraph()
-        # Other threads may go on allocating, such as those that pin batches of a data loader.
+        # Other threads may allocate memory meanwhile, such as those of a data loader that pin memory.
         recording = torch.cuda.graph(
             graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         )
@@ -80,7 +80,7 @@ class CudaRecorder:
 
 
 class Recording:
-    """A recorded call, and its walk back if it has one.
+    """A recorded call, with its backward pass if it has one.
 
     Attributes:
         last_used: Number of the call that used it last.
@@ -89,33 +89,35 @@ class Recording:
     def __init__(self, call: CallForm, arguments: Arguments, recorder: Recorder) -> None:
         flat = [None if value is None else value.to(call.dtype, copy=True) for value in arguments.flat()]
         own = Arguments.of(flat, len(arguments.states))
-        # A recording is found by the identity of what it runs, which therefore must stay.
+        # The keys of recordings contain the id of the compiled plan, which must not be reused by another
+        # object.
         self._call = call
         self._arguments = [value for value in flat if value is not None]
         self.last_used = 0
-        has_walk_back = bool(call.compiled.plan.backward_step)
+        has_backward = bool(call.compiled.plan.backward_step)
 
-        def rehearse() -> None:
+        def warm_up() -> None:
             execution, results = call.forward(own)
-            if has_walk_back:
+            if has_backward:
                 call.backward(execution, [torch.zeros_like(result) for result in results])
 
-        # On other memory than what is recorded: values that are made once a call must be made by the recording.
-        recorder.warm_up(rehearse)
+        # With an execution of its own, so that values which are cached during a call are computed by the
+        # recording.
+        recorder.warm_up(warm_up)
         (execution, self._results), self._forward = recorder.record(lambda: call.forward(own))
-        if has_walk_back:
+        if has_backward:
             self._gradients = [torch.zeros_like(result) for result in self._results]
             self._found, self._backward = recorder.record(lambda: call.backward(execution, self._gradients))
 
     def forward(self, arguments: Arguments) -> tuple[Tensor, ...]:
-        """What `CallForm.forward` gives."""
+        """Replay `CallForm.forward`."""
         given = [value for value in arguments.flat() if value is not None]
         torch._foreach_copy_(self._arguments, given)
         self._forward()
         return tuple(_copies(self._results))
 
     def backward(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """What `CallForm.backward` gives."""
+        """Replay `CallForm.backward`."""
         for own, given in zip(self._gradients, gradients, strict=True):
             if given is None:
                 own.zero_()
@@ -133,40 +135,41 @@ def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 class Loan:
-    """A recording in use by one call."""
+    """Exclusive use of a recording by one call."""
 
     def __init__(self, recording: Recording, idle: list[Recording]) -> None:
         self._recording: Recording | None = recording
         self._idle = idle
 
     def forward(self, arguments: Arguments) -> tuple[Tensor, ...]:
-        """What `CallForm.forward` gives."""
-        assert self._recording is not None  # noqa: S101 - given back after the walk back
+        """As `CallForm.forward`."""
+        assert self._recording is not None  # noqa: S101 - released by `backward`
         return self._recording.forward(arguments)
 
     def backward(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """What `CallForm.backward` gives; once."""
+        """As `CallForm.backward`; releases the recording."""
         assert self._recording is not None  # noqa: S101
         found = self._recording.backward(gradients)
-        self.give_back()
+        self.release()
         return found
 
-    def give_back(self) -> None:
-        """Let the next call have it."""
+    def release(self) -> None:
+        """Make the recording available to other calls."""
         if self._recording is not None:
             self._idle.append(self._recording)
             self._recording = None
 
     def __del__(self) -> None:
-        """A graph that nobody walks back is dropped."""
-        self.give_back()
+        """Release the recording if there is no backward pass."""
+        self.release()
 
 
 class Recordings:
     """The recordings of one engine.
 
     Args:
-        recorder: Builds what records on a device; None for CUDA graphs, on CUDA devices.
+        recorder: Creates the recorder of a device; None for CUDA graphs on CUDA devices, and no recording on
+            others.
     """
 
     def __init__(self, recorder: Callable[[torch.device], Recorder] | None = None) -> None:
@@ -177,7 +180,7 @@ class Recordings:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Open the lock in a child, which has no use for what was recorded on a device of its parent's."""
+        """Reset the lock in a forked child, and drop the recordings, which only the parent can replay."""
         self._lock = Lock()
         self._forget()
 
@@ -185,7 +188,7 @@ class Recordings:
         self._seen: dict[tuple[object, ...], int] = {}
         self._idle: dict[tuple[object, ...], list[Recording]] = {}
         self._alive: list[tuple[tuple[object, ...], Recording]] = []
-        self._hopeless: set[tuple[object, ...]] = set()
+        self._not_recordable: set[tuple[object, ...]] = set()
 
     def run(
         self, call: CallForm, arguments: Arguments
@@ -193,7 +196,7 @@ class Recordings:
         """Run a call, recorded or not.
 
         Returns:
-            Outputs and final states, and what takes their gradients and gives those of the arguments, once.
+            Outputs and final states, and a function that runs the backward pass; it can be called once.
         """
         loan = self._lend(call, arguments)
         if loan is not None:
@@ -222,26 +225,26 @@ class Recordings:
         arguments: Arguments,
         recorder: Callable[[torch.device], Recorder],
     ) -> Recording | None:
-        """A new recording of a shape that came before, if there is room."""
+        """Record a call whose key has occurred before, if there is room; else None."""
         if len(self._seen) >= _MOST_SHAPES:
             self._seen.clear()
-            self._hopeless.clear()
+            self._not_recordable.clear()
         self._seen[key] = self._seen.get(key, 0) + 1
-        if self._seen[key] < 2 or key in self._hopeless or not self._make_room():
+        if self._seen[key] < 2 or key in self._not_recordable or not self._make_room():
             return None
         try:
-            # Tensors that inference mode makes could not be written outside of it.
+            # Tensors created in inference mode could not be written outside of it.
             with torch.inference_mode(mode=False), torch.no_grad():
                 recording = Recording(call, arguments, recorder(arguments.inputs.device))
         except RuntimeError:
-            # Out of memory, or something that the device cannot record: the call runs without.
-            self._hopeless.add(key)
+            # Out of memory, or an operation that cannot be recorded: the call runs without recording.
+            self._not_recordable.add(key)
             return None
         self._alive.append((key, recording))
         return recording
 
     def _make_room(self) -> bool:
-        """Whether there is room for a recording, if need be after forgetting one that is out of use."""
+        """Whether there is room for a recording, if necessary after evicting one that is out of use."""
         if len(self._alive) < _MOST_RECORDINGS:
             return True
         for position, (key, recording) in enumerate(self._alive):
@@ -255,18 +258,18 @@ class Recordings:
 
 
 def _recorder_of(device: torch.device) -> type[CudaRecorder] | None:
-    """What records on a device; nothing while the caller records."""
+    """The recorder class for a device; None if there is none, or if the caller is recording already."""
     if device.type != "cuda" or torch.cuda.is_current_stream_capturing():
         return None
     return CudaRecorder
 
 
 def _key(call: CallForm, arguments: Arguments) -> tuple[object, ...]:
-    """Everything that a recording depends on, apart from the values of tensors."""
+    """Everything that a recording depends on, except the values of tensors."""
     device = arguments.inputs.device
     settings: tuple[object, ...] = ()
     if device.type == "cuda":
-        # Work on another stream is not ordered with that of the stream that a recording was made for.
+        # A recording belongs to one stream, as work on different streams is not ordered.
         products = torch.backends.cuda.matmul
         precision = getattr(products, "fp32_precision", None) or products.allow_tf32
         settings = (torch.cuda.current_stream(device).cuda_stream, precision)

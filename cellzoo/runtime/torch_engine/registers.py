@@ -1,4 +1,4 @@
-"""Scratch memory for the registers of a kernel, and steps side by side as one where that is less work."""
+"""Allocates scratch memory for registers, and joins the steps of a group if that is less work."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.operands import Operand
     from cellzoo.runtime.torch_engine.steps import Step
 
-# How many operations of torch a step is, where it is more than one.
+# Number of torch operations of a step, if it is more than one.
 _WORK = {Op.MIXTURE: 8, Op.MIXTURE_BACKWARD: 20, Op.PARAMETER_SCALE_BACKWARD: 4, Op.BLEND_BACKWARD: 2}
 
 
 @dataclass(frozen=True)
 class Together:
-    """Several steps as one.
+    """Several steps joined to one.
 
     Attributes:
-        steps: The steps, lane by lane, with memory for registers.
-        target: Where the results go.
-        args: What is read: one for all lanes, or as many as there are.
-        gathered: Lanes that are not side by side, and where they are put together before.
+        steps: The steps, one per lane, with registers replaced by memory.
+        target: The results.
+        args: The operands, each with one lane for all or one per step.
+        gathered: Lanes that are not adjacent, and the scratch memory they are first concatenated in.
     """
 
     steps: tuple[Step, ...]
@@ -38,14 +38,14 @@ class Together:
 
 
 def allocate(groups: Sequence[Sequence[Step]], width: str, blocks: Blocks) -> list[Step | Together]:
-    """Replace registers by memory.
+    """Replace registers by memory, and join groups of steps.
 
     Args:
-        groups: The steps of one kernel as `alike` gives them, each register written once.
-        width: Of the kernel.
-        blocks: Which buffers lie side by side.
+        groups: The steps of one kernel, as `alike` returns them; each register is written once.
+        width: Width of the kernel.
+        blocks: Layout of the buffers.
     """
-    # What is kept and what is not can hardly lie side by side.
+    # Split groups, as results in registers and in buffers are rarely adjacent.
     split = [
         part
         for group in groups
@@ -71,7 +71,7 @@ class _Allocator:
             for step in group:
                 self._last_read.update(dict.fromkeys(step.args, position))
         self._memory: dict[Operand, Scratch] = {}
-        # Number of lanes -> regions of that many that are free; region -> how many of its lanes are in use.
+        # Number of lanes -> free regions of this size; region -> number of its lanes in use.
         self._free: dict[int, list[Scratch]] = {}
         self._used: dict[Scratch, int] = {}
         self._count = 0
@@ -82,9 +82,9 @@ class _Allocator:
         together = self._together(placed) if len(placed) > 1 else None
         if together is None:
             for resolved in placed:
-                # What a step reads for the last time, it may write over.
+                # A step may overwrite operands that it is the last to read.
                 if len(group) == 1:
-                    self._let_go(position, group)
+                    self._free_unread(position, group)
                 target = resolved.target
                 if isinstance(target, Register):
                     region = self._take(1)
@@ -92,16 +92,16 @@ class _Allocator:
                     target = region
                 self.result.append(replace(resolved, target=target))
             if len(group) > 1:
-                self._let_go(position, group)
+                self._free_unread(position, group)
             return
         gathered, args = together
         self._append(position, group, placed, gathered, args)
-        self._let_go(position, group)
+        self._free_unread(position, group)
 
     def _together(
         self, steps: Sequence[Step]
     ) -> tuple[list[tuple[Operand, ...]], list[Lanes | tuple[Operand, ...]]] | None:
-        """What must be gathered, and the operands; None if the steps are less work one by one."""
+        """The lanes to gather and the operands of joined steps; None if separate steps are less work."""
         op = steps[0].op
         if op is not Op.COPY and op not in OF_PARAMETERS and all(step.args == steps[0].args for step in steps):
             return None
@@ -151,7 +151,7 @@ class _Allocator:
             self._free.setdefault(count, []).append(room)
 
     def _joined(self, lanes: Sequence[Operand]) -> Lanes | None:
-        """One operand for all lanes, where they are one, or lie side by side."""
+        """One operand for all lanes, if they are equal or adjacent; else None."""
         first = lanes[0]
         if all(lane == first for lane in lanes):
             return None if isinstance(first, Register) else Lanes(first, 1)
@@ -178,8 +178,8 @@ class _Allocator:
         elif part is None:
             self._free[region.total].append(region)
 
-    def _let_go(self, position: int, group: Sequence[Step]) -> None:
-        """Free the regions of which nothing is read after this group."""
+    def _free_unread(self, position: int, group: Sequence[Step]) -> None:
+        """Free the regions that are not read after this group."""
         for register in dict.fromkeys(arg for step in group for arg in step.args):
             if register in self._memory and self._last_read[register] == position:
                 part = self._memory[register]

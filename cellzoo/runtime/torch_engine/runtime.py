@@ -1,4 +1,4 @@
-"""The engine: for a cell, and for whatever has plans."""
+"""The engine `torch`, for cells and for plans."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _MOST_COMPILED = 128
 class TorchPlans:
     """Runs plans, on any device and in any floating dtype. See `cellzoo.runtime.PlanRuntime` for the call.
 
-    Everything is computed in one dtype, the widest of what is given. Autocast changes no step of it: what would
-    be half precision there is as exact as the tensors are.
+    Everything is computed in one dtype, the promoted dtype of all tensors. Autocast is disabled, so there is no
+    loss of precision where autocast would use half precision.
 
     Args:
-        recordings: Where calls are recorded; None for CUDA graphs on CUDA devices.
+        recordings: Recordings of calls; None for CUDA graphs on CUDA devices.
     """
 
     ran = ("torch",)
@@ -123,7 +123,7 @@ class TorchRuntime:
         self._reference = ReferenceRuntime(cell)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Compiled code is not data; a copy compiles its own."""
+        """Copies and unpickled objects compile their own code, which cannot be pickled."""
         return TorchRuntime, (self.cell,)
 
     def __call__(
@@ -144,7 +144,8 @@ class TorchRuntime:
         """
         masks = (mask_x, mask_h)
         if torch.compiler.is_compiling() or is_tracing():
-            # A graph of plain operations can be traced; this engine's memory cannot.
+            # The plain operations of the reference engine can be traced; the preallocated memory of this one
+            # cannot.
             return self._reference(
                 inputs, batch_sizes, states, weights, reverse=reverse, mask_x=mask_x, mask_h=mask_h
             )
@@ -159,7 +160,7 @@ class TorchRuntime:
 
 
 def _sizes(plan: Plan, inputs: Tensor, states: Sequence[Tensor]) -> dict[str, int]:
-    """Number of units of each width of a plan."""
+    """Width -> number of units, for all widths of a plan."""
     sizes = {INPUT_WIDTH: inputs.size(1)}
     sizes |= {width: state.size(1) for width, state in zip(plan.states, states, strict=True)}
     widths = {buffer.width for buffer in plan.buffers} | {plan.output_width}

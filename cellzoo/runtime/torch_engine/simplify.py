@@ -1,4 +1,4 @@
-"""Fewer steps for the same values: copies and repetitions go, results are computed where they are kept."""
+"""Optimises the steps of a kernel: copy propagation, common subexpressions, copy coalescing, dead code."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from cellzoo.runtime.torch_engine.operands import Operand
 
-# They add to gradients of parameters beside writing their target.
+# Operations with side effects: they also accumulate gradients of parameters.
 _WITH_EFFECT = REDUCTIONS | {Op.MIXTURE_BACKWARD, Op.PARAMETER_SCALE_BACKWARD}
 
 
 def simplify(body: Body) -> Body:
-    """Rewrite the steps of a kernel, in time that grows little faster than their number."""
+    """Optimise the steps of a kernel, in nearly linear time."""
     steps = _follow_copies(body.steps)
     steps = _compute_once(steps)
     steps = _follow_copies(steps)
@@ -30,14 +30,14 @@ def simplify(body: Body) -> Body:
 
 
 def _read_instead(step: Step, mapping: Mapping[Operand, Operand]) -> Step:
-    """The step with the operands that it reads replaced."""
+    """Replace the operands that a step reads."""
     if mapping.keys().isdisjoint(step.args):
         return step
     return replace(step, args=tuple(mapping.get(arg, arg) for arg in step.args))
 
 
 def _follow_copies(steps: Sequence[Step]) -> list[Step]:
-    """Read the source of a copy in a register, where it stays what it was as long as the copy is read."""
+    """Copy propagation: read the source instead of a copy in a register, if it is not overwritten meanwhile."""
     accesses = Accesses(steps)
     sources: dict[Operand, Operand] = {}
     result = []
@@ -53,9 +53,9 @@ def _follow_copies(steps: Sequence[Step]) -> list[Step]:
 
 
 def _compute_once(steps: Sequence[Step]) -> list[Step]:
-    """Turn a step into a copy where an earlier one gave the same value, and it is still there."""
+    """Common subexpressions: replace a step by a copy if the result of an equal one is still present."""
     last_write: dict[Operand, int] = {}
-    # What is computed -> (position, target) of the steps that did, as far as their values may still be there.
+    # Expression -> (position, target) of the steps that computed it and whose results may still be present.
     computed: dict[tuple[Op, tuple[Operand, ...], int], deque[tuple[int, Operand]]] = {}
     result: list[Step] = []
     for position, given in enumerate(steps):
@@ -78,7 +78,7 @@ def _compute_once(steps: Sequence[Step]) -> list[Step]:
 
 
 def _write_in_place(steps: Sequence[Step], products: set[Register]) -> list[Step]:
-    """Let a step write right where its result is copied to; products are no step's results."""
+    """Copy coalescing: let a step write directly to the target of a copy of its result."""
     accesses = Accesses(steps)
     places: dict[Operand, Operand] = {}
     result: list[Step | None] = list(steps)
@@ -104,6 +104,7 @@ def _write_in_place(steps: Sequence[Step], products: set[Register]) -> list[Step
 
 
 def _drop_unread(steps: Sequence[Step]) -> list[Step]:
+    """Dead code: remove steps whose results are not read."""
     read: set[Operand] = set()
     kept = []
     for step in reversed(steps):

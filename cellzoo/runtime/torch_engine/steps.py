@@ -1,4 +1,4 @@
-"""Kernels in the engine's own terms: products and steps on operands, each register written once."""
+"""The engine's intermediate representation of kernels, in which each register is written once."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.operands import Operand
 
 REDUCTIONS = frozenset({Op.REDUCE_ROWS, Op.REDUCE_ALL})
-# How many of a normalisation's places it reads; it writes the others.
+# How many of the operands of a normalisation are read; the others are written.
 _NORM_READS = {NormKind.NONE: 0, NormKind.FORWARD: 1, NormKind.BACKWARD: 3}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One elementwise operation. Loads and stores are copies here; reductions have no target."""
+    """An elementwise operation. Loads and stores are copies; reductions have no target."""
 
     op: Op
     target: Operand | None
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Factor:
-    """One product that a register sums up: source @ weight^T, or source @ weight if transposed."""
+    """A product that is added to a register: source @ weight^T, or source @ weight if transposed."""
 
     source: Operand
     register: Register
@@ -54,11 +54,11 @@ class Body:
 
     Attributes:
         width: Of the kernel.
-        factors: In order.
-        inits: Register -> what its sum starts with, or None for zero.
-        steps: In order.
-        norm: Whether it normalises instead.
-        norm_places: As `norm_views` of a kernel.
+        factors: The products, in order.
+        inits: Register -> initial value of its sum, or None for zero.
+        steps: The elementwise operations, in order.
+        norm: Whether it is a normalisation.
+        norm_places: As `Kernel.norm_views`.
     """
 
     width: str
@@ -70,20 +70,20 @@ class Body:
 
     @property
     def multiplied(self) -> set[Operand]:
-        """What its products read."""
+        """Operands that its products read."""
         inits = {init for init in self.inits.values() if init is not None}
         return {factor.source for factor in self.factors} | inits
 
     @property
     def read(self) -> set[Operand]:
-        """Everything that it reads."""
+        """All operands that it reads, except registers."""
         places = self.norm_places[: _NORM_READS[self.norm]]
         args = {arg for step in self.steps for arg in step.args if not isinstance(arg, Register)}
         return {*self.multiplied, *args, *places}
 
     @property
     def written(self) -> set[Operand]:
-        """Everything that it writes, apart from sums that it adds to."""
+        """All operands that it writes, except registers and accumulators."""
         places = self.norm_places[_NORM_READS[self.norm] :]
         targets = {step.target for step in self.steps if step.target is not None}
         return {*(target for target in targets if not isinstance(target, Register)), *places}
@@ -103,13 +103,13 @@ def view_operand(plan: Plan, index: int) -> Operand:
 
 
 def translate(plan: Plan, kernel: Kernel, *, absent: AbstractSet[int], wanted: AbstractSet[int]) -> Body:
-    """Write a kernel in the engine's terms.
+    """Translate a kernel.
 
     Args:
         plan: The plan.
         kernel: One of its kernels.
-        absent: Indices of biases that this layer does not have.
-        wanted: Indices of the weights whose gradient is asked for.
+        absent: Indices of biases that the layer does not have.
+        wanted: Indices of the weights whose gradients are wanted.
     """
     factors: list[Factor] = []
     inits: dict[Register, Operand | None] = {}
@@ -134,7 +134,7 @@ def translate(plan: Plan, kernel: Kernel, *, absent: AbstractSet[int], wanted: A
 
 
 class _Translator:
-    """Gives every result a register of its own."""
+    """Translates instructions, with a new register for every result."""
 
     def __init__(self, plan: Plan, kernel: Kernel, absent: AbstractSet[int]) -> None:
         self._plan = plan
@@ -146,7 +146,7 @@ class _Translator:
         self._count = kernel.registers
 
     def step(self, instruction: Instruction) -> Step:
-        """Translate one instruction; they must come in order."""
+        """Translate the next instruction."""
         immediate = instruction.immediate
         args = tuple(
             self._operand(operand)

@@ -1,4 +1,4 @@
-"""Operations of supernets: mixtures with learned shares, and batch normalisation without weights."""
+"""Operations of supernets: mixtures with learned weights, and batch normalisation without scale and shift."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def mixture(t: int, a: int, shares: int) -> Action:
 
 
 def mixture_backward(t: int, g: int, a: int, shares: int, gradients: int) -> Action:
-    """The gradient of a; those of the four shares are added to theirs."""
+    """The gradient of a; also accumulates the gradients of the four mixture weights."""
 
     def action(s: Tensors) -> None:
         gradient, value = s[g], s[a]
@@ -61,7 +61,7 @@ def parameter_scale(t: int, a: int, factor: int) -> Action:
 
 
 def parameter_scale_backward(t: int, g: int, a: int, factor: int, total: int) -> Action:
-    """The gradient of a; that of the parameter is added to its own."""
+    """The gradient of a; also accumulates the gradient of the parameter."""
 
     def action(s: Tensors) -> None:
         s[total].add_(_dot(s[g], s[a]))
@@ -71,7 +71,7 @@ def parameter_scale_backward(t: int, g: int, a: int, factor: int, total: int) ->
 
 
 def mixture_lanes(t: int, a: int, shares: int) -> Action:
-    """`mixture` for several values side by side."""
+    """`mixture` for several adjacent values."""
 
     def action(s: Tensors) -> None:
         value = s[a]
@@ -86,7 +86,7 @@ def mixture_lanes(t: int, a: int, shares: int) -> Action:
 
 
 def mixture_lanes_backward(t: int, g: int, a: int, shares: int, gradients: int) -> Action:
-    """`mixture_backward` for several values side by side."""
+    """`mixture_backward` for several adjacent values."""
 
     def action(s: Tensors) -> None:
         gradient, value = s[g], s[a]
@@ -106,12 +106,12 @@ def mixture_lanes_backward(t: int, g: int, a: int, shares: int, gradients: int) 
 
 
 def parameter_scale_lanes(t: int, a: int, factors: int) -> Action:
-    """`parameter_scale` for several values side by side."""
+    """`parameter_scale` for several adjacent values."""
     return lambda s: torch.mul(s[a], s[factors][0], out=s[t])
 
 
 def parameter_scale_lanes_backward(t: int, g: int, a: int, factors: int, totals: int) -> Action:
-    """`parameter_scale_backward` for several values side by side."""
+    """`parameter_scale_backward` for several adjacent values."""
 
     def action(s: Tensors) -> None:
         s[totals][0, :, 0].add_(_lane_sums(s[g], s[a]))
@@ -121,9 +121,10 @@ def parameter_scale_lanes_backward(t: int, g: int, a: int, factors: int, totals:
 
 
 def normalise(source: int, result: int, statistics: int, moments: int) -> Action:
-    """Each unit to mean 0 and variance 1 over the rows, or a single row over its units.
+    """Normalise each unit to mean 0 and variance 1 over the rows, or a single row over its units.
 
-    Statistics keep 1 / standard deviation in a row; moments are those of several rows.
+    `statistics` gets 1 / standard deviation in its first row; mean and variance over several rows go to
+    `moments`.
     """
 
     def action(s: Tensors) -> None:
@@ -142,7 +143,7 @@ def normalise(source: int, result: int, statistics: int, moments: int) -> Action
 
 
 def normalise_backward(gradient: int, result: int, statistics: int, target: int) -> Action:
-    """The gradient of what was normalised."""
+    """The gradient of the input of `normalise`."""
 
     def action(s: Tensors) -> None:
         g, y = s[gradient], s[result]

@@ -1,4 +1,4 @@
-"""Running a phase: for every step, or every chunk of rows, the tensors that its operands are."""
+"""Runs phases: resolves operands to tensors for every step, or every chunk of rows, and calls the actions."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from cellzoo.runtime.torch_engine.operands import Operand
     from cellzoo.runtime.torch_engine.order import Order
 
-# Rows of an input phase at a time: few enough for caches, and for scratch memory to stay small.
+# Rows per chunk of an input phase: few enough for the cache, and for small scratch memory.
 _CPU_CHUNK, _DEVICE_CHUNK = 1024, 8192
 
 
 class Walk:
-    """What steps and chunks have in common.
+    """Base class of loops over steps and over chunks.
 
     Attributes:
-        memory: Of the call.
+        memory: Memory of the call.
         given: Tensors of the caller.
         counts: Rows of each step, or chunk.
     """
@@ -54,7 +54,7 @@ class Walk:
         self._is_even = min(counts) == self._most
 
     def run(self, phase: Phase) -> Iterator[int]:
-        """Call the functions of a phase; gives the position of each step after it is done."""
+        """Run a phase; yields the position of each step after it has run."""
         actions = phase.actions
         columns = [self.tensors(operand) for operand in phase.operands]
         for position, tensors in enumerate(zip(*columns, self.counts, strict=False)):
@@ -63,11 +63,11 @@ class Walk:
             yield position
 
     def rows(self, tensor: Tensor) -> Sequence[Tensor]:
-        """Split what has all rows."""
+        """Split a tensor with all rows."""
         raise NotImplementedError
 
     def step_rows(self, tensor: Tensor) -> Iterable[Tensor]:
-        """Cut what has the rows of one step, or more."""
+        """For each step, the first rows of a tensor."""
         if self._is_even:
             return repeat(tensor[: self._most])
         parts = {count: tensor[:count] for count in set(self.counts)}
@@ -82,7 +82,7 @@ class Walk:
         raise NotImplementedError
 
     def tensors(self, operand: Operand) -> Iterable[Any]:
-        """What an operand is at each step; without end for what is the same at every step."""
+        """The tensor of an operand at each step; an infinite iterator if it is always the same."""
         memory, given = self.memory, self.given
         match operand:
             case BufferColumns(buffers=buffers):
@@ -124,7 +124,7 @@ class Walk:
 
 
 class StepWalk(Walk):
-    """Step by step in one direction."""
+    """The loop over steps, in one direction."""
 
     def __init__(self, memory: BatchMemory, given: Given, order: Order) -> None:
         super().__init__(memory, given, order.counts)
@@ -132,7 +132,7 @@ class StepWalk(Walk):
         self._state_rows: dict[tuple[ViewKind, int], Sequence[Tensor]] = {}
 
     def rows(self, tensor: Tensor) -> Sequence[Tensor]:
-        """Split what has all rows."""
+        """Split a tensor with all rows."""
         sizes = self.order.rows.batch_sizes
         if len(sizes) == 1:
             return (tensor,)
@@ -168,8 +168,8 @@ class StepWalk(Walk):
         raise AssertionError(f"{kind!r} is not a view of a state")
 
     def _before_the_next_step(self, state: Tensor) -> Sequence[Tensor]:
-        """Where the next step of the forward walk looks for its state, or, after the last, at the end."""
-        # The walk back cannot see this: where a sequence ended, a later step wrote over its rows.
+        """Rows where the next step of the forward pass reads its state; for the last step, the tensor's end."""
+        # For the forward pass only: where a sequence has ended, later steps have overwritten its final state.
         assert self.order == self.memory.order  # noqa: S101
         starts = self.order.rows.starts
         following = [*self.order.steps[1:], -1]
@@ -179,7 +179,7 @@ class StepWalk(Walk):
         ]
 
     def _in_turn(self, tensor: Tensor, first: int) -> Sequence[Tensor]:
-        """The halves of a tensor in turn."""
+        """The halves of a double buffer, alternating."""
         batch = self.order.rows.batch
         halves = (tensor[:batch], tensor[batch:])
         if self._is_even:
@@ -188,7 +188,7 @@ class StepWalk(Walk):
 
 
 class InputWalk(Walk):
-    """All rows, in chunks."""
+    """The loop over all rows, in chunks."""
 
     def __init__(self, memory: BatchMemory, given: Given) -> None:
         inputs = given.rows[External.INPUT]
@@ -197,16 +197,16 @@ class InputWalk(Walk):
         super().__init__(memory, given, [self._chunk] * full + ([rest] if rest or not full else []))
 
     def rows(self, tensor: Tensor) -> Sequence[Tensor]:
-        """Split what has all rows."""
+        """Split a tensor with all rows."""
         return tensor.split(self._chunk) if len(self.counts) > 1 else (tensor,)
 
     def mask(self, mask: Tensor) -> Iterator[Tensor]:
-        """Rows of a mask (B, width), made for each chunk when its turn comes."""
+        """Rows of a mask (B, width), created lazily for each chunk."""
         return (mask.index_select(0, part) for part in self.rows(self.memory.sequences()))
 
 
 def _in_lanes(tensors: Iterable[Tensor], count: int) -> Iterable[Tensor]:
-    """Each (rows, lanes * units) as (rows, lanes, units)."""
+    """View tensors (rows, lanes * units) as (rows, lanes, units)."""
     if isinstance(tensors, repeat):
         return repeat(next(tensors).unflatten(1, (count, -1)))
     return (tensor.unflatten(1, (count, -1)) for tensor in tensors)

@@ -236,7 +236,7 @@ def test_little_is_remembered_of_many_shapes(can_record, recorder, monkeypatch):
                 call(runtime, case, tensors)
         assert set(recordings._idle) == {key for key, _ in recordings._alive}
         assert len(recordings._seen) <= 10
-        assert len(recordings._hopeless) <= 10
+        assert len(recordings._not_recordable) <= 10
     assert (recorder.recorded > 4) == can_record
 
 
