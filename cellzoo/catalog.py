@@ -20,6 +20,7 @@ from cellzoo.families import FAMILIES
 from cellzoo.found import check_found
 from cellzoo.notations import NOTATIONS
 from cellzoo.system.plugins import leave_out, plugins
+from cellzoo.system.regular_file import read_regular
 
 if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
@@ -36,9 +37,9 @@ _REQUIRED = ("name", "notation", "genotype")
 
 
 def list_cells(pattern: str = "*") -> list[str]:
-    """Names of the catalog that match a shell pattern, sorted. Imports no torch.
+    """Names of the catalog that match a shell pattern, sorted, without aliases. Does not import torch.
 
-    Aliases are not listed. Members of a family are endless, so a family is not listed either; see
+    Families of random cells, which have a member for each seed, are not listed; see
     `cellzoo.families.FAMILIES`.
     """
     return sorted(name for name in _files() if fnmatchcase(name, pattern))
@@ -80,9 +81,12 @@ def entry(name: str | Path) -> CellEntry:
     if name not in files:
         aliases = _aliases()
         if name not in aliases:
-            families = [family.pattern for family in FAMILIES]
-            hint = f"Families: {', '.join(families)}. A cell file is named by a path that ends in .toml."
-            raise unknown("cell", name[:80], [*files, *aliases], hint)
+            families = ", ".join(family.pattern for family in FAMILIES)
+            hint = (
+                "`cellzoo list cells --all` lists them. "
+                f"Random cells are called {families}. A cell file is given by a path that ends in .toml."
+            )
+            raise unknown("cell", name[:80], files, hint, aliases=aliases)
         name = aliases[name]
     found = read_cell_file(files[name][0], origin=files[name][1])
     if found.name != name:
@@ -94,7 +98,7 @@ def entry(name: str | Path) -> CellEntry:
 
 
 def isomorphic() -> tuple[tuple[str, ...], ...]:
-    """Group the names of the catalog that stand for one graph; a cell alone in its graph is left out."""
+    """Group the names of the catalog whose cells are the same graph; a cell without such a twin is left out."""
     groups: dict[str, tuple[str, ...]] = {}
     for names in _by_signature().values():
         for name in names if len(names) > 1 else ():
@@ -125,20 +129,18 @@ def read_cell_file(path: Path, origin: str) -> CellEntry:
 
 
 def _read_table(path: Path) -> dict[str, Any]:
-    """Read a cell file and check its fields, but for what the genotype says."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise CellError(f"{path}: is not a regular file")
+    """Read a cell file and check its fields; the genotype is not parsed yet."""
     try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise CellError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is not a cell file")
-        # Some editors begin a file with a byte order mark and end its lines with CR LF.
-        content = tomllib.loads(text.decode("utf-8-sig"))
+        text = read_regular(path, MAX_FILE_BYTES)
     except FileNotFoundError as error:
         raise UnknownNameError(f"{path}: no such cell file") from error
     except OSError as error:
         raise CellError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a character that no path can have
+        raise UnknownNameError(f"{path}: no such cell file: {error}") from error
+    try:
+        # Some editors begin a file with a byte order mark and end its lines with CR LF.
+        content = tomllib.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         # Not only TOMLDecodeError: bytes that are not text, or an integer of thousands of digits.
         raise CellError(f"{path}: is not TOML: {error}") from error
@@ -189,20 +191,26 @@ def _files() -> dict[str, tuple[Path, str]]:
 
 
 def _aliases() -> dict[str, str]:
-    """Alias -> name, over all cell files; a file that is not a cell file says so when it is loaded."""
+    """Alias -> name, over all cell files; those of the zoo first.
+
+    An alias that is taken already is left out with a warning. A malformed file is skipped: it raises its error
+    when it is loaded.
+    """
     files = _files()
     aliases: dict[str, str] = {}
-    for name, (path, _) in sorted(files.items()):
+    for name, (path, origin) in sorted(files.items(), key=lambda item: (item[1][1] != "zoo", item[0])):
         try:
             given = _read_table(path).get("aliases", [])
         except CellzooError:
             continue
-        for alias in given:
+        package = origin.removeprefix("package ")
+        for alias in dict.fromkeys(given):
             if alias in files or any(family.seed(alias) is not None for family in FAMILIES):
-                raise CellError(f"{path}: the alias {alias!r} is the name of another cell")
-            if alias in aliases:
-                raise CellError(f"{path}: the alias {alias!r} is given to {aliases[alias]!r} already")
-            aliases[alias] = name
+                leave_out(GROUP, alias, package, f"{path}: the alias is the name of another cell")
+            elif alias in aliases:
+                leave_out(GROUP, alias, package, f"{path}: {aliases[alias]!r} has this alias already")
+            else:
+                aliases[alias] = name
     return aliases
 
 
@@ -210,16 +218,16 @@ _Signature = tuple[int, tuple[tuple[str, int], ...]]
 
 
 def _by_signature() -> dict[_Signature, tuple[str, ...]]:
-    """Names of the catalog by what is quick to count; equal graphs have equal counts."""
+    """Group the names of the catalog by a cheap invariant of their graphs, so that few hashes are compared."""
     found: dict[_Signature, tuple[str, ...]] = {}
     for name in list_cells():
-        with suppress(CellzooError):  # a file that is not a cell file says so when it is loaded
+        with suppress(CellzooError):  # a malformed file raises its error when it is loaded
             key = _signature(entry(name).cell)
             found[key] = (*found.get(key, ()), name)
     return found
 
 
 def _signature(cell: Cell) -> _Signature:
-    """Number of states, and how often each operation stands in the graph, identities left out."""
+    """The number of states, and of nodes of each operation, identities left out: equal for equal graphs."""
     counts = Counter(node.op for node in cell.live_nodes if node.op != "identity")
     return len(cell.states), tuple(sorted(counts.items()))

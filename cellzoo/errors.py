@@ -1,7 +1,7 @@
-"""What can go wrong that a user can put right.
+"""Errors that a user can correct: a wrong name, a malformed file, missing data.
 
-Every error of this family carries one complete message: what is wrong, where, and what would be
-right. The command line prints the message alone and exits with `exit_code`.
+Each carries one complete message: what is wrong, where, and what is expected instead. The command line prints
+the message without a traceback and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NotationError(CellzooError):
 
 
 class UnknownNameError(CellzooError):
-    """A name that nothing is registered under."""
+    """A name under which nothing is registered."""
 
 
 class MissingDependencyError(CellzooError):
@@ -42,7 +42,7 @@ class DataError(CellzooError):
 
 
 class DataNotFoundError(DataError):
-    """A data set that is in none of the places looked at."""
+    """A data set that was found in none of the places that were searched."""
 
 
 class RecordError(CellzooError):
@@ -63,10 +63,20 @@ class RunError(CellzooError):
     exit_code = 1
 
 
-def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
-    """Build the error for an unknown `name`, with the closest known names as suggestions."""
+def unknown(
+    kind: str, name: str, known: Iterable[str], hint: str = "", *, aliases: Iterable[str] = ()
+) -> UnknownNameError:
+    """Build the error for an unknown name, which suggests the closest known names.
+
+    Args:
+        kind: What the name was expected to be, such as `cell`.
+        name: The unknown name.
+        known: The names that exist.
+        hint: A sentence to end the message.
+        aliases: Other names that are accepted; they are suggested, but not counted.
+    """
     choices = sorted(known)
-    close = get_close_matches(name.lower(), choices, n=3, cutoff=0.6)
+    close = get_close_matches(name.lower(), [*choices, *sorted(aliases)], n=3, cutoff=0.6)
     if close:
         advice = "Did you mean " + " or ".join(repr(choice) for choice in close) + "?"
     elif len(choices) <= 24:

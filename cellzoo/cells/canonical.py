@@ -1,13 +1,13 @@
 """Canonical form and content hash of a cell.
 
-Two cells get one hash exactly when they are the same graph: same operations on the same values, same
-sharing of weights, same states in the same order, same output. Names, the listing order of nodes, the
-order of the inputs of commutative operations, nodes without effect and `identity` nodes do not matter.
+Two cells have the same hash exactly when they are the same graph: the same operations on the same values, the
+same sharing of weights, the same states in the same order, the same output. Names, the listing order of nodes,
+the order of the inputs of commutative operations, dead nodes and `identity` nodes do not matter.
 
 The method is colour refinement with individualisation (McKay & Piperno 2014, "Practical graph
-isomorphism II"): values and weights get colours from their neighbourhood until nothing changes; ties are
-broken by trying each candidate and keeping the smallest certificate. Candidates that an automorphism maps
-onto one already tried are cut off, and parts that do not touch each other are solved one by one.
+isomorphism II"). Values and weights are coloured by their neighbourhood until the colouring is stable. A tie is
+broken by trying each vertex of the colour class and keeping the smallest certificate; vertices that a known
+automorphism maps onto one already tried are pruned, and connected components are solved separately.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cellzoo.cells.initial import rules
 from cellzoo.cells.ops import LINEAR, PRIMITIVES
 from cellzoo.errors import CellError
 
-# Colours computed: some seconds, and far above what any known cell needs. Stops a crafted graph.
+# Limit on the work, in colours computed: a few seconds. No known cell comes near it; a crafted graph could.
 MAX_COLOURINGS = 1_000_000
 
 if TYPE_CHECKING:
@@ -76,13 +76,19 @@ def canonical_form(graph: AnyGraph) -> AnyGraph:
 
 
 def _weight(name: str) -> str:
-    """Weights live beside values in one table of colours; the prefix keeps the names apart."""
+    """The key of a weight among the colours of values and weights; the prefix keeps them apart."""
     return f"@{name}"
 
 
 @dataclass(frozen=True)
 class _Use:
-    """One place where a value or weight is used: by `node`, in the role `role`, beside `partner`."""
+    """One use of a value or weight.
+
+    Attributes:
+        node: The node that uses it.
+        role: The position among the node's inputs where order matters, else 0; -1 for a weight without input.
+        partner: The matrix that multiplies the value, or the value that the matrix multiplies; else empty.
+    """
 
     node: str
     role: int
@@ -91,21 +97,24 @@ class _Use:
 
 @dataclass(frozen=True)
 class _Order:
-    """A part of a graph in order; equal certificates mean that an automorphism maps one onto the other."""
+    """A part of the graph, ordered.
+
+    Parts with equal certificates are isomorphic: an automorphism of the graph exchanges them.
+    """
 
     names: list[str]
     certificate: str
 
 
 class _Canonicaliser:
-    """Works on the live part of a cell without identity nodes."""
+    """Computes the canonical order of a cell's live nodes and weights; identity nodes are skipped."""
 
     def __init__(self, graph: CellGraph) -> None:
         alias: dict[str, str] = {}
         self.nodes: list[Node] = []
         for node in graph.live_nodes:
             inputs = tuple(alias.get(source, source) for source in node.inputs)
-            # The output must stay a node even where it is an identity of a state.
+            # The output must be a node, so an identity of x or of a state stays where it is the output.
             is_node = inputs != () and inputs[0] in {kept.name for kept in self.nodes}
             if node.op == "identity" and (is_node or node.name != graph.output):
                 alias[node.name] = inputs[0]
@@ -143,14 +152,22 @@ class _Canonicaliser:
             self.neighbours.setdefault(name, set()).update(other for other in names if other != name)
 
     def run(self) -> tuple[list[Any], Colours]:
-        """Return the certificate and the rank of every value and weight."""
+        """Return the certificate and the rank of every value and weight.
+
+        Raises:
+            CellError: The graph is so symmetric that the search exceeds its limits.
+        """
         everything = self._initial()
         stable = self._refine(everything)
-        order = self._solve(sorted(everything), stable)
+        try:
+            order = self._solve(sorted(everything), stable)
+        except RecursionError as error:  # a level for each tie that is broken inside another
+            raise CellError("the graph is too symmetric to hash: too many ties depend on each other") from error
         colours = {name: rank for rank, name in enumerate(order.names)}
         return self._certificate(colours), colours
 
     def _initial(self) -> Colours:
+        """Colour values and weights by what they are themselves: kind, depth, and whether they are results."""
         depth = {INPUT: 0, **{state.name: 0 for state in self.states}}
         for node in self.nodes:
             depth[node.name] = 1 + max((depth[source] for source in node.inputs), default=0)
@@ -168,6 +185,7 @@ class _Canonicaliser:
         return _ranks(keys)
 
     def _refine(self, colours: Colours) -> Colours:
+        """Split colour classes by the colours of neighbours until the colouring is stable."""
         while True:
             self.colourings += len(colours)
             if self.colourings > MAX_COLOURINGS:
@@ -187,6 +205,7 @@ class _Canonicaliser:
 
     @staticmethod
     def _content(node: Node, rank: Callable[[str], Any]) -> list[Any]:
+        """The ranks of what a node reads: inputs with their matrices, then its other weights."""
         partners = [rank(_weight(name)) for name in _matrices(node)] or [-1] * len(node.inputs)
         terms = [(rank(source), partner) for source, partner in zip(node.inputs, partners, strict=True)]
         if PRIMITIVES[node.op].commutative:
@@ -194,20 +213,20 @@ class _Canonicaliser:
         return [terms, [rank(_weight(name)) for name in _other_weights(node)]]
 
     def _solve(self, part: list[str], colours: Colours, *, greedy: bool = False) -> _Order:
-        """Order a part of the graph whose colours are stable.
+        """Order a part of the graph whose colouring is stable.
 
-        What has a colour of its own is in order. The rest falls into components that do not touch each other,
-        so each is solved alone, and they are ordered by their certificates; equal ones can be exchanged.
+        Vertices with a unique colour are ordered by it. The others form connected components, which are solved
+        separately and ordered by their certificates; components with equal certificates are interchangeable.
 
         Args:
-            part: Values and weights; nothing outside that touches them shares a colour with another one there.
+            part: Values and weights, whose neighbours outside of the part have unique colours.
             colours: Of all values and weights.
-            greedy: Whether to break a tie by the first candidate alone; not canonical then.
+            greedy: Whether to break a tie by its first candidate; the result is then not canonical.
         """
         names = [name for members in _classes(part, colours).values() if len(members) > 1 for name in members]
         solved = []
         for component in self._components(names):
-            # With all colours tied, nothing but a choice helps.
+            # A component that is the whole part again cannot be divided further: a tie must be broken.
             solve = self._solve if len(names) < len(part) or len(component) < len(part) else self._choose
             solved.append(solve(component, colours, greedy=greedy))
         position: dict[str, tuple[int, int]] = {}
@@ -216,10 +235,10 @@ class _Canonicaliser:
         return self._order(sorted(part, key=lambda name: (colours[name], position.get(name, (0, 0)))), colours)
 
     def _choose(self, part: list[str], colours: Colours, *, greedy: bool) -> _Order:
-        """Order a connected part by trying each member of its smallest class as the first of that class.
+        """Order a connected part by trying each member of its smallest colour class as the first of the class.
 
-        A first attempt that gives the best certificate so far proves an automorphism: that candidate, and
-        those that automorphisms map onto one already tried, have nothing better to offer.
+        A greedy trial whose certificate equals the best one reveals an automorphism. Candidates that known
+        automorphisms map onto one already tried give the same certificates, and are skipped.
         """
         candidates = min(
             (len(names), colour, names) for colour, names in _classes(part, colours).items() if len(names) > 1
@@ -247,7 +266,7 @@ class _Canonicaliser:
         return best
 
     def _images(self, name: str, known: int) -> set[str]:
-        """What the automorphisms found after the first `known` ones map a name onto."""
+        """The orbit of a name under the automorphisms that were found after the first `known` ones."""
         images, waiting = {name}, [name]
         while waiting:
             image = waiting.pop()
@@ -259,7 +278,7 @@ class _Canonicaliser:
         return images
 
     def _components(self, names: list[str]) -> list[list[str]]:
-        """Split names into components that touch each other."""
+        """Split names into connected components."""
         waiting = dict.fromkeys(names)
         components = []
         while waiting:
@@ -273,7 +292,7 @@ class _Canonicaliser:
         return components
 
     def _order(self, names: list[str], colours: Colours) -> _Order:
-        """Describe an ordered part so that exactly equal parts, equally placed, have equal certificates."""
+        """Build the certificate of an ordered part: its structure, with vertices named by their positions."""
         place = {name: index for index, name in enumerate(names)}
 
         def seen(name: str) -> tuple[int, int]:
@@ -310,7 +329,7 @@ def _matrices(node: Node) -> tuple[str, ...]:
 
 
 def _other_weights(node: Node) -> tuple[str, ...]:
-    """Weights that stand beside no input: a bias, a vector, a scalar."""
+    """Weights that do not multiply an input of the node: a bias, a vector, a scalar."""
     return _bias(node) if node.op == LINEAR else node.weights
 
 

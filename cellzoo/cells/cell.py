@@ -1,4 +1,4 @@
-"""Cell: a valid graph, with its hash and its form as JSON."""
+"""Cell: a validated graph with a content hash and a JSON form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _JSON_VERSION = 1
 
 @dataclass(frozen=True)
 class Cell(CellGraph):
-    """A recurrent cell as immutable data: a graph that is valid.
+    """A recurrent cell as immutable data: a graph that was validated.
 
     Raises:
         CellError: The graph is not a valid cell; the message names the node and what would be right.
@@ -31,7 +31,7 @@ class Cell(CellGraph):
 
     @lazy_property
     def hash(self) -> str:
-        """64 hexadecimal digits that depend on the cell's meaning alone, not on names or listing order."""
+        """64 hexadecimal digits that depend on what the cell computes, not on names or listing order."""
         return content_hash(self)
 
     def _repr_svg_(self) -> str:
@@ -70,33 +70,46 @@ class Cell(CellGraph):
         if not isinstance(content, dict) or content.get("cell_version") != _JSON_VERSION:
             raise CellError(f"a cell in JSON: expected an object with cell_version {_JSON_VERSION}")
         try:
-            states = tuple(State(*map(str, state)) for state in content["states"])
+            states = tuple(State(*_names(state)) for state in content["states"])
             nodes = tuple(
                 Node(
                     str(item["name"]),
                     str(item["op"]),
-                    tuple(map(str, item["inputs"])),
-                    tuple(map(str, item.get("weights", ()))),
+                    _names(item["inputs"]),
+                    _names(item.get("weights", [])),
                     None if item.get("bias") is None else str(item["bias"]),
                     str(item.get("width", HIDDEN_WIDTH)),
-                    int(item.get("heads", 1)),
+                    _whole(item.get("heads", 1)),
                     None if item.get("value") is None else float(item["value"]),
                 )
                 for item in content["nodes"]
             )
             init = tuple((str(selector), rule) for selector, rule in content.get("init", {}).items())
             return cls(states, nodes, str(content["output"]), name=str(content.get("name", "")), init=init)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise CellError(f"a cell in JSON: missing or malformed field: {error}") from error
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values; a ValueError where a key is repeated."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r:.80} stands twice in one object")
+        raise ValueError(f"the key {twice!r:.80} is repeated in one object")
     return content
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.80} is not a list of names")
+    return tuple(map(str, value))
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"heads is {value!r:.80}; expected a whole number")
+    return value
 
 
 def _node_content(node: Node) -> dict[str, Any]:

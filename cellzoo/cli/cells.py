@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from cellzoo.catalog import entry, list_cells
 from cellzoo.cli.listing import Item, Kind
+from cellzoo.errors import CellzooError
 from cellzoo.families import FAMILIES
 from cellzoo.shelves import SHELVES, shelf_of
+from cellzoo.system.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from cellzoo.entry import CellEntry
 
 HAND_DESIGNED = "hand-designed"
 SIZE = 256
+
+
+def readable(names: Iterable[str]) -> Iterator[CellEntry]:
+    """Load cells of the catalog; one that cannot be loaded is named on standard error and left out."""
+    for name in names:
+        try:
+            yield entry(name)
+        except CellzooError as error:
+            sys.stderr.write(printable(f"cellzoo: warning: {name} is left out: {error}\n"))
 
 
 def _item(name: str) -> Item:
@@ -52,8 +66,8 @@ def _short(count: int) -> str:
 def _overview() -> Iterator[str]:
     """A line for each family, with the names of a few of its cells."""
     shelves: dict[str, list[str]] = {shelf.name: [] for shelf in SHELVES}
-    for name in list_cells():
-        shelves[shelf_of(entry(name)).name].append(name)
+    for found in readable(list_cells()):
+        shelves[shelf_of(found).name].append(found.name)
     yield f"{'family':<15}{'cells':>5}  what they are"
     for shelf in SHELVES:
         names = shelves[shelf.name]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from cellzoo.catalog import entry, list_cells
+from cellzoo.catalog import list_cells
+from cellzoo.cli.cells import readable
 from cellzoo.cli.command import Command
-from cellzoo.errors import unknown
+from cellzoo.errors import CellError, unknown
 from cellzoo.system.paths import path_option
 from cellzoo.system.text import printable
 
@@ -37,9 +38,11 @@ def _execute(options: argparse.Namespace) -> int:
     names = list_cells(options.pattern)
     if not names:
         raise unknown("cell or pattern", options.pattern[:80], list_cells())
+    entries = list(readable(names))
+    if not entries:
+        raise CellError(f"none of the cells that match {options.pattern[:80]!r} can be loaded")
     with output_errors(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-    entries = [entry(name) for name in names]
     if options.markdown:
         from cellzoo.gallery.markdown import INDEX, render_pages
 

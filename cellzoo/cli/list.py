@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from argparse import ArgumentTypeError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 GROUP = "cellzoo.lists"
 _GAP = "  "
 _MIN_WIDTH = 60
-# Widths of the first column, of those between it and the last, and of what is left for the last at least:
-# in a narrow terminal columns before the last are left out.
+# In a terminal: the largest width of the first column and of the middle ones, and the smallest of the last.
+# Where there is less room for the last, middle columns are left out.
 _MAX_NAME, _MAX_COLUMN, _MIN_LAST = 26, 18, 16
 
 
@@ -87,7 +88,7 @@ def _execute(options: argparse.Namespace) -> int:
     kind = kinds[options.kind]
     is_whole = options.pattern == "*" and not (options.all or options.where or options.names or options.json)
     if is_whole and kind.overview is not None:
-        width = _terminal_width()
+        width = _output_width()
         sys.stdout.writelines(f"{printable(_cut(line, width))}\n" for line in kind.overview())
         return 0
     known = sorted(kind.names())
@@ -108,11 +109,15 @@ def _execute(options: argparse.Namespace) -> int:
     elif options.json:
         sys.stdout.writelines(json.dumps({"name": item.name, **item.fields}) + "\n" for item in items)
     else:
-        sys.stdout.writelines(f"{printable(line)}\n" for line in _lines(kind, items, _terminal_width()))
+        sys.stdout.writelines(f"{printable(line)}\n" for line in _lines(kind, items, _output_width()))
     return 0
 
 
-def _terminal_width() -> int:
+def _output_width() -> int | None:
+    """The columns that lines are cut to: those of the terminal; None, without a limit, for a pipe or a file."""
+    # COLUMNS is the convention by which a user says the width himself.
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdecimal():
+        return None
     return max(_MIN_WIDTH, shutil.get_terminal_size().columns)
 
 
@@ -140,27 +145,32 @@ def _fits(item: Item, field: str, wanted: str) -> bool:
     return any(wanted.casefold() in str(text).casefold() for text in texts if text is not None)
 
 
-def _lines(kind: Kind, items: Sequence[Item], width: int) -> Iterator[str]:
-    """A line for each item, cut to the width; a name that is too long for its column has a line of its own."""
+def _lines(kind: Kind, items: Sequence[Item], width: int | None) -> Iterator[str]:
+    """A table with a line for each item and notes below it, cut to the width.
+
+    A name that is too long for its column has a line of its own. Nothing is cut where `width` is None.
+    """
     rows = [(kind.name, *kind.headings), *((item.name, *item.columns) for item in items)]
-    limits = [_MAX_NAME, *[_MAX_COLUMN] * (len(kind.headings) - 1)]
-    widths = [min(limit, max(len(row[place]) for row in rows)) for place, limit in enumerate(limits)]
-    while len(widths) > 1 and sum(widths) + len(_GAP) * len(widths) + _MIN_LAST > width:
-        del widths[-1]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    if width is not None:
+        limits = [_MAX_NAME, *[_MAX_COLUMN] * (len(widths) - 1)]
+        widths = list(map(min, widths, limits))
+        while len(widths) > 1 and sum(widths) + len(_GAP) * len(widths) + _MIN_LAST > width:
+            del widths[-1]
     for name, *columns in rows:
         if len(name) > widths[0]:
             yield name
             name = ""
         texts = [f"{_cut(text, space):<{space}}" for text, space in zip((name, *columns), widths, strict=False)]
         start = _GAP.join(texts) + _GAP
-        yield (start + _cut(columns[-1], width - len(start))).rstrip()
+        yield (start + _cut(columns[-1], None if width is None else width - len(start))).rstrip()
     yield ""
     yield f"{len(items)} {kind.name if len(items) != 1 else kind.name.removesuffix('s')}."
     yield from (_cut(line, width) for line in kind.notes())
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(0, width - 3)].rstrip() + "..."
+def _cut(text: str, width: int | None) -> str:
+    return text if width is None or len(text) <= width else text[: max(0, width - 3)].rstrip() + "..."
 
 
 COMMAND = Command(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROUP = "cellzoo.commands"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 _OWN_OPTIONS = ("-h", "--help", "--version")
 
 _DESCRIPTION = """\
@@ -51,11 +53,15 @@ def _exit_code(given: list[str]) -> int:
         sys.stdout.flush()
         return code
     except CellzooError as error:
+        if was_asked() and not isinstance(error, OutputError):
+            # An import that Ctrl-C interrupted may be reported as a missing package or a broken plug-in.
+            _say("interrupted")
+            return INTERRUPTED
         _say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         _say("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         mute()  # the reader of our output (head, less) is gone
         return 141
@@ -65,11 +71,11 @@ def _exit_code(given: list[str]) -> int:
         _say(f"error: {place}{error.strerror or error}")
         return OutputError.exit_code
     except Exception:
-        # An import that was interrupted, for one, fails in another way when a library tries it again.
+        # Ctrl-C in the middle of an import may surface as another error when the import is tried again.
         if not was_asked():
             raise
         _say("interrupted")
-        return 130
+        return INTERRUPTED
 
 
 def _say(message: str) -> None:

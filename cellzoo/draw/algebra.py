@@ -1,6 +1,6 @@
-"""A cell as equations that people read: which nodes get a line, and how a line is put together.
+"""A cell as equations for people: which nodes get a line of their own, and how each line is composed.
 
-How names, weights and functions are spelled is up to a `Spelling`: plain text or LaTeX.
+A `Spelling` says how names, weights and functions are written: in plain text or in LaTeX.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from cellzoo.cells.graph import CellGraph, Node
 
-# How tightly a piece holds together; a looser one needs parentheses inside a tighter one.
+# Operator precedence, from loose to tight: an operand of a lower one needs parentheses.
 SUM, MATRIX, PRODUCT, ATOM = range(4)
 
-# A longer right-hand side is broken up by giving its parts lines of their own.
-MAX_LEAVES = 12
+# A right-hand side with more values, or nested deeper, is broken up into several lines.
+MAX_LEAVES, MAX_DEPTH = 12, 12
 _ALWAYS_INLINE = (VECTOR, SCALAR, "zero", "one", "constant")
 _MATRICES = "WUVQRSPKLM"
 _BLOCKS = "D"
@@ -31,7 +31,7 @@ _BLOCKS = "D"
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a right-hand side."""
+    """A part of a right-hand side, with the precedence of its outermost operator."""
 
     text: str
     strength: int = ATOM
@@ -52,16 +52,19 @@ class Spelling(Protocol):
         """A value, by its display name: the input, a state, a state's next value with a prime, or a node."""
 
     def weight(self, letter: str, subscript: str) -> str:
-        """A weight that the cell does not name itself; `subscript`, a display name, may be empty."""
+        """A matrix or bias, named by a letter and the value it helps to compute; `subscript` may be empty."""
 
     def own_weight(self, name: str) -> str:
-        """A weight by the name that the cell gives it."""
+        """A vector or scalar weight, by its name in the cell."""
+
+    def number(self, literal: str) -> str:
+        """A constant, such as `0.5` or `1e-05`."""
 
     def parentheses(self, text: str) -> str:
         """Text in parentheses."""
 
     def call(self, function: str, arguments: Sequence[str]) -> str:
-        """A function's value."""
+        """A function call."""
 
     def fraction(self, above: Piece, below: Piece) -> Piece:
         """A quotient."""
@@ -84,8 +87,8 @@ class CellEquations:
     """A cell as equations.
 
     Attributes:
-        lines: In an order in which they can be worked out.
-        symbols: Name of a weight of the cell -> how the equations write it.
+        lines: In topological order.
+        symbols: Weight name in the cell -> its symbol in the equations.
     """
 
     lines: tuple[Equation, ...]
@@ -148,7 +151,7 @@ class _Writer:
         parts = [self._value(source) for source in node.inputs]
         match node.op:
             case "zero" | "one" | "constant":
-                return Piece(node.literal, SUM if node.literal.startswith("-") else ATOM)
+                return Piece(self.spelling.number(node.literal), SUM if node.literal.startswith("-") else ATOM)
             case "identity" | "recast":
                 return parts[0]
             case "add":
@@ -182,11 +185,11 @@ class _Writer:
         return f"{self._held(left, MATRIX)} {self.spelling.times} {self._held(right, MATRIX)}"
 
     def _held(self, piece: Piece, limit: int) -> str:
-        """The piece as an operand that must hold together more tightly than `limit`."""
+        """The piece as an operand: in parentheses unless it binds more tightly than `limit`."""
         return self.spelling.parentheses(piece.text) if piece.strength <= limit else piece.text
 
     def _symbol(self, weight: str, series: Iterator[str]) -> str:
-        """The symbol of a matrix or bias: shared weights keep the one of their first use."""
+        """The symbol of a matrix or bias; a shared weight keeps the symbol of its first use."""
         if weight not in self.symbols:
             subscript = "" if self.is_alone else self.target.removesuffix("'")
             candidates = (self.spelling.weight(letter, subscript) for letter in series)
@@ -201,7 +204,7 @@ class _Writer:
         return self.symbols[weight]
 
     def _free(self, candidates: Iterator[str]) -> str:
-        """The first symbol that stands for nothing else yet."""
+        """Take the first candidate that is not in use."""
         symbol = next(candidate for candidate in candidates if candidate not in self.taken)
         self.taken.add(symbol)
         return symbol
@@ -215,7 +218,7 @@ def _series(letters: str) -> Iterator[str]:
 
 
 def _inlined(cell: CellGraph) -> set[str]:
-    """Nodes without a line of their own: they are written where they are read."""
+    """Nodes without a line of their own: each is written inside the equation of the node that reads it."""
     nodes = {node.name: node for node in cell.live_nodes}
     names = display_names(cell)
     uses = Counter(source for node in nodes.values() for source in node.inputs)
@@ -225,12 +228,15 @@ def _inlined(cell: CellGraph) -> set[str]:
     candidates = {branch.candidate.name for branch in branches}
     inlined: set[str] = set()
     leaves: dict[str, int] = {}
+    depth: dict[str, int] = {}
     for name, node in nodes.items():
         leaves[name] = max(1, sum(leaves[source] if source in inlined else 1 for source in node.inputs))
+        depth[name] = 1 + max((depth[source] for source in node.inputs if source in inlined), default=0)
         if name in kept:
             continue
         is_part = node.op == LINEAR or name in candidates or is_auxiliary(name, names)
-        is_single = uses[name] == 1 and is_part and leaves[name] <= MAX_LEAVES
+        is_short = leaves[name] <= MAX_LEAVES and depth[name] <= MAX_DEPTH
+        is_single = uses[name] == 1 and is_part and is_short
         if node.op in _ALWAYS_INLINE or is_single:
             inlined.add(name)
     return inlined

@@ -63,6 +63,9 @@ class _Text:
     def own_weight(self, name: str) -> str:
         return name
 
+    def number(self, literal: str) -> str:
+        return literal
+
     def parentheses(self, text: str) -> str:
         return f"({text})"
 
@@ -100,6 +103,15 @@ class _Latex:
 
     def own_weight(self, name: str) -> str:
         return rf"\mathbf{{{_escaped(name)}}}"
+
+    def number(self, literal: str) -> str:
+        mantissa, _, exponent = literal.partition("e")
+        if not exponent:
+            return literal
+        power = f"10^{{{int(exponent)}}}"
+        return (
+            f"{mantissa.removesuffix('1')}{power}" if mantissa in ("1", "-1") else rf"{mantissa} \cdot {power}"
+        )
 
     def parentheses(self, text: str) -> str:
         return rf"\left({text}\right)"

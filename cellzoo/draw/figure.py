@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LEVELS = ("overview", "full")
 
+# The key of a box for the output alone; not a name that a value or state can have.
+OUTPUT_KEY = "output''"
+
 # Kinds of boxes.
 INPUT_BOX, STATE, OPERATION, OUTCOME = "input", "state", "operation", "outcome"
 
@@ -42,7 +45,7 @@ class Box:
     """One thing in the picture.
 
     Attributes:
-        key: Unique. The name of a value; for an outcome, a state's name with a prime, or `output'`.
+        key: Unique. The name of a value; for an outcome, a state's name with a prime, or `OUTPUT_KEY`.
         kind: `input`, `state`, `operation`, or `outcome`: a state's next value, the output, or both.
         label: What is written large: the operation, or the value's name.
         caption: What is written small; may be empty.
@@ -120,8 +123,8 @@ def figure(cell: CellGraph, level: str = "overview") -> Figure:
         edges += _highway_edges(group) if group.branches else _edges(group.root, parts)
     boxes += _outcomes(cell)
     edges += [Edge(state.next, f"{state.name}'") for state in cell.states]
-    if boxes[-1].key == "output'":
-        edges.append(Edge(cell.output, "output'"))
+    if boxes[-1].key == OUTPUT_KEY:
+        edges.append(Edge(cell.output, OUTPUT_KEY))
     return Figure(cell, level, tuple(boxes), tuple(_with_letters(edges)), names)
 
 
@@ -213,16 +216,16 @@ def _highway_edges(group: Compound) -> list[Edge]:
 
 
 def _outcomes(cell: CellGraph) -> list[Box]:
-    """A box for each state's next value; the first that is the output says so."""
+    """A box for each state's next value; the first that is the output says so, else the output has a box."""
     outcomes = []
-    is_said = False
+    is_marked = False
     for index, state in enumerate(cell.states):
-        is_output = state.next == cell.output and not is_said
-        is_said = is_said or is_output
+        is_output = state.next == cell.output and not is_marked
+        is_marked = is_marked or is_output
         caption = "output" if is_output else "next"
         outcomes.append(Box(f"{state.name}'", OUTCOME, f"{state.name}'", caption, state=index))
-    if not is_said:
-        outcomes.append(Box("output'", OUTCOME, "output"))
+    if not is_marked:
+        outcomes.append(Box(OUTPUT_KEY, OUTCOME, "output"))
     return outcomes
 
 

@@ -13,7 +13,7 @@ from cellzoo.catalog import NAME, entry
 from cellzoo.errors import CellzooError, RecordError, UnknownNameError
 from cellzoo.hub.config import CellConfig
 from cellzoo.system.atomic import write_atomically
-from cellzoo.system.text import printable
+from cellzoo.system.text import escape_markdown, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,6 @@ _ARCHITECTURES = {
     "CellForTokenClassification": ("token-classification", "AutoModelForTokenClassification"),
 }
 _INTEGERS = 2**63
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
 def save_model_card(
@@ -254,8 +253,7 @@ def _rows(titles: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _escaped(value: Any) -> str:
-    """Plain text in one line of Markdown, whatever it holds."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    return escape_markdown(str(value))
 
 
 def _fenced(text: str, language: str = "") -> str:

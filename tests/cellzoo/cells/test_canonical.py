@@ -81,3 +81,14 @@ def test_a_graph_beyond_the_limit_is_one_clear_error(monkeypatch):
     monkeypatch.setattr("cellzoo.cells.canonical.MAX_COLOURINGS", 1000)
     with pytest.raises(CellError, match="too symmetric to hash within 1000 colourings"):
         disguise(GRAPHS["complete"], random.Random(2)).hash  # noqa: B018
+
+
+def test_ties_that_depend_on_each_other_without_end_are_refused():
+    """Each rung of the ladder is two nodes alike, and a choice on one says nothing about the next."""
+    nodes, rung = [linear("u", "x", "h")], ("u", "h")
+    for step in range(400):
+        nodes += [Node(f"{side}{step}", "add", rung) for side in "ab"]
+        rung = (f"a{step}", f"b{step}")
+    cell = Cell((State("h", "y"),), (*nodes, Node("y", "add", rung)), "y")
+    with pytest.raises(CellError, match="too symmetric to hash"):
+        _ = cell.hash

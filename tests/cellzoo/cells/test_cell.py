@@ -132,6 +132,17 @@ def test_json_round_trip(found):
         "9" * 5000,
         '{"cell_version": 1, "states": [["h"]], "nodes": [], "output": "y"}',
         '{"cell_version": 1, "cell_version": 1}',
+        *(
+            '{"cell_version": 1, "states": [["h", "y"]], "nodes": [{"name": "y", "op": "linear", '
+            f'"inputs": {inputs}, "weights": ["a", "b"], "heads": {heads}}}], "output": "y"}}'
+            for inputs, heads in (
+                ('["x", "h"]', "Infinity"),
+                ('["x", "h"]', "1.5"),
+                ('["x", "h"]', "true"),
+                ('"xh"', 1),
+            )
+        ),
+        '{"cell_version": 1, "states": ["hy"], "nodes": [], "output": "y"}',
         " " * 10_000_001,
         None,
         b"{}",

@@ -198,6 +198,19 @@ def test_cells_are_one_line_each_within_the_width(run, width):
     assert "torch.nn" not in next(line for line in table if line.startswith("nao "))
 
 
+@pytest.mark.parametrize("arguments", [["--all"], []])
+def test_what_a_pipe_gets_is_not_cut(arguments, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(["list", "cells", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "..." not in out
+    assert set(cellzoo.list_cells()) <= set(re.split(r"[\s,]+", out))
+    if arguments:
+        lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+        assert lines["lstm"].endswith(cellzoo.entry("lstm").paper)
+        assert lines["darts-v2"].endswith(cellzoo.entry("darts-v2").paper)
+
+
 def test_cells_with_filters(run):
     entries = [cellzoo.entry(name) for name in cellzoo.list_cells()]
 

@@ -159,7 +159,7 @@ def check_latex(cell, text):
         assert row.count("{") == row.count("}")
         assert row.count(r"\left(") == row.count(r"\right)")
         assert set(re.findall(r"\\([A-Za-z]+)", row)) <= {
-            "sigma", "tanh", "exp", "min", "max", "mathrm", "mathbf", "left", "right", "odot", "frac",
+            "sigma", "tanh", "exp", "min", "max", "mathrm", "mathbf", "left", "right", "odot", "frac", "cdot",
         }  # fmt: skip
         # An underscore is an index or escaped; a caret is an index.
         assert not re.search(r"(?<!\\)_(?!\{)|\^(?!\{)", row)
@@ -208,3 +208,24 @@ def test_latex_is_read_by_another_program(name):
 def test_names_in_latex(name, written):
     cell = Cell((State("h", "y"),), (linear(name, "x", "h"), Node("y", "multiply", (name, name))), "y")
     assert latex(cell).splitlines()[1].startswith(f"{written} &= ")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(1e-5, "10^{-5}"), (-1e-5, "-10^{-5}"), (2.5e-7, r"2.5 \cdot 10^{-7}"), (0.25, "0.25")],
+)
+def test_a_number_in_latex_is_not_a_product_with_e(value, written):
+    nodes = (linear("a", "x", "h"), Node("c", "constant", value=value), Node("y", "maximum", ("a", "c")))
+    text = latex(Cell((State("h", "y"),), nodes, "y"))
+    check_latex(Cell((State("h", "y"),), nodes, "y"), text)
+    assert f", {written}" in text
+
+
+def test_a_long_chain_of_nodes_without_names_takes_several_lines():
+    """Such as a network of a search with a thousand nodes; equations nest to a limited depth."""
+    chain = [Node(f"h_{step}", "tanh", (f"h_{step - 1}",)) for step in range(1, 990)]
+    cell = Cell((State("h", "h_989"),), (linear("h_0", "x", "h"), *chain), "h_989")
+    lines = equations(cell).splitlines()
+    assert sum(line.count("tanh(") for line in lines) == 989
+    assert max(line.count("tanh(") for line in lines) < 20
+    assert latex(cell).count("tanh") == 989

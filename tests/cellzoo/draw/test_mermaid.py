@@ -79,3 +79,14 @@ def test_names_cannot_leave_their_place(name):
 def test_an_unknown_level_is_named():
     with pytest.raises(UnknownNameError, match="Known: full, overview"):
         mermaid(cellzoo.load("rnn"), "everything at once")
+
+
+def test_a_state_called_output_is_not_the_output():
+    first = Cell((State("output", "y"),), (linear("y", "x", "output"),), "y")
+    boxes, edges = read_flowchart(mermaid(first))
+    assert len(boxes) == 4
+    assert sum(arrow == "-->" for _, arrow, _ in edges) == 1
+    nodes = (linear("y", "x", "h", "output"), linear("z", "x"))
+    boxes, edges = read_flowchart(mermaid(Cell((State("h", "y"), State("output", "y")), nodes, "z")))
+    assert sum("output" in label for label in boxes.values()) == 3
+    assert len({end for _, arrow, end in edges if arrow == "-->"}) == 3

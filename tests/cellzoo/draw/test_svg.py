@@ -38,7 +38,7 @@ def wanted_edges(cell):
     )
     edges.update((state.next, f"{state.name}'", "value") for state in cell.states)
     if cell.output not in {state.next for state in cell.states}:
-        edges[cell.output, "output'", "value"] += 1
+        edges[cell.output, "output''", "value"] += 1
     return edges
 
 
@@ -61,7 +61,7 @@ def check_completeness(cell, drawn):
     assert sum(map(len, drawn.nodes.values())) == len(owner)
     assert set(owner) == {node.name for node in cell.live_nodes}
     ends = {f"{state.name}'" for state in cell.states} | {"x"} | {state.name for state in cell.states}
-    assert set(drawn.boxes) - set(drawn.nodes.keys() & set(owner.values())) - {"output'"} == ends
+    assert set(drawn.boxes) - set(drawn.nodes.keys() & set(owner.values())) - {"output''"} == ends
     through = {
         (source, owner[target], kind)
         for source, target, kind in wanted_edges(cell)

@@ -68,7 +68,7 @@ def test_the_text_says_where_the_cell_and_the_numbers_come_from(saved):
         assert part in text
     assert "c' = " in text
     assert found.source.startswith("Hochreiter & Schmidhuber")
-    assert r"| source | Hochreiter \& Schmidhuber" in text
+    assert r"| source | Hochreiter & Schmidhuber" in text
 
 
 def test_the_code_in_the_card_runs(saved):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from cellzoo.cli import main as command_line
+from cellzoo.errors import MissingDependencyError, OutputError
 from cellzoo.system.interrupt import raise_if_asked, remembered, was_asked
 from tasks.runs.executors import serial
 from tasks.runs.executors.pool import Pool
@@ -49,16 +50,26 @@ def test_a_handler_of_others_stays(own):
 
 @pytest.mark.usefixtures("handler")
 def test_what_fails_after_an_interrupt_is_one(monkeypatch, capsys):
+    errors = {
+        "module": ImportError("cannot load module more than once per process"),
+        "package": MissingDependencyError("the package 'flair' is not installed"),
+        "disk": OutputError("out: cannot be written: No space left on device"),
+    }
+
     def fail(given):
         if "pressed" in given:
             drop_an_interrupt()
-        raise ImportError("cannot load module more than once per process")
+        raise errors[given[0]]
 
     monkeypatch.setattr(command_line, "_run", fail)
-    assert command_line.main(["pressed"]) == 130
-    assert capsys.readouterr().err == "cellzoo: interrupted\n"
+    for kind in ("module", "package"):
+        assert command_line.main([kind, "pressed"]) == 130
+        assert capsys.readouterr().err == "cellzoo: interrupted\n"
+    assert command_line.main(["package"]) == MissingDependencyError.exit_code
+    assert command_line.main(["disk", "pressed"]) == OutputError.exit_code
+    assert "No space left" in capsys.readouterr().err
     with pytest.raises(ImportError):
-        command_line.main([])
+        command_line.main(["module"])
 
 
 class OneWorker(Pool[SimpleNamespace]):

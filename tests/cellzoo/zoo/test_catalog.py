@@ -66,11 +66,13 @@ def test_family_members_cover_the_space():
     [
         ("darts-v3", "unknown cell 'darts-v3'. Did you mean 'darts-v"),
         ("LSTM", "Did you mean 'lstm'"),
-        ("random-darts-", "Families: random-darts-<seed>"),
-        ("random-darts-99999999999", "Families"),
-        ("random-darts-01", "Families"),
+        ("random-darts-", "Random cells are called random-darts-<seed>"),
+        ("random-darts-99999999999", "Random cells"),
+        ("random-darts-01", "Random cells"),
         ("../zoo/lstm", "no such cell file"),
         ("", "unknown cell"),
+        ("no\0file.toml", "no such cell file: embedded null"),
+        ("no\ud800file.toml", "no such cell file: .* codec can't encode"),
     ],
 )
 def test_unknown_names(name, message):
@@ -106,7 +108,7 @@ def test_a_cell_file_by_path(tmp_path):
         (FILE + 'aliases = ["Other"]', CellError, "alias 'Other': expected a-z"),
         ("not toml", CellError, "is not TOML"),
         (FILE + "published = " + "9" * 5000, CellError, "is not TOML: Exceeds the limit"),
-        (FILE + "# " + "long" * 50_000, CellError, "larger than 200000 bytes"),
+        (FILE + "# " + "long" * 50_000, CellError, "bytes; at most 200,000 are read"),
         ("\xff\xfe", CellError, "is not TOML|lacks"),
     ],
 )
@@ -128,7 +130,7 @@ def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path, prefix, end):
 
 
 def test_a_file_without_end_is_not_read_to_its_end():
-    with pytest.raises(CellError, match="/dev/zero: is not a regular file"):
+    with pytest.raises(CellError, match="/dev/zero: cannot be read: is not a regular file"):
         cellzoo.load("/dev/zero")
 
 
@@ -137,6 +139,8 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         cellzoo.load(tmp_path / "absent.toml")
     with pytest.raises(CellError, match="cannot be read"):
         cellzoo.load(tmp_path)
+    with pytest.raises(CellError, match="cannot be read: File name too long"):
+        cellzoo.load("a" * 300 + ".toml")
 
 
 @pytest.fixture
@@ -165,16 +169,32 @@ def test_an_alias_loads_the_cell_under_its_own_name(extra_folder):
 @pytest.mark.parametrize(
     ("alias", "message"),
     [
-        ("lstm", "mine.toml: the alias 'lstm' is the name of another cell"),
-        ("random-darts-3", "the alias 'random-darts-3' is the name of another cell"),
-        ("darts", "the alias 'darts' is given to 'darts-v2' already"),
+        ("lstm", "mine.toml: the alias is the name of another cell"),
+        ("random-darts-3", "mine.toml: the alias is the name of another cell"),
+        ("darts", "mine.toml: 'darts-v2' has this alias already"),
     ],
 )
-def test_an_alias_that_collides_is_an_error(extra_folder, alias, message):
-    (extra_folder / "mine.toml").write_text(FILE + f'aliases = ["{alias}"]', encoding="utf-8")
-    with pytest.raises(CellError, match=message):
-        cellzoo.load("no-such-name")
+def test_an_alias_that_is_taken_is_left_out_alone(extra_folder, caplog, alias, message):
+    """One package's mistake keeps no other alias from loading."""
+    text = FILE.replace("mine", "a-mine") + f'aliases = ["{alias}", "meine", "meine"]'
+    (extra_folder / "a-mine.toml").write_text(text, encoding="utf-8")
+    assert cellzoo.load("meine").name == "a-mine"
+    assert cellzoo.load("darts").name == "darts-v2"
     assert cellzoo.load("lstm").name == "lstm"
+    assert f"{alias!r} of the package 'other' is left out: " in caplog.text
+    assert message in caplog.text
+    assert "'meine'" not in caplog.text
+
+
+def test_no_alias_of_the_zoo_is_taken(caplog):
+    with pytest.raises(UnknownNameError):
+        cellzoo.load("no-such-name")
+    assert caplog.text == ""
+
+
+def test_the_message_about_an_unknown_name_counts_cells_as_the_list_does():
+    with pytest.raises(UnknownNameError, match=f"{len(cellzoo.list_cells())} are known"):
+        cellzoo.load("0")
 
 
 def test_a_broken_file_takes_no_alias_of_others_away(extra_folder):

@@ -11,8 +11,10 @@ import pytest
 import cellzoo
 from cellzoo import catalog
 from cellzoo.cli.main import main
+from cellzoo.entry import CellEntry
 from cellzoo.errors import CellError
 from cellzoo.found import check_found
+from cellzoo.gallery.markdown import render_pages
 from cellzoo.shelves import SHELVES, shelf_of
 
 GENOTYPE = "h' = tanh(linear(x, h))"
@@ -75,10 +77,21 @@ def test_a_found_cell_with_its_record(tmp_path):
         ("records/mine.json", None, "'records/mine.json' cannot be read: No such file"),
         ("records/mine.json", "{", "'records/mine.json' is not JSON"),
         ("records/mine.json", "[]", "is not a record; expected an object"),
-        ("records/mine.json", '{"cell": null}', "the record of the graph None, and the cell is"),
-        ("records/mine.json", '{"cell": {"hash": "00"}}', "the record of the graph 00, and the cell is"),
+        (
+            "records/mine.json",
+            '{"cell": null}',
+            "the record of a cell with the hash None..., but this cell has",
+        ),
+        (
+            "records/mine.json",
+            '{"cell": {"hash": "00"}}',
+            "the record of a cell with the hash 00..., but this cell has",
+        ),
         ("../mine.json", "{}", "is not below the folder of the cell file"),
         ("/etc/passwd", "{}", "is not below the folder of the cell file"),
+        ("records/\0.json", "{}", "is not a path: embedded null"),
+        ("records", "{}", "'records' cannot be read: is a folder"),
+        ("records/mine.json", "[" * 100_000, "is not JSON: nested deeper than"),
     ],
 )
 def test_a_found_cell_whose_record_is_not_one_of_it(tmp_path, record, text, message):
@@ -100,6 +113,52 @@ def test_the_found_cells_of_the_zoo_have_sound_records():
     for name in cellzoo.list_cells("found-*"):
         found = cellzoo.entry(name)
         assert read_record(catalog.ZOO / found.record).cell.hash == found.cell.hash
+
+
+@pytest.fixture
+def broken_cell(tmp_path, monkeypatch):
+    """A catalog in which one file of an installed package cannot be read."""
+    path = tmp_path / "broken.toml"
+    path.write_text("not toml")
+    files = {"broken": (path, "package other"), **catalog._files()}
+    monkeypatch.setattr(catalog, "_files", lambda: files)
+
+
+@pytest.mark.usefixtures("broken_cell")
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [(["list", "cells"], "hand-designed"), (["gallery", "br[co]*", "--out", "."], "index.html")],
+)
+def test_a_broken_cell_file_keeps_no_other_cell_from_being_shown(
+    arguments, shown, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "warning: broken is left out: " in captured.err
+    assert shown in captured.out
+
+
+@pytest.mark.usefixtures("broken_cell")
+def test_a_gallery_of_broken_files_alone_is_refused(tmp_path, capsys):
+    assert main(["gallery", "broken", "--out", str(tmp_path / "page")]) == 2
+    assert "none of the cells that match 'broken' can be loaded" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+
+
+def test_text_of_a_cell_file_is_no_markup_in_markdown():
+    hostile = "a & b &lt; `c` <b> $x$ ~~d~~ | [e](f) *g* \\ _h_"
+    found = CellEntry("mine", "equations", GENOTYPE, "test", hostile, licence=hostile)
+    pages = dict(render_pages([found]))
+    escaped = "a & b \\&lt; \\`c\\` \\<b\\> \\$x\\$ \\~\\~d\\~\\~ \\| \\[e\\](f) \\*g\\* \\\\ \\_h\\_"
+    assert f"Designed by hand. {escaped}.\n" in pages["mine.md"]
+    assert f"Licence: {escaped}\n" in pages["mine.md"]
+    assert "| a & b \\&lt |\n" in pages["README.md"]
+
+
+def test_a_page_of_a_cell_without_a_source():
+    page = dict(render_pages([CellEntry("mine", "equations", GENOTYPE, "test")]))["mine.md"]
+    assert "\nDesigned by hand.\n" in page
 
 
 def test_a_page_a_cell_in_markdown(tmp_path):
