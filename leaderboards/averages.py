@@ -1,9 +1,9 @@
-"""Averages over tasks: only over scores that a fixed scale makes comparable, only for who has all of them.
+"""Averages over tasks, of scores on a common scale, for subjects with results on all of these tasks.
 
-A result becomes its share of the way from the task's floor to its reference, which are stored with the task's
-revision (`[scale]` of a task file); of a perplexity in logarithms. Seeds of different tasks have nothing in
-common but their number, so averaging the results of one seed number over tasks gives independent runs of the
-average, and these are compared like the runs of any task.
+Each result is rescaled linearly so that the task's floor is 0 and its reference 1; both are stored with the
+task's revision (`[scale]` of a task file). Perplexities are rescaled in logarithms. Runs of different tasks are
+independent even if they have the same seed, so averaging the results of one seed over the tasks gives
+independent samples of the average, which are compared like the runs of any task.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | N
 
     Args:
         tables: All tables of a board.
-        scale: Finds the scale of a table's task in its revision.
+        scale: Returns the scale of a table's task, for the revision of the table.
 
     Returns:
-        None with fewer than `FEWEST_TASKS` such tasks, or where nobody has a result on all of them.
+        None with fewer than `FEWEST_TASKS` such tasks, or if no subject has results on all of them.
     """
     current = [table for table in tables if table.superseded_by is None and table.has_cells]
     scales: dict[str, Scale] = {}
@@ -41,7 +41,7 @@ def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | N
     for table in current:
         found = scale(table)
         if sum(other.task == table.task for other in current) > 1:
-            passed_over[table.task] = "has several settings"
+            passed_over[table.task] = "was run with several settings"
         elif found is None:
             passed_over[table.task] = "has no scale"
         else:
@@ -59,7 +59,7 @@ def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | N
             whole[subject] = seeds, [[100 * of_task[seed] for seed in seeds] for of_task in by_task]
         else:
             without = [table.task for table, of_task in zip(used, by_task, strict=True) if not of_task]
-            lacking[subject] = tuple(without) or ("a seed that all tasks have",)
+            lacking[subject] = tuple(without) or ("a seed with results on all tasks",)
     if not whole:
         return None
     runs = {
@@ -81,10 +81,10 @@ def averages(tables: Sequence[TaskTable], scale: Callable[[TaskTable], Scale | N
 
 
 def task_scale(table: TaskTable) -> Scale | None:
-    """The scale of a table's task, if this version has the task in that revision."""
+    """The scale of a table's task, if this version of cellzoo has that revision of the task."""
     from tasks.registry import find_source, task_names
 
-    # A record may be anybody's: its task's name is looked up, and is never a path.
+    # Records may come from other people: the name of a task is only looked up, never used as a path.
     if table.task not in task_names():
         return None
     file = find_source(table.task).file
@@ -92,7 +92,7 @@ def task_scale(table: TaskTable) -> Scale | None:
 
 
 def share(value: float, scale: Scale, metric: str) -> float:
-    """The share of the way from the floor (0) to the reference (1); negative for what is worse than that."""
+    """A value rescaled so that the floor is 0 and the reference 1; negative below the floor."""
     on = scale_of(metric)
     floor, reference = forth(scale.floor, on), forth(scale.reference, on)
     return (forth(value, on) - floor) / (reference - floor)

@@ -59,11 +59,10 @@ def siblings(collection: Collection, record: RunRecord) -> list[RunRecord]:
 
 def run_arguments(record: RunRecord, seed: int, cell_file: Path, out: Path, data: str | None) -> list[str]:
     """The arguments of `cellzoo run` for one more run of a record."""
+    from leaderboards.render.cards import setting_arguments
+
     given = ["run", record.task.name, "--cells", str(cell_file), "--seeds", f"{seed},", "--out", str(out)]
-    for name, value in sorted(record.configuration.items()):
-        text = value if isinstance(value, str) else json.dumps(value)
-        given += ["--set", f"{name}={text}"]
-    return [*given, "--data", data] if data else given
+    return [*given, *setting_arguments(record), *(["--data", data] if data else [])]
 
 
 def verdict(runs: Sequence[RunRecord], new: RunRecord) -> str:

@@ -1,4 +1,4 @@
-"""The average over tasks: its table, what to know of it, and the diagram of critical differences."""
+"""The average over tasks: its table, remarks on it, and the critical difference diagram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH, LEFT, RIGHT, TOP, ROW = 760, 180, 700, 62, 18
 
 
 def average_grid(averages: Averages) -> Grid:
-    """Subjects by tasks: the average share with its interval, then the share on each task, in per cent."""
+    """A row for each subject: the average score with its interval, then the score on each task, in per cent."""
     columns = (
         GridColumn("Cell", numeric=False),
         GridColumn("Rank"),
@@ -35,9 +35,11 @@ def average_grid(averages: Averages) -> Grid:
 
 
 def average_remarks(averages: Averages) -> list[str]:
-    """How to read it, and who and what is not in it."""
-    scales = "0 is a task's floor (always the majority, uniform over the vocabulary), 100 its reference"
-    found = [f"Shares of the way from floor to reference: {scales}; perplexities in logarithms."]
+    """How the average is computed, and which tasks and subjects are not in it."""
+    found = [
+        "Scores are rescaled: 0 is a task's floor (a majority or uniform prediction), 100 its reference; "
+        "perplexities are rescaled in logarithms."
+    ]
     if averages.passed_over:
         tasks = ", ".join(f"{task} ({why})" for task, why in averages.passed_over.items())
         found.append(f"Not in the average: {tasks}.")
@@ -45,22 +47,23 @@ def average_remarks(averages: Averages) -> list[str]:
         names = "; ".join(
             f"{notes.label(subject)} (lacks {', '.join(tasks)})" for subject, tasks in averages.lacking.items()
         )
-        found.append(f"Without a result on every task, so without an average: {shortened(names, 2000)}.")
+        found.append(f"No average, as results are missing: {shortened(names, 2000)}.")
     if len(averages.tables) < FEWEST_TASKS:
         found.append(
-            f"No diagram of critical differences: tasks are its sample, and {len(averages.tables)} of them are "
-            f"fewer than {FEWEST_TASKS}."
+            f"There is no critical difference diagram: it needs at least {FEWEST_TASKS} tasks, and there are "
+            f"{len(averages.tables)}."
         )
     return found
 
 
 def critical_picture(averages: Averages, identity: str) -> str:
-    """The diagram as one `<svg>` element; empty with too few tasks or cells."""
+    """The critical difference diagram as one `<svg>` element; empty with too few tasks or cells."""
     rows = [row for row in averages.rows if not row.subject.is_baseline]
     found = critical_difference([list(of_task) for of_task in zip(*(row.shares for row in rows), strict=True)])
     if found is None:
         return ""
     order = sorted(range(len(rows)), key=lambda place: (found.ranks[place], rows[place].subject.name))
+    # Of each cell, itself and the worse cells that do not differ from it significantly.
     reach = [
         [other for other in order if 0 <= found.ranks[other] - found.ranks[place] <= found.difference]
         for place in order
@@ -77,7 +80,7 @@ def critical_picture(averages: Averages, identity: str) -> str:
     axis = linear_axis(1.0, float(len(rows)))
     said = f"critical difference {found.difference:.2f} (Nemenyi, 5 %); Friedman's p {found.p:.2g}"
     chart.text(8, 22, f"{title}: {said}", "heading")
-    chart.text(LEFT, 42, "bars join cells that are not apart", "small")
+    chart.text(LEFT, 42, "bars join cells that do not differ significantly", "small")
 
     def across(rank: float) -> float:
         return LEFT + axis.share(rank) * (RIGHT - LEFT)

@@ -1,7 +1,8 @@
-"""Cards of cells: picture, equations, where they come from, and the command that makes a row again."""
+"""Cards of cells: picture, equations, provenance, and the command that repeats the runs of a row."""
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,22 +14,23 @@ from tasks.runs.signature import signature
 
 if TYPE_CHECKING:
     from leaderboards.board import Board, BoardSubject, Row, TaskTable
+    from tasks.runs.record import RunRecord
 
 PICTURES = 60
-"""Cells with a picture and equations on a page: more would make it too large to send."""
+"""How many cells of a page have a picture and equations: with more, the file would become very large."""
 
 
 @dataclass(frozen=True)
 class SubjectCard:
-    """What the page says of one subject.
+    """The card of one subject.
 
     Attributes:
-        subject: Whose card it is.
-        place: Its number in the page's data.
-        picture: SVG; None where the cell cannot be drawn.
-        equations: As text, else empty.
-        commands: One a task: how to run its rows again.
-        signatures: One a task: what decided the numbers of its row.
+        subject: The subject.
+        place: Its index in the page's data.
+        picture: SVG; None if the cell cannot be drawn.
+        equations: As text; empty if the cell cannot be drawn.
+        commands: For each table with the subject, the command that repeats its runs.
+        signatures: For each table with the subject, the signature of its runs.
     """
 
     subject: BoardSubject
@@ -40,7 +42,7 @@ class SubjectCard:
 
 
 def cards(board: Board) -> list[SubjectCard]:
-    """One card a subject, in the order of the overview."""
+    """A card for each subject, in the order of the overview."""
     found = []
     for place, subject in enumerate(board.subjects):
         drawn, equations = _drawn(subject.genotype, subject.notation) if place < PICTURES else (None, "")
@@ -59,23 +61,28 @@ def cards(board: Board) -> list[SubjectCard]:
 
 
 def command(table: TaskTable, row: Row) -> str:
-    """The command that makes the runs of a row again."""
-    name = row.runs[0].cell.name
-    parts = ["cellzoo", "run", table.task, "--cells", name, "--seeds", _seeds(row.seeds)]
-    for setting, value in sorted(row.runs[0].configuration.items()):
-        if isinstance(value, (str, int, float)):
-            parts += ["--set", f"{setting}={str(value).lower() if isinstance(value, bool) else value}"]
-    return shlex.join([*parts, "--out", "results"])
+    """The command that repeats the runs of a row."""
+    first = row.runs[0]
+    parts = ["cellzoo", "run", table.task, "--cells", first.cell.name, "--seeds", _seeds(row.seeds)]
+    return shlex.join([*parts, *setting_arguments(first), "--out", "results"])
+
+
+def setting_arguments(record: RunRecord) -> list[str]:
+    """The settings of a record as arguments of `cellzoo run`; values that are not text are written as JSON."""
+    arguments = []
+    for name, value in sorted(record.configuration.items()):
+        arguments += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return arguments
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:
-    """As the command line takes them: a lone number would be how many."""
+    """Seeds as `--seeds` takes them: a single number without a comma would be a count."""
     return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 @lru_cache(maxsize=512)
 def _drawn(genotype: str, notation: str) -> tuple[str | None, str]:
-    """The picture and the equations of a cell given as text; nothing where it is none of this version's."""
+    """The picture and the equations of a cell given as text; nothing if this version cannot read it."""
     if not genotype or not notation:
         return None, ""
     import cellzoo

@@ -1,4 +1,4 @@
-"""A board's overview for the terminal: a table of colours, or Markdown where output goes into a pipe."""
+"""A board's overview for the terminal: a formatted table, or Markdown if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(board: Board, written: BoardFiles) -> None:
-    """Write the overview, what was left out, and where the page lies to standard output."""
+    """Print the overview, the number of files left out, and the paths of the written files."""
     from rich.console import Console
 
     console = Console()
@@ -29,10 +29,10 @@ def show(board: Board, written: BoardFiles) -> None:
         sys.stdout.write(overview_markdown(board) + "\n")
     lines = [
         "",
-        "mean ± standard deviation over seeds; ranks leave ties open and need three seeds",
+        "mean ± standard deviation over seeds; ranks are ranges and need three seeds",
     ]
     if board.left_out:
-        lines.append(f"{notes.left_out_title(board)} (named on the page)")
+        lines.append(f"{notes.left_out_title(board)} (listed on the page)")
     lines += [f"page      {written.html}", f"Markdown  {written.markdown}"]
     sys.stdout.write("\n".join(lines) + "\n")
 

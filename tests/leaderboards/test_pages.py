@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 import re
+import shlex
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -352,3 +353,14 @@ def test_one_seed_shows_no_deviation():
     assert numbers.interval(summarize([2.0]).interval, 1) == "—"
     assert numbers.mean_and_std(summarize([2.0, 2.0]), 1) == "2.0 ± 0.0"
     assert math.isclose(summarize([2.0, 2.0]).std, 0.0)
+
+
+def test_the_command_of_a_card_is_complete():
+    settings = {"cutoffs": [10, 20], "tags": None, "crf": True, "rate": 0.5, "features": "glove + char"}
+    configuration = settings | {f"setting_{number}": "a" * 20 for number in range(40)}
+    page = Page(render_html(board_of(record("lstm", configuration=configuration))))
+    (command,) = [text for text in page.texts["code"] if text.startswith("cellzoo run")]
+    words = shlex.split(command)
+    given = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "--set")
+    as_json = {"cutoffs": "[10, 20]", "tags": "null", "crf": "true", "rate": "0.5", "features": "glove + char"}
+    assert given == configuration | as_json
