@@ -1,1 +1,1 @@
-"""From run records to tables."""
+"""Leaderboards: turns run records into tables, pages and files for other programs."""

@@ -1,8 +1,8 @@
-"""A board: what every renderer shows, as plain data.
+"""The data model of a board, which all renderers and exports read.
 
-A board has one `TaskTable` for each task and settings, an overview of all subjects over all tables, and
-the provenance of the numbers. A subject is a cell, identified by the hash of its graph, or a baseline.
-Absent results are None throughout; a renderer shows them as missing, never as 0.
+A board has one `TaskTable` for each task and group of settings, an overview of all subjects over all tables,
+and the provenance of the results. A subject is a cell, identified by the hash of its graph, or a baseline.
+Missing results are None; renderers show them as missing, never as 0.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from tasks.runs.record import HeldEqual, RunRecord
 
 PROTOCOLS = {"parameters": "equal parameters", "flops": "equal FLOPs", "time": "equal training time"}
-"""What is held equal, in words."""
+"""Names of the quantities that may be held equal for all cells."""
 
 
 @dataclass(frozen=True)
 class BoardSubject:
-    """A row's cell or baseline.
+    """A cell or a baseline.
 
     Attributes:
         name: Its name, or all its names if one graph was run under several.
         hash: 64 hexadecimal digits; None for a baseline.
-        tag: First digits of the hash where another subject has the same name, else empty.
+        tag: First digits of the hash if another subject has the same name, else empty.
         notation: The notation of `genotype`.
         genotype: The cell as text.
-        origin: Where the cell came from.
+        origin: Where the cell comes from.
     """
 
     name: str
@@ -49,18 +49,18 @@ class BoardSubject:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is a task's own baseline and no cell."""
+        """Whether it is a baseline of a task, not a cell."""
         return self.hash is None
 
     @property
     def family(self) -> str:
-        """What it is filtered by: the notation that it was published in."""
+        """The family by which a page filters: the notation in which the cell was published."""
         return "baseline" if self.is_baseline else self.notation or "unknown"
 
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """A metric as a table shows it."""
+    """A metric of a table."""
 
     name: str
     title: str
@@ -70,15 +70,15 @@ class MetricColumn:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row's runs cost; None where it is unknown or does not apply.
+    """Means over the runs of a row; None if unknown or not applicable.
 
     Attributes:
         parameters_cell: Parameters of the cell's layers.
-        parameters_without_embeddings: Parameters of the model but for its embeddings.
+        parameters_without_embeddings: Parameters of the model without embeddings.
         parameters_total: All parameters of the model.
-        flops_per_token: Of the cell, forward.
-        train_seconds: Mean wall seconds of the phase `train`.
-        tokens_per_second: Mean throughput of training.
+        flops_per_token: FLOPs of the cell in the forward pass.
+        train_seconds: Wall-clock seconds of training.
+        tokens_per_second: Throughput of training.
         milliseconds: Mean of the median latencies of single test items.
     """
 
@@ -93,21 +93,21 @@ class Cost:
 
 @dataclass(frozen=True)
 class Row:
-    """One subject on one task.
+    """The results of one subject in one table.
 
     Attributes:
         subject: The cell or baseline.
         seeds: Its seeds, sorted.
-        metrics: Metric name -> summary over the seeds that have it, in the order of the seeds.
-        metric_seeds: Metric name -> those seeds.
+        metrics: Metric name -> summary over the seeds that have the metric, in the order of the seeds.
+        metric_seeds: Metric name -> the seeds that have the metric.
         rank: Range of ranks by the primary metric; None with too few seeds.
         cost: Parameters, operations and time.
         runs: Its records, in the order of the seeds.
-        against: Difference from the table's control on this test set; None for the control and the unranked.
-        against_new: The same on new test sets, where items are known.
-        by_item: (items,) contributions to the primary metric, averaged over seeds; empty where unknown.
-        is_control: Whether others are compared with it.
-        identity: Of the subject in the table's standing.
+        against: Difference from the table's control on this test set; None for the control and without a rank.
+        against_new: The same on new test sets; None if the items are not known.
+        by_item: (items,) contributions to the primary metric, averaged over seeds; empty if not known.
+        is_control: Whether it is the control, with which the others are compared.
+        identity: Key of the subject in `TableStanding.entries`.
     """
 
     subject: BoardSubject
@@ -126,12 +126,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Runs of a cell that was chosen as the best, on seeds that had no part in the choice.
+    """Runs of the best cell on new seeds, which did not take part in its selection.
 
     Attributes:
         subject: The cell.
-        seeds: The fresh seeds, sorted.
-        summary: Of the primary metric over them.
+        seeds: The new seeds, sorted.
+        summary: Summary of the primary metric over these seeds.
     """
 
     subject: BoardSubject
@@ -141,12 +141,12 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class TuningCurve:
-    """One subject's.
+    """The tuning curve of one subject.
 
     Attributes:
-        subject: Whose.
-        expected: Of the best of 1, 2, ... configurations, on dev.
-        without: Trials that failed or have no value; they count as the worst value of the table.
+        subject: The subject.
+        expected: Expected best dev score of 1, 2, ... configurations.
+        without: Number of trials that failed or have no value; they count as the worst value of the table.
     """
 
     subject: BoardSubject
@@ -156,15 +156,15 @@ class TuningCurve:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the rows of a table were tuned.
+    """How the cells of a table were tuned.
 
     Attributes:
-        trials: Configurations of each cell.
-        drawn: The settings that were drawn.
-        title: Of the metric on dev.
-        digits: Of the metric.
-        higher_is_better: Of the metric.
-        curves: One a subject whose trials are here, by name.
+        trials: Number of configurations of each cell.
+        drawn: Names of the settings that were tuned.
+        title: Title of the metric on dev.
+        digits: Digits of that metric.
+        higher_is_better: Direction of that metric.
+        curves: The tuning curves of all subjects with records of trials, by name.
     """
 
     trials: int
@@ -177,24 +177,24 @@ class Tuning:
 
 @dataclass(frozen=True)
 class TaskTable:
-    """All results on one task under equal settings.
+    """All results on one task with equal settings.
 
     Attributes:
         task: Task name.
         revision: Task revision.
-        title: Its title, with the task's name if another task has the same title.
-        variant: `A`, `B`, ... where the task has several tables, else empty.
-        unlike: Setting -> value, for the settings in which those tables differ.
-        settings: All settings that the records share.
+        title: Title of the task, with its name if another task has the same title.
+        variant: `A`, `B`, ... if the task has several tables, else empty.
+        unlike: Setting -> value, for the settings in which the tables of the task differ.
+        settings: All settings that the records have in common.
         columns: The metrics; the first is the primary one.
-        rows: By rank, tied ones by name; those without a rank below, by name.
-        absent: Cells of the board that were not run with these settings; none where no cell was.
-        standing: What the comparisons of the primary metric say.
+        rows: By rank, tied ones by name; then those without a rank, by name.
+        absent: Cells of the board without a result in this table; empty if the table has no cells.
+        standing: The comparisons of the rows by the primary metric.
         reported: Published results of the task, best first.
-        confirmed: What runs of a chosen cell gave on fresh seeds; they are in no row.
-        tuning: How its cells were tuned; None where they have one configuration.
-        failed: Runs that left no result here.
-        superseded_by: The latest revision of the task on the board, if it is not this one.
+        confirmed: Runs of the best cell on new seeds, which are not part of any row.
+        tuning: How its cells were tuned; None if they were not.
+        failed: Runs that failed.
+        superseded_by: The latest revision of the task on the board, if it is not the one of this table.
     """
 
     task: str
@@ -215,47 +215,47 @@ class TaskTable:
 
     @property
     def primary(self) -> MetricColumn:
-        """The metric that ranks."""
+        """The metric by which rows are ranked."""
         return self.columns[0]
 
     @property
     def has_cells(self) -> bool:
-        """Whether cells stand in it; in others stand baselines alone, such as methods that search for cells."""
+        """Whether it has rows of cells; tables of search methods, for example, have only baselines."""
         return any(not row.subject.is_baseline for row in self.rows)
 
     @property
     def held(self) -> HeldEqual | None:
-        """What all cells have equally much of, as one of the runs has it; None where widths are the task's."""
+        """The quantity held equal for all cells, from one of the runs; None if there is none."""
         return next((run.held for row in self.rows for run in row.runs if run.held is not None), None)
 
     @property
     def protocol(self) -> str:
-        """On which terms its cells stand beside one another: `equal parameters, tuned`."""
+        """How cells were made comparable, such as `equal parameters, tuned`."""
         parts = [PROTOCOLS[self.held.quantity] if self.held else "task's own widths"]
         return ", ".join([*parts, "tuned"] if self.tuning else parts)
 
     @property
     def leaders(self) -> frozenset[BoardSubject]:
-        """Subjects that may be the best; empty where no entry is told apart."""
+        """Subjects that may be the best; empty if no two entries differ significantly."""
         ranked = [row for row in self.rows if row.rank]
         first = frozenset(row.subject for row in ranked if row.rank and row.rank.first == 1)
         return first if len(first) < len(ranked) else frozenset()
 
     def row(self, subject: BoardSubject) -> Row | None:
-        """The row of `subject`, if it was run."""
+        """The row of `subject`; None if there is none."""
         return next((row for row in self.rows if row.subject == subject), None)
 
 
 @dataclass(frozen=True)
 class Average:
-    """One subject's.
+    """The average of one subject.
 
     Attributes:
-        subject: Whose.
-        seeds: Seeds that it has on every task.
-        summary: Of the average share in per cent over those seeds.
-        shares: Its share on each task in per cent, in the order of the tables.
-        rank: Among those with enough seeds.
+        subject: The subject.
+        seeds: Seeds with a result on every task.
+        summary: Summary over these seeds of the average of the rescaled scores, in per cent.
+        shares: Rescaled score on each task in per cent, in the order of the tables.
+        rank: Range of ranks; None with too few seeds.
     """
 
     subject: BoardSubject
@@ -270,9 +270,9 @@ class Averages:
     """The average over the tasks of a board.
 
     Attributes:
-        tables: The tasks, one table each.
+        tables: The tables of the tasks that are averaged.
         rows: By rank, tied ones by name; then those without a rank.
-        lacking: Subjects without a result on each task, with the tasks that they lack.
+        lacking: Subject without an average -> tasks without a result of it.
         passed_over: Task -> why it is not in the average.
     """
 
@@ -288,11 +288,11 @@ class Board:
 
     Attributes:
         title: The heading.
-        tables: By title, revision and settings; those without cells last.
+        tables: By title, revision and settings; tables without cells last.
         subjects: In the order of the first table; baselines last.
-        provenance: Where the numbers come from.
+        provenance: Where the results come from.
         left_out: Files that were left out, and why.
-        averages: Over the tasks that have a scale; None where there is nothing to average.
+        averages: Averages over the tasks that have a scale; None if there are none.
     """
 
     title: str
@@ -304,5 +304,5 @@ class Board:
 
     @property
     def overview(self) -> tuple[TaskTable, ...]:
-        """The tables that an overview has columns for: those with cells, or all where none has any."""
+        """The tables shown in the overview: those with cells, or all if none has cells."""
         return tuple(table for table in self.tables if table.has_cells) or self.tables

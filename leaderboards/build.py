@@ -1,4 +1,4 @@
-"""Records turned into a board: which belong together, in which table, in which order."""
+"""Builds a board from records: groups them into tables, and orders tables and rows."""
 
 from __future__ import annotations
 
@@ -33,24 +33,28 @@ def build_board(collection: Collection, title: str) -> Board:
     """Turn checked records into a board.
 
     Raises:
-        RecordError: Records of one table disagree on what the primary metric is or which way is better, or
-            none has a result.
+        RecordError: Records of one table disagree on the primary metric or on the direction of a metric, or no
+            record has a result.
     """
     trials = [record for record in collection.records if is_trial(record)]
     ranked = [record for record in collection.records if not is_trial(record)]
     records = [record for record in ranked if record.score is not None]
     left_out = [_undefined(record) for record in ranked if record.score is None]
     if not ranked:
-        raise RecordError("every record is a trial of a tuning that has not ended; run its command again")
+        raise RecordError(
+            "every record is a trial of `--tune`, and the tuning has not ended; run the same command again"
+        )
     if not records:
-        raise RecordError("no record has a result that its data defines:\n" + listed(left_out))
+        raise RecordError("no record has a result; the metrics are undefined on its data:\n" + listed(left_out))
     groups = group_by_settings(records)
     for group in groups:
         if all(record.purpose == "confirmation" for record in group):
             left_out += [_unfounded(record) for record in group]
     groups = [group for group in groups if any(record.purpose == "evaluation" for record in group)]
     if not groups:
-        raise RecordError("every record confirms runs that are not here:\n" + listed(left_out))
+        raise RecordError(
+            "every record is a confirmation (`--confirm`) of runs that are not here:\n" + listed(left_out)
+        )
     records = [record for group in groups for record in group]
     subjects = _subjects(records)
     titles = _titles(records)
@@ -79,16 +83,16 @@ def build_board(collection: Collection, title: str) -> Board:
 def _undefined(record: RunRecord) -> Fault:
     name = f"{record.task.name} {record.cell.name} seed {record.seed}"
     title = record.metrics[record.primary].title
-    return Fault(Path(record.items.file), f"{name}: {title} is undefined on its data, so it has no place here")
+    return Fault(Path(record.items.file), f"{name}: {title} is undefined on its data, so it is not shown")
 
 
 def _unfounded(record: RunRecord) -> Fault:
     name = f"{record.task.name} {record.cell.name} seed {record.seed}"
-    return Fault(Path(record.items.file), f"{name}: confirms runs that are not here")
+    return Fault(Path(record.items.file), f"{name}: is a confirmation (`--confirm`) of runs that are not here")
 
 
 def _failed(collection: Collection, group: Sequence[RunRecord]) -> Iterator[FailedRun]:
-    """The failures of a table: nothing shows a cell that fails more often than others as plainly."""
+    """The failed runs of a table; a board lists them, as a cell that often fails is otherwise overrated."""
     wanted = {shared_settings(record) for record in group if collection.failed}
     for one in collection.failed:
         if one.purpose == "evaluation" and shared_settings(one) in wanted:
@@ -138,7 +142,7 @@ def _letter(index: int) -> str:
 
 
 def _titles(records: Sequence[RunRecord]) -> dict[str, str]:
-    """Task name -> title, by title; each title stands for one task."""
+    """Task name -> title, ordered by title; equal titles of several tasks get the name of the task added."""
     pairs = sorted({(record.task.title.casefold(), record.task.name, record.task.title) for record in records})
     titles = {name: title for _, name, title in pairs}
     uses = Counter(titles.values())
@@ -185,7 +189,7 @@ def _table(
 
 
 def _lacking(subjects: Mapping[str, BoardSubject], members: Mapping[str, object]) -> Iterator[BoardSubject]:
-    """The cells that a table lacks, where it has any; a baseline belongs to its own task."""
+    """The cells of the board without a row in a table that has cells; baselines belong to one task only."""
     if any(not subjects[identity].is_baseline for identity in members):
         for identity, subject in subjects.items():
             if identity not in members and not subject.is_baseline:
@@ -203,7 +207,7 @@ def _members(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def _place(row: Row) -> tuple[bool, int, int, str, str]:
-    """Ties stand in the order of names: any other would look like a ranking."""
+    """Sorting key. Tied rows are sorted by name, as any other order would look like a ranking."""
     rank = row.rank
     first, last = (rank.first, rank.last) if rank else (0, 0)
     return rank is None, first, last, row.subject.name, row.subject.hash or ""
@@ -279,7 +283,7 @@ def _cost(records: Sequence[RunRecord], subject: BoardSubject) -> Cost:
 
 
 def _measured(values: Iterable[float | None]) -> Iterator[float]:
-    """Times and speeds that were measured, so are neither absent nor 0."""
+    """The values that were measured, that is, are neither None nor 0."""
     return (value for value in values if value)
 
 

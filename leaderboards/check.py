@@ -1,8 +1,8 @@
-"""A store of records checks itself: every fault by file, and what one column must not mix.
+"""Checks a results folder for `cellzoo board --check`.
 
-Beyond what reading a record checks (schema, key and digest equal its content), this looks at the items beside
-it, at files that hold one result twice, at tasks that stand in several revisions or with several contents of
-data, and at what a snapshot says was there.
+Reading a record already validates its schema, key and digest. In addition, this checks the per-item file of
+each record and compares the folder with a snapshot of an earlier state. Duplicates, and tasks with several
+revisions or different data, are reported as notes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        records: Number of sound records.
-        faults: What is wrong: the check fails.
-        notes: What a reader should know: several revisions or contents of data, copies.
-        superseded: Keys of records of a task revision that a later one replaced.
+        records: Number of valid records.
+        faults: Errors; with any of them the check fails.
+        notes: Facts worth knowing that are no errors: several revisions, different data, duplicates.
+        superseded: Keys of records of a task revision for which there are records of a later one.
     """
 
     records: int
@@ -42,11 +42,11 @@ class CheckReport:
 
 
 def check(collection: Collection, snapshot: Mapping[str, str] | None = None) -> CheckReport:
-    """Check records that were collected with faults allowed.
+    """Check records that were collected with `skip_bad`.
 
     Args:
-        collection: The records and what was left out.
-        snapshot: Key -> digest of the items, of an earlier state; None to compare with none.
+        collection: The records, and the files that were left out.
+        snapshot: Key -> digest of the items, of an earlier state; None to compare with nothing.
     """
     faults = [fault.message for fault in collection.faults]
     for record in collection.records:
@@ -60,16 +60,16 @@ def check(collection: Collection, snapshot: Mapping[str, str] | None = None) -> 
 
 
 def snapshot_of(collection: Collection) -> str:
-    """What `check` compares a later state with, as JSON text: key -> digest of the items."""
+    """The snapshot of a collection for later checks, as JSON text: key -> digest of the items."""
     content = {record.key: record.items.sha256 for record in collection.records}
     return json.dumps(content, indent=0, sort_keys=True) + "\n"
 
 
 def read_snapshot(path: Path) -> dict[str, str]:
-    """Read what `snapshot_of` wrote.
+    """Read a snapshot that `snapshot_of` wrote.
 
     Raises:
-        RecordError: It is something else.
+        RecordError: The file is not a snapshot.
     """
     check_regular(path, LARGEST_ITEMS, "a snapshot")
     try:
@@ -82,7 +82,7 @@ def read_snapshot(path: Path) -> dict[str, str]:
 
 
 def superseded_keys(collection: Collection) -> frozenset[str]:
-    """Records of a task revision below the latest that the collection has of that task."""
+    """Keys of the records whose task revision is not the latest one of that task in the collection."""
     latest: dict[str, int] = {}
     for record in collection.records:
         latest[record.task.name] = max(latest.get(record.task.name, 0), record.task.revision)
@@ -90,16 +90,20 @@ def superseded_keys(collection: Collection) -> frozenset[str]:
 
 
 def render_report(report: CheckReport) -> str:
-    """The report as text, one finding a line."""
-    lines = [f"{report.records:,} sound records"]
+    """The report as text, one finding per line."""
+    lines = [_count(report.records, "valid record")]
     lines += [f"fault: {fault}" for fault in report.faults]
     lines += [f"note: {note}" for note in report.notes]
-    lines.append(f"{len(report.faults)} faults, {len(report.notes)} notes")
+    lines.append(f"{_count(len(report.faults), 'fault')}, {_count(len(report.notes), 'note')}")
     return "\n".join(lines) + "\n"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _items(collection: Collection, record: RunRecord) -> Iterator[str]:
-    """Whether the items are those that the record names, and give its number."""
+    """Check that the items are those that the record names, and that the metric follows from them."""
     path = collection.items.get(record.key)
     if path is None:
         return
@@ -128,7 +132,7 @@ def _vanished(collection: Collection, snapshot: Mapping[str, str]) -> Iterator[s
         if key not in there:
             yield f"record {key[:12]}… was in the snapshot and is gone"
         elif there[key] != digest:
-            yield f"record {key[:12]}…: its items are others than in the snapshot"
+            yield f"record {key[:12]}…: its items differ from those in the snapshot"
 
 
 def _mixed(collection: Collection, superseded: frozenset[str]) -> Iterator[str]:
@@ -142,10 +146,10 @@ def _mixed(collection: Collection, superseded: frozenset[str]) -> Iterator[str]:
         if len(found) > 1:
             of_task = sum(r.key in superseded for r in collection.records if r.task.name == task)
             listed = ", ".join(map(str, sorted(found)))
-            count = f"{of_task} records are superseded"
-            yield f"task {task!r} stands in revisions {listed}, in tables apart: {count}"
+            count = f"{_count(of_task, 'record')} superseded"
+            yield f"task {task!r} has records of revisions {listed}, in separate tables ({count})"
     for task, texts in sorted(contents.items()):
         if len(texts) > 1:
-            yield f"task {task!r} was run on {len(texts)} different contents of data: in tables apart"
+            yield f"task {task!r} was run on {len(texts)} different versions of its data, in separate tables"
     if collection.repeats:
-        yield f"{collection.repeats} files hold a result that another file holds too"
+        yield f"{_count(collection.repeats, 'duplicate')} of results in other files"

@@ -1,4 +1,4 @@
-"""What the items of runs say about a metric: contributions for the intervals over new test sets."""
+"""Reads the per-item statistics of runs, from which the intervals for new test sets are computed."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ _IDENTITY = ("index", "word1", "word2")
 
 
 class ItemsError(RecordError):
-    """The items do not give the value that the record says."""
+    """The value computed from the items is not the value in the record."""
 
 
 def read_columns(path: Path, part: str) -> dict[str, list[Any]]:
-    """Read the items of one split or set as columns, whole numbers and texts as they are.
+    """Read the items of one split or set as columns.
 
     Args:
-        path: Of a `.items.jsonl` file.
-        part: Value of the field `split` or `set`.
+        path: A `.items.jsonl` file.
+        part: Value of the field `split` or `set` of the items to read.
+
+    Returns:
+        Field -> values of all items, as they are in the file.
 
     Raises:
-        RecordError: It is not a regular file, too large, or not JSON lines with equal fields.
+        RecordError: The file is not regular, too large, or not JSON lines with the same fields.
     """
     from pydantic_core import from_json
 
@@ -55,23 +58,23 @@ def read_columns(path: Path, part: str) -> dict[str, list[Any]]:
 
 
 def part_of(metric: str) -> tuple[str, str]:
-    """Which items a metric is of, and its plain name.
+    """Split the name of a metric into the split or set that it is computed on, and its plain name.
 
-    `f1` is of the split test, `dev_f1` of the split dev, `simlex999_pearson` of the set simlex999.
+    `f1` is computed on the split test, `dev_f1` on the split dev, `simlex999_pearson` on the set simlex999.
     """
     before, _, name = metric.rpartition("_")
     return (before, name) if before else ("test", metric)
 
 
 def run_contributions(record: RunRecord, metric: str, path: Path) -> tuple[np.ndarray, str] | None:
-    """Contributions (items,) of one run on the scale of comparison, and what identifies the items.
+    """Contributions (items,) of one run to a metric on the scale of comparison, and an identifier of the items.
 
     Returns:
-        None if the items cannot give this metric.
+        None if the metric cannot be computed from the items.
 
     Raises:
         RecordError: The file cannot be read.
-        ItemsError: The items give another value than the record says.
+        ItemsError: The value computed from the items is not that of the record.
     """
     part, name = part_of(metric)
     columns = read_columns(path, part)
@@ -89,7 +92,7 @@ def run_contributions(record: RunRecord, metric: str, path: Path) -> tuple[np.nd
         given = factor * back(found.value, scale)
         if abs(given - value) <= TOLERANCE * max(1.0, abs(value)):
             identity = repr([columns[field] for field in _IDENTITY if field in columns])
-            # Shifted by rounding, so that the mean is the record's number.
+            # Shifted by the rounding error, so that the mean is exactly the record's value.
             return factor * found.contributions + (forth(value, scale) - factor * found.value), identity
     raise ItemsError(
         f"{path}: its items give {metric} {back(found.value, scale):.6g}; the record says {value:.6g}"
@@ -102,7 +105,7 @@ class Evidence:
 
     Attributes:
         contributions: (seeds, items) on the scale of comparison.
-        identity: What identifies the items; two cells are compared on items only if it is equal.
+        identity: Identifies the items; two cells are compared on items only if it is equal.
     """
 
     contributions: np.ndarray
@@ -113,7 +116,7 @@ def gather(collection: Collection, records: Sequence[RunRecord], metric: str) ->
     """Read the items of one cell's runs.
 
     Returns:
-        None unless every run has items that give the metric, and all have the same items.
+        None unless the metric can be computed from the items of every run, and all runs have the same items.
     """
     rows: list[np.ndarray] = []
     identities = set()

@@ -1,4 +1,4 @@
-"""Where the numbers of a board come from: code, packages, machines, data."""
+"""The provenance of a board's results: code, packages, machines, data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REVISION_DIGITS = 12
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of provenance: what it is, and each value that occurs, the most frequent first."""
+    """One line of provenance: its title, and all values that occur, the most frequent first."""
 
     title: str
     values: tuple[str, ...]
@@ -25,12 +25,12 @@ class Fact:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Summary of what made the records.
+    """Summary of the provenance of all records.
 
     Attributes:
-        records: Number of results counted.
-        first: Date of the earliest, as its record says.
-        last: Date of the latest.
+        records: Number of results, without trials of `--tune`.
+        first: Date of the earliest record.
+        last: Date of the latest record.
         facts: Code, Python, packages, hardware, data.
     """
 
@@ -41,7 +41,7 @@ class Provenance:
 
 
 def trace(collection: Collection) -> Provenance:
-    """Sum up the provenance of all records; a value that not all records share says how many have it."""
+    """Summarise the provenance of all records; values that only some records have come with their number."""
     records = collection.records
     dates = sorted(record.created[:10] for record in records)
     facts = [
@@ -54,10 +54,12 @@ def trace(collection: Collection) -> Provenance:
         *_data(records),
     ]
     if collection.repeats:
-        facts.append(Fact("Counted once", (f"{collection.repeats} further files with results shown here",)))
+        facts.append(
+            Fact("Duplicates", (f"{collection.repeats} further files have results that are shown here",))
+        )
     trials = sum(record.purpose == "tuning" for record in records)
     if trials:
-        facts.append(Fact("Tuning", (f"{trials} trials, which are no results",)))
+        facts.append(Fact("Tuning", (f"{trials} trials, which are not counted as results",)))
     return Provenance(len(records) - trials, dates[0], dates[-1], tuple(facts))
 
 
@@ -71,8 +73,8 @@ def _fact(title: str, values: Iterable[str], total: int) -> Fact:
 def _code(record: RunRecord) -> str:
     code = record.code
     if code.revision is None:
-        return f"cellzoo {code.version}, no checkout"
-    changed = ", with changes that are not committed" if code.dirty else ""
+        return f"cellzoo {code.version}, not from a git checkout"
+    changed = ", with uncommitted changes" if code.dirty else ""
     return f"cellzoo {code.version}, revision {code.revision[:REVISION_DIGITS]}{changed}"
 
 
@@ -87,7 +89,7 @@ def _packages(record: RunRecord) -> str:
 
 
 def _data(records: Sequence[RunRecord]) -> list[Fact]:
-    """One fact a data set: every digest of every role, and where it was found."""
+    """One fact for each data set: the digests of its files by role, and where they came from."""
     digests: dict[str, dict[str, None]] = {}
     for record in records:
         for name, reference in sorted(record.data.items()):

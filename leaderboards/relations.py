@@ -1,4 +1,4 @@
-"""Tasks against each other: is what is good on one good on the other?"""
+"""Rank correlations between tasks: are cells that are good on one task also good on another?"""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Relation:
-    """Two tables of a board over the cells that both have.
+    """The correlation of two tables over the cells that are in both.
 
     Attributes:
         first: One table.
         second: The other.
-        subjects: The cells that both have, in the order of the first.
+        subjects: The cells that are in both, in the order of the first table.
         xs: (cells,) their means on the first table's primary metric.
         ys: (cells,) their means on the second's.
-        correlation: Of the orders; positive where what is better on one is better on the other.
+        correlation: Rank correlation; positive if cells that are better on one task are better on the other.
     """
 
     first: TaskTable
@@ -36,7 +36,7 @@ class Relation:
 
 
 def relations(tables: Sequence[TaskTable]) -> list[Relation]:
-    """Every pair of tables of two tasks with enough common cells; superseded revisions are left out."""
+    """Correlations of all pairs of tables of different tasks with enough common cells; no superseded tables."""
     current = [table for table in tables if table.superseded_by is None]
     found = (
         _relation(first, second) for first, second in combinations(current, 2) if first.task != second.task

@@ -1,8 +1,9 @@
-"""Which records may be averaged, and how groups of records differ.
+"""Groups records that may be averaged, and finds the settings in which groups differ.
 
-Records belong together if task, revision, configuration and data digests are all equal; where cells were tuned,
-the space and the number of trials in the place of the settings that were drawn. Baselines are not tuned, and
-stand with such cells too. Where one task has several groups, the board says in which settings they differ.
+Records form a group if task, revision, configuration and data digests are equal. If cells were tuned, the
+search space and the number of trials replace the settings that were tuned. Baselines are not tuned, so they
+are also added to the groups of tuned cells. If one task has several groups, the board shows the settings in
+which they differ.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ def group_by_settings(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
 
 
 def shared_settings(record: RunHead, *, any_budget: bool = False) -> str:
-    """What all records of a group have alike, as JSON text.
+    """What all records of a group have in common, as JSON text.
 
     Args:
-        record: One of them.
-        any_budget: Whether tuning with any number of trials is alike.
+        record: A record of the group.
+        any_budget: Whether to ignore the number of tuning trials.
     """
     tuning = None
     if record.tuning is not None:
@@ -59,13 +60,13 @@ def _about(record: RunHead, drawn: Iterable[str]) -> list[object]:
 
 
 def _is_untuned(baseline: RunRecord, tuned: RunRecord) -> bool:
-    """Whether a baseline, which is not tuned, ran under what is alike for all cells that were."""
+    """Whether an untuned baseline was run with the settings that all tuned cells have in common."""
     drawn = tuned.tuning.space if tuned.tuning else ()
     return _about(baseline, drawn) == _about(tuned, drawn)
 
 
 def flat_settings(record: RunRecord) -> dict[str, str]:
-    """Everything that a group shares: dotted name -> value as JSON text."""
+    """All settings that a group has in common: dotted name -> value as JSON text."""
     flat = dict(_flatten(record.configuration, ""))
     if record.tuning is not None:
         flat |= dict.fromkeys(record.tuning.space, f"tuned, best of {record.tuning.trials}")
@@ -77,7 +78,7 @@ def flat_settings(record: RunRecord) -> dict[str, str]:
 
 
 def differences(groups: Sequence[Sequence[RunRecord]]) -> list[dict[str, str]]:
-    """For each group of one task, the settings in which the groups are not all alike.
+    """For each group of one task, its values of the settings that differ between the groups.
 
     A setting that a group does not have is given as `not set`.
     """

@@ -1,4 +1,4 @@
-"""How the entries of one table stand to one another by its primary metric."""
+"""Compares the entries of one table by its primary metric: intervals, ranks, differences from the control."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tasks.runs.record import RunRecord
 
 CONTROL = "lstm"
-"""The cell that all others are compared with."""
+"""Name of the control, the cell with which all others are compared."""
 LARGEST_COMPARED = 1e100
 """Diverged runs beyond this are compared as if they had this value, whose square does not overflow."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One subject's part; see `leaderboards.board.Row`."""
+    """The results of one subject; for its fields see `leaderboards.board.Row`."""
 
     summary: Summary
     rank: RankRange | None
@@ -41,20 +41,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class TableStanding:
-    """What the comparisons of a table say.
+    """The comparisons of a table.
 
     Attributes:
         entries: Identity -> entry.
-        scale: Where results are compared; a difference of logarithms is a ratio.
-        control: Identity of the cell that others are compared with; None if it has no rank here.
-        detectable: The smallest detectable difference; None where nothing is compared.
-        pooled: Whether all cells' spreads are taken as one.
-        best: Identity of the best mean among at least two ranked entries.
-        expected: What fresh seeds of the best would probably give.
+        scale: Scale on which results are compared; a difference of logarithms is a ratio.
+        control: Identity of the control; None if it has no rank in this table.
+        detectable: The smallest detectable difference; None if nothing is compared.
+        pooled: Whether the variance over seeds is pooled over all entries.
+        best: Identity of the entry with the best mean; None with fewer than two ranked entries.
+        expected: Expected mean of the best entry with new seeds.
         ranked: Number of ranked entries.
-        without_spread: Identities whose several seeds all gave the same number.
-        tukey: Critical value of all pairs, in standard errors.
-        errors: Identity -> variance of the mean, of ranked entries.
+        without_spread: Identities whose seeds (at least two) all gave the same value.
+        tukey: Critical value for all pairs, in standard errors.
+        errors: Identity -> variance of the mean, for ranked entries.
     """
 
     entries: Mapping[str, Entry]
@@ -80,9 +80,9 @@ def stand(
     """Compare the subjects of a table.
 
     Args:
-        collection: Where the items lie.
+        collection: The collection, for the per-item files.
         members: Identity -> its records, in the order of the seeds.
-        metric: The primary metric; runs on whose data it is undefined take no part.
+        metric: The primary metric; runs without a value of it are ignored.
         higher_is_better: Its direction.
     """
     members = {identity: [r for r in records if r.score is not None] for identity, records in members.items()}
@@ -162,7 +162,7 @@ def _by_item(evidence: Evidence | None) -> tuple[float, ...]:
 
 
 def _critical(compared: Mapping[tuple[int, int], Comparison]) -> float | None:
-    """The largest critical value of the family: with one spread for all they are equal."""
+    """The largest critical value of the comparisons; they are all equal if the variance is pooled."""
     found = [
         (c.high - c.low) / 2 * c.statistic / abs(c.difference)
         for c in compared.values()

@@ -1,6 +1,6 @@
-"""Trials of `--tune` on a board: what each cell reaches on dev with a budget of so many configurations.
+"""Trials of `--tune` on a board: the expected best dev score of each cell for every number of configurations.
 
-A trial takes part in no ranking. It belongs to the table whose rows were tuned in the same space.
+Trials do not take part in the ranking. They belong to the table whose rows were tuned in the same space.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 def is_trial(record: RunRecord) -> bool:
-    """Whether a record is a trial."""
+    """Whether a record is a trial of `--tune`."""
     return record.purpose == "tuning"
 
 
 def tuning_of(
     rows: Sequence[RunRecord], trials: Iterable[RunRecord], subjects: Mapping[str, BoardSubject]
 ) -> Tuning | None:
-    """The tuning of a table.
+    """How the cells of a table were tuned.
 
     Args:
-        rows: Its records.
+        rows: The records of the table.
         trials: All trials of the board.
         subjects: Hash -> subject.
 
     Returns:
-        None where the table was not tuned, or none of its trials is here.
+        None if the cells were not tuned, or if there is no record of a trial.
     """
     reference = next((record.tuning for record in rows if record.tuning is not None), None)
     if reference is None or reference.trials is None:

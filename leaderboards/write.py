@@ -1,4 +1,4 @@
-"""Put a board into a folder."""
+"""Writes the files of a board into a folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FORMS: Mapping[str, Callable[[Board], str | bytes | Mapping[str, bytes]]] = {
 
 @dataclass(frozen=True)
 class BoardFiles:
-    """Where the files of a board lie."""
+    """Paths of the main files of a board."""
 
     markdown: Path
     html: Path
@@ -51,18 +51,19 @@ class BoardFiles:
 
 
 def write_board(board: Board, out: Path, forms: Mapping[str, str] | None = None) -> BoardFiles:
-    """Write the Markdown file, the HTML page and the picture file into `out`, each whole or not at all.
+    """Write the Markdown file, the HTML page, the picture file and other formats into `out`.
 
-    All are rendered before the first is written, and earlier ones are replaced.
+    Everything is rendered before the first file is written. Each file is written atomically and replaces an
+    earlier one.
 
     Args:
-        board: What is written.
-        out: The folder; it need not exist.
-        forms: Further forms, by the names of `leaderboards.command.FORMATS`: name -> name of the file, or of
-            the folder of several.
+        board: The board.
+        out: The folder; it is created if it does not exist.
+        forms: Other formats, as in `leaderboards.command.FORMATS`: format -> name of the file, or of the folder
+            of a format with several files.
 
     Raises:
-        OutputError: The folder cannot be made or written.
+        OutputError: The folder cannot be created, or a file cannot be written.
     """
     contents: dict[Path, str | bytes] = {
         out / PICTURE: all_pictures(board.tables),

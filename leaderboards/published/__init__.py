@@ -1,7 +1,7 @@
-"""Results that papers report, as data files: shown beside measured ones, never compared with them.
+"""Results reported by papers, as data files: boards show them next to measured results, without comparing them.
 
-A table is one TOML file: which tasks and metric it belongs to, and its rows, each with its source. What is odd
-about a number is its mark.
+Each table is one TOML file with the tasks and the metric that it belongs to, and rows, each with its source.
+The `mark` of a row explains peculiarities of its numbers.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class ReportedRow(_Strict):
     """One line of a published table.
 
     Attributes:
-        name: As the paper calls it.
-        values: Split or metric -> number.
-        source: Name of the paper in `sources`.
-        parameters: Of the whole model, in millions.
+        name: The name in the paper.
+        values: Split or metric -> value.
+        source: Key of the paper in `sources`.
+        parameters: Parameters of the whole model, in millions.
         search_days: GPU days of the search.
-        cell: The cell of the zoo that it is, if it is one.
-        mark: What is odd about the numbers.
+        cell: Name of the cell in the zoo, if it is there.
+        mark: Peculiarities of the numbers.
     """
 
     name: str
@@ -47,15 +47,15 @@ class ReportedTable(_Strict):
     """A published table.
 
     Attributes:
-        title: What it shows.
-        tasks: Tasks of this project whose boards show it.
-        metric: Name of the metric there.
-        shown: Which of a row's values is that metric.
-        unit: What the numbers are.
-        better: Which way is better.
-        sources: Name -> citation.
-        note: What to know about the whole table.
-        rows: The lines.
+        title: Title of the table.
+        tasks: Names of the tasks whose boards show it.
+        metric: Name of the metric in these tasks.
+        shown: Key in the values of a row that is this metric.
+        unit: Unit of the values.
+        better: Direction of the metric.
+        sources: Key -> citation.
+        note: Remark about the whole table.
+        rows: The rows.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Published:
 
 @cache
 def published_tables() -> dict[str, ReportedTable]:
-    """All tables by the name of their file."""
+    """All tables, by the name of their file."""
     folder = files("leaderboards.published")
     found = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return {

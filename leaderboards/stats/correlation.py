@@ -1,4 +1,4 @@
-"""Whether two tasks put the cells into the same order: Kendall's rank correlation with its interval."""
+"""Kendall's rank correlation with its interval, for the order of cells on two tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FEWEST_CELLS = 5
-"""The variance below is defined from five pairs on."""
+"""The variance used below needs at least five pairs."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCor
     tau = float(kendalltau(first, second).statistic)
     if abs(tau) > 1 - 1e-9:
         tau = math.copysign(1.0, tau)
-        # The transformation is infinite there. A tau one discordant pair away has the nearest finite interval.
+        # artanh is infinite here, so the interval is that of the tau with one discordant pair.
         inner = math.copysign(1 - 4 / (n * (n - 1)), tau)
         low, high = _interval(inner, n)
         return RankCorrelation(tau, low if tau > 0 else -1.0, 1.0 if tau > 0 else high, n)

@@ -1,9 +1,10 @@
-"""Average ranks over many tasks and the difference that Nemenyi's test calls critical.
+"""Average ranks over many tasks and the critical difference of Nemenyi's test.
 
-Friedman's test asks whether k cells differ at all over N tasks, each task giving one rank to each cell (ties
-share their mean); two cells are then apart if their average ranks differ by the critical difference
-q sqrt(k (k + 1) / (6 N)), q being the studentised range over sqrt 2 (Demšar 2006, Statistical comparisons of
-classifiers over multiple data sets, 3.2.2). Tasks are the sample: ten are the fewest for which it is drawn.
+Friedman's test asks whether k cells differ at all over N tasks, where each task ranks the cells (ties share
+their mean rank). Two cells differ significantly if their average ranks differ by more than the critical
+difference q sqrt(k (k + 1) / (6 N)), where q is the quantile of the studentised range divided by sqrt 2 (Demšar
+2006, Statistical comparisons of classifiers over multiple data sets, 3.2.2). The sample size is the number of
+tasks, so the diagram is drawn for at least ten.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ FEWEST_TASKS = 10
 
 @dataclass(frozen=True)
 class CriticalDifference:
-    """What a diagram shows.
+    """The data of a critical difference diagram.
 
     Attributes:
         ranks: (cells,) average ranks; 1 is the best.
-        difference: Average ranks that differ by more are apart.
-        p: Of Friedman's test that all cells are alike.
+        difference: The critical difference of average ranks.
+        p: p value of Friedman's test that all cells are equal.
         tasks: Number of tasks.
     """
 

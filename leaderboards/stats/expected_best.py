@@ -1,4 +1,4 @@
-"""What the best of n random configurations is expected to score, from N that were tried.
+"""The expected best score of n random configurations, estimated from N that were tried.
 
 Dodge et al. 2019, "Show Your Work: Improved Reporting of Experimental Results" (arXiv 1909.03004), section 3:
 with the values sorted, v_1 <= ... <= v_N, the best of n that are drawn with replacement is at most v_i with
@@ -23,7 +23,7 @@ def expected_best(values: Sequence[float], *, higher_is_better: bool) -> list[fl
         higher_is_better: Whether the best is the largest.
 
     Returns:
-        (N,): the first one is the mean; the last one is below the best value, as draws repeat.
+        (N,): the first is the mean; the last is below the best value, as draws are with replacement.
     """
     sign = 1.0 if higher_is_better else -1.0
     ordered = np.sort(sign * np.asarray(values, dtype=float))  # (N,)

@@ -1,14 +1,14 @@
-"""Comparisons of cells as families: all cells against one (Dunnett), all pairs (Tukey), anything else (Holm).
+"""Multiple comparisons of cells: all against one (Dunnett), all pairs (Tukey), other families (Holm).
 
-Seeds of different cells are not pairs: seed 3 of one cell has nothing in common with seed 3 of another but the
-number. So on *this test set* the runs are k independent samples. Their variance is pooled, which with three
-seeds a cell gives 2k degrees of freedom instead of 2, unless Bartlett's (1937) test at 1 % says that the
-variances differ, as they do where a cell sometimes diverges; then each cell keeps its own and each comparison
-has its degrees of freedom by Welch and Satterthwaite (Games and Howell 1976 for pairs; Hasler and Hothorn 2008
-for one against all).
+Runs of different cells with the same seed are not paired, as their random numbers have nothing in common. So on
+*this test set* the runs are k independent samples. Their variance is pooled, which with three seeds per cell
+gives 2k degrees of freedom instead of 2, unless Bartlett's (1937) test at 1 % finds different variances, as
+when a cell sometimes diverges. Then each cell keeps its own variance, and each comparison has degrees of
+freedom by Welch and Satterthwaite (Games and Howell 1976 for pairs; Hasler and Hothorn 2008 for all against
+one).
 
-On *new test sets* the items are shared, so the differences of two cells' contributions over items are paired.
-The covariance of the cells' means is S / m + diag(seed variance / n), S being the covariance over items of the
+On *new test sets* all cells share the items, so the contributions of two cells are paired over items. The
+covariance of the cells' means is S / m + diag(seed variance / n), where S is the covariance over items of the
 contributions averaged over seeds; the joint distribution of the differences is a multivariate t.
 """
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 BARTLETT_LEVEL = 0.01
 DRAWS = 1 << 14
-"""Draws for a multivariate t without a closed form: a level of 5 % is then right to about .2 %."""
+"""Samples of a multivariate t without a closed form; the error of a level of 5 % is then about .2 %."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How much runs vary, for k cells.
+    """The variances of runs over seeds, for k cells.
 
     Attributes:
-        variances: (k,) that comparisons use: all equal if they are pooled.
-        freedoms: (k,) degrees of freedom behind each.
+        variances: (k,) variances that comparisons use: all equal if they are pooled.
+        freedoms: (k,) their degrees of freedom.
         pooled: Whether the variance is pooled.
     """
 
@@ -51,10 +51,10 @@ class Comparison:
     """The difference of two entries, first minus second, on the scale of comparison.
 
     Attributes:
-        difference: Of the means.
+        difference: Difference of the means.
         low: Lower end of its interval, simultaneous over the family.
         high: Upper end.
-        statistic: Size of the difference in standard errors; infinite where there is no spread.
+        statistic: Absolute difference in standard errors; infinite if the standard error is 0.
         tail: Statistic -> p value.
     """
 
@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def apart(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the difference is significant: the interval does not contain 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -95,7 +95,7 @@ class Samples:
 
 
 def samples(values: Sequence[Sequence[float] | np.ndarray]) -> Samples:
-    """Take the runs of each cell.
+    """Collect the runs of each cell.
 
     Raises:
         ValueError: A cell has fewer than `FEWEST_SEEDS` runs.
@@ -106,7 +106,7 @@ def samples(values: Sequence[Sequence[float] | np.ndarray]) -> Samples:
 
 
 def spread_of(runs: Samples) -> Spread:
-    """Pool the variances, unless they differ."""
+    """Pool the variances, unless they differ significantly."""
     freedoms = runs.sizes - 1
     own = np.array([values.var(ddof=1) for values in runs.values])
     pooled = float((freedoms * own).sum() / freedoms.sum())
@@ -117,7 +117,7 @@ def spread_of(runs: Samples) -> Spread:
 
 
 def _differ(variances: np.ndarray, freedoms: np.ndarray, pooled: float) -> bool:
-    """Bartlett's test; a variance of 0 beside others is taken as the smallest positive one."""
+    """Bartlett's test of equal variances; a variance of 0 is replaced by the smallest positive one."""
     from scipy.special import chdtrc
 
     if len(variances) < 2 or pooled == 0:
@@ -139,10 +139,11 @@ def against(runs: Samples, control: int, spread: Spread | None = None) -> dict[i
     means, errors = runs.means, np.array(spread.variances) / runs.sizes
     others = [cell for cell in range(len(means)) if cell != control]
     variances = errors[others] + errors[control]
-    # The differences share the control: correlation λ_i λ_j with λ_i² its part of the variance.
+    # The differences share the control, so their correlation is λ_i λ_j, where λ_i² is the control's share of
+    # the variance of difference i.
     parts = np.divide(errors[control], variances, out=np.full(len(others), 0.5), where=variances > 0)
     if not spread.pooled:
-        # Rounded down, for speed: less common to all means a larger critical value.
+        # Rounded, so that the cache of quantiles is hit; rounding down makes the critical value larger.
         parts = np.floor(parts * 10) / 10
     shape = tuple(sorted(round(float(part), 9) for part in parts))
     compared = {}
@@ -176,7 +177,7 @@ def pairs(runs: Samples, spread: Spread | None = None) -> dict[tuple[int, int], 
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjust p values of any family (Holm 1979): the j-th smallest times (number - j + 1), never falling."""
+    """Adjust p values (Holm 1979): the j-th smallest times (number - j + 1), made monotone."""
     adjusted, highest = {}, 0.0
     ordered = sorted(p_values.items(), key=lambda entry: entry[1])
     for place, (name, p) in enumerate(ordered):
@@ -196,9 +197,8 @@ def against_on_new_items(contributions: Sequence[np.ndarray], control: int) -> d
     sizes = np.array([len(matrix) for matrix in contributions], dtype=float)
     runs = samples([matrix.mean(1) for matrix in contributions])
     spread = spread_of(runs)
-    rest = (
-        np.array([_rest(matrix) for matrix in contributions]) / m
-    )  # (k,) part of the items in a run's variance
+    # (k,) the part of a run's variance that comes from the residuals of its items
+    rest = np.array([_rest(matrix) for matrix in contributions]) / m
     if spread.pooled:
         rest[:] = np.average(rest, weights=sizes - 1)
     seed_variances = np.array(spread.variances)
@@ -218,7 +218,7 @@ def against_on_new_items(contributions: Sequence[np.ndarray], control: int) -> d
             seed_part = [(sum(part for part, _ in seed_part), spread.freedoms[cell])]
         item_part = max(variances[row] - seeds[cell] - seeds[control], 0.0)
         below = sum(part**2 / df for part, df in seed_part) + item_part**2 / (m - 1)
-        # The fewest of the family: with a pooled variance they hardly differ.
+        # The smallest of the family is used for all; with a pooled variance they hardly differ.
         freedom = min(freedom, variances[row] ** 2 / below if below > 0 else float(m - 1))
     scale = np.sqrt(np.where(variances > 0, variances, 1.0))
     largest = _largest_draws(joint / np.outer(scale, scale))
@@ -248,7 +248,7 @@ def _freedom(spread: Spread, errors: np.ndarray, i: int, j: int) -> float:
         return spread.freedoms[i] + spread.freedoms[j]
     a, b = errors[i] / scale, errors[j] / scale
     freedom = (a + b) ** 2 / (a * a / spread.freedoms[i] + b * b / spread.freedoms[j])
-    # Rounded down to fifths, so that quantiles are found again: the interval is a hair wider.
+    # Rounded down to fifths, so that the cache of quantiles is hit; the interval becomes slightly wider.
     return max(1.0, math.floor(5 * freedom) / 5)
 
 
@@ -315,7 +315,7 @@ def tukey_tail(t: float, k: int, freedom: float) -> float:
 
 @lru_cache(maxsize=1)
 def _normal_nodes() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of the standard normal on a fine grid (trapezoidal: exponentially accurate here)."""
+    """Nodes and weights of the standard normal by the trapezoidal rule, which is very accurate for it."""
     z = np.linspace(-8.5, 8.5, 205)
     weights = np.exp(-z * z / 2)
     return z, weights / weights.sum()
@@ -323,7 +323,7 @@ def _normal_nodes() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=512)
 def _chi_nodes(freedom: float) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of χ_ν / √ν, by Gauss and Legendre over the range that holds all but 1e-12."""
+    """Nodes and weights of χ_ν / √ν: Gauss-Legendre over the range with all but 1e-12 of the probability."""
     from scipy.special import chdtri
 
     low = math.sqrt(chdtri(freedom, 1 - 1e-12) / freedom)
@@ -336,7 +336,7 @@ def _chi_nodes(freedom: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _largest_draws(joint: np.ndarray) -> np.ndarray:
-    """Sorted draws of max |Z_i| for a normal with this correlation matrix; the same draws every time."""
+    """Sorted samples of max |Z_i| for a normal with this correlation matrix, from a fixed seed."""
     values, vectors = np.linalg.eigh(joint)
     root = vectors * np.sqrt(np.maximum(values, 0.0))  # (d, d)
     return np.sort(np.abs(_normal_draws(len(joint)) @ root.T).max(1))
@@ -355,6 +355,6 @@ def _drawn_tail(largest: np.ndarray, t: float, freedom: float) -> float:
 def _drawn_quantile(largest: np.ndarray, freedom: float) -> float:
     from scipy.optimize import brentq
 
-    if not largest[-1]:  # no cell differs from the control by more or less on any item
+    if not largest[-1]:  # no cell differs from the control on any item
         return 0.0
     return float(brentq(lambda t: _drawn_tail(largest, t, freedom) - LEVEL, 0.1, 5e4, xtol=1e-4))

@@ -1,16 +1,15 @@
-"""A metric recomputed from its items, and what each item contributes to it.
+"""Recomputes metrics from their items, with the contribution of each item.
 
-F1, MCC, correlation and perplexity are not means over items, so their chance over items is that of the
+F1, MCC, correlation and perplexity are not means over items. Their variance over items is estimated from the
 contributions value + influence(item), whose mean is the value: the infinitesimal jackknife (Jaeckel 1972; Efron
-1982, chapter 6). Three forms cover all metrics here:
+1982, chapter 6). Three forms cover all metrics:
 
 * a ratio of sums, R = Σ a / Σ b, with influence (a - R b) / mean(b) (Cochran 1977, 6.3): accuracy, precision,
   recall, F1 = 2 TP / (2 TP + FP + FN), and the logarithm of a perplexity, Σ nll / Σ tokens;
 * a correlation of vectors, C(X, Y) / √(C(X, X) C(Y, Y)) with C(X, Y) = Σ_k cov(X_k, Y_k): Pearson's for
-numbers,
-  and for indicators of classes Matthews', in Gorodkin's (2004) form for several classes;
-* Spearman's, which is Pearson's of mid-ranks, with the influence of Croux and Dehon (2010, eq. 9), scaled for
-ties.
+  numbers, and for indicators of classes Matthews', in Gorodkin's (2004) form for several classes;
+* Spearman's correlation, which is Pearson's of mid-ranks, with the influence of Croux and Dehon (2010, eq. 9),
+  scaled for ties.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Evaluated:
     """A metric of one run, from its items.
 
     Attributes:
-        value: On the scale of comparison; a share is not in per cent.
+        value: The value on the scale of comparison; shares are from 0 to 1, not in per cent.
         contributions: (items,), with the mean `value`.
     """
 
@@ -38,7 +37,7 @@ class Evaluated:
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> Evaluated:
-    """Σ above / Σ below, 0 where the lower sum is 0; both (items,)."""
+    """Σ above / Σ below, of two arrays (items,); 0 if the denominator is 0."""
     total = below.sum()
     if total == 0:
         return Evaluated(0.0, np.zeros(len(below)))
@@ -47,7 +46,7 @@ def ratio(above: np.ndarray, below: np.ndarray) -> Evaluated:
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> Evaluated:
-    """Correlation of (items, d) vectors, 0 where one of the two is constant."""
+    """Correlation of (items, d) vectors, 0 if one of the two is constant."""
     x, y = x - x.mean(0), y - y.mean(0)
     xx, yy, xy = (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)  # (items,)
     spread = float(np.sqrt(xx.mean() * yy.mean()))
@@ -59,7 +58,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Evaluated:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> Evaluated:
-    """Rank correlation of (items,) numbers, 0 where one of the two is constant."""
+    """Rank correlation of (items,) numbers, 0 if one of the two is constant."""
     u, v = _mid_ranks(x) - 0.5, _mid_ranks(y) - 0.5  # (items,), mean 0
     spread = float(np.sqrt((u * u).mean() * (v * v).mean()))
     if spread == 0:
@@ -78,14 +77,14 @@ def indicators(labels: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
 
 
 def evaluate(metric: str, columns: Mapping[str, Sequence[Any]]) -> Evaluated | None:
-    """Evaluate a metric of a record by its name on its items.
+    """Compute a metric of a record, given by its name, from its items.
 
     Args:
         metric: `f1`, `accuracy`, `mcc`, `perplexity`, `spearman`, ...
         columns: Field -> values of the items of one split or set.
 
     Returns:
-        None if the metric is not one that these items can give.
+        None if the metric cannot be computed from these items.
     """
     if metric == "perplexity" and columns.keys() >= {"nll", "tokens"}:
         return ratio(_numbers(columns["nll"]), _numbers(columns["tokens"]))

@@ -1,7 +1,7 @@
-"""Two trained models on the items of one test set.
+"""Compares two trained models on the items of one test set.
 
-This says something about the two models at hand and nothing about their cells: another training of each would
-give two other models. As a test of cells it calls two equal ones different in more than a third of all cases.
+The test is about these two models, not about their cells: other trainings would give other models. Used as a
+test of cells, it finds a difference between two equal cells in more than a third of all cases.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def item_randomization(
     Args:
         first: (items,) contributions of one model.
         second: (items,) of the other, on the same items.
-        generator: Draws which items change sides.
-        draws: Number of draws; the observed one counts too.
+        generator: Random number generator for the items that are swapped.
+        draws: Number of random samples; the observed difference counts as one more.
     """
     differences = first - second
     observed = abs(differences.sum())

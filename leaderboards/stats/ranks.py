@@ -1,9 +1,8 @@
-"""Ranks as ranges: what the simultaneous intervals of all differences leave open.
+"""Ranges of ranks that are compatible with the simultaneous intervals of all differences.
 
-An entry's rank lies between one more than the entries that are better beyond the family's intervals and the
-number of entries less those that are worse; the ranges of all entries hold together at 95 % (Mohamad, Goeman
-and van Zwet 2022, by Tukey's intervals). Entries with the same range are tied and stand in the order of their
-names.
+The first rank of an entry is one more than the number of entries that are significantly better; its last rank
+is the number of entries minus those that are significantly worse. The ranges of all entries hold simultaneously
+at 95 % (Mohamad, Goeman and van Zwet 2022, with Tukey's intervals). Entries with the same range are tied.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True)
 class RankRange:
-    """The best and the worst rank that the data leave open; `first` = `last` where it is certain."""
+    """The best and the worst possible rank; equal if the rank is certain."""
 
     first: int
     last: int
@@ -32,7 +31,7 @@ class RankRange:
 
 
 def rank_ranges(values: Sequence[Sequence[float]], *, higher_is_better: bool) -> list[RankRange | None]:
-    """Rank entries by their runs on the scale of comparison; None for one with too few seeds."""
+    """Rank entries by their runs on the scale of comparison; None for entries with too few seeds."""
     ranked = [place for place, of_entry in enumerate(values) if len(of_entry) >= FEWEST_SEEDS]
     ranges: list[RankRange | None] = [None] * len(values)
     if ranked:
@@ -47,7 +46,7 @@ def rank_ranges(values: Sequence[Sequence[float]], *, higher_is_better: bool) ->
 def ranges_from(
     compared: Mapping[tuple[int, int], Comparison], entries: int, *, higher_is_better: bool
 ) -> list[RankRange]:
-    """Turn the comparisons of all pairs into ranges."""
+    """Turn the comparisons of all pairs into ranges of ranks."""
     better, worse = [0] * entries, [0] * entries
     for (i, j), comparison in compared.items():
         if comparison.apart:

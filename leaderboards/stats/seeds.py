@@ -1,17 +1,17 @@
-"""The runs of one cell summed up: mean, spread over seeds, intervals for both questions.
+"""Summarises the runs of one cell: mean, standard deviation over seeds, intervals for this and new test sets.
 
-The runs are crossed with the items: every seed is evaluated on the same items. With n seeds, m items and
+The design is crossed: every seed is evaluated on the same items. With n seeds, m items and
 contributions x[s, i] whose mean over items is the run's value (`items`), the two-way random model
 x[s, i] = mean + seed[s] + item[i] + rest[s, i] has the mean squares MS_seeds, MS_items and MS_rest with n - 1,
 m - 1 and (n - 1)(m - 1) degrees of freedom (Cornfield and Tukey 1956; Searle, Casella and McCulloch 1992, 4.3).
-The grand mean varies
+The variance of the grand mean is
 
-* on *this test set* by MS_seeds / (n m), which is the variance of the runs' values over n: the usual t
-interval; * on *new test sets* by (MS_seeds + MS_items - MS_rest) / (n m), with degrees of freedom by
-Satterthwaite (1946).
+* on *this test set* MS_seeds / (n m), which is the variance of the runs' values divided by n: the usual t
+  interval;
+* on *new test sets* (MS_seeds + MS_items - MS_rest) / (n m), with degrees of freedom by Satterthwaite (1946).
 
-An average over seeds is taken on the scale on which results are compared: logarithms for a perplexity, so its
-mean is the geometric one.
+Averages over seeds are taken on the scale on which results are compared: logarithms for a perplexity, whose
+mean is therefore the geometric mean.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
-"""Below this many seeds an entry is shown without a rank: with two, an interval is 9 deviations to a side."""
+"""Entries with fewer seeds have no rank: with two, an interval reaches 9 standard deviations to each side."""
 
 Scale = Literal["plain", "log"]
 
 
 @dataclass(frozen=True)
 class Components:
-    """Where the variance of one run's value comes from.
+    """Variance components of the two-way random model of seeds and items.
 
     Attributes:
-        seeds: Variance between trainings that no choice of items explains.
-        items: Variance between items, of one item's contribution.
-        rest: Variance of an item's contribution from training to training beyond both.
+        seeds: Variance between trainings.
+        items: Variance between items.
+        rest: Residual variance (interaction of training and item).
         items_count: Number of items.
     """
 
@@ -52,7 +52,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric of one entry over its seeds.
+    """Summary of one metric of one entry over its seeds.
 
     Attributes:
         values: The values, in the order of the seeds.
@@ -60,8 +60,8 @@ class Summary:
         std: Sample standard deviation of the values; None for one value.
         interval: 95 % interval of the mean on this test set; None for one value.
         new_items: 95 % interval of the mean on new test sets; None for one value or without items.
-        components: Where the variance comes from, on the scale of comparison; None without items.
-        scale: On which scale the values are averaged and compared.
+        components: Variance components on the scale of comparison; None without items.
+        scale: The scale on which the values are averaged and compared.
     """
 
     values: tuple[float, ...]
@@ -79,12 +79,12 @@ class Summary:
 
 
 def scale_of(metric: str) -> Scale:
-    """The scale on which a metric is compared: a perplexity is an exponential, so its logarithm is."""
+    """The scale on which a metric is compared: `log` for perplexities, as they are exponentials of losses."""
     return "log" if metric.endswith("perplexity") else "plain"
 
 
 def forth(value: float, scale: Scale) -> float:
-    """A value on its scale of comparison."""
+    """Transform a value to the scale of comparison."""
     return value if scale == "plain" else math.log(value)
 
 
@@ -101,12 +101,12 @@ def back(value: float, scale: Scale) -> float:
 def summarize(
     values: Sequence[float], scale: Scale = "plain", contributions: np.ndarray | None = None
 ) -> Summary:
-    """Sum up at least one finite value.
+    """Summarise at least one finite value.
 
     Args:
-        values: One a seed. On the logarithmic scale, if one is not above 0 the plain scale is used.
+        values: One for each seed. If one is not above 0, the plain scale is used in place of logarithms.
         scale: The scale of comparison.
-        contributions: (seeds, items), each row with the mean of the seed's value on that scale.
+        contributions: (seeds, items); the mean of each row is the value of the seed on that scale.
     """
     if scale == "log" and min(values) <= 0:
         scale, contributions = "plain", None
@@ -143,7 +143,7 @@ def mean_squares(contributions: np.ndarray) -> tuple[float, float, float]:
 
 
 def variance_components(contributions: np.ndarray) -> Components:
-    """Estimates by the method of moments, none below 0."""
+    """Estimate the components by the method of moments; negative estimates become 0."""
     n, m = contributions.shape
     of_seeds, of_items, rest = mean_squares(contributions)
     return Components(max(of_seeds - rest, 0.0) / m, max(of_items - rest, 0.0) / n, rest, m)
@@ -169,10 +169,10 @@ def new_items_error(contributions: np.ndarray) -> tuple[float, float]:
 
 
 def prediction_interval(values: Sequence[float], scale: Scale = "plain") -> tuple[float, float] | None:
-    """Where one more run of the same cell on the same test set falls in 95 % of cases; None for one value.
+    """95 % prediction interval of one more run of the same cell on the same test set; None for one value.
 
-    mean ± t(n - 1) · s · √(1 + 1 / n) (Hahn and Meeker 1991, 4.7): a new run varies like the others and about
-    a mean that is itself uncertain.
+    mean ± t(n - 1) · s · √(1 + 1 / n) (Hahn and Meeker 1991, 4.7): both the new run and the mean of the others
+    vary.
     """
     if len(values) < 2:
         return None
@@ -197,5 +197,5 @@ def _interval(mean: float, error: float, freedom: float, scale: Scale) -> tuple[
 
 
 def _mean(values: Sequence[float]) -> float:
-    # Divided before it is added up: 1.7e308 three times has a mean.
+    # Divides before it sums, so that the sum of values near the largest float does not overflow.
     return math.fsum(value / len(values) for value in values)

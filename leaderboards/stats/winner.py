@@ -1,4 +1,4 @@
-"""What a best-of-several number is worth, and what difference could be found at all."""
+"""Shrinkage of the best of several means, and the smallest detectable difference."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Shrunk:
-    """The best mean, and what a repetition of it on fresh seeds would probably give.
+    """The best mean, and the expected mean of the same entry with new seeds.
 
     Attributes:
         best: Index of the entry with the best mean.
-        mean: Its mean as measured: the largest of several is too large on average (the winner's curse).
-        expected: Its mean drawn towards the mean of all entries.
+        mean: Its mean as measured, which is too good on average (the winner's curse).
+        expected: Its mean shrunk towards the mean of all entries.
     """
 
     best: int
@@ -32,11 +32,11 @@ class Shrunk:
 
 
 def shrink_best(runs: Samples, *, higher_is_better: bool) -> Shrunk:
-    """Draw the best of k means towards their common mean.
+    """Shrink the best of k means towards their common mean.
 
     The best linear unbiased prediction in the one-way random model with its variances by the method of moments
     (Searle, Casella and McCulloch 1992, 3.4 and 7.4): the distance to the common mean is multiplied by
-    τ² / (τ² + σ² / n), τ² being the variance between cells beyond what seeds explain.
+    τ² / (τ² + σ² / n), where τ² is the variance between cells and σ² that between seeds.
     """
     means, sizes = runs.means, runs.sizes
     best = int(np.argmax(means) if higher_is_better else np.argmin(means))
@@ -54,7 +54,7 @@ def shrink_best(runs: Samples, *, higher_is_better: bool) -> Shrunk:
 
 
 def smallest_detectable(runs: Samples, *, one_against_all: bool) -> float | None:
-    """The difference of two cells that a board like this one would show in 4 of 5 repetitions.
+    """The difference of two cells that would be significant in 4 of 5 repetitions of this board.
 
     It solves P(|T| > c) = .8 for the noncentral t with the family's critical value c (Dunnett's or Tukey's),
     at the mean variance and the harmonic mean number of seeds. None for one cell or without any spread.

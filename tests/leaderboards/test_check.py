@@ -31,7 +31,7 @@ def store(folder, **options):
 def test_a_sound_store_passes_and_leaves_a_snapshot(tmp_path, capsys):
     results, snapshot = store(tmp_path / "results"), tmp_path / "snapshot.json"
     assert run(results, "--check", "--snapshot", snapshot) == 0
-    assert "3 sound records" in capsys.readouterr().out
+    assert "3 valid records" in capsys.readouterr().out
     assert len(json.loads(snapshot.read_text())) == 3
     assert run(results, "--check", "--snapshot", snapshot) == 0
 
@@ -74,8 +74,10 @@ def test_revisions_and_contents_of_data_are_noted(tmp_path, capsys):
     store(tmp_path / "c", data={"train": "e" * 64, "test": "f" * 64}, revision=2)
     assert run(tmp_path, "--check") == 0
     printed = capsys.readouterr().out
-    assert "task 'small-ner' stands in revisions 1, 2, in tables apart: 3 records are superseded" in printed
-    assert "task 'small-ner' was run on 2 different contents of data" in printed
+    assert (
+        "task 'small-ner' has records of revisions 1, 2, in separate tables (3 records superseded)" in printed
+    )
+    assert "task 'small-ner' was run on 2 different versions of its data" in printed
     tables = build_board(collect([tmp_path]), "x").tables
     assert sorted((table.revision, table.superseded_by) for table in tables) == [(1, 2), (2, None), (2, None)]
 

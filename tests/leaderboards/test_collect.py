@@ -319,7 +319,7 @@ def test_any_change_gives_a_board_or_one_clear_message(tmp_path, data):
     if message:
         # One record that has no value, or is of another purpose than a result, makes no board.
         assert message.startswith(
-            ("no record has a result", "every record is a trial", "every record confirms")
+            ("no record has a result", "every record is a trial", "every record is a confirmation")
         )
         return
     for text in (render_html(board), render_markdown(board, "x.svg"), all_pictures(board.tables)):

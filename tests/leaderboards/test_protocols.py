@@ -36,7 +36,7 @@ def test_what_is_held_equal_tells_tables_apart():
     tables = {table.protocol: table for table in board().tables}
     assert set(tables) == {"task's own widths", "equal parameters", "equal FLOPs"}
     (remark,) = [one for one in remarks(tables["equal parameters"]) if one.startswith("Equal parameters")]
-    assert "nearest to 1,000 parameters (off by at most 3.0 %)" in remark
+    assert "closest to 1,000 parameters (off by at most 3.0 %)" in remark
     assert not any("as wide as" in one for one in remarks(tables["task's own widths"]))
 
 

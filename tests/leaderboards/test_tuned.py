@@ -96,5 +96,5 @@ def test_trials_alone_are_no_results(results, tmp_path):
         if record.purpose == "tuning":
             for path in (out / "records").glob(f"*{record.key[:12]}*"):
                 (folder / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(RecordError, match="every record is a trial of a tuning that has not ended"):
+    with pytest.raises(RecordError, match="every record is a trial of `--tune`, and the tuning has not ended"):
         build_board(collect([tmp_path]), "Board")

@@ -118,5 +118,5 @@ def test_a_confirmation_without_what_it_confirms_is_named(tmp_path):
             (path,) = (tmp_path / "records").glob(f"*{record.key[:12]}.json")
             assert read_record(path) == record
             path.unlink()
-    with pytest.raises(RecordError, match="confirms runs that are not here"):
+    with pytest.raises(RecordError, match=r"a confirmation \(`--confirm`\) of runs that are not here"):
         build_board(collect([tmp_path]), "Board")
