@@ -33,7 +33,6 @@ class Direction(nn.Module):
         cell: The cell.
         keys: Name of a weight in the cell -> name of its attribute. They differ only if a module already has an
             attribute of that name.
-        engine: The engine, unless `cellzoo.runtime.using` overrides it or torch traces the call.
         zoneout: State -> probability that a unit keeps its value.
         resting: Runs the cell with the expected value of zoneout, in eval mode; None without zoneout.
     """
@@ -54,12 +53,8 @@ class Direction(nn.Module):
         super().__init__()
         shapes = cell.parameter_shapes(input_size=input_size, hidden_size=hidden_size, bias=bias)
         self.cell = cell
-        self.engine: Runtime = prepare(runtime, cell, precision)
         self._runtime, self._precision = runtime, precision
-        self._text = cell.to_json()
-        # Prepared eagerly, as exported code must not change attributes.
-        self._reference = ReferenceRuntime(cell)
-        self._others: dict[str, Runtime] = {"reference": self._reference}
+        self._engines = _Engines(cell, runtime, precision)
         self.zoneout = dict(zoneout or {})
         self.resting = _Engines(expected_cell(cell, self.zoneout), runtime, precision) if self.zoneout else None
         self.keys: dict[str, str] = {}
@@ -69,6 +64,15 @@ class Direction(nn.Module):
         for name, shape in shapes.items():
             weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             self.register_parameter(self.keys[name], weight)
+
+    @property
+    def engine(self) -> Runtime:
+        """The engine, unless `cellzoo.runtime.using` overrides it or torch traces the call."""
+        return self._engines.engine
+
+    @engine.setter
+    def engine(self, engine: Runtime) -> None:
+        self._engines.engine = engine
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -90,36 +94,29 @@ class Direction(nn.Module):
 
         If batch sizes are a tensor (T,), the call becomes one node of the compiled or exported graph.
         """
-        weights = self.weights
-        masks = {"mask_x": mask_x, "mask_h": mask_h}
+        options = {"reverse": reverse, "mask_x": mask_x, "mask_h": mask_h}
+        return self._run(data, batch_sizes, states, self.weights, kept=kept, **options)
+
+    def _run(
+        self,
+        data: Tensor,
+        batch_sizes: Sequence[int] | Tensor,
+        states: Sequence[Tensor],
+        weights: Mapping[str, Tensor],
+        *,
+        kept: Tensor | None,
+        **options: Any,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        engines = self._engines if self.resting is None or self.training else self.resting
         if isinstance(batch_sizes, Tensor):
-            options: dict[str, Any] = {"reverse": reverse, **masks, "kept": kept}
-            text = self._text if self.resting is None or self.training else self.resting.text
-            return run_as_node(
-                text, self._runtime, self._precision, data, batch_sizes, states, weights, **options
-            )
-        if self.resting is not None and not self.training:
-            return self.resting.run(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
+            settings = (engines.text, self._runtime, self._precision)
+            return run_as_node(*settings, data, batch_sizes, states, weights, kept=kept, **options)
         if self.zoneout and self.training:
             if kept is not None:
-                raise ValueError("zoneout draws for every token in training: pack the batch instead of `kept`")
-            engine = self._engine_in_use()
-            return run_zoned(
-                engine, self.cell, self.zoneout, data, batch_sizes, states, weights, reverse=reverse, **masks
-            )
-        if kept is not None:
-            return self._reference(data, batch_sizes, states, weights, reverse=reverse, **masks, kept=kept)
-        return self._engine_in_use()(data, batch_sizes, states, weights, reverse=reverse, **masks)
-
-    def _engine_in_use(self) -> Runtime:
-        # Only the plain torch operations of the reference engine can be traced.
-        is_traced = is_tracing() or torch.compiler.is_compiling()
-        name = "reference" if is_traced else engine_in_use()
-        if name is None:
-            return self.engine
-        if name not in self._others:
-            self._others[name] = prepare(name, self.cell, self._precision)
-        return self._others[name]
+                raise ValueError("`kept` cannot be used with zoneout in training; pack the batch instead")
+            engine = engines.in_use()
+            return run_zoned(engine, self.cell, self.zoneout, data, batch_sizes, states, weights, **options)
+        return engines.run(data, batch_sizes, states, weights, kept=kept, **options)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Load a state dict, also in the old format, with the weights in a `ParameterDict` called `weights`."""
@@ -134,12 +131,23 @@ class _Engines:
     """A cell with its engines; calls run on the engine in use."""
 
     def __init__(self, cell: Cell, runtime: str, precision: str) -> None:
-        self.cell = cell
-        self._precision = precision
         self.text = cell.to_json()
         self.engine = prepare(runtime, cell, precision)
-        self.reference = ReferenceRuntime(cell)
-        self.others: dict[str, Runtime] = {"reference": self.reference}
+        self._cell = cell
+        self._precision = precision
+        # Prepared eagerly, as exported code must not change attributes.
+        self._reference = ReferenceRuntime(cell)
+        self._others: dict[str, Runtime] = {"reference": self._reference}
+
+    def in_use(self) -> Runtime:
+        """The engine that runs the next call."""
+        # Only the plain torch operations of the reference engine can be traced.
+        name = "reference" if is_tracing() or torch.compiler.is_compiling() else engine_in_use()
+        if name is None:
+            return self.engine
+        if name not in self._others:
+            self._others[name] = prepare(name, self._cell, self._precision)
+        return self._others[name]
 
     def run(
         self,
@@ -153,13 +161,8 @@ class _Engines:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the cell; arguments as in `cellzoo.runtime.reference.ReferenceRuntime`."""
         if kept is not None:
-            return self.reference(data, batch_sizes, states, weights, **options, kept=kept)
-        name = "reference" if is_tracing() or torch.compiler.is_compiling() else engine_in_use()
-        if name is None:
-            return self.engine(data, batch_sizes, states, weights, **options)
-        if name not in self.others:
-            self.others[name] = prepare(name, self.cell, self._precision)
-        return self.others[name](data, batch_sizes, states, weights, **options)
+            return self._reference(data, batch_sizes, states, weights, kept=kept, **options)
+        return self.in_use()(data, batch_sizes, states, weights, **options)
 
 
 def _is_taken(module: nn.Module, name: str) -> bool:

@@ -278,7 +278,7 @@ class CellRNN(nn.Module):
         hx: States | None = None,
         kept: Tensor | None = None,
     ) -> tuple[list[Tensor | PackedSequence], States]:
-        """Run the layers, and return the outputs of each of them, without dropout.
+        """Run the layers, and return the outputs of each of them, as they are before dropout between layers.
 
         Args:
             input: As in `forward`.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from cellzoo.direction import Direction
@@ -14,22 +16,22 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def weights_in_use(direction: Direction) -> dict[str, Tensor]:
-    """Give a direction's weights as its next call outside of training has them.
+    """Return the weights that the next call in eval mode would run with.
 
-    What hooks that call (weight and spectral norm, pruning, offloading) has then done its work.
+    They are taken from a call, so that hooks (weight and spectral norm, pruning, offloading) have run.
     """
     seen: dict[str, Tensor] = {}
 
-    def engine(data: Tensor, *_: Any, **__: Any) -> Any:
-        seen.update({name: value.detach() for name, value in direction.weights.items()})
+    def run(data: Tensor, _: Any, __: Any, weights: Mapping[str, Tensor], **___: Any) -> Any:
+        seen.update({name: value.detach() for name, value in weights.items()})
         return data, ()
 
-    training, used, resting = direction.training, direction.engine, direction.resting
+    training = direction.training
     direction.eval()
-    direction.engine, direction.resting = cast("Any", engine), None
+    vars(direction)["_run"] = run  # instead of any engine
     try:
         direction(torch.zeros(1, 1), [1], [], reverse=False, mask_x=None, mask_h=None)
     finally:
-        direction.engine, direction.resting = used, resting
+        del vars(direction)["_run"]
         direction.train(training)
     return seen

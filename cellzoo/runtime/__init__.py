@@ -93,7 +93,7 @@ def _rounds(precision: str) -> bool:
 
 
 def _check_name(name: object) -> None:
-    if name not in RUNTIMES:
+    if not isinstance(name, str) or name not in _ENGINES:
         raise unknown("engine", str(name)[:80], RUNTIMES)
 
 

@@ -18,6 +18,8 @@ from cellzoo.cells.cell import Cell
 from cellzoo.cells.graph import Node, State
 from cellzoo.export import to_onnx, to_torch_export
 from cellzoo.export.check import onnx_error
+from cellzoo.export.weights import weights_in_use
+from cellzoo.runtime import using
 from cellzoo.runtime.native import binding
 
 E, H, B, T = 3, 4, 2, 5
@@ -153,6 +155,14 @@ def test_exports_hold_what_runs(utility, tmp_path):
     x, h = torch.ones(2, B, E), torch.zeros(1, B, H)
     program = to_torch_export(rnn, steps=2).module()
     torch.testing.assert_close(program(x, h)[0], rnn(x, h)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_weights_are_exported_whatever_engine_is_in_use():
+    direction = cellzoo.rnn("lstm", E, H, zoneout=0.1).direction(0)
+    with using("reference"):
+        found = weights_in_use(direction)
+    torch.testing.assert_close(found, {name: value.detach() for name, value in direction.weights.items()})
+    assert direction.training
 
 
 @pytest.mark.parametrize("runtime", ENGINES)
