@@ -1,4 +1,4 @@
-"""How gradients reach an architecture.
+"""Gradients of the architecture: first order, and second order with an unrolled training step.
 
 Liu et al. 2019, "DARTS", section 2.3, settled by rnn/architect.py of quark0/darts.
 """
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from tasks.problem import Batch, BatchLoss
 
 FINITE_STEP = 1e-2
-"""Length of the step of the finite difference, from Liu et al. 2019, section 2.3."""
+"""Norm of the step of the finite difference, from Liu et al. 2019, section 2.3."""
 
 
 def first_order(
     shared: SharedWeights, validation: Batch, penalty: Callable[[], Tensor] | None = None
 ) -> tuple[list[Tensor], float]:
-    """Compute the gradient of the validation loss with the weights as they are.
+    """Compute the gradient of the validation loss at the current weights.
 
     Args:
-        shared: The supernet; gradients are taken for `shared.architecture`.
+        shared: The supernet; the gradient is that of `shared.architecture`.
         validation: Held-out data.
         penalty: Added to the loss.
 
@@ -55,20 +55,20 @@ def second_order(
     settings: BilevelSettings,
     penalty: Callable[[], Tensor] | None = None,
 ) -> tuple[list[Tensor], float]:
-    """Compute the gradient of the validation loss where the weights would be after a step on a training batch.
+    """Compute the gradient of the validation loss at the weights after an unrolled step on a training batch.
 
         w' = w - eta (c g + decay w),        g = dL_train(w)/dw,   c = min(1, clip / |g|)
         dL_val(w')/dalpha - eta c (dL_train(w + R v)/dalpha - dL_train(w - R v)/dalpha) / 2R
 
     where v = dL_val(w')/dw', clipped, and R = 0.01 / |v|. Without `cap_coefficient` the second c is clip / |g|
-    whether that is below 1 or not, as in the DARTS code. Without `move_tied` tied weights are the same in w' as
-    in w. Losses are without penalties on activations.
+    even if that is above 1, as in the DARTS code. Without `move_tied` tied weights in w' are those in w. Losses
+    are without penalties on activations.
 
     Args:
-        shared: The supernet; the weights are the same afterwards.
+        shared: The supernet; the weights are restored afterwards.
         batch: Training data.
         validation: Held-out data.
-        settings: Learning rate, clipping, and the two options.
+        settings: Learning rate, clipping, and the options of the second order.
         penalty: As in `first_order`.
 
     Returns:
@@ -115,12 +115,12 @@ def second_order(
 
 
 def _of_weights(result: BatchLoss) -> Tensor:
-    """What the weights learn from, without penalties."""
+    """The loss of the weights, without penalties on activations."""
     return result.loss * result.factor
 
 
 class _Masks:
-    """The state of torch's default generators at one moment, to draw the same masks again."""
+    """A snapshot of torch's default generators, to draw the same dropout masks again."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -128,7 +128,7 @@ class _Masks:
 
     @contextmanager
     def again(self, *, same: bool) -> Iterator[None]:
-        """Draw as at that moment, and go on afterwards as if nothing had been drawn; or let all be as it is."""
+        """With `same`, draw from the snapshot, and restore the generators afterwards; otherwise do nothing."""
         if not same:
             yield
             return
@@ -151,7 +151,7 @@ class _Masks:
 
 @contextmanager
 def _kept(buffers: Iterable[Tensor]) -> Iterator[None]:
-    """Let no running statistics learn from weights that are only tried; the DARTS code tries them in a copy."""
+    """Restore buffers afterwards: unrolled weights must not affect running statistics (DARTS uses a copy)."""
     kept = [(buffer, buffer.clone()) for buffer in buffers]
     try:
         yield
@@ -162,7 +162,7 @@ def _kept(buffers: Iterable[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _moved(weights: Sequence[nn.Parameter], values: Sequence[Tensor]) -> Iterator[None]:
-    """Let weights have other values for a while."""
+    """Set weights to other values, and restore them afterwards."""
     kept = [weight.detach().clone() for weight in weights]
     _set(weights, values)
     try:
@@ -178,7 +178,7 @@ def _set(weights: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
 
 
 def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Gradients of a loss; zero for what it does not depend on."""
+    """Gradients of a loss; zero for parameters that it does not depend on."""
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [
         torch.zeros_like(parameter) if gradient is None else gradient

@@ -1,4 +1,4 @@
-"""How decided a search is."""
+"""Measures of how far a search has converged: entropy, and deviation from the uniform distribution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def entropy(distributions: Sequence[Tensor]) -> float:
     """Mean entropy in nats.
 
     Args:
-        distributions: Each (K,), not negative, sum 1; K may differ.
+        distributions: Probabilities, each (K,); K may differ.
     """
     return sum(torch.special.entr(p.double()).sum().item() for p in distributions) / len(distributions)
 
@@ -24,7 +24,7 @@ def entropy(distributions: Sequence[Tensor]) -> float:
 def deviation(distributions: Sequence[Tensor]) -> float:
     """Mean absolute deviation from the uniform distribution, over all probabilities (ESS, figure 6).
 
-    Li et al. 2020 plot it over the steps of a search: it is 0 at the start and grows as edges are decided.
+    Li et al. 2020 plot it over the steps of a search: it is 0 at the start and grows as the search converges.
 
     Args:
         distributions: As in `entropy`.
@@ -34,7 +34,7 @@ def deviation(distributions: Sequence[Tensor]) -> float:
 
 
 def beliefs(groups: Mapping[str, Sequence[Tensor]]) -> dict[str, float | dict[str, float]]:
-    """Both measures over all groups together, and by group where there are several."""
+    """Both measures over all groups together, and for each group if there are several."""
     together = [p for group in groups.values() for p in group]
     if not together:
         return {}

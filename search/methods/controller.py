@@ -1,4 +1,4 @@
-"""The controller of ENAS: an LSTM that draws an arc, number by number.
+"""The controller of ENAS: an LSTM that samples an arc, number by number.
 
 Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing", as in
 enas_lm/src/controller.py of google-research. For node l = 1, 2, ...
@@ -33,16 +33,15 @@ EDGE_OFFSET = 0.1
 
 @dataclass(frozen=True)
 class SampledArc:
-    """One arc and how it came about.
+    """An arc and its probabilities under the controller.
 
     Attributes:
         arc: A pair (predecessor, operation) for each node.
         log_probability: Of the whole arc, a scalar with gradients.
-        entropy: Sum of the entropies of the distributions that its numbers were drawn from, a scalar; its
-            expectation is the entropy of the controller.
-        sampled_entropy: Sum of -p log p over the numbers that were drawn alone, as the code of ENAS adds it to
-            the reward.
-        distributions: What each number was drawn from, in order.
+        entropy: Sum of the entropies of the distributions of its numbers, a scalar; its expectation is the
+            entropy of the controller.
+        sampled_entropy: Sum of -p log p over the chosen numbers only, as in the reward of the ENAS code.
+        distributions: The distribution of each number, in order.
     """
 
     arc: Arc
@@ -53,11 +52,11 @@ class SampledArc:
 
 
 class Controller(nn.Module):
-    """Draws arcs, and says how probable one is.
+    """Samples arcs, and gives their probabilities.
 
     Args:
         nodes: Of the cell.
-        operations: How many there are to choose from.
+        operations: Number of operations to choose from.
         generator: Draws the weights, uniform in ± 0.01.
     """
 
@@ -79,11 +78,11 @@ class Controller(nn.Module):
         return self._walk(lambda _, p: int(torch.multinomial(p, 1, generator=generator)))
 
     def follow(self, arc: Sequence[int]) -> SampledArc:
-        """Go the way that an arc went."""
+        """Compute the probabilities of a given arc."""
         return self._walk(lambda place, _: arc[place])
 
     def greedy(self) -> SampledArc:
-        """Take the most probable number each time; of equals the first."""
+        """Choose the most probable number each time; ties are resolved in favour of the first."""
         return self._walk(lambda _, p: int(p.argmax()))
 
     def _walk(self, choose: Callable[[int, Tensor], int]) -> SampledArc:

@@ -1,6 +1,6 @@
-"""DARTS: a softmax on every edge, learned by gradient descent on held-out data.
+"""DARTS: a softmax on every edge, trained by gradient descent on held-out data.
 
-Liu et al. 2019, "DARTS: Differentiable Architecture Search", settled by rnn/ of quark0/darts.
+Liu et al. 2019, "DARTS: Differentiable Architecture Search", with details from rnn/ of quark0/darts.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def build(settings: DartsSettings, problem: Problem, generator: torch.Generator)
 
 
 def derive(layout: Layout, probabilities: Tensor) -> Genotype:
-    """Keep, for each node, the predecessor with the most probable operation, and that operation.
+    """Keep for each node the predecessor with the most probable operation, and that operation.
 
-    `none` is never kept, and takes no part in the comparison. Of equals the first wins.
+    `none` is excluded. Ties are resolved in favour of the first.
 
     Args:
         layout: Of the supernet.
@@ -63,9 +63,9 @@ def best_edge(layout: Layout, probabilities: Tensor, node: int) -> Edge:
 
 
 def ranked_edges(layout: Layout, probabilities: Tensor, node: int) -> list[Edge]:
-    """All (operation, predecessor) into a node but those of `none`, the most probable first.
+    """All (operation, predecessor) into a node except those of `none`, the most probable first.
 
-    Equals stay in the order of predecessors, then operations.
+    Ties keep the order of predecessors, then operations.
     """
     rows = probabilities[layout.rows(node).start : layout.rows(node).stop].tolist()
     edges = [

@@ -1,4 +1,4 @@
-"""A derived cell in words, with what a reader must know of it."""
+"""A derived cell as text, with a warning if it is degenerate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
 
 _NOTATIONS = ("darts", "idarts", "egs", "ess", "enas", "fenas", "nas-bench-nlp", "equations")
-"""The most telling first; equations can say every cell."""
-START_ONLY = "every node reads state 0 alone, so that no node reads another: the search may have collapsed"
+"""In the order of preference; every cell can be written as equations."""
+START_ONLY = "every node reads only state 0, so that no node reads another: the search may have collapsed"
 
 
 class CellNote(BaseModel):
@@ -22,9 +22,9 @@ class CellNote(BaseModel):
 
     Attributes:
         hash: Of its graph.
-        notation: What the genotype is written in.
+        notation: Of the genotype.
         genotype: The cell as text.
-        warning: What is odd about it, if anything is.
+        warning: If the cell is degenerate, in what way.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -36,11 +36,11 @@ class CellNote(BaseModel):
 
 
 def describe_cell(cell: Cell, notation: str = "") -> CellNote:
-    """Write a cell in the notation that says it best.
+    """Write a cell in the first notation of `_NOTATIONS` that can express it.
 
     Args:
         cell: The cell.
-        notation: The one that is tried first.
+        notation: A notation that is tried before the others.
     """
     own = [known for known in _NOTATIONS if known == notation]
     for candidate in [*own, *_NOTATIONS[:-1]]:
@@ -55,13 +55,13 @@ def describe_cell(cell: Cell, notation: str = "") -> CellNote:
 
 
 def reads_start_alone(notation: str, genotype: str) -> bool:
-    """Whether a cell of several nodes ignores all of them: no node reads anything but state 0."""
+    """Whether a cell with several nodes has no connection between them: every node reads only state 0."""
     sources = _sources(notation, genotype)
     return len(sources) > 1 and all(node <= {0} for node in sources)
 
 
 def _sources(notation: str, genotype: str) -> list[set[int]]:
-    """The predecessors of each node; none where the notation has no numbered nodes."""
+    """The predecessors of each node; empty if the notation has no numbered nodes."""
     if notation == "enas":
         arc = [int(number) for number in genotype.partition(":")[2].split()]
         return [{predecessor} for predecessor in arc[len(arc) % 2 :: 2]]

@@ -1,11 +1,12 @@
 """DARTS-EGS: every edge has a set of operations, searched with ensembles of Gumbel-softmax samples.
 
-Chang et al. 2019, "Differentiable Architecture Search with Ensemble Gumbel-Softmax". What the paper leaves
-open follows the same authors' code for convolutional cells (DATA, NeurIPS 2019): the architecture learns from
-held-out data in first order, the temperature falls linearly from 5 to 1, and of all sets of operations the one
-that M draws hit most probably is derived. That code divides each edge by the number of its active operations,
-but only in the search, so that a cell is another function than what was searched; here it is an option, and a
-node is divided by default, in both.
+Chang et al. 2019, "Differentiable Architecture Search with Ensemble Gumbel-Softmax". Details that the paper
+does not state follow the same authors' code for convolutional cells (DATA, NeurIPS 2019): the architecture is
+trained on held-out data in first order, the temperature decreases linearly from 5 to 1, and the set of
+operations that is the most probable outcome of M draws is derived. That code divides each edge by the number of
+its active operations in the search only, so a derived cell computes another function than the supernet did.
+Here this is an option; by default each node is divided by the number of its active operations, in the search
+and in the cell.
 """
 
 from __future__ import annotations
@@ -49,21 +50,21 @@ class EgsSettings(BilevelSettings):
     """Settings of `egs`; see `BilevelSettings` for the others.
 
     Attributes:
-        samples: M, the samples of an edge.
+        samples: M, the number of samples on each edge.
         divide: `node`, a node is divided by the number of its active operations, in the search and in the cell;
-            `edge`, as in the authors' code, each edge by the number of its own, in the search alone; or `none`.
-        levels: `bilevel`, the architecture learns from held-out data; or `joint`, architecture and weights from
-            the same training loss, as equation 9 of the paper says.
+            `edge`, as in the authors' code, each edge by the number of its own, in the search only; or `none`.
+        levels: `bilevel`, the architecture is trained on held-out data; or `joint`, architecture and weights on
+            the same training loss, as in equation 9 of the paper.
         first_temperature: Of the first epoch.
         last_temperature: Of the last epoch; linear between them.
-        derivation: `probable`, on each edge the most probable set of operations; or `sampled`, the best on
-            held-out data, with the shared weights, of codes that are drawn.
-        candidates: How many are drawn.
-        candidate_batches: How many batches of dev they are evaluated on; 0 for all of dev.
-        resource: Weight of the expected number of active operations an edge, which is added to the
-            architecture's loss; 0 for none. A term of our own, which makes cells sparser.
+        derivation: `probable`, on each edge the most probable set of operations; or `sampled`, the best of
+            sampled codes on held-out data with the shared weights.
+        candidates: Number of sampled codes.
+        candidate_batches: Batches of dev on which they are evaluated; 0 for all of dev.
+        resource: Weight of the expected number of active operations per edge, which is added to the
+            architecture's loss; 0 for none. An addition of this package, which makes cells sparser.
         resource_mixing: Share of the operations' costs in the probabilities; 0 for none. Equation 5 of the
-            paper has .5; the authors' code leaves it off.
+            paper has .5; in the authors' code it is off.
     """
 
     samples: Size = 4
@@ -81,13 +82,13 @@ class EgsSettings(BilevelSettings):
     def _check(self) -> Self:
         self.space()
         if self.order != 1:
-            raise ValueError("egs draws a code in every pass, so it has no second order; order must be 1")
+            raise ValueError("egs samples a code in every pass, so it has no second order; order must be 1")
         if not self.highway:
             raise ValueError("the notation of DARTS-EGS has a highway on every edge; highway must be true")
         return self
 
     def space(self) -> EgsSpace:
-        """What can be derived.
+        """The space of derived cells.
 
         Raises:
             CellzooError: As in `EgsSpace`.
@@ -101,7 +102,7 @@ class EgsSettings(BilevelSettings):
         return self.divide == "node"
 
     def temperature(self, epoch: int, epochs: int) -> float:
-        """Tau of an epoch, from 0."""
+        """The temperature of an epoch, from 0."""
         share = epoch / (epochs - 1) if epochs > 1 else 1.0
         return self.first_temperature + share * (self.last_temperature - self.first_temperature)
 
@@ -166,19 +167,19 @@ def build(settings: EgsSettings, problem: Problem, generator: torch.Generator) -
 
 
 def expected_active(layout: Layout, probabilities: Tensor, samples: int) -> Tensor:
-    """Expected number of active operations an edge, `none` not counted: mean of the sum of 1 - (1 - p)^M."""
+    """Expected number of active operations per edge, without `none`: mean of the sum of 1 - (1 - p)^M."""
     real = [column for column, op in enumerate(layout.operations) if op != NONE]
     return (1.0 - (1.0 - probabilities[:, real]).pow(samples)).sum(dim=-1).mean()
 
 
 def derive(layout: Layout, space: EgsSpace, probabilities: Tensor) -> Code:
-    """Keep on each edge the set of operations that is exactly what M draws hit with the highest probability.
+    """Keep on each edge the set of operations that is the most probable outcome of M draws.
 
-    `none` may be in the set; it adds nothing. See `as_cell` for what happens where nothing else is left.
+    `none` may be in the set; it adds nothing. See `as_cell` for nodes with no other operation.
 
     Args:
         layout: Of the supernet.
-        space: Says M.
+        space: Has M.
         probabilities: Of each operation on each edge in one draw, (edges, K).
     """
     nodes: list[list[Edge]] = []
@@ -193,9 +194,10 @@ def derive(layout: Layout, space: EgsSpace, probabilities: Tensor) -> Code:
 
 
 def as_cell(layout: Layout, space: EgsSpace, nodes: Sequence[Sequence[Edge]], probabilities: Tensor) -> Code:
-    """Write active edges as a code; if that is not a cell, nodes without an edge get their most probable one.
+    """Convert active edges to a code.
 
-    A code in which `none` cut the output off from the input is not a cell.
+    If its output does not depend on the input, because of `none`, it is not a cell; then each node without an
+    edge gets its most probable one.
     """
     code = space.genotype(tuple(map(tuple, nodes)))
     try:
@@ -223,9 +225,9 @@ def active_edges(layout: Layout, code: Tensor) -> list[list[Edge]]:
 
 
 def most_probable_set(probabilities: Sequence[float], samples: int) -> tuple[int, ...]:
-    """The set that `samples` draws hit exactly, with the highest probability; of equals the first and smallest.
+    """The set that is the most probable outcome of `samples` draws; of equally probable ones the smallest.
 
-    By inclusion and exclusion a set S is hit exactly with probability
+    By inclusion and exclusion the draws give exactly the set S with probability
     sum over T in S of (-1)^(|S| - |T|) (sum of p_k over k in T)^M.
 
     Args:

@@ -1,4 +1,4 @@
-"""ENAS: a controller draws arcs, shared weights are trained on them, and it learns which of them are good.
+"""ENAS: a controller samples arcs, on which the shared weights are trained, and learns from their rewards.
 
 Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing", as in enas_lm of
 google-research.
@@ -44,19 +44,19 @@ class EnasSettings(SharedSettings):
 
     Attributes:
         nodes: Nodes after node 0.
-        table: Of the ENAS notation: what the numbers mean. All nodes are averaged.
+        table: Table of the ENAS notation, which defines the numbers of operations. All nodes are averaged.
         sharing: As in `Layout`; the code of ENAS has a matrix for each operation on each edge.
         normalisation: As in `Layout`.
         controller_learning_rate: Of Adam.
-        controller_steps: Updates of the controller an epoch.
-        controller_samples: Arcs an update, each on a held-out batch of its own.
+        controller_steps: Updates of the controller after each epoch.
+        controller_samples: Arcs for each update, each evaluated on a different held-out batch.
         reward_scale: c of the reward c / exp(loss) on a held-out batch, 80 over perplexity in the paper.
         entropy_weight: Of the entropy in the reward.
-        entropy: `exact`, of the distributions that the numbers of an arc were drawn from; `sampled`, only the
-            terms of what was drawn, as in the code of ENAS.
-        baseline_decay: Of the running mean of rewards, which starts at 0.
-        candidates: Arcs that are drawn and evaluated at the end; the best one is the result.
-        candidate_batches: How many batches of dev they are evaluated on; 0 for all of dev.
+        entropy: `exact`, the entropy of the distributions of an arc's numbers; `sampled`, only the terms of the
+            sampled numbers, as in the code of ENAS.
+        baseline_decay: Of the exponential moving average of rewards, which starts at 0.
+        candidates: Arcs that are sampled and evaluated at the end; the best one is the result.
+        candidate_batches: Batches of dev on which they are evaluated; 0 for all of dev.
     """
 
     nodes: Size = 8
@@ -77,11 +77,11 @@ class EnasSettings(SharedSettings):
     def _check(self) -> Self:
         self.layout()
         if TABLES[self.table].loose_ends:
-            raise ValueError(f"table {self.table!r} averages loose ends; the supernet averages all nodes")
+            raise ValueError(f"table {self.table!r} averages only loose ends; the supernet averages all nodes")
         return self
 
     def space(self) -> EnasSpace:
-        """What can be found.
+        """The searched space.
 
         Raises:
             CellzooError: As in `EnasSpace`.
@@ -103,12 +103,12 @@ class EnasSettings(SharedSettings):
 
 
 class Enas(Method):
-    """On every batch the weights of a drawn arc are trained; the controller learns once an epoch.
+    """Trains the weights of a sampled arc on every batch, and the controller after every epoch.
 
     Args:
-        settings: See there.
-        problem: What is searched on.
-        generator: Decides all random numbers.
+        settings: The settings.
+        problem: The problem of the search.
+        generator: The source of all random numbers.
     """
 
     notation = "enas"
@@ -146,7 +146,7 @@ class Enas(Method):
         return {"train_loss": self.shared.learn(batch)}
 
     def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
-        """Update the controller, and leave the supernet with its most probable arc."""
+        """Update the controller, and set the supernet to its most probable arc."""
         rewards, losses = [], []
         for _ in range(self.settings.controller_steps):
             terms = []
@@ -169,22 +169,22 @@ class Enas(Method):
         }
 
     def reward(self, loss: float, walk: SampledArc) -> float:
-        """What an arc earns with a loss in nats a word; 0 plus its entropy where the loss is not finite."""
+        """The reward of an arc for a loss in nats per word; only the entropy for a loss that is not finite."""
         exact = self.settings.entropy == "exact"
         entropy = (walk.entropy if exact else walk.sampled_entropy).item()
         earned = self.settings.reward_scale * math.exp(-loss) if math.isfinite(loss) else 0.0
         return earned + self.settings.entropy_weight * entropy
 
     def distribution(self) -> Distributions:
-        """What the numbers of the most probable arc are drawn from."""
+        """The distributions of the numbers along the most probable arc."""
         return {CELL: [row.detach() for row in self.controller.greedy().distributions]}
 
     def derive(self) -> Cell:
-        """The cell of the arc that is most probable number by number."""
+        """The cell of the arc of `Controller.greedy`."""
         return self.space.to_cell(self.controller.greedy().arc)
 
     def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
-        """Draw arcs, and take the best on held-out data with the shared weights."""
+        """Sample arcs, and select the best on held-out data with the shared weights."""
         batches = [next(validation) for _ in range(self.settings.candidate_batches)]
         found: tuple[float, Arc] | None = None
         for number in range(1, self.settings.candidates + 1):

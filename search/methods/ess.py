@@ -1,7 +1,7 @@
-"""ESS: the cell of DARTS inside, and gates that look further back than one step, searched in turns.
+"""ESS: a DARTS cell (intra-cell) and gates on past inputs and states (inter-cell), trained alternately.
 
 Li et al. 2020, "Learning Architectures from an Extended Search Space for Language Modeling". No code is public;
-`cellzoo.notations.ess` and `search.supernets.gates` say how its gates are read here.
+`cellzoo.notations.ess` and `search.supernets.gates` document how its gates are interpreted here.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class EssSettings(BilevelSettings):
     """Settings of `ess`; see `BilevelSettings` for the others.
 
     Attributes:
-        mode: `intra`, the cell inside alone, without gates, which is DARTS; `inter`, the gates alone, around a
-            cell that is given; `joint`, both in turns.
-        delay: m, how many steps back the gates look.
-        past_operations: What may stand on an edge of a gate.
-        derive_drop: Whether `drop` may be derived, too; a gate that drops all is 1. As `none` in DARTS it is
-            not, so that what the search has found a gate to be good for stays.
-        inter_weights: What the gates multiply by, as in the notation.
-        inter_learning_rate: Of the gates' parameters; `architecture_learning_rate` is that of the cell's.
-        intra_epochs: Epochs of each turn of the cell. The paper goes on until neither changes; one epoch a
-            turn fits the search cost that it states.
-        inter_epochs: Epochs of each turn of the gates.
-        intra: For `inter`, the cell inside: the name of a DARTS genotype in the zoo, or its text. The numbers
-            of nodes and operations are then the genotype's.
+        mode: `intra`, only the DARTS cell, without gates; `inter`, only the gates, around a given cell;
+            `joint`, both alternately.
+        delay: m, the number of past steps that the gates read.
+        past_operations: The operations of the gates to choose from.
+        derive_drop: Whether `drop` may be derived; a gate of which all steps are dropped is 1. By default it is
+            excluded, like `none` in DARTS.
+        inter_weights: The kind of weights of the gates, as in the notation.
+        inter_learning_rate: Of the gates' architecture; `architecture_learning_rate` is that of the cell's.
+        intra_epochs: Epochs of each phase of the cell. The paper alternates until convergence; one epoch for
+            each phase agrees with the search cost that it states.
+        inter_epochs: Epochs of each phase of the gates.
+        intra: For `inter`, the given cell: the name of a DARTS genotype in the zoo, or its text. The genotype
+            determines nodes and operations.
     """
 
     mode: Literal["intra", "inter", "joint"] = "joint"
@@ -81,7 +81,7 @@ class EssSettings(BilevelSettings):
             return plain
         if self.delay < 1:
             raise CellzooError(
-                f"delay is {self.delay}; gates look at least 1 step back (mode 'intra' has none)"
+                f"delay is {self.delay}; gates read at least 1 past step (mode 'intra' has no gates)"
             )
         gated = replace(
             plain,
@@ -96,21 +96,23 @@ class EssSettings(BilevelSettings):
         return replace(gated, nodes=len(edges), operations=operations, normalisation="none")
 
     def given(self) -> Genotype:
-        """The cell inside, where it is not searched.
+        """The given cell of the mode `inter`.
 
         Raises:
-            CellzooError: There is no such cell, or it is none whose nodes are all averaged.
+            CellzooError: There is no such cell, or its output is not the mean of all nodes.
         """
         text = self.intra if "(" in self.intra else str(cellzoo.entry(self.intra).genotype)
         genotype = replace(darts.read_genotype(text), highway=self.highway)
         if any(op == NONE for op, _ in genotype.recurrent):
-            raise CellzooError("intra: a cell with 'none' has no place in a supernet")
+            raise CellzooError(
+                "intra: the genotype has the operation 'none', which a supernet cannot represent"
+            )
         if set(genotype.concat) != set(range(1, len(genotype.recurrent) + 1)):
             raise CellzooError("intra: the output must be the mean of all nodes, as in the supernet")
         return genotype
 
     def active(self, epoch: int) -> tuple[str, ...]:
-        """The groups of the architecture that learn in an epoch, from 0; a round starts with the cell."""
+        """The groups of the architecture that are trained in an epoch, from 0; a round starts with the cell."""
         if self.mode == "intra":
             return (CELL,)
         in_round = epoch % (self.intra_epochs + self.inter_epochs)
@@ -164,11 +166,11 @@ def build(settings: EssSettings, problem: Problem, generator: torch.Generator) -
 
 
 def derive_past(layout: Layout, probabilities: Tensor, derive_drop: bool) -> tuple[str, ...]:
-    """Keep the most probable operation of each step back; of equals the first.
+    """Keep the most probable operation of each past step; ties are resolved in favour of the first.
 
     Args:
         layout: Of the supernet.
-        probabilities: Of each operation on each step back, (m, K).
+        probabilities: Of each operation on each past step, (m, K).
         derive_drop: Whether `drop` may be kept.
     """
     kept = []
@@ -180,4 +182,4 @@ def derive_past(layout: Layout, probabilities: Tensor, derive_drop: bool) -> tup
     return tuple(kept)
 
 
-METHOD = MethodKind("ess", "a cell and gates on its past, in turns (Li et al. 2020)", EssSettings, build)
+METHOD = MethodKind("ess", "a cell and gates on its past, alternately (Li et al. 2020)", EssSettings, build)

@@ -1,4 +1,4 @@
-"""Search by gradients: the part that DARTS, I-DARTS, ESS and DARTS-EGS have in common."""
+"""Gradient-based search: the common part of DARTS, I-DARTS, ESS and DARTS-EGS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Updates(Protocol):
-    """Trains weights and architecture together, a batch at a time."""
+    """Updates weights and architecture, one training batch at a time."""
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -35,18 +35,18 @@ class Updates(Protocol):
         ...
 
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
-        """Learn from one training batch, as `Learner.step`."""
+        """Make the updates of one training batch, as `Learner.step`."""
         ...
 
 
 class Bilevel:
-    """The architecture learns from held-out data, then the weights from training data, on every batch.
+    """Bilevel optimisation: updates the architecture on held-out data, then the weights on training data.
 
     Args:
         shared: The supernet.
         relaxation: Its architecture.
-        settings: How both are trained.
-        rates: Group -> learning rate of its parameters, where it is not that of the settings.
+        settings: Settings of both updates.
+        rates: Group -> learning rate of its parameters, if it differs from that of the settings.
         penalty: Added to the loss of the architecture.
     """
 
@@ -65,7 +65,7 @@ class Bilevel:
         self.optimizer = architecture_optimizer(relaxation, settings, rates or {})
 
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
-        """Learn from one training batch and the next validation batch."""
+        """Make the updates of one training batch and the next validation batch."""
         held_out = next(validation)
         if self.settings.order == 1:
             gradients, validation_loss = first_order(self.shared, held_out, self.penalty)
@@ -76,12 +76,12 @@ class Bilevel:
 
 
 class Joint:
-    """Architecture and weights learn from the same training loss in one step, without held-out data.
+    """Joint optimisation: one update of architecture and weights on the training loss, without held-out data.
 
     Args:
         shared: The supernet.
         relaxation: Its architecture.
-        settings: How both are trained.
+        settings: Settings of the architecture's update.
         penalty: Added to the loss.
     """
 
@@ -98,9 +98,9 @@ class Joint:
         self.optimizer = architecture_optimizer(relaxation, settings, {})
 
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
-        """Learn from one training batch.
+        """Make the update of one training batch.
 
-        The weights learn from the loss times its factor, see `BatchLoss`; the architecture without it.
+        The factor of the loss, see `BatchLoss`, is applied to the gradients of the weights only.
         """
         result = self.shared.training_loss(batch)
         loss = result.penalised if self.penalty is None else result.penalised + result.factor * self.penalty()
@@ -118,16 +118,17 @@ class Joint:
 
 
 class GradientSearch(Method):
-    """Learns a relaxation of a supernet's architecture.
+    """Trains a continuous relaxation of the architecture by gradient descent.
 
     Args:
         shared: The supernet in the problem's model.
-        updates: Trains both.
-        derive: Reads a cell off the architecture.
+        updates: Updates weights and architecture.
+        derive: Derives a cell from the architecture.
         notation: As in `Method`.
-        at_epoch: Sets what changes with time, from the epoch and the number of all; returns what it set.
-        conclude: What the search ends in, as `Method.conclude`; None for what `derive` gives.
-        generators: Whatever else draws, by name, for the saved state.
+        at_epoch: Is called at the start of each epoch with its number and the total number, to set what depends
+            on them; returns these values for the log.
+        conclude: As `Method.conclude`; None for the result of `derive`.
+        generators: Random number generators by name, whose state is saved.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ class GradientSearch(Method):
 def architecture_optimizer(
     relaxation: Alphas, settings: ArchitectureSettings, rates: Mapping[str, float]
 ) -> torch.optim.Adam:
-    """Adam over an architecture, with its own learning rate for each group in `rates`."""
+    """Make Adam for an architecture, with a separate learning rate for each group in `rates`."""
     groups = [
         {"params": [alpha], "lr": rates.get(group, settings.architecture_learning_rate)}
         for group, alpha in relaxation.alphas.items()
@@ -203,10 +204,10 @@ def architecture_optimizer(
 def descend(
     optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]
 ) -> None:
-    """Let an optimizer step with these gradients; parameters without one stay as they are.
+    """Make an optimizer step with these gradients; other parameters are unchanged.
 
     Raises:
-        RunError: A gradient is not finite; nothing was changed.
+        RunError: A gradient is not finite; no parameter was changed.
     """
     for gradient in gradients:
         check_gradient(gradient)

@@ -1,7 +1,7 @@
 """I-DARTS: one softmax over all edges into a node, so that edges compete with each other.
 
 Jiang et al. 2019, "Improved Differentiable Architecture Search for Language Modeling and Named Entity
-Recognition", settled by rnn/model_search.py of jiangyingjunn/i-darts.
+Recognition", with details from rnn/model_search.py of jiangyingjunn/i-darts.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class IDartsSettings(BilevelSettings):
 
     Attributes:
         edges: n, the edges that each node keeps.
-        combine: How a node joins them; see `IDartsSpace`.
-        skip_start: Whether no node but the first may read state 0, as the authors' code has it for n = 1 and
-            the paper does not say.
+        combine: How a node combines them; see `IDartsSpace`.
+        skip_start: Whether only the first node may read state 0: a rule of the authors' code for n = 1, which
+            is not in the paper.
     """
 
     edges: Size = 1
@@ -56,7 +56,7 @@ class IDartsSettings(BilevelSettings):
         return self
 
     def space(self) -> IDartsSpace:
-        """What can be derived.
+        """The space of derived cells.
 
         Raises:
             CellzooError: As in `IDartsSpace`.
@@ -83,11 +83,11 @@ def build(settings: IDartsSettings, problem: Problem, generator: torch.Generator
 def derive(layout: Layout, space: IDartsSpace, probabilities: Tensor, *, skip_start: bool) -> TopN:
     """Keep, for each node, the n most probable pairs of operation and predecessor.
 
-    `none` is never kept. Of equals the first wins.
+    `none` is excluded. Ties are resolved in favour of the first.
 
     Args:
         layout: Of the supernet.
-        space: Says n.
+        space: Has n.
         probabilities: Of each operation on each edge, (edges, K); those into a node sum to 1.
         skip_start: As in `IDartsSettings`: a node after the first whose best pair reads state 0 takes the best
             pair that does not.

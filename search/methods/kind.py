@@ -1,7 +1,7 @@
-"""What a file in this folder offers: a method that trains a supernet, as the object `METHOD`.
+"""The description of a method that trains a supernet; its file in this folder has it as the object `METHOD`.
 
-`search.registry` finds the files by themselves, so a new method is one new file; one of another package is
-registered in the entry-point group `cellzoo.methods`.
+`search.registry` finds the files, so a new method is one new file. Other packages register theirs in the
+entry-point group `cellzoo.methods`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class MethodKind:
     """A method that trains a supernet.
 
     Attributes:
-        name: What is typed after `cellzoo search`, and the name of its tables in presets.
-        summary: One line on what it does, with its source.
-        settings: All its settings, with defaults.
-        build: Makes the method from its settings, the problem, and a CPU generator that decides all its random
-            numbers but the dropout masks. Raises `CellzooError` where the settings do not fit the problem.
+        name: The argument of `cellzoo search`, and the name of its tables in presets.
+        summary: A description in one line, with its source.
+        settings: The class of its settings.
+        build: Makes the method from its settings, the problem, and a CPU generator, the source of all its
+            random numbers except dropout masks. Raises `CellzooError` if the settings do not fit the problem.
     """
 
     name: str

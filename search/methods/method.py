@@ -1,12 +1,11 @@
-"""The contract of a method that trains a supernet.
+"""The interface of a method that trains a supernet.
 
-A method is a `tasks.training.learner.Learner`, so the loop of all trainings drives it, and an evaluation of a
-cell and a search differ in nothing but the learner. It owns the problem's model around a `Supernet`. Beyond a
-learner it can say what it believes about the architecture (`distribution`), which cell it would name now
-(`derive`), and which cell the search ends in (`conclude`).
+A method is a `tasks.training.learner.Learner`, so a search is run by the same training loop as the training of
+a cell. It owns the problem's model around a `Supernet`. In addition to a learner it gives its distribution over
+architectures (`distribution`), the currently best cell (`derive`), and the result of the search (`conclude`).
 
-A new method is one file in this folder with a `MethodKind` called `METHOD`. Methods that train candidates one
-by one are samplers: `search.samplers`.
+A new method is one file in this folder with a `MethodKind` called `METHOD`. Methods that train each candidate
+separately are samplers, see `search.samplers`.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ if TYPE_CHECKING:
     from tasks.training.state import LearnerState
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Takes how many candidates are evaluated, and of how many."""
+"""Is called with the number of candidates evaluated so far, and their total number."""
 
 
 class Method(ABC):
-    """A `Learner` that searches with shared weights; what most methods do alike is here.
+    """A `Learner` that searches with shared weights; the base class of all methods with a supernet.
 
     Attributes:
-        notation: The notation that its cells are written in first; others are tried after it.
-        shared: The supernet in the problem's model, and how its weights are trained.
+        notation: The preferred notation of its cells, see `describe_cell`.
+        shared: The supernet in the problem's model, and the training of its weights.
     """
 
     notation: str = ""
@@ -60,53 +59,53 @@ class Method(ABC):
 
     @property
     def finished(self) -> bool:
-        """A search ends with its budget."""
+        """False: a search ends only when its epochs are used up."""
         return False
 
     @abstractmethod
     def start_epoch(self, epoch: int, epochs: int) -> Numbers:
-        """See `Learner`; has `learning_rate`, and `architecture_learning_rate` where there is one."""
+        """See `Learner`; gives `learning_rate`, and `architecture_learning_rate` if the method has one."""
 
     @abstractmethod
     def step(self, batch: Batch, validation: Iterator[Batch]) -> Numbers:
         """See `Learner`.
 
         Raises:
-            RunError: A loss is not finite; the weights are as before the step, but the architecture may have
-                learned from a loss before that.
+            RunError: A loss is not finite. The weights are unchanged, but the architecture may have been
+                updated already.
         """
 
     def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
-        """See `Learner`; most methods do nothing once an epoch."""
+        """See `Learner`; does nothing by default."""
         return {}
 
     def evaluated(self, evaluation: Evaluation) -> Numbers:
-        """Stop if the loss on dev is not finite, unless only running statistics can be to blame.
+        """Check that the loss on dev is finite, except where training can continue; see `SharedWeights`.
 
         Returns:
-            All operations of the epoch, its evaluation among them.
+            The number of operations of the epoch, including its evaluation.
 
         Raises:
-            RunError: It is not finite, and going on would not help.
+            RunError: The loss is not finite, and training cannot continue.
         """
         if not self.shared.can_go_on:
             check_finite(evaluation.metrics[LOSS], "the loss on dev")
         return {EPOCH_FLOPS: float(self.take_flops())}
 
     def take_flops(self) -> int:
-        """Floating-point operations of the supernet since this was asked last; see `search.supernets.flops`."""
+        """Floating-point operations of the supernet since the last call; see `search.supernets.flops`."""
         return self.shared.supernet.take_flops()
 
     @abstractmethod
     def distribution(self) -> Distributions:
-        """What the method believes about the architecture now; uniform where it does not learn any belief."""
+        """The current distribution over architectures; uniform for methods that do not learn one."""
 
     @abstractmethod
     def derive(self) -> Cell:
-        """The cell that it would name now. Cheap, and without random numbers: no call changes the search."""
+        """The currently best cell. Cheap, deterministic and without side effects on the search."""
 
     def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
-        """The cell that the search ends in; some methods draw candidates and evaluate them first.
+        """The result of the search: by default the derived cell; some methods evaluate candidates first.
 
         Args:
             validation: As in `step`, from its start.
@@ -115,7 +114,7 @@ class Method(ABC):
         return self.derive()
 
     def notes(self) -> dict[str, Any]:
-        """How decided the search is, and the cell that it would name now."""
+        """Entropy and deviation of the distribution, and the derived cell."""
         return {
             **beliefs(self.distribution()),
             "cell": describe_cell(self.derive(), self.notation).model_dump(mode="json", exclude_none=True),

@@ -1,7 +1,7 @@
 """Random search with shared weights.
 
 Li & Talwalkar 2019, "Random Search and Reproducibility for Neural Architecture Search", section 3: on every
-batch the shared weights of a cell that is drawn uniformly are trained; at the end cells are drawn, evaluated on
+batch the shared weights of a uniformly drawn cell are trained. At the end cells are drawn and evaluated on
 held-out data with the shared weights, and the best one is the result.
 """
 
@@ -44,8 +44,8 @@ class RandomSharedSettings(SupernetSettings):
 
     Attributes:
         candidates: Cells that are drawn and evaluated at the end.
-        candidates_an_epoch: The same after each epoch, for the cell that is named on the way.
-        candidate_batches: How many batches of dev they are evaluated on; 0 for all of dev, as in the paper.
+        candidates_an_epoch: Cells that are drawn and evaluated after each epoch, for the derived cell.
+        candidate_batches: Batches of dev on which they are evaluated; 0 for all of dev, as in the paper.
     """
 
     candidates: Size = 1000
@@ -53,7 +53,7 @@ class RandomSharedSettings(SupernetSettings):
     candidate_batches: Count = 0
 
     def space(self) -> DartsSpace:
-        """What can be found.
+        """The searched space.
 
         Raises:
             CellzooError: As in `DartsSpace`.
@@ -62,12 +62,12 @@ class RandomSharedSettings(SupernetSettings):
 
 
 class RandomShared(Method):
-    """See the module.
+    """Random search with shared weights.
 
     Args:
-        settings: See there.
-        problem: What is searched on.
-        generator: Decides all random numbers.
+        settings: The settings.
+        problem: The problem of the search.
+        generator: The source of all random numbers.
     """
 
     notation = "darts"
@@ -98,7 +98,7 @@ class RandomShared(Method):
         return {"train_loss": self.shared.learn(batch)}
 
     def end_epoch(self, validation: Iterator[Batch]) -> Numbers:
-        """Evaluate some cells and the one that was best before, and leave the supernet with the best."""
+        """Evaluate new cells and the best one so far, and set the supernet to the best of them."""
         drawn = [self.space.sample(self.rng) for _ in range(self.settings.candidates_an_epoch)]
         self.best, loss = self._best_of([self.best, *drawn], validation)
         self.relaxation.choose(self.shares(self.best))
@@ -119,7 +119,7 @@ class RandomShared(Method):
         return candidates[index], losses[index]
 
     def distribution(self) -> Distributions:
-        """Uniform: nothing is learned about architectures."""
+        """Uniform, because no distribution is learned."""
         return self.relaxation.distribution()
 
     def derive(self) -> Cell:
@@ -127,7 +127,7 @@ class RandomShared(Method):
         return self.space.to_cell(self.best)
 
     def conclude(self, validation: Iterator[Batch], progress: Progress) -> Cell:
-        """Draw cells and take the best, with the best so far among them."""
+        """Draw cells, and select the best of them and of the best one so far."""
         drawn = [self.space.sample(self.rng) for _ in range(self.settings.candidates)]
         return self.space.to_cell(self._best_of([self.best, *drawn], validation, progress)[0])
 

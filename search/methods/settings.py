@@ -17,12 +17,12 @@ from tasks.training.settings import OptimizerSettings
 
 
 class SharedSettings(OptimizerSettings):
-    """How the shared weights of a supernet are trained; see `OptimizerSettings` for the others.
+    """Settings of the training of a supernet's shared weights; see `OptimizerSettings` for the others.
 
     Attributes:
         engine: As in `Supernet`.
-        precision: As in `CellRNN`, for the supernet: `bf16` computes its products from bfloat16 where the
-            processor can. At 300 units that is a third faster, at 100 it is not. A record names it unless it is
+        precision: As in `CellRNN`: `bf16` computes the supernet's products in bfloat16 if the processor
+            supports it. That is a third faster at 300 units, but not at 100. Records state it unless it is
             `full`.
     """
 
@@ -43,13 +43,13 @@ class SharedSettings(OptimizerSettings):
     def _check_precision(self) -> Self:
         if self.precision == "bf16" and load_engine(self.engine).prepare_rounding_plans is None:
             raise ValueError(
-                f"precision 'bf16' is of the engines 'auto' and 'native'; the engine {self.engine!r} has none"
+                f"precision 'bf16' needs the engine 'auto' or 'native'; the engine is {self.engine!r}"
             )
         return self
 
 
 class SupernetSettings(SharedSettings):
-    """A supernet over cells made of steps; see `SharedSettings` for the others.
+    """Settings of a supernet over cells made of nodes, as in DARTS; see `SharedSettings` for the others.
 
     Attributes:
         nodes: As in `Layout`.
@@ -86,12 +86,12 @@ class SupernetSettings(SharedSettings):
 
 
 class ArchitectureSettings(Settings):
-    """How architecture parameters are trained: by Adam, without clipping.
+    """Settings of the training of architecture parameters: by Adam, without clipping.
 
     Attributes:
         architecture_learning_rate: Of Adam.
-        architecture_weight_decay: L2 penalty that it applies.
-        architecture_momentum: Its first beta, how much of the gradients before is in a step.
+        architecture_weight_decay: L2 penalty of Adam.
+        architecture_momentum: First beta of Adam.
     """
 
     architecture_learning_rate: Positive = 3e-3
@@ -100,18 +100,18 @@ class ArchitectureSettings(Settings):
 
 
 class BilevelSettings(ArchitectureSettings, SupernetSettings):
-    """What a search by gradients on held-out data is made of.
+    """Settings of bilevel optimisation: the architecture is trained on held-out data, as in DARTS.
 
     Attributes:
-        order: 1: the architecture's gradient where the weights are. 2: where they would be after one more step,
-            with the finite difference of the DARTS paper, equation 8.
-        cap_coefficient: Second order: whether the factor that clipping puts on the gradient is at most 1, as it
-            is where the gradient itself is clipped. The DARTS code does not cap it in the correction term.
-        same_masks: Second order: whether the three passes over the training batch have the same dropout masks.
-            The DARTS code draws them anew, which makes the difference of two of them noisy.
-        move_tied: Second order: whether a matrix that is both embedding and decoder takes part in the step
-            ahead. In the DARTS code it does not: there the copy of the model that takes the step gets the old
-            decoder after the new embedding, and both are one tensor.
+        order: 1: the gradient of the architecture at the current weights. 2: at the weights after one more
+            training step (unrolled), with the finite difference of the DARTS paper, equation 8.
+        cap_coefficient: Second order: whether the clipping coefficient in the correction term is at most 1, as
+            in the clipping of the gradient itself. The DARTS code does not cap it there.
+        same_masks: Second order: whether the three passes over the training batch use the same dropout masks.
+            The DARTS code draws new ones, which adds noise to the finite difference.
+        move_tied: Second order: whether a matrix that is both embedding and decoder is updated in the unrolled
+            step. In the DARTS code it is not: the unrolled copy of the model first gets the new embedding and
+            then the old decoder, which is the same tensor.
     """
 
     order: Literal[1, 2] = 1
@@ -122,5 +122,5 @@ class BilevelSettings(ArchitectureSettings, SupernetSettings):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.order == 2 and self.optimizer != "sgd":
-            raise ValueError("order 2 looks ahead by a step of sgd, so optimizer must be 'sgd'")
+            raise ValueError("order 2 unrolls a step of sgd, so optimizer must be 'sgd'")
         return self

@@ -1,4 +1,4 @@
-"""The weights that all cells of a supernet share, and how they are trained."""
+"""The shared weights of a supernet, and their training."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def share_weights(
     Args:
         layout: Of the supernet.
         relaxation: Its architecture.
-        problem: What is searched on.
-        settings: How the weights are trained, by which engine, and how exactly.
+        problem: The problem of the search.
+        settings: Settings of the training of weights, engine and precision.
         generator: Draws the weights.
 
     Raises:
-        CellzooError: No supernet fits into the model.
+        CellzooError: The problem's model cannot contain a supernet.
     """
     problem.layer.check_searchable(problem.name)
     supernet = Supernet(
@@ -54,9 +54,9 @@ class SharedWeights:
 
     Args:
         supernet: The layer.
-        problem: What it is trained on.
-        settings: How.
-        generator: Draws the weights around the supernet.
+        problem: The problem of the search.
+        settings: Settings of the training of weights.
+        generator: Draws the weights of the rest of the model.
     """
 
     def __init__(
@@ -78,29 +78,29 @@ class SharedWeights:
 
     @property
     def tied_weights(self) -> list[nn.Parameter]:
-        """The weights that the model uses in two places, as it says itself."""
+        """The weights that the model uses in two places, from its attribute `tied_weights`."""
         return [self.model.get_parameter(name) for name in getattr(self.model, "tied_weights", ())]
 
     @property
     def architecture(self) -> list[nn.Parameter]:
-        """The architecture's parameters that are learned now."""
+        """The parameters of the architecture that are trained in this epoch."""
         return [alpha for alpha in self.supernet.relaxation.parameters() if alpha.requires_grad]
 
     @property
     def can_go_on(self) -> bool:
-        """Whether training can go on although the loss on dev is not finite.
+        """Whether training can continue although the loss on dev is not finite.
 
-        It can where evaluation normalises by running statistics, which training does not read: an error in them
-        grows from step to step of a long text. Weights that are not finite are none to go on with.
+        It can if evaluation normalises by running statistics and all weights are finite: errors in the running
+        statistics accumulate over the steps of a long text, but training does not use them.
         """
         uses_running = self.supernet.layout.normalisation == "running"
         return uses_running and all(bool(weight.isfinite().all()) for weight in self.weights)
 
     def learn(self, batch: Batch) -> float:
-        """Train the weights on a batch, the architecture held still; returns the loss in nats.
+        """Train the weights on a batch, with a fixed architecture; returns the loss in nats.
 
         Raises:
-            RunError: The loss or its gradient is not finite; the weights are as before.
+            RunError: The loss or its gradient is not finite; the weights are unchanged.
         """
         with frozen(self.architecture):
             result = self.training_loss(batch)
@@ -130,14 +130,14 @@ class SharedWeights:
         return result
 
     def evaluate_cell(self, shares: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
-        """Loss of the cell that these shares stand for, with the shared weights.
+        """Evaluate the cell of these shares with the shared weights; returns the loss in nats.
 
-        In nats: the mean of the batches' means. The model is in evaluation mode, and every stream starts
-        anew.
+        The loss is the mean over batches. The model is in evaluation mode, and its recurrent state starts at
+        zero.
 
         Args:
             shares: As in `Layout.mixture_shapes`.
-            batches: Validation batches; none for all of dev.
+            batches: Validation batches; if empty, all of dev is used.
         """
         with self.supernet.holding(shares):
             if not batches:

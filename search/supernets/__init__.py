@@ -1,1 +1,1 @@
-"""Networks whose weights are shared by all cells of a space."""
+"""Supernets: networks with weights that are shared by all cells of a space."""

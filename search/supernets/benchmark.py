@@ -1,4 +1,4 @@
-"""The benchmark `supernet` of `cellzoo bench`: search steps of DARTS, by its code's loop and by our engines."""
+"""The benchmark `supernet` of `cellzoo bench`: search steps of DARTS, as in its code and with our engines."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _DROPOUT = 0.25
 
 
 def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
-    """Both kinds of a search step of the supernet with eight nodes, 36 edges, batch normalisation and masks.
+    """Make both kinds of search step of the supernet with eight nodes, 36 edges, batch normalisation and masks.
 
-    One takes all gradients, the other the architecture's alone.
+    One computes all gradients, the other only that of the architecture.
 
     Raises:
         CellzooError: The shape is packed.
@@ -46,7 +46,7 @@ def cases(shape: Shape, dtype: str, engines: Sequence[str]) -> list[Case]:
         Case(
             title=f"supernet of DARTS, shape {shape}, {kind}, {dtype}",
             shape=shape,
-            # Of the products: forward, back to the states, and for the weights where they are wanted.
+            # Of the products: forward, gradients of the states, and gradients of the weights if needed.
             flops=dict.fromkeys((LOOP, *engines), forward * (2 if shares_alone else 3)),
             engines=engines,
             build=partial(build, shares_alone=shares_alone, dtype=dtype),
@@ -68,7 +68,7 @@ def build(name: str, shape: Shape, *, shares_alone: bool, dtype: str) -> Pass:
     Args:
         name: The candidate.
         shape: The sizes.
-        shares_alone: Whether only the architecture's gradients are taken.
+        shares_alone: Whether only the gradient of the architecture is computed.
         dtype: Name of a dtype.
     """
     number = getattr(torch, dtype)
@@ -115,7 +115,7 @@ def build(name: str, shape: Shape, *, shares_alone: bool, dtype: str) -> Pass:
 
 
 def _darts_loop(call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The operations of rnn/model_search.py of quark0/darts, one after another, as it has them."""
+    """The operations of rnn/model_search.py of quark0/darts, in the same order."""
     h, shares, weights = call.states[0], call.mixtures[CELL], call.weights
     mask_x, mask_h, statistics = call.mask_x, call.mask_h, call.statistics
     assert mask_x is not None and mask_h is not None and statistics is not None  # noqa: S101, PT018 - as built

@@ -1,10 +1,10 @@
-"""Ensemble Gumbel-softmax: hard samples of an architecture that still have gradients.
+"""Ensemble Gumbel-softmax: discrete samples of an architecture with straight-through gradients.
 
 Chang et al. 2019, "Differentiable Architecture Search with Ensemble Gumbel-Softmax", section 3.2. For every
 edge M one-hot samples z_1, ..., z_M are drawn from its softmax p by the Gumbel trick, and the code of the edge
-is their elementwise maximum, so that operation k is active with probability 1 - (1 - p_k)^M. Backwards, a
-one-hot sample counts as softmax((log p + g) / tau) (straight-through), and a maximum that several samples share
-passes an equal part of its gradient to each.
+is their elementwise maximum, so that operation k is active with probability 1 - (1 - p_k)^M. In the backward
+pass a one-hot sample has the gradient of softmax((log p + g) / tau) (straight-through), and if several samples
+attain the maximum, each gets an equal part of its gradient.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Division: TypeAlias = Literal["node", "edge", "none"]
 
 
 class EnsembleGumbel(Alphas):
-    """Codes drawn anew in every call while training; in evaluation the code that `choose` names.
+    """Samples a code in every call in training mode; uses the code of `choose` in evaluation mode.
 
     Args:
-        layout: Whose edges.
-        layer: Where the parameters are.
+        layout: Of the supernet.
+        layer: Has device and dtype of the parameters.
         generator: Draws the parameters and the samples.
         samples: M.
         divide: As in `divided`.
         resource_mixing: As in `mixed`.
-        choose: Reads a code off the probabilities, as shares; evaluation draws nothing.
+        choose: Derives a code from the probabilities, as shares, without random numbers.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class EnsembleGumbel(Alphas):
         self.temperature = 1.0
 
     def forward(self) -> dict[str, Tensor]:
-        """Draw a code as shares of 0 and 1, then divide them as `divide` says."""
+        """Sample a code as shares of 0 and 1, then divide them according to `divide`."""
         alphas = self.alphas[CELL]
         if not self.training:
             shares = self.choose(self.probabilities(CELL).detach())
             return {group: tensor.to(alphas) for group, tensor in shares.items()}
-        # Exact where nothing is mixed in, also for probabilities that are almost 0.
+        # The log-softmax is exact also for probabilities close to 0.
         logs = alphas.log_softmax(dim=-1) if not self.resource_mixing else self.probabilities(CELL).log()
         code = ensemble(logs, self.samples, self.temperature, self.generator)
         return {CELL: divided(self.layout, code, self.divide)}
 
     def probabilities(self, group: str) -> Tensor:
-        """Of one sample: each row sums to 1."""
+        """The probabilities of one sample; each row sums to 1."""
         return mixed(self.layout, self.alphas[group].softmax(dim=-1), self.resource_mixing)
 
     def distribution(self) -> Distributions:
@@ -81,40 +81,40 @@ class EnsembleGumbel(Alphas):
 
 
 def ensemble(log_probabilities: Tensor, samples: int, temperature: float, generator: torch.Generator) -> Tensor:
-    """Draw a code for every edge.
+    """Sample a code for every edge.
 
     Args:
         log_probabilities: (edges, K).
         samples: M.
-        temperature: tau, of the gradient alone: it does not change what is drawn.
+        temperature: tau; it only affects the gradient, not the samples.
         generator: On the CPU.
 
     Returns:
         (edges, K), 0 and 1.
     """
     shape = (samples, *log_probabilities.shape)
-    # One minus a number from [0, 1) is never 0.
+    # rand is in [0, 1), so the difference is never 0.
     uniform = 1.0 - torch.rand(shape, generator=generator, dtype=torch.float64)
     exponential = -uniform.log()
     noise = -exponential.clamp(min=torch.finfo(torch.float64).tiny).log()  # (M, edges, K)
     perturbed = log_probabilities + noise.to(log_probabilities)
     soft = (perturbed / temperature).softmax(dim=-1)
     hard = torch.zeros_like(soft).scatter_(-1, perturbed.argmax(dim=-1, keepdim=True), 1.0)
-    # The difference is exactly 0 forwards.
+    # The difference is exactly 0 in the forward pass.
     return (hard + (soft - soft.detach())).amax(dim=0)
 
 
 def divided(layout: Layout, code: Tensor, divide: Division) -> Tensor:
-    """Divide shares by numbers of active operations, `none` not counted.
+    """Divide shares by the number of active operations, without `none`.
 
-    The number has a gradient: with one that counts as a constant, the gradient of the architecture points
-    elsewhere unless batch normalisation takes the scale out again.
+    The gradient also flows through this number. If the number were a constant, the gradient of the architecture
+    would have another direction, unless batch normalisation removes the scale.
 
     Args:
-        layout: Whose edges.
+        layout: Of the supernet.
         code: Of 0 and 1, (..., edges, K).
         divide: `node`, all shares into a node by the number of its operations; `edge`, those of each edge by
-            the number of its own; or `none`. Where nothing is active, shares stay as they are.
+            the number of its own; or `none`. If no operation is active, shares are unchanged.
     """
     if divide == "none":
         return code
@@ -127,10 +127,10 @@ def divided(layout: Layout, code: Tensor, divide: Division) -> Tensor:
 
 
 def mixed(layout: Layout, probabilities: Tensor, share: float) -> Tensor:
-    """Mix what each operation costs into the probabilities: equation 5 of the paper, there with a share of .5.
+    """Mix the costs of operations into the probabilities: equation 5 of the paper, there with a share of .5.
 
-    The costs are normalised to sum to 1. In a recurrent cell they are one product for each operation, and
-    nothing for `none`.
+    The costs are normalised to sum to 1. In a recurrent cell every operation costs one matrix product, and
+    `none` costs nothing.
     """
     if share == 0.0:
         return probabilities

@@ -1,11 +1,11 @@
-"""Floating-point operations of a supernet's matrix products, which are nearly all that it computes.
+"""Floating-point operations of a supernet's matrix products, which dominate its computation.
 
-As in `cellzoo.cells.cell.Cell.flops` a product with an (m, n) matrix counts 2 m n for a row; what is computed
-element by element is left out here. A product counts once forwards, and backwards once for each of its two
-factors that a gradient goes to. So with F for all products of a batch, a training step of the weights counts 3
-F, a gradient of the architecture alone 2 F, and an evaluation F. A step of DARTS is 2 F + 3 F in first order;
-in second order 13 F, 3 F + 3 F for the weights one step ahead, 2 F + 2 F for the finite difference, and 3 F.
-Where x needs no gradient its products count one time less.
+As in `cellzoo.cells.cell.Cell.flops` a product with an (m, n) matrix counts 2 m n for a row; elementwise
+operations are not counted. A product counts once in the forward pass, and in the backward pass once for each of
+its two factors that needs a gradient. So if all products of a batch cost F, a training step of the weights
+costs 3 F, the gradient of the architecture alone 2 F, and an evaluation F. A step of DARTS costs 2 F + 3 F in
+first order, and 13 F in second order: 3 F + 3 F for the unrolled step and its validation loss, 2 F + 2 F for
+the finite difference, and 3 F for the weights. If x needs no gradient, its products count one time less.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from search.supernets.terms import Term
 
 EPOCH_FLOPS = "flops"
-"""The number in the history of a search that says what an epoch has cost, or what followed the last one."""
+"""The key of the operations of an epoch, or of the conclusion of a search, in its history."""
 
 
 def call_flops(layout: Layout, terms: Sequence[Term], call: SupernetCall) -> int:
-    """Count the products of a call and, where anything learns from it, of the backward pass that follows.
+    """Count the products of a call and, if a gradient is needed, of the backward pass.
 
-    The first step counts as the others do, though no gradient goes to the states that a text starts with.
+    The first step counts like the others, although the initial states need no gradient.
 
     Args:
         layout: The supernet.
-        terms: All of its terms; those count that `search.supernets.terms.computed_terms` names.
-        call: What it is run on.
+        terms: All of its terms; only those of `search.supernets.terms.computed_terms` are counted.
+        call: The arguments of the call.
     """
     used = len(computed_terms(layout, terms, call.mixtures[CELL]))
     rows, width = call.inputs.shape
@@ -53,16 +53,16 @@ def call_flops(layout: Layout, terms: Sequence[Term], call: SupernetCall) -> int
 
 
 def products(layout: Layout, terms: int, input_size: int, hidden_size: int) -> tuple[int, int]:
-    """Operations for one row, forwards, with this many terms.
+    """Operations of the forward pass for one row, with this number of terms.
 
     Returns:
-        Of products of the inputs themselves, and of all others.
+        Those of products that read x directly, and those of all others.
     """
     out = hidden_size * (2 if layout.highway else 1)
     of_x, of_rest = 2 * input_size * out, 2 * hidden_size * out * (1 + terms)
     if not layout.delay:
         return of_x, of_rest
-    # What the cell reads is gated, so it is not the inputs themselves; the gate on h looks at those.
+    # The cell reads the gated x, so its products are among the others; only the gate on h reads x directly.
     of_rest += of_x
     if layout.inter_weights == DIAG:
         return 0, of_rest

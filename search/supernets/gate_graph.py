@@ -1,7 +1,7 @@
-"""The gates of ESS in the graph of a supernet: the equation of `gates.py`, instruction by instruction.
+"""The gates of ESS as part of a supernet's graph: the equation of `gates.py` as instructions.
 
-Which past values exist is carried as states of 1 and 0, a_1' = 1 and a_i' = a_(i-1), each as wide as the gate
-that it is for, so that
+Additional states of 1 and 0 say which past values exist, a_1' = 1 and a_i' = a_(i-1), each as wide as its gate,
+so that
 
     gate = (sum of a_i s_i + 1 - a_1) / (sum of a_i + 1 - a_1)
 """
@@ -29,20 +29,20 @@ STATE = "h"
 
 
 class Gated(NamedTuple):
-    """What a cell reads instead of the input and the state, by name."""
+    """Names of the gated input and the gated state, which the cell reads."""
 
     x: str
     h: str
 
 
 class GateWriter:
-    """Writes both gates of a layout with a delay.
+    """Adds both gates of a layout with a delay to a graph.
 
     Args:
-        builder: Has the states of `gate_states`.
+        builder: Of the graph; has the states of `gate_states`.
         layout: The supernet.
-        first_parameter: Where the shares of the gates begin among the plan's parameters.
-        mask_x: Number of the mask on what has the width of x, or None.
+        first_parameter: Index of the gates' first share among the plan's parameters.
+        mask_x: Number of the mask for values of the width of x, or None.
         mask_h: The same for the hidden width.
     """
 
@@ -65,23 +65,23 @@ class GateWriter:
 
     @property
     def num_parameters(self) -> int:
-        """Of both gates."""
+        """Number of parameters of both gates."""
         return 2 * self.layout.delay * self._stride
 
     @property
     def _stride(self) -> int:
-        """From the shares of one step back to those of the next."""
+        """Number of parameters of one past step."""
         return len(self.slots) + 1
 
     def write(self) -> Gated:
-        """Add both gates and what they gate."""
+        """Add both gates, and their products with the input and the state."""
         return Gated(
             self._add("x.gated", "multiply", PAST_STATES, INPUT, self._gate(PAST_STATES)),
             self._add("h.gated", "multiply", PAST_INPUTS, STATE, self._gate(PAST_INPUTS)),
         )
 
     def nexts(self, output: str) -> list[str]:
-        """The values that the states of `gate_states` take next, for the new state `output`."""
+        """The next values of the states of `gate_states`, if the next state is `output`."""
         follows = {
             second: first for values in _chains(self.layout, output) for first, second in pairwise(values)
         }
@@ -128,12 +128,12 @@ class GateWriter:
 
 
 def input_width(layout: Layout) -> str:
-    """The width of x: diagonals ask for E = H, and what has one width may be multiplied."""
+    """The width of x: with diagonal weights E = H, so x has the hidden width and can be multiplied with h."""
     return HIDDEN_WIDTH if layout.delay and layout.inter_weights == DIAG else INPUT_WIDTH
 
 
 def gate_states(layout: Layout) -> dict[str, str]:
-    """The states that the gates add to h, in the order of `search.supernets.gates`, but for `seen`.
+    """The states of the gates besides h, in the order of `search.supernets.gates`, without `seen`.
 
     Returns:
         Name -> width.
@@ -148,7 +148,7 @@ def gate_states(layout: Layout) -> dict[str, str]:
 
 
 def existence(layout: Layout, seen: Tensor, input_size: int, hidden_size: int) -> Iterator[Tensor]:
-    """The last of `gate_states`: 1 where a past value exists, each (B, its width).
+    """The values of the last of `gate_states`: 1 for rows in which a past value exists, each (B, its width).
 
     Args:
         layout: The supernet.
@@ -162,14 +162,14 @@ def existence(layout: Layout, seen: Tensor, input_size: int, hidden_size: int) -
 
 
 def seen_after(seen: Tensor, batch_sizes: Sequence[int]) -> Tensor:
-    """Steps that each row has seen after a packed batch, (B, 1)."""
+    """Number of steps of each row after a packed batch, (B, 1)."""
     rows = torch.arange(seen.size(0))
     lengths = (torch.tensor(batch_sizes).unsqueeze(1) > rows).sum(0)  # (B,)
     return seen + lengths.to(seen).unsqueeze(1)
 
 
 def _chains(layout: Layout, output: str) -> Iterator[list[str]]:
-    """Names of which each takes the value of the one before it in the next step."""
+    """Lists of names; in the next step each takes the value of the one before it."""
     delays = range(1, layout.delay + 1)
     yield [output, *_looked_at(layout, PAST_STATES)]
     yield [INPUT, *_looked_at(layout, PAST_INPUTS)]
@@ -178,7 +178,7 @@ def _chains(layout: Layout, output: str) -> Iterator[list[str]]:
 
 
 def _looked_at(layout: Layout, gate: str) -> list[str]:
-    """The states that a gate looks at: 1, 2, ... steps back."""
+    """The states that a gate reads: 1, 2, ... steps back."""
     delays = range(1, layout.delay + 1)
     if gate == PAST_INPUTS:
         return [f"x{delay}" for delay in delays]

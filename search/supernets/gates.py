@@ -1,14 +1,15 @@
-"""The gates of ESS while they are searched.
+"""The gates of ESS in a supernet.
 
 Li et al. 2020, "Learning Architectures from an Extended Search Space for Language Modeling", section 3: the
-previous state and the input are multiplied by a gate that the other's past decides,
+previous state is multiplied by a gate that is computed from past inputs, and the input by a gate that is
+computed from past states,
 
     gate = mean over i = 1, ..., m of s_i,     s_i = sum over k of theta_ik f_k(W_i e_i)
 
-where e_i is the input, or the state, i steps back and `drop` gives 0. The mean runs over the steps that exist;
-a gate to which none exists is 1.
+where e_i is the input, or the state, i steps back, and `drop` gives 0. The mean is over the steps that exist;
+if there are none, the gate is 1.
 
-What a supernet with gates carries from step to step, so that text which is cut into segments is as one text:
+The recurrent states of a supernet with gates, so that the segments of a text give the same result as the whole:
 
     h, h2, ..., hm      the states 1 to m steps back          (B, H)
     x1, ..., xm         the inputs 1 to m steps back          (B, E)
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class History(NamedTuple):
-    """The states of a supernet with gates, by what they are.
+    """The recurrent states of a supernet with gates.
 
     Attributes:
         hidden: States 1, 2, ... steps back, each (b, H).
@@ -46,12 +47,12 @@ class History(NamedTuple):
 
     @classmethod
     def of(cls, states: Sequence[Tensor]) -> History:
-        """Sort carried states."""
+        """Split a sequence of states."""
         delay = len(states) // 2
         return cls(states[:delay], states[delay : 2 * delay], states[2 * delay])
 
     def after(self, x: Tensor, output: Tensor) -> list[Tensor]:
-        """The states after a step that read x and gave an output."""
+        """The next states after a step with input x and this output."""
         return [output, *self.hidden[:-1], x, *self.inputs[:-1], self.seen + 1]
 
 
@@ -69,14 +70,14 @@ def gate(
     Args:
         layout: With a delay.
         name: `past_inputs`, for the gate on h, or `past_states`, for the gate on x.
-        past: Values 1, 2, ... steps back, each (b, width of what it looks at).
+        past: The values that it reads, 1, 2, ... steps back, each (b, E) or (b, H).
         seen: Steps so far, (b, 1).
         weights: All weights of the supernet.
         mixture: (m, K).
-        mask: On the values where a matrix multiplies them.
+        mask: Factor on the values in matrix products.
 
     Returns:
-        (b, width of what it multiplies).
+        The gate, with the width of the value that it multiplies.
     """
     total: Tensor | None = None
     for index, value in enumerate(past):

@@ -1,6 +1,6 @@
-"""A supernet as the graph that plans are made from.
+"""A supernet as a graph, from which plans are made.
 
-The shares of an edge are numbers that the plan reads, so one plan serves all mixtures:
+The shares of an edge are parameters of the plan, so one plan can be used for all mixtures:
 
     sum over k of p_k (s + g (f_k(u) - s)) = blend(g, sum over k of p_k f_k(u), P s),   P = sum over k of p_k
 """
@@ -24,14 +24,14 @@ SHIFT, SCALE = "shift", "scale"
 
 @dataclass(frozen=True)
 class GraphOutline:
-    """What a graph depends on.
+    """The properties that determine a graph.
 
     Attributes:
         layout: The supernet.
-        terms: What is computed, node by node.
+        terms: The terms that are computed, in the order of nodes.
         normalisation: `batch`, `running` with given statistics, or `none`.
-        masked_x: Whether x is masked where a matrix multiplies it.
-        masked_h: The same for states.
+        masked_x: Whether x is masked in matrix products.
+        masked_h: Whether states are masked in matrix products.
     """
 
     layout: Layout
@@ -44,7 +44,7 @@ class GraphOutline:
 def supernet_graph(outline: GraphOutline) -> Graph:
     """Build the graph of a supernet; weights of the cell are named `<term's weight>.c` and `.u`.
 
-    The parameters are those of all terms, then those of both gates, a step back like a term.
+    The parameters are those of all terms, then those of both gates, with one past step like one term.
     """
     layout = outline.layout
     builder = GraphBuilder(input_width(layout), {STATE: HIDDEN_WIDTH, **gate_states(layout)})
@@ -75,9 +75,9 @@ class _Writer:
         self.mask_x = MASK_OF_X if outline.masked_x else None
         self.mask_h = MASK_OF_HIDDEN if outline.masked_h else None
         self.slots = slots(outline.layout.operations)
-        # From the parameters of one term to those of the next.
+        # Number of parameters of one term.
         self.stride = len(self.slots) + 1
-        # States that are the same in all rows, whatever x and h are.
+        # States that are the same in all rows, independent of x and h.
         self.constant: set[str] = set()
 
     def add(self, name: str, op: str, *inputs: str, immediate: int = 0) -> str:
@@ -93,10 +93,10 @@ class _Writer:
         return self._normalised("s0", self.add("start", "blend", gate, candidate, read.h))
 
     def node(self, node: int, states: list[str]) -> str:
-        """State `node`, from those before it.
+        """State `node`, computed from earlier states.
 
-        One that reads no state that varies is the same in all rows, and what is left of it when the mean of a
-        batch is taken away is 0.
+        If all states that it reads are the same in all rows, so is this one, and batch normalisation makes it
+        0.
         """
         terms = [(index, term) for index, term in enumerate(self.outline.terms) if term.node == node]
         is_constant = all(states[term.source] in self.constant for _, term in terms)

@@ -1,4 +1,4 @@
-"""What a supernet consists of: its nodes, operations and weights, without the numbers in them."""
+"""The structure of a supernet: its nodes, its operations, and the shapes of its weights."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ GATES = (PAST_INPUTS, PAST_STATES)
 
 @dataclass(frozen=True)
 class Layout:
-    """A supernet over cells made of steps, as in DARTS, with the gates of ESS around it where `delay` says so.
+    """A supernet over cells made of nodes, as in DARTS, optionally with the gates of ESS around it.
 
-    Node i reads all states before it, 0 to i - 1; its edges are rows of the mixture in that order, node after
+    Node i reads all earlier states, 0 to i - 1. Its edges are rows of the mixture in that order, node after
     node: node 1 has row 0, node 2 rows 1 and 2, and so on.
 
     Attributes:
         nodes: Nodes after state 0, at most 100.
-        operations: What may stand on an edge; columns of the mixture in this order. `none` weakens the others
-            and is never derived.
-        highway: Whether a gate lets part of what an edge reads pass.
-        sharing: Which edges share a matrix: `target`, all that lead to one node, as in the DARTS code; `edge`,
-            none, so that there is one for each source and target; `operation`, not even the operations of
-            one edge, as in the ENAS code.
-        normalisation: `batch`, batch normalisation without parameters of every state; `running`, the same, but
-            by running statistics in evaluation, one set for all states as in the DARTS code; or `none`. See
+        operations: The operations on an edge, in the order of the mixture's columns. `none` reduces the weight
+            of the others and is never derived.
+        highway: Whether each edge has a highway gate on the state that it reads.
+        sharing: Which edges share a matrix: `target`, all into one node, as in the DARTS code; `edge`, each
+            pair of source and target has its own; `operation`, each operation on each edge has its own, as in
+            the ENAS code.
+        normalisation: `batch`, batch normalisation of every state without parameters; `running`, the same, but
+            with running statistics in evaluation, one set for all states as in the DARTS code; or `none`. See
             `SharedStatistics`.
-        delay: m of ESS, how many steps back its gates look, at most 8; 0 for no gates.
-        past_operations: What may stand on an edge of a gate.
-        inter_weights: What the gates multiply by, as in the ESS notation.
+        delay: m of ESS, the number of past steps that its gates read, at most 8; 0 for no gates.
+        past_operations: The operations of a gate.
+        inter_weights: The kind of weights of the gates, as in the ESS notation.
 
     Raises:
         CellzooError: A value is out of range.
@@ -79,7 +79,7 @@ class Layout:
 
     @property
     def rank(self) -> int:
-        """Units between the two matrices of a product of low rank; 0 for other weights."""
+        """The rank of low-rank weights of gates; 0 for other weights."""
         found = re.fullmatch(rf"{LOW_RANK}:([1-9][0-9]{{0,3}})", self.inter_weights)
         return int(found[1]) if found else 0
 
@@ -95,18 +95,18 @@ class Layout:
         return shapes
 
     def state_widths(self, input_size: int, hidden_size: int) -> list[int]:
-        """Widths of what is carried from step to step: h, or with gates what `search.supernets.gates` says."""
+        """Widths of the recurrent states: h, or with gates those of `search.supernets.gates`."""
         if not self.delay:
             return [hidden_size]
         return [hidden_size] * self.delay + [input_size] * self.delay + [1]
 
     def weight_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """Name -> shape of every weight of one direction; rows multiply, so that a product is `value @ weight`.
+        """Name -> shape of every weight of one direction; a product is `value @ weight`.
 
-        With a highway, the first half of the columns makes the gate and the second the candidate.
+        With a highway, the first half of the columns gives the gate and the second the candidate.
 
         Raises:
-            CellzooError: Diagonals need E = H.
+            CellzooError: The gates have diagonal weights, and E is not H.
         """
         out = 2 * hidden_size if self.highway else hidden_size
         shapes: dict[str, tuple[int, ...]] = {"w0_x": (input_size, out), "w0_h": (hidden_size, out)}

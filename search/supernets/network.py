@@ -1,4 +1,4 @@
-"""Supernet: a recurrent layer that holds all cells of a space at once, with the call of `CellRNN`."""
+"""Supernet: a recurrent layer that mixes all cells of a space, with the interface of `CellRNN`."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ States = Tensor | tuple[Tensor, ...]
 class Supernet(nn.Module):
     """One layer, in one or both directions, that mixes the operations on every edge.
 
-    Both directions have one architecture and weights of their own.
+    Both directions have the same architecture, but separate weights.
 
     Args:
         layout: Nodes, operations and weights.
-        layer: Sizes, dropout and place.
-        relaxation: Gives the mixture, once a call.
+        layer: Sizes, dropout, device and dtype.
+        relaxation: Gives the mixture, once for each call.
         generator: Draws the weights.
-        engine: What computes it: one of `cellzoo.runtime.RUNTIMES`.
+        engine: One of `cellzoo.runtime.RUNTIMES`.
         precision: As in `cellzoo.layer.CellRNN`.
 
     Raises:
@@ -74,7 +74,8 @@ class Supernet(nn.Module):
         self._ran: tuple[str, ...] = ()
         self._terms = tuple(layout_terms(layout))
         self._flops = 0
-        # torch's rule for recurrent layers keeps small ones from starting dead; the DARTS code has 0.04 at 300.
+        # The range of torch's recurrent layers, which suits small layers, too; the DARTS code has 0.04 for 300
+        # units.
         bound = 1.0 / math.sqrt(layer.hidden_size) if layer.weight_range is None else layer.weight_range
         with torch.no_grad():
             for parameter in self.directions.parameters():
@@ -95,11 +96,11 @@ class Supernet(nn.Module):
 
         Args:
             input: (T, B, E) or a PackedSequence.
-            hx: States to start from, as this gives them; None for the start of a sequence.
+            hx: Initial states, as returned by this method; None for the start of a sequence.
 
         Returns:
-            Outputs (T, B, directions * H) of the same kind as `input`, and the states after each sequence's
-            last step: (directions, B, H), or a tuple of such for a layout with gates.
+            Outputs (T, B, directions * H) of the same type as `input`, and the states after each sequence's
+            last step: (directions, B, H), or a tuple of states for a layout with gates.
 
         Raises:
             ValueError: A shape does not fit.
@@ -122,13 +123,13 @@ class Supernet(nn.Module):
         return output.view(steps, batch, output.size(1)), _given(final)
 
     def take_flops(self) -> int:
-        """Operations of all calls since this was asked last, as `search.supernets.flops` counts them."""
+        """Operations of all calls since this method was last called; see `search.supernets.flops`."""
         taken, self._flops = self._flops, 0
         return taken
 
     @contextmanager
     def holding(self, shares: Mapping[str, Tensor]) -> Iterator[None]:
-        """Be one discrete cell for a while: have these shares and no others."""
+        """Use fixed shares, those of a discrete cell, instead of the relaxation within this context."""
         searched = self.relaxation
         held = Chosen(self.layout, self.layer)
         held.choose(shares)
@@ -167,7 +168,7 @@ class Supernet(nn.Module):
         return torch.cat(outputs, dim=1), [torch.stack(parts) for parts in zip(*finals, strict=True)]
 
     def _runtime(self) -> SupernetRuntime:
-        """The engine that it was built with, or that `cellzoo.runtime.using` says."""
+        """The engine of the constructor, or that of `cellzoo.runtime.using`."""
         name = engine_in_use()
         if name not in self._runtimes:
             assert name is not None  # noqa: S101 - prepared from the start
@@ -191,7 +192,7 @@ class Supernet(nn.Module):
 
 
 class _Direction(nn.Module):
-    """The weights and the statistics of one direction."""
+    """The weights and the running statistics of one direction."""
 
     def __init__(self, layout: Layout, layer: LayerSpec) -> None:
         super().__init__()
@@ -215,7 +216,7 @@ class _Direction(nn.Module):
 
 
 def own_weights(model: nn.Module, relaxation: nn.Module) -> Mapping[str, nn.Parameter]:
-    """The parameters of a model by name, without those of the architecture in it."""
+    """The parameters of a model by name, without those of the architecture."""
     architecture = {id(parameter) for parameter in relaxation.parameters()}
     return {name: weight for name, weight in model.named_parameters() if id(weight) not in architecture}
 

@@ -1,4 +1,4 @@
-"""Batch normalisation inside a supernet, which keeps the scales of its nodes alike while it is searched in."""
+"""Batch normalisation in a supernet, which keeps the scales of its nodes comparable during the search."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from torch import Tensor, nn
 
 
 class SharedStatistics(nn.Module):
-    """Batch normalisation without parameters, with one set of running statistics for all that passes.
+    """Batch normalisation without parameters, with one set of running statistics for all states.
 
     rnn/model_search.py of quark0/darts has one such module for state 0, all nodes and all time steps. In
-    training it normalises by the batch at hand, so sharing makes no difference there. In evaluation the code
-    normalises by running statistics that are mixed over all nodes. Where the nodes differ in scale, as with
-    the joint softmax of I-DARTS, whose shares are small, a state that is larger than the rest then grows from
-    step to step until it overflows (seen on PTB after one epoch); so by default the batch at hand decides in
-    evaluation, too.
+    training it normalises by batch statistics, so sharing makes no difference. In evaluation the code
+    normalises by running statistics that are averaged over all nodes. If the nodes differ in scale, as with the
+    joint softmax of I-DARTS, whose shares are small, a state that is larger than the others then grows from
+    step to step until it overflows (observed on PTB after one epoch). Therefore batch statistics are used by
+    default in evaluation, too.
 
-    A single row, as at the end of the longest sequence of a packed batch, has no variance. Where the batch at
-    hand decides, it is normalised over its units instead, which keeps its scale that of the other steps, and
-    does not enter the running statistics; by those it grew until it overflowed (seen on CoNLL-2000).
+    A single row, as at the end of the longest sequence of a packed batch, has no variance. With batch
+    statistics it is normalised over its units instead, which keeps its scale comparable to the other steps, and
+    does not enter the running statistics; normalised by running statistics it overflowed (observed on
+    CoNLL-2000).
 
     Args:
         size: H.
-        uses_running: Whether evaluation normalises by running statistics, as the code does.
+        uses_running: Whether evaluation normalises by running statistics, as in the DARTS code.
         device: As in torch.
         dtype: As in torch.
     """
@@ -49,11 +50,11 @@ class SharedStatistics(nn.Module):
 
     @property
     def is_by_batch(self) -> bool:
-        """Whether the batch at hand decides now."""
+        """Whether batch statistics are used in the current mode."""
         return self.training or not self.uses_running
 
     def forward(self, state: Tensor) -> Tensor:
-        """Normalise a state (b, H) over its rows, or over its units where there is one row."""
+        """Normalise a state (b, H) over its rows, or over its units if there is only one row."""
         if self.is_by_batch and state.size(0) == 1:
             return F.layer_norm(state, (state.size(1),), eps=self.EPSILON)
         return F.batch_norm(
@@ -67,20 +68,20 @@ class SharedStatistics(nn.Module):
 
     @torch.no_grad()
     def absorb(self, moments: Tensor, rows: Tensor) -> None:
-        """Take moments that were found elsewhere into the running statistics, as `forward` would one by one.
+        """Update the running statistics with moments that an engine computed, as successive calls of `forward`.
 
         Args:
-            moments: (states, T, 2, H), mean and biased variance of each state at each step, in the order in
-                which a step computes the states and the steps follow each other. A state that nothing reads, or
-                that is the same in all rows, need not be computed, and is then not among them.
-            rows: (T,), over how many rows each step took them.
+            moments: (states, T, 2, H), mean and biased variance of each state at each step, in the order of
+                computation. States that an engine did not compute, because nothing reads them or because they
+                are the same in all rows, are not included.
+            rows: (T,), the number of rows of each step.
         """
         unbiased = (rows / (rows - 1)).view(1, -1, 1)  # (1, T, 1)
         means, variances = moments[:, :, 0], moments[:, :, 1] * unbiased  # (states, T, H)
         count = means.size(0) * means.size(1)
         if count == 0:
             return
-        # The last one has weight MOMENTUM, the one before MOMENTUM (1 - MOMENTUM), and so on.
+        # The last value has weight MOMENTUM, the one before MOMENTUM (1 - MOMENTUM), and so on.
         ages = torch.arange(count - 1, -1, -1, dtype=torch.float64)
         weights = (self.MOMENTUM * (1 - self.MOMENTUM) ** ages).to(moments)
         for running, values in ((self.running_mean, means), (self.running_var, variances)):

@@ -1,4 +1,4 @@
-"""A supernet as plans, run by any engine that runs plans."""
+"""A supernet as plans, for every engine that runs plans."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _MOST_PLANS = 128
 
 
 class SupernetPlans:
-    """The plans of one supernet, or of a part of it that has shares.
+    """The plans of one supernet, or of the part of it that has nonzero shares.
 
     Attributes:
         layout: The supernet.
-        terms: What is computed.
+        terms: The terms that are computed.
         normalisation: As in `GraphOutline`.
     """
 
@@ -60,11 +60,11 @@ class SupernetPlans:
         return self._plans[variant]
 
     def weights(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights as the graph names them, each (out, in)."""
+        """The weights under the names of the graph, each (out, in)."""
         return dict(self._weights(given))
 
     def parameters(self, mixtures: Mapping[str, Tensor]) -> Tensor:
-        """The shares of each term, then those of each step back of both gates; after each its shares' sum."""
+        """The shares of each term, then those of each past step of both gates; each followed by their sum."""
         device = mixtures[CELL].device
         if device not in self._places:
             self._places[device] = [
@@ -72,7 +72,7 @@ class SupernetPlans:
                 for places, width in self._share_places()
             ]
         groups = [mixtures[group].flatten() for group in self.layout.mixture_shapes()]
-        flat = torch.cat([*groups, groups[0].new_zeros(1)])  # the last stands for what is not offered
+        flat = torch.cat([*groups, groups[0].new_zeros(1)])  # the last is the share of absent operations
         parts = []
         for places in self._places[device]:
             shares = flat[places]  # (terms, operations)
@@ -80,7 +80,7 @@ class SupernetPlans:
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _share_places(self) -> Iterator[tuple[list[int], int]]:
-        """Where the shares lie in all mixtures, end to end, and how many a product has: terms, then gates."""
+        """Indices of shares in the concatenated mixtures, and their number per product: terms, then gates."""
         layout = self.layout
         rows, columns = layout.mixture_shapes()[CELL]
         absent = rows * columns + 2 * layout.delay * len(layout.past_operations)
@@ -116,12 +116,12 @@ class SupernetPlans:
                 yield name, weight.t() if weight.dim() == 2 else weight
 
     def _split(self, matrix: Tensor) -> tuple[Tensor, ...]:
-        """(in, 2 H) or (in, H) into matrices (H, in)."""
+        """Split (in, 2 H) or (in, H) into matrices (H, in)."""
         return tuple(part.t() for part in matrix.chunk(2 if self.layout.highway else 1, dim=1))
 
 
 class PlannedSupernet:
-    """Runs a supernet by an engine for plans; a `search.supernets.runtime.SupernetRuntime`.
+    """Runs a supernet with an engine for plans; a `search.supernets.runtime.SupernetRuntime`.
 
     Args:
         layout: The supernet.
@@ -134,7 +134,7 @@ class PlannedSupernet:
 
     def __init__(self, layout: Layout, engine: str, precision: str = "full") -> None:
         run = prepare_plans(engine, precision)
-        assert run is not None  # noqa: S101 - `prepare` takes the reference for such an engine
+        assert run is not None  # noqa: S101 - otherwise `prepare` uses the reference
         self.layout = layout
         self._engine, self._precision = engine, precision
         self._run = run
@@ -147,7 +147,7 @@ class PlannedSupernet:
         return self._run.ran
 
     def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the supernet as `SupernetRuntime` says."""
+        """Run the supernet, see `SupernetRuntime`."""
         inputs, batch_sizes, statistics = call.inputs, call.batch_sizes, call.statistics
         normalisation: Normalisation = "none"
         running: dict[str, Tensor] = {}
@@ -178,7 +178,7 @@ class PlannedSupernet:
             norm_statistics=moments,
         )
         if statistics is not None and moments is not None:
-            # A step may compute a state before one of a lower number.
+            # The plan may compute states in another order than their numbers.
             order = sorted(range(len(norms)), key=lambda index: state_number(norms[index]))
             rows = torch.tensor([rows for rows in batch_sizes if rows > 1], dtype=moments.dtype)
             moments, rows = moments[order], rows.to(moments.device)
@@ -190,18 +190,18 @@ class PlannedSupernet:
         return output, (*final[: 2 * self.layout.delay], seen_after(call.states[-1], batch_sizes))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PlannedSupernet:
-        """Share what was prepared: it depends on the layout alone."""
+        """Return the same object: it only depends on the layout."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Prepare anew in the process that unpickles."""
+        """Prepare again when unpickled."""
         return PlannedSupernet, (self.layout, self._engine, self._precision)
 
     def _build(self, normalisation: Normalisation, used: tuple[int, ...]) -> SupernetPlans:
         return SupernetPlans(self.layout, normalisation, tuple(self._terms[index] for index in used))
 
     def _carried(self, states: Sequence[Tensor], inputs: Tensor) -> list[Tensor]:
-        """The plan's states."""
+        """The initial states of the plan."""
         if not self.layout.delay:
             return list(states)
         *past, seen = states

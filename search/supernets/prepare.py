@@ -1,4 +1,4 @@
-"""Which engine computes a supernet."""
+"""Chooses the engine of a supernet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def prepare(name: str, layout: Layout, precision: str = "full") -> SupernetRunti
 
 
 class AutoSupernet:
-    """Hands each call to an engine for plans, and what only torch's own operations can do to the reference.
+    """Uses an engine for plans, or the reference for calls that plans do not support.
 
     A `search.supernets.runtime.SupernetRuntime`.
     """
@@ -52,7 +52,7 @@ class AutoSupernet:
         return () if self._last is None else self._last.ran
 
     def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the supernet as `SupernetRuntime` says."""
+        """Run the supernet, see `SupernetRuntime`."""
         others = (*call.states, *call.weights.values(), *call.mixtures.values())
         is_planned = choose_for(call.inputs, others) != "reference"
         self._last = self._planned if is_planned else self._reference

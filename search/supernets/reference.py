@@ -1,6 +1,6 @@
-"""The definition of what a supernet computes, in plain differentiable torch.
+"""The reference implementation of a supernet, in differentiable torch operations.
 
-Liu et al. 2019, "DARTS", section 2.2 and appendix A.1, settled by rnn/model_search.py of quark0/darts:
+Liu et al. 2019, "DARTS", section 2.2 and appendix A.1, with details from rnn/model_search.py of quark0/darts:
 
     s_0 = N(highway(h; [x, h] W_0, tanh))
     s_i = N(sum over the edges j < i and operations k of  p_jk highway(s_j; s_j W_i, f_k))
@@ -8,8 +8,8 @@ Liu et al. 2019, "DARTS", section 2.2 and appendix A.1, settled by rnn/model_sea
 
     highway(s; [c, u], f) = s + sigmoid(c) * (f(u) - s)        without highway: f(u)
 
-where p is the mixture, N the normalisation, and `none` adds nothing. Masks act on what a matrix multiplies,
-never on the carried value.
+where p is the mixture, N the normalisation, and `none` adds nothing. Masks are applied to the values in matrix
+products, but not to the state that a highway carries.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Node:
-    """What one node computes in this call, which leaves out what has no share.
+    """The part of a node that is computed in a call: that with nonzero shares.
 
     Attributes:
         sources: Indices of the states that it reads.
@@ -60,7 +60,7 @@ class ReferenceSupernet:
         self.layout = layout
 
     def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run the supernet as `SupernetRuntime` says."""
+        """Run the supernet, see `SupernetRuntime`."""
         nodes = self._nodes(call.weights, call.mixtures[CELL])
 
         def step(
@@ -79,7 +79,7 @@ class ReferenceSupernet:
         )
 
     def _nodes(self, weights: Mapping[str, Tensor], mixture: Tensor) -> list[_Node]:
-        """Choose what each node computes: everything while the mixture learns, what has a share otherwise."""
+        """Everything if the mixture needs a gradient; otherwise only sources and operations with a share."""
         columns = [index for index, op in enumerate(self.layout.operations) if op != NONE]
         nodes = []
         for node in range(1, self.layout.nodes + 1):
@@ -156,7 +156,7 @@ class ReferenceSupernet:
         return self._mixed(node.operations, node.shares, masked @ node.weight, carried)
 
     def _mixed(self, operations: Sequence[str], shares: Tensor, product: Tensor, carried: Tensor) -> Tensor:
-        """Join operations that have one product (J, b, 2 H), or (J, b, H) without highway."""
+        """Mix operations that have the same product (J, b, 2 H), or (J, b, H) without highway."""
         gated = product.chunk(2, dim=-1) if self.layout.highway else (None, product)
         c, u = gated
         shares = shares[..., None, None]  # (J, K, 1, 1)
@@ -167,7 +167,7 @@ class ReferenceSupernet:
             value = value + shares[:, index] * forward(u)
         if c is None:
             return value.sum(0)
-        # The sum over k of p_k (s + g (f_k - s)), with the gate g taken out.
+        # The sum over k of p_k (s + g (f_k - s)), with the gate g factored out.
         passed = shares.sum(1) * carried
         return (passed + c.sigmoid() * (value - passed)).sum(0)  # (b, H)
 

@@ -1,6 +1,6 @@
-"""How an architecture is made continuous: from parameters to the share of each operation on each edge.
+"""Continuous relaxations: from architecture parameters to the share of each operation on each edge.
 
-A relaxation is the only part of a supernet that knows the method.
+A relaxation is the only part of a supernet that depends on the search method.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 INITIAL_SCALE = 1e-3
 
 Distributions: TypeAlias = dict[str, list[Tensor]]
-"""What a method believes: group -> categorical distributions, each (K,), detached. A group is a part of the
-architecture that a reader wants to see by itself: `cell`, or `cell`, `past_inputs` and `past_states`."""
+"""Group -> categorical distributions, each (K,), detached. The groups are `cell`, or `cell`, `past_inputs` and
+`past_states`: the parts of the architecture that are trained separately."""
 
 
 class Relaxation(nn.Module):
@@ -31,21 +31,21 @@ class Relaxation(nn.Module):
 
     @abstractmethod
     def forward(self) -> dict[str, Tensor]:
-        """Group -> shares, as in `Layout.mixture_shapes`; a new draw where they are drawn."""
+        """Group -> shares, as in `Layout.mixture_shapes`; a new sample if they are random."""
 
     @abstractmethod
     def distribution(self) -> Distributions:
-        """What the parameters say, as `Distributions`."""
+        """The current distributions."""
 
 
 class Alphas(Relaxation):
-    """Parameters for every operation on every edge, small and normal at first: 1e-3 N(0, 1) as in DARTS.
+    """A parameter for every operation on every edge, initialised with 1e-3 N(0, 1) as in DARTS.
 
     Args:
-        layout: Whose edges.
-        layer: Where the parameters are.
+        layout: Of the supernet.
+        layer: Has device and dtype of the parameters.
         generator: Draws them.
-        given: Groups that are not searched, with their shares.
+        given: Fixed shares of groups that are not searched.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Alphas(Relaxation):
 
     @abstractmethod
     def probabilities(self, group: str) -> Tensor:
-        """The probability of each operation on each edge of a group, in its shape."""
+        """The probability of each operation on each edge of a group, as in `Layout.mixture_shapes`."""
 
     def forward(self) -> dict[str, Tensor]:
         """The probabilities are the shares."""
@@ -81,50 +81,50 @@ class Alphas(Relaxation):
 
     @abstractmethod
     def distribution(self) -> Distributions:
-        """What the parameters say."""
+        """The current distributions."""
 
 
 class LocalSoftmax(Alphas):
-    """One softmax an edge, over its operations, as in DARTS."""
+    """One softmax for each edge, over its operations, as in DARTS."""
 
     def probabilities(self, group: str) -> Tensor:
         """Each row sums to 1."""
         return self.alphas[group].softmax(dim=-1)
 
     def distribution(self) -> Distributions:
-        """One distribution an edge."""
+        """One distribution for each edge."""
         return {group: list(self.probabilities(group).detach()) for group in self.alphas}
 
 
 class JointSoftmax(Alphas):
-    """One softmax a node, over all operations on all edges into it.
+    """One softmax for each node, over all operations on all edges into it.
 
     Jiang et al. 2019, "Improved Differentiable Architecture Search for Language Modeling and Named Entity
-    Recognition", equation 3, and rnn/model_search.py of jiangyingjunn/i-darts, where `none` takes part.
+    Recognition", equation 3, and rnn/model_search.py of jiangyingjunn/i-darts, where `none` is included.
     """
 
     def probabilities(self, group: str) -> Tensor:
-        """The rows of a node together sum to 1."""
+        """The rows of each node sum to 1 in total."""
         alphas = self.alphas[group]
         parts = [part.reshape(-1).softmax(dim=0).view_as(part) for part in alphas.split(self._edges(group))]
         return torch.cat(parts)
 
     def distribution(self) -> Distributions:
-        """One distribution a node."""
+        """One distribution for each node."""
         return {
             group: [part.reshape(-1) for part in self.probabilities(group).detach().split(self._edges(group))]
             for group in self.alphas
         }
 
     def _edges(self, group: str) -> list[int]:
-        """How many edges lead to each node; a node of a gate has one."""
+        """The number of edges into each node; a node of a gate has one."""
         if group == CELL:
             return list(range(1, self.layout.nodes + 1))
         return [1] * self.layout.delay
 
 
 class Chosen(Relaxation):
-    """Shares that are set from outside: one discrete cell at a time."""
+    """Fixed shares of one discrete cell, which can be replaced."""
 
     def __init__(self, layout: Layout, layer: LayerSpec) -> None:
         super().__init__()
@@ -134,16 +134,16 @@ class Chosen(Relaxation):
             self.register_buffer(f"shares_{group}", torch.zeros(shape, device=layer.device, dtype=dtype))
 
     def choose(self, shares: Mapping[str, Tensor]) -> None:
-        """Take a cell, as shares in the shapes of the layout."""
+        """Set the shares of some groups."""
         for group, tensor in shares.items():
             self.get_buffer(f"shares_{group}").copy_(tensor)
 
     def forward(self) -> dict[str, Tensor]:
-        """What was chosen."""
+        """The shares."""
         return {group: self.get_buffer(f"shares_{group}") for group in self.shapes}
 
     def distribution(self) -> Distributions:
-        """Nothing is believed: uniform on every edge."""
+        """Uniform on every edge, because nothing is learned."""
         return {
             group: [torch.full((columns,), 1.0 / columns) for _ in range(rows)]
             for group, (rows, columns) in self.shapes.items()

@@ -1,7 +1,7 @@
-"""What computes a supernet over a sequence.
+"""The interface of engines that compute a supernet over a sequence.
 
-One call runs one direction over a whole batch of sequences. Whatever is faster than `reference.py` takes the
-same call and gives the same numbers, but for running statistics, which may leave out what `absorb` says.
+One call runs one direction over a batch of sequences. All engines give the same results as `reference.py`,
+except for running statistics, in which they may omit some states, see `SharedStatistics.absorb`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SupernetCall:
-    """What a supernet is run on, and with.
+    """The arguments of a call of an engine.
 
     Attributes:
         inputs: (N, E), rows packed as in `cellzoo.runtime.Runtime`.
-        batch_sizes: Rows at each step, never growing.
-        states: h (B, H); for a layout with gates also what `Layout.delay` asks for, see
-            `search.supernets.gates`.
+        batch_sizes: Rows at each step, non-increasing.
+        states: h (B, H); for a layout with gates all states of `search.supernets.gates`.
         weights: As in `Layout.weight_shapes`.
-        mixtures: Group -> share of each operation on each edge, as in `Layout.mixture_shapes`. They are
-            multiplied as they are, whether they sum to 1 or not.
-        statistics: Normalises states; None where the layout has no normalisation.
-        reverse: Walk from the last step to the first.
-        mask_x: (B, E) factor on what has the width of x where a matrix multiplies it.
-        mask_h: (B, H) factor on what has the width of h where a matrix multiplies it.
+        mixtures: Group -> share of each operation on each edge, as in `Layout.mixture_shapes`. They need not
+            sum to 1.
+        statistics: Normalises states; None if the layout has no normalisation.
+        reverse: Process the steps from the last to the first.
+        mask_x: (B, E), factor on values of the width of x in matrix products.
+        mask_h: (B, H), factor on values of the width of h in matrix products.
     """
 
     inputs: Tensor
@@ -47,7 +46,7 @@ class SupernetCall:
 
 
 class SupernetRuntime(Protocol):
-    """An engine that was prepared for one layout."""
+    """An engine for one layout."""
 
     @property
     def ran(self) -> tuple[str, ...]:
@@ -57,9 +56,9 @@ class SupernetRuntime(Protocol):
     def __call__(self, call: SupernetCall) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run the supernet.
 
-        Gradients go to inputs, states, weights and mixtures, to each only where it requires them: an update of
-        the architecture asks for none of the weights, an update of the weights for none of the mixtures. Where
-        a mixture requires none, edges and operations whose share is 0 need not be computed.
+        Inputs, states, weights and mixtures get gradients only if they require them: an update of the
+        architecture needs none of the weights, and an update of the weights none of the mixtures. If a mixture
+        requires no gradient, edges and operations with share 0 need not be computed.
 
         Returns:
             Outputs (N, H) in the order of `inputs`, and the states of each row after its last step.

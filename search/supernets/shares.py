@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def cell_shares(layout: Layout, nodes: Sequence[Sequence[Edge]], *, mean: bool = False) -> dict[str, Tensor]:
-    """Write the edges of a cell as shares of 1.
+    """Convert the edges of a cell to shares.
 
     Args:
         layout: The supernet's; without gates.
         nodes: The edges (operation, predecessor) of each node.
-        mean: Whether the edges of a node are averaged, not added.
+        mean: Whether the edges of a node are averaged instead of added.
 
     Returns:
         As in `Layout.mixture_shapes`, in double precision.

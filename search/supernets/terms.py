@@ -1,7 +1,7 @@
-"""The products of a supernet's cell, and the parameters that mix what follows from them.
+"""The matrix products of a supernet's cell, and the parameters that mix the operations on them.
 
-A product has a place among the parameters for each operation that can follow from any: the four of the mixture
-instruction, then whatever else the layout offers, then the sum of all.
+For each product there is a parameter for each operation: the four of the mixture instruction, then any others
+of the layout, then the sum of all.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MIXED = ("tanh", "relu", "sigmoid", "identity")
 
 @dataclass(frozen=True)
 class Term:
-    """One product on one edge, and the operations that follow from it.
+    """One matrix product on one edge, and the operations that are applied to it.
 
     Attributes:
-        node: That it leads to, from 1.
-        source: State that it reads.
+        node: The target of the edge, from 1.
+        source: The state that it reads.
         weight: Name of its weight.
-        operations: (operation, column of the mixture) of each.
+        operations: (operation, column of the mixture) of each operation.
     """
 
     node: int
@@ -41,18 +41,18 @@ class Term:
 
 
 def slots(operations: Sequence[str]) -> tuple[str, ...]:
-    """The operations that have a place among the parameters of a product; their sum comes after them."""
+    """The operations with a parameter for each product, in order; the sum of the parameters follows them."""
     more = tuple(op for op in operations if op not in MIXED and is_real(op))
     return (*MIXED, *more)
 
 
 def is_real(op: str) -> bool:
-    """Whether an operation gives anything but 0."""
+    """Whether an operation computes something, unlike `none` and `drop`."""
     return op in PRIMITIVES and PRIMITIVES[op].forward is not None
 
 
 def layout_terms(layout: Layout) -> Iterator[Term]:
-    """All products of a cell, node by node."""
+    """All terms of a cell, in the order of nodes."""
     offered = tuple((op, column) for column, op in enumerate(layout.operations) if is_real(op))
     for node in range(1, layout.nodes + 1):
         for source in range(node):
@@ -61,9 +61,9 @@ def layout_terms(layout: Layout) -> Iterator[Term]:
 
 
 def computed_terms(layout: Layout, terms: Sequence[Term], mixture: Tensor) -> tuple[int, ...]:
-    """Numbers of the terms that are computed with a cell's mixture.
+    """Indices of the terms that are computed for a mixture.
 
-    All while the mixture learns, those that have a share otherwise.
+    All if the mixture requires a gradient; otherwise those with a nonzero share.
     """
     if mixture.requires_grad:
         return tuple(range(len(terms)))
@@ -78,7 +78,7 @@ def computed_terms(layout: Layout, terms: Sequence[Term], mixture: Tensor) -> tu
 def _products(
     layout: Layout, node: int, source: int, offered: tuple[tuple[str, int], ...]
 ) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
-    """The weights of an edge, and which operations follow from each."""
+    """The weights of an edge, and the operations on the product with each."""
     if layout.sharing != "operation":
         yield f"w{node}" + (f".{source}" if layout.sharing == "edge" else ""), offered
         return
@@ -94,15 +94,15 @@ def add_mixture(
     places: Sequence[str],
     first: int,
 ) -> str:
-    """Add the sum over k of p_k f_k(u).
+    """Add the sum over k of p_k f_k(u) to a graph.
 
     Args:
-        builder: Gets the values.
+        builder: Of the graph.
         name: Of the sum.
         product: u.
         operations: f_k, each once.
         places: The `slots` of the layout.
-        first: Where the parameters of the product begin.
+        first: Index of the product's first parameter.
 
     Returns:
         The name of the sum.
