@@ -1,4 +1,4 @@
-"""A whole classifier as one ONNX file: word vectors, recurrent layer, pooling, comparison of pairs, classes."""
+"""Export a classifier as one ONNX file: word vectors, recurrent layer, pooling, comparison of pairs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def export_classifier(saved: SavedClassifier, path: Path) -> None:
-    """Write a classifier as an ONNX file: `first` (T,), of pairs also `second`, to `scores` (classes,).
+    """Write a classifier as an ONNX file.
 
-    With classes there is also `class`, the number of the best.
+    Inputs are `first` (T,) and for pairs `second`, outputs are `scores` (classes,) and with classes also
+    `class`, the number of the best class.
 
     Raises:
-        CellzooError: Its layer is not that of a cell.
+        CellzooError: Its recurrent layer is not a `CellRNN`.
         OutputError: The file cannot be written.
     """
     graph = OnnxGraph()
@@ -56,12 +57,12 @@ def export_classifier(saved: SavedClassifier, path: Path) -> None:
         max_length=saved.settings.max_length,
     )
     made = graph.finish("classifier", [integers(name, f"{name}_words") for name in names], outputs)
-    assert isinstance(model.rnn, CellRNN)  # noqa: S101 - `recurrent` has seen to it
+    assert isinstance(model.rnn, CellRNN)  # noqa: S101 - `recurrent` has checked it
     write_model(model_of(made, model.rnn.cell, {PROPERTY: description.model_dump_json()}), path)
 
 
 def _head(graph: OnnxGraph, head: TextHead, states: list[str]) -> str:
-    """`cellzoo.heads.TextHead` over one example."""
+    """Add `cellzoo.heads.TextHead` for one example."""
     if not head.pairs:
         features = _pooled(graph, head, states[0], "pooled")
     else:
@@ -97,7 +98,7 @@ def _attended(graph: OnnxGraph, head: TextHead, first: str, second: str) -> tupl
 
 
 def _compared(graph: OnnxGraph, u: str, v: str, output: str) -> str:
-    """[u; v; |u - v|; u * v] along the units."""
+    """Concatenate [u; v; |u - v|; u * v] along the units."""
     difference = graph.add("Sub", [u, v], f"{output}.difference")
     distance = graph.add("Abs", [difference], f"{output}.distance")
     product = graph.add("Mul", [u, v], f"{output}.product")
@@ -105,7 +106,7 @@ def _compared(graph: OnnxGraph, u: str, v: str, output: str) -> str:
 
 
 def _pooled(graph: OnnxGraph, head: TextHead, states: str, output: str) -> str:
-    """What stands for a text, (1, D)."""
+    """Pool the states of a text, (1, D)."""
     if head.pooling == "max":
         return graph.add("ReduceMax", [states], output, axes=[0], keepdims=1)
     if head.pooling == "mean":

@@ -1,4 +1,4 @@
-"""The trained model that a run has left, by the file itself or by the run's record."""
+"""Find the trained model of a run by its file or by the record of the run, and export it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def find_model(path: Path) -> Path:
     """Find the file of a model.
 
     Args:
-        path: The file, or the run record of its training.
+        path: The file, or the record of the run that trained it.
 
     Raises:
-        DataError: There is no such file, or the run has left no model.
+        DataError: There is no such file, or the run kept no model.
         CellzooError: It is another kind of file.
         RecordError: The record is damaged.
     """
@@ -46,13 +46,13 @@ def find_model(path: Path) -> Path:
 
 
 def export_model(model: Path, out: Path) -> None:
-    """Write a model that a run has left as an ONNX file.
+    """Write the model of a run as an ONNX file.
 
     Raises:
         MissingDependencyError: The package onnx is not installed.
-        CellzooError: The model cannot be in an ONNX file.
-        DataError: It is damaged.
-        OutputError: The file cannot be written.
+        CellzooError: The model cannot be exported.
+        DataError: Its file is damaged.
+        OutputError: The ONNX file cannot be written.
     """
     from cellzoo.system.extras import require
 

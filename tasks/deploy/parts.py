@@ -1,6 +1,6 @@
-"""Parts of deployed models as ONNX nodes: look-ups, linear layers, characters, recurrent layers, decoding.
+"""Build ONNX nodes for the parts of models: lookups, linear layers, characters, recurrent layers, decoding.
 
-A graph works on one sequence: T tokens, and for recurrent layers a batch axis of one.
+A graph processes one sequence of T tokens; recurrent layers get a batch axis of size 1.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     from tasks.tagging.embeddings import CharacterFeatures
 
 WORDS, LETTERS = "words", "letters"
-"""Names of the axes T and longest word."""
+"""Names of the dynamic axes: tokens, and characters of the longest word."""
 _LOWEST = -1e30
-"""Score of what cannot be; finite, as sums with infinities could be no number."""
+"""Score of an impossible start; finite, because infinities could sum to NaN."""
 
 
 def array(tensor: Tensor) -> np.ndarray:
-    """A float32 array of a tensor."""
+    """Convert a tensor to a float32 array."""
     found: np.ndarray = tensor.detach().float().cpu().numpy()
     return found
 
 
 def integers(name: str, *shape: str | int) -> ValueInfoProto:
-    """Declare an input or output of integers."""
+    """Declare an integer input or output."""
     return helper.make_tensor_value_info(name, TensorProto.INT64, shape)
 
 
 def floats(name: str, *shape: str | int) -> ValueInfoProto:
-    """Declare an input or output of floats."""
+    """Declare a float input or output."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 def linear(graph: OnnxGraph, layer: nn.Linear, value: str, output: str) -> str:
-    """A linear layer over the rows of a matrix."""
+    """Add a linear layer over the rows of a matrix."""
     inputs = [value, graph.constant(f"{output}.weight", array(layer.weight))]
     if layer.bias is not None:
         inputs.append(graph.constant(f"{output}.bias", array(layer.bias)))
@@ -58,18 +58,18 @@ def linear(graph: OnnxGraph, layer: nn.Linear, value: str, output: str) -> str:
 
 
 def look_up(graph: OnnxGraph, table: Tensor, numbers: str, output: str) -> str:
-    """Rows of a table."""
+    """Add a lookup of rows of a table."""
     return graph.add("Gather", [graph.constant(f"{output}.table", array(table)), numbers], output, axis=0)
 
 
 def characters(graph: OnnxGraph, part: CharacterFeatures, numbers: str, output: str) -> str:
-    """The last states of the character LSTM of each word, (T, 2 hidden_size).
+    """Add the final states of the character LSTM for each word, (T, 2 hidden_size).
 
     Args:
-        graph: Where the nodes go.
+        graph: The graph to extend.
         part: The features.
-        numbers: Name of the input, (T, longest word), filled with -1.
-        output: Name of the features.
+        numbers: Name of the input, (T, longest word), padded with -1.
+        output: Name of the output.
     """
     rnn = part.rnn
     if rnn.cell.hash != load("lstm").hash:
@@ -82,7 +82,7 @@ def characters(graph: OnnxGraph, part: CharacterFeatures, numbers: str, output: 
     known = graph.add("Max", [numbers, zero], f"{output}.known")
     by_step = graph.add("Transpose", [known], f"{output}.by_step", perm=[1, 0])
     vectors = look_up(graph, part.vectors.weight, by_step, f"{output}.vectors")  # (letters, T, size)
-    # ONNX orders the gates input, output, forget, candidate, and has two biases.
+    # ONNX has the gates in the order input, output, forget, candidate, and two biases.
     weights = [weights_in_use(rnn.direction(way)) for way in range(2)]
     stacked = {
         kind: np.stack([np.concatenate([array(one[f"{gate}_1_{kind}"]) for gate in "iofg"]) for one in weights])
@@ -117,14 +117,14 @@ def recurrent(
     start: Sequence[Tensor] | None = None,
     prefix: str = "",
 ) -> str:
-    """A recurrent layer over one sequence, (T, E) to (T, directions * H).
+    """Add a recurrent layer over one sequence, (T, E) to (T, directions * H).
 
     Args:
-        graph: Where the nodes go.
-        rnn: The layer of a cell.
+        graph: The graph to extend.
+        rnn: A `CellRNN`.
         value: Name of the input.
         output: Name of the output.
-        start: The states that every sequence starts from, each (layers * directions, 1, width); None for zeros.
+        start: Initial states, each (layers * directions, 1, width); None for zeros.
         prefix: As in `scan_layers`.
 
     Raises:
@@ -149,10 +149,10 @@ def recurrent(
 
 
 def best_tags(graph: OnnxGraph, emissions: str, transitions: Tensor, start: int, stop: int, output: str) -> str:
-    """The most likely tags, (T,), as `tasks.tagging.viterbi.best_tags` finds them, sum by sum.
+    """Add Viterbi decoding, (T,), with the same order of additions as `tasks.tagging.viterbi.best_tags`.
 
     Args:
-        graph: Where the nodes go.
+        graph: The graph to extend.
         emissions: Name of the scores, (T, K).
         transitions: (K, K), `[to, from]`.
         start: The tag before each sequence.

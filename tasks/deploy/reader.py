@@ -1,4 +1,4 @@
-"""Use a deployed model: text in, tags or classes out; needs numpy and onnxruntime, not torch.
+"""Run a deployed tagger or classifier; needs numpy and onnxruntime, but not torch.
 
 tagger = load("tagger.onnx")
 tagger.tags(["Ada", "is", "in", "Paris"])       # ["S-person", "O", "O", "S-location"]
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class DeployedTagger:
-    """A tagger in a session of onnxruntime.
+    """A tagger that runs in onnxruntime.
 
     Args:
         session: An `onnxruntime.InferenceSession`.
-        description: What its file says of it.
+        description: The metadata of its file.
     """
 
     def __init__(self, session: Any, description: Description) -> None:
@@ -67,11 +67,11 @@ class DeployedTagger:
 
 
 class DeployedClassifier:
-    """A classifier in a session of onnxruntime.
+    """A classifier that runs in onnxruntime.
 
     Args:
         session: An `onnxruntime.InferenceSession`.
-        description: What its file says of it.
+        description: The metadata of its file.
     """
 
     def __init__(self, session: Any, description: Description) -> None:
@@ -95,7 +95,7 @@ class DeployedClassifier:
         return found
 
     def label(self, first: str, second: str | None = None) -> str | float:
-        """Name the class of a text or pair, or give its score where that is predicted; errors as above."""
+        """Return the name of the predicted class of a text or pair, or its score; errors as in `scores`."""
         scores = self.scores(first, second)
         labels = self.description.labels
         return labels[int(scores.argmax())] if labels else float(scores[0])
@@ -111,11 +111,11 @@ def load(path: Path | str, *, threads: int = 1) -> DeployedTagger | DeployedClas
 
     Args:
         path: The file.
-        threads: Threads of onnxruntime.
+        threads: Number of threads of onnxruntime.
 
     Raises:
         MissingDependencyError: The package onnxruntime is not installed.
-        DataError: The file is missing or damaged, or not one of a whole model.
+        DataError: The file is missing, damaged, or not an exported tagger or classifier.
     """
     require("onnxruntime", "export")
     import onnxruntime
@@ -127,7 +127,7 @@ def load(path: Path | str, *, threads: int = 1) -> DeployedTagger | DeployedClas
         raise DataError(f"{path}: is not there; expected a file that `cellzoo export` wrote")
     try:
         session = onnxruntime.InferenceSession(Path(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a class of its own for each fault
+    except Exception as error:  # onnxruntime raises many unrelated classes
         raise DataError(f"{path}: is not a whole ONNX file ({str(error).splitlines()[0]:.160})") from error
     text = session.get_modelmeta().custom_metadata_map.get(PROPERTY)
     if text is None:

@@ -1,14 +1,14 @@
-"""How a deployed model reads text: what stands in the metadata of its ONNX file, as JSON.
+"""How a deployed model reads text: the JSON in the metadata of its ONNX file.
 
-Tokens become numbers by a list of vocabularies, one for each input of the graph:
+Tokens are mapped to numbers by vocabularies, one per input of the graph:
 
     {"name": "words", "kind": "words", "forms": ["exact", "lower", ...], "items": [...], "unknown": 9}
     {"name": "characters", "kind": "characters", "items": [...], "unknown": 0}
 
-A word's number is the place of the first of its forms that is among the items, else `unknown`; `first` is added
-to places. Characters of a sentence are one row a word, filled with -1 on the right.
+The number of a word is the index of the first of its forms that is among the items, plus `first`, or `unknown`
+if none is. Characters form a matrix with one row per word, padded with -1 on the right.
 
-Imports nothing but the standard library, numpy and pydantic, as whoever deploys a model may have nothing else.
+This module needs only the standard library, numpy and pydantic.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _FORMS: dict[str, Callable[[str], str]] = {
     "zero": lambda word: _DIGIT.sub("0", word.lower()),
 }
 FLAIR_FORMS: tuple[Form, ...] = ("exact", "lower", "hash", "zero")
-"""In which Flair looks pretrained word vectors up."""
+"""The forms under which Flair looks up pretrained word vectors, in this order."""
 
 
 class Input(BaseModel):
-    """How one input of the graph is made of tokens.
+    """How tokens are mapped to one input of the graph.
 
     Attributes:
-        name: Of the input.
-        kind: A number a token, or numbers of its characters.
-        forms: In which a token is looked up.
-        items: What has a number.
-        first: The number of the first item.
-        unknown: The number of all else.
+        name: Name of the input.
+        kind: `words`: one number per token; `characters`: one number per character.
+        forms: Forms under which a token is looked up, in this order.
+        items: The vocabulary.
+        first: Number of the first item.
+        unknown: Number of everything that is not in the vocabulary.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,16 +61,16 @@ class Input(BaseModel):
 
 
 class Description(BaseModel):
-    """What a file says of its model.
+    """The metadata of an exported model.
 
     Attributes:
-        format: Of this description.
-        task: What the model does.
-        inputs: Inputs of the graph; a classifier of pairs has the same words for `first` and `second`.
-        labels: Names of tags or classes, by number; none where a score is predicted.
-        scheme: How tags make spans; `tokens` where each stands for itself.
-        tokens: How a text becomes tokens: `given` ones, or those of `tasks.classification.texts.words_of`.
-        max_length: Tokens after which a text is cut; 0 for none.
+        format: Version of this format.
+        task: Task of the model.
+        inputs: Inputs of the graph; a classifier of pairs has the same vocabulary for `first` and `second`.
+        labels: Names of tags or classes, by number; empty if a score is predicted.
+        scheme: Tagging scheme; `tokens` if tags label single tokens.
+        tokens: Tokenisation: tokens are `given`, or made by `tasks.classification.texts.words_of` (`glove`).
+        max_length: Maximum number of tokens of a text; longer ones are truncated. 0 for no limit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,10 +85,10 @@ class Description(BaseModel):
 
 
 class Numbers:
-    """Turns tokens into an input of the graph.
+    """Maps tokens to an input of the graph.
 
     Args:
-        described: The input.
+        described: Description of the input.
     """
 
     def __init__(self, described: Input) -> None:
@@ -99,7 +99,7 @@ class Numbers:
         self._number = self._words if described.kind == "words" else self._characters
 
     def __call__(self, tokens: Sequence[str]) -> np.ndarray:
-        """Give int64 numbers: (T,) of words, (T, longest word) of characters."""
+        """Return int64 numbers: (T,) of words, (T, longest word) of characters."""
         return self._number(tokens)
 
     def _words(self, tokens: Sequence[str]) -> np.ndarray:

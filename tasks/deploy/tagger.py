@@ -1,4 +1,4 @@
-"""A whole tagger as one ONNX file: look-ups, characters, recurrent layer, decoding."""
+"""Export a tagger as one ONNX file: lookups, characters, recurrent layer, decoding."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def export_tagger(tagger: CellTagger, path: Path) -> None:
-    """Write a tagger as an ONNX file: `words`, `characters`, ... of one sentence to `tags`, (T,).
+    """Write a tagger as an ONNX file with inputs such as `words` and `characters`, and the output `tags`, (T,).
 
     Raises:
-        CellzooError: Its features, or its layer, cannot be in an ONNX file.
+        CellzooError: Its features or its recurrent layer cannot be exported.
         OutputError: The file cannot be written.
     """
     graph = OnnxGraph()
@@ -59,10 +59,10 @@ def export_tagger(tagger: CellTagger, path: Path) -> None:
 
 
 class _Features:
-    """The features of tokens, and the inputs of the graph that they read.
+    """Adds the features of tokens to a graph, and collects the inputs that they need.
 
     Args:
-        graph: Where the nodes go.
+        graph: The graph to extend.
     """
 
     def __init__(self, graph: OnnxGraph) -> None:
@@ -72,7 +72,7 @@ class _Features:
         self.declared: list[ValueInfoProto] = []
 
     def add(self, embeddings: TokenEmbeddings) -> str:
-        """Add all parts; gives the name of the features, (T, E)."""
+        """Add all parts; returns the name of the concatenated features, (T, E)."""
         columns = dict(self._parts(embeddings))
         self._stacks += 1
         # `tasks.embeddings.batch.token_features` concatenates them in the same order.

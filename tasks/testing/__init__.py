@@ -1,12 +1,12 @@
-"""Conformance kits for problems and tasks: what each must keep, for our own and for those of others.
+"""Conformance tests for problems and tasks, for those of cellzoo and of other packages.
 
     from tasks.testing import ProblemConformance
 
     class TestMine(ProblemConformance):
         kind = "my_package.problem:KIND"
-        settings = {"hidden_size": 6}        # small: the whole kit then takes seconds
+        settings = {"hidden_size": 6}        # small, so that all tests take seconds
 
-`pytest` runs one test for each check; `check_problem("my_package.problem:KIND", {...})` runs all without it.
+`pytest` runs one test per check; `check_problem("my_package.problem:KIND", {...})` runs all without pytest.
 `TaskConformance` and `check_task` do the same for a task, whether file or class.
 """
 

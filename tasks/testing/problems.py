@@ -1,4 +1,4 @@
-"""The conformance kit for problems: settings, batches, losses, gradients, evaluation and seeds."""
+"""Conformance tests for problems: settings, batches, losses, gradients, evaluation and seeds."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Trial:
 
     Attributes:
         kind: Name of a registered kind, or `module:KIND`.
-        settings: Settings that make it small; others have their defaults.
-        data: The folder that is given by `--data`, if one is needed.
-        neutral: Setting -> another value; it must not change an evaluation by more than `tolerance`.
-        tolerance: Relative.
+        settings: Settings that make it small; the others have their defaults.
+        data: The folder for `--data`, if one is needed.
+        neutral: Setting -> another value, which must not change an evaluation by more than `tolerance`.
+        tolerance: Relative tolerance.
         recompute: Computes metrics of one split from its items alone.
-        layers: Ways to build a recurrent layer that the model must take, beside a `CellRNN`.
+        layers: Functions that build further kinds of recurrent layers that the model must support.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class Trial:
 
     @lazy_property
     def found(self) -> ProblemKind:
-        """The kind."""
+        """The problem kind."""
         if ":" not in self.kind:
             return find_problem(self.kind)
         found = load_target(self.kind, "the kind under test")
@@ -75,11 +75,11 @@ class Trial:
         return found
 
     def configure(self, **changes: Any) -> Settings:
-        """Its settings."""
+        """Build its settings."""
         return configure(self.found.settings, {**self.settings, **changes}, f"kind {self.kind!r}")
 
     def build(self, **changes: Any) -> Problem:
-        """The problem, on the CPU."""
+        """Build the problem on the CPU."""
         config = self.configure(**changes)
         data = {name: find(name, self.data) for name in self.found.outline(config).data}
         return self.found.build(data, config, torch.device("cpu"))
@@ -90,7 +90,7 @@ class Trial:
         return self.build()
 
     def model(self, problem: Problem | None = None, layer: Layer | None = None, seed: int = 3) -> nn.Module:
-        """A new model, the same for the same seed; torch's default generator is seeded for its masks."""
+        """Build a model; also seeds torch's default generator, which draws dropout masks."""
         problem = problem or self.problem
         generator = torch.Generator().manual_seed(seed)
         rnn = (layer or _cell_layer)(problem, generator)
@@ -99,7 +99,7 @@ class Trial:
         return model
 
     def batches(self, seed: int = 5) -> list[Batch]:
-        """The first training batches."""
+        """Return the first training batches."""
         return list(islice(self.problem.train_batches(torch.Generator().manual_seed(seed)), _BATCHES))
 
 
@@ -112,7 +112,7 @@ def check_problem(kind: str, settings: Mapping[str, Any] | None = None, **option
         **options: The other attributes of `Trial`.
 
     Raises:
-        AssertionError: Something is not kept; the message says what.
+        AssertionError: A check failed; the message says which.
     """
     trial = Trial(kind, settings or {}, **options)
     for check in PROBLEM_CHECKS:
@@ -120,7 +120,7 @@ def check_problem(kind: str, settings: Mapping[str, Any] | None = None, **option
 
 
 def check_settings(trial: Trial) -> None:
-    """Settings have defaults, survive being written, and refuse what is not one; the outline agrees."""
+    """Check that settings have defaults, can be written and read, are validated, and fit the outline."""
     kind, config = trial.found, trial.configure()
     again = configure(kind.settings, json.loads(json.dumps(plain(config), allow_nan=False)), "t")
     require(again == config, "settings that are written and read are others")
@@ -142,7 +142,7 @@ def check_settings(trial: Trial) -> None:
 
 
 def check_batches(trial: Trial) -> None:
-    """Training batches depend on the generator alone, go once through the data, and their sizes are told."""
+    """Check that training batches depend on the generator alone, and how many there are."""
     problem, model = trial.problem, trial.model().eval()
     before = _random_state()
     first = _losses(problem, model, trial.batches())
@@ -161,7 +161,7 @@ def check_batches(trial: Trial) -> None:
 
 
 def check_loss(trial: Trial) -> None:
-    """The loss is a finite scalar, penalties only add to it, the carry is detached, the mode stays."""
+    """Check that the loss is a finite scalar with a gradient, the carry is detached, and the mode is kept."""
     problem, model, stream = trial.problem, trial.model(), Stream()
     require(model.training, "a new model is not in training mode")
     for batch in trial.batches():
@@ -175,7 +175,7 @@ def check_loss(trial: Trial) -> None:
 
 
 def check_gradients(trial: Trial) -> None:
-    """Gradients reach every weight that is trained, and every layer of the kinds given can be trained."""
+    """Check that gradients reach every trainable weight, with each kind of recurrent layer."""
     problem = trial.problem
     for layer in (None, *trial.layers):
         model, stream, reached = trial.model(layer=layer), Stream(), dict[str, bool]()
@@ -197,7 +197,7 @@ def check_gradients(trial: Trial) -> None:
 
 
 def check_evaluation(trial: Trial) -> None:
-    """An evaluation draws no random number, leaves the model as it was, and is the same again."""
+    """Check that an evaluation draws no random number, does not change the model, and is reproducible."""
     problem, model = trial.problem, trial.model()
     for training in (True, False):
         model.train(training)
@@ -213,7 +213,7 @@ def check_evaluation(trial: Trial) -> None:
 
 
 def check_items(trial: Trial) -> None:
-    """The metrics can be computed from the items alone."""
+    """Check that the metrics can be computed from the items alone."""
     if trial.recompute is None:
         return
     evaluation = trial.problem.evaluate(trial.model(), "test")
@@ -225,7 +225,7 @@ def check_items(trial: Trial) -> None:
 
 
 def check_neutral_settings(trial: Trial) -> None:
-    """Settings that say how an evaluation is batched do not change it."""
+    """Check that settings which only affect the batching of an evaluation do not change its result."""
     reference = trial.problem.evaluate(trial.model(), "dev").metrics
     for name, value in trial.neutral.items():
         other = trial.build(**{name: value})
@@ -238,7 +238,7 @@ def check_neutral_settings(trial: Trial) -> None:
 
 
 def check_counts(trial: Trial) -> None:
-    """Tables of vectors are counted among the parameters, and learned vectors have a row a word."""
+    """Check the count of embedding parameters, and that learned vectors have one row per word."""
     problem, model = trial.problem, trial.model()
     total = sum(weight.numel() for weight in model.parameters())
     require(0 <= problem.embedding_parameters(model) < total, "more embedding parameters than parameters")
@@ -250,7 +250,7 @@ def check_counts(trial: Trial) -> None:
 
 
 def check_other_process(trial: Trial) -> None:
-    """A seed means the same batches, weights and numbers in another process."""
+    """Check that a seed gives the same batches, weights and numbers in another process."""
     arguments = json.dumps([trial.kind, plain(trial.configure()), str(trial.data) if trial.data else None])
     code = (
         "import json, sys; from tasks.testing.problems import fingerprint; "
@@ -282,7 +282,7 @@ PROBLEM_CHECKS = (
 
 
 def fingerprint(kind: str, settings: Mapping[str, Any], data: str | None) -> str:
-    """Hash the weights after some steps and what they are worth on dev."""
+    """Hash the weights after some training steps, and their metrics on dev."""
     trial = Trial(kind, settings, Path(data) if data else None)
     problem, model, stream = trial.problem, trial.model(), Stream()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -297,7 +297,7 @@ def fingerprint(kind: str, settings: Mapping[str, Any], data: str | None) -> str
 
 
 class ProblemConformance:
-    """One test for each check; inherit it in a class whose name starts with `Test`.
+    """One test per check; inherit it in a class whose name starts with `Test`.
 
     Attributes are those of `Trial`; wrap a function in `staticmethod`.
     """
@@ -392,7 +392,7 @@ def _tensors(content: Any) -> Iterator[Tensor]:
 
 
 def _random_state() -> str:
-    """The state of every generator that is not handed out: torch's, numpy's and Python's."""
+    """Hash the states of the global random number generators of torch, numpy and Python."""
     kind, keys, *rest = np.random.get_state(legacy=True)
     state = (torch.get_rng_state().tolist(), random.getstate(), kind, list(keys), rest)
     return hashlib.sha256(repr(state).encode()).hexdigest()

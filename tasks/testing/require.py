@@ -1,4 +1,4 @@
-"""What both kits require."""
+"""Checks that the conformance tests of problems and tasks share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tasks.metric import Metric
 
 CELL = "gru"
-"""The cell that stands for all in checks of problems and tasks."""
+"""The cell that is used in all checks."""
 _METRIC_NAME = r"[a-z][a-z0-9_]*"
 
 
@@ -22,7 +22,7 @@ def require(holds: bool, message: str) -> None:
 
 
 def check_metrics(metrics: Sequence[Metric]) -> None:
-    """Require metrics that can be told apart, stand in records and be shown."""
+    """Require metrics with distinct valid names that can be displayed."""
     names = [metric.name for metric in metrics]
     require(bool(names), "no metric is declared")
     require(len(set(names)) == len(names), "two metrics have one name")

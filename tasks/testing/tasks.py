@@ -1,4 +1,4 @@
-"""The conformance kit for tasks: what can stand in records, and runs that repeat."""
+"""Conformance tests for tasks: valid declarations, and reproducible runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def check_task(
     Args:
         task: A name, a path of a task file, or `module:Class`.
         settings: Settings that make it small.
-        data: The folder that is given by `--data`, if one is needed.
-        out: An empty folder to run it in; None runs nothing.
+        data: The folder for `--data`, if one is needed.
+        out: An empty folder for the results of runs; None runs nothing.
 
     Raises:
-        AssertionError: Something is not kept; the message says what.
+        AssertionError: A check failed; the message says which.
     """
     check_declarations(task, settings or {})
     if out is not None:
@@ -36,7 +36,7 @@ def check_task(
 
 
 def check_declarations(task: str, settings: Mapping[str, Any]) -> None:
-    """Name, title, metrics and settings of a task can stand in records, and all settings are in their keys."""
+    """Check that name, title, metrics and settings of a task are valid in records, and in its keys."""
     found = find_task(task)
     require(bool(re.fullmatch(NAME_PATTERN, found.name)), f"{found.name!r} cannot stand in a record")
     require(bool(found.title.strip()), "the title is empty")
@@ -58,7 +58,7 @@ def check_declarations(task: str, settings: Mapping[str, Any]) -> None:
 
 
 def check_repeats(task: str, settings: Mapping[str, Any], data: Path | None, out: Path) -> None:
-    """A run gives the same record again, in a worker process, with the metrics that the task declares."""
+    """Check that a second run, in a worker process, gives the same record with the declared metrics."""
     from tasks.runs.run import run_suite
 
     contents = []
@@ -80,12 +80,12 @@ def check_repeats(task: str, settings: Mapping[str, Any], data: Path | None, out
 
 
 class TaskConformance:
-    """One test for each check of a task; inherit it in a class whose name starts with `Test`.
+    """One test per check of a task; inherit it in a class whose name starts with `Test`.
 
     Attributes:
         task: A name, a path of a task file, or `module:Class`.
         settings: Settings that make it small.
-        data: The folder that is given by `--data`, if one is needed.
+        data: The folder for `--data`, if one is needed.
     """
 
     task: ClassVar[str]

@@ -1,5 +1,5 @@
-"""Word similarity: do word vectors put words close to each other that people find alike?
+"""Word similarity: do the cosines of word vectors agree with human similarity ratings?
 
-`pairs.py` scores word pairs with word vectors, `correlation.py` compares with people's scores,
-`skip_gram.py` is the baseline, `probe.py` the kind of probe made of these.
+`pairs.py` scores word pairs with word vectors, `correlation.py` correlates the scores with human ratings,
+`skip_gram.py` is the baseline, and `probe.py` defines the probe kind.
 """

@@ -1,4 +1,4 @@
-"""Compare word vectors with people's scores, set by set."""
+"""Compare word vectors with human ratings, for each set of word pairs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compared:
-    """Word vectors against people.
+    """The result of a comparison.
 
     Attributes:
-        metrics: `<set>_spearman`, `<set>_pearson`, `<set>_coverage`; a correlation is NaN where fewer than
-            three pairs are covered.
-        items: One a pair; its `score` is null where a word has no vector.
+        metrics: `<set>_spearman`, `<set>_pearson`, `<set>_coverage`; a correlation is NaN if fewer than three
+            pairs are covered, or if it is undefined.
+        items: One per pair; its `score` is null if a word has no vector.
         notes: Which sets have no correlation, and why.
     """
 
@@ -42,18 +42,18 @@ def compare(
     sets: Mapping[str, Sequence[WordPair]],
     titles: Mapping[str, str],
 ) -> Compared:
-    """Score the pairs of all sets by cosines, and correlate the scores with people's.
+    """Score the pairs of all sets by cosines, and correlate the scores with human ratings.
 
-    A pair with a word that has no vector is left out, and the coverage says how many are not.
+    Pairs with a word that has no vector are left out; the coverage is the share of the other pairs.
 
     Args:
         words: V words.
-        vectors: One row a word, (V, E).
+        vectors: One row per word, (V, E).
         sets: Short name -> pairs.
-        titles: Short name -> what a reader sees.
+        titles: Short name -> title for messages.
 
     Raises:
-        RunError: No set has a correlation; the message is on the first one.
+        RunError: No set has a correlation; the message is that of the first set.
     """
     metrics: dict[str, float] = {}
     items: list[dict[str, Json]] = []

@@ -1,4 +1,4 @@
-"""Agreement between the scores of people and of word vectors."""
+"""Correlations between human ratings and the scores of word vectors."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEAST = 3
-"""Fewer pairs than this have no correlation that means anything."""
+"""Minimum number of pairs for a correlation."""
 
 
 def spearman(gold: Sequence[float], scores: Sequence[float | None], name: str) -> float:
     """Spearman's rank correlation over the pairs that have a score; ties get their mean rank.
 
     Args:
-        gold: People's scores.
-        scores: Scores of the word vectors, None where there is none.
-        name: Of the set of pairs, for messages.
+        gold: Human ratings.
+        scores: Scores of the word vectors, None for pairs without one.
+        name: Name of the set of pairs, for messages.
 
     Raises:
         RunError: Fewer than three pairs have a score, or all scores are equal.

@@ -20,35 +20,34 @@ if TYPE_CHECKING:
 def cosines(
     pairs: Sequence[WordPair], words: Sequence[str], vectors: NDArray[np.floating]
 ) -> list[float | None]:
-    """Cosine of each pair's vectors; None where a word has no vector.
+    """Compute the cosine of the vectors of each pair; None if a word has no vector.
 
-    Words are looked up as they are and, where they have no vector, in the other forms of `spellings`; `<unk>`
-    and `<eos>` count as no words.
+    A word is looked up unchanged and then in the other forms of `spellings`; `<unk>` and `<eos>` never match.
 
     Args:
-        pairs: What to score.
+        pairs: The pairs.
         words: V words.
-        vectors: One row a word, (V, E).
+        vectors: One row per word, (V, E).
 
     Raises:
-        RunError: A vector that is needed has no direction: it is all zeros, or not finite.
+        RunError: The vector of a word is all zeros or not finite, so that its cosine is undefined.
     """
     rows = {word: row for row, word in enumerate(words) if word not in (UNKNOWN, END)}
     return [_cosine(pair, rows, vectors) for pair in pairs]
 
 
 def spellings(word: str) -> tuple[str, str, str, str]:
-    """A word as it is, in lower case, with a capital, in capitals: sets and texts differ in what they keep."""
+    """Return a word unchanged, in lower case, capitalised, and in upper case: sets and texts differ in case."""
     return word, word.lower(), word.capitalize(), word.upper()
 
 
 def wanted_words(pairs: Iterable[WordPair]) -> set[str]:
-    """All words that pairs can ask for."""
+    """Return all spellings under which the words of pairs are looked up."""
     return {form for pair in pairs for word in (pair.word1, pair.word2) for form in spellings(word)}
 
 
 def coverage(scores: Sequence[float | None]) -> float:
-    """Share of the pairs that have a score."""
+    """Return the share of the pairs that have a score."""
     return sum(score is not None for score in scores) / len(scores)
 
 

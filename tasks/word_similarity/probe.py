@@ -1,4 +1,4 @@
-"""The kind of probe: cosines of learned word vectors against people's scores."""
+"""The probe kind `word-similarity`: cosines of learned word vectors against human ratings."""
 
 from __future__ import annotations
 
@@ -32,20 +32,19 @@ SETS = {
     "wordsim-353-sim": "WordSim-353 similarity",
     "wordsim-353-rel": "WordSim-353 relatedness",
 }
-"""The published sets by the names of their data, with their titles."""
+"""The published sets: name of the data set -> title."""
 SKIP_GRAM = "skip-gram"
 
 
 class WordSimilaritySettings(Settings):
-    """The pairs, and settings of the baselines; the vectors of cells are as their run left them.
+    """Settings of the word pairs and of the baselines; the vectors of cells come from an earlier run.
 
     Attributes:
-        pairs: Sets of word pairs, separated by commas: data sets by name, or `pairs:FILE` with a line
-            `word word score` each. The first one's rank correlation is what leaderboards rank by.
-        vectors: Word vectors that are measured beside, separated by commas: data sets by name, or
-            `vectors:FILE`.
-        corpus: The text that the baseline skip-gram (gensim's) is trained on.
-        min_count: Words that are rarer in the training text have no vector.
+        pairs: Sets of word pairs, separated by commas: data sets by name, or `pairs:FILE`, a file with lines
+            `word word score`. Leaderboards rank by Spearman's correlation on the first set.
+        vectors: Further word vectors to measure, separated by commas: data sets by name, or `vectors:FILE`.
+        corpus: The training text of the baseline skip-gram (gensim's).
+        min_count: Words with fewer occurrences in the training text have no vector.
         hidden_size: Size of a vector.
         skip_gram_epochs: Passes over the training text.
         skip_gram_window: Largest distance of a context word.
@@ -63,16 +62,16 @@ class WordSimilaritySettings(Settings):
 
 
 def short_names(pairs: str) -> dict[str, str]:
-    """What each set is called in the names of its metrics: the letters and digits of its name.
+    """Make short names for the metrics of each set, from the letters and digits of its name.
 
     Args:
-        pairs: The setting.
+        pairs: The setting `pairs`.
 
     Returns:
         Short name -> name of the data set, in order.
 
     Raises:
-        CellzooError: A name is empty, or two are alike.
+        CellzooError: A short name is empty, or two are equal.
     """
     found: dict[str, str] = {}
     for name in map(str.strip, pairs.split(",")):
@@ -87,12 +86,12 @@ def short_names(pairs: str) -> dict[str, str]:
 
 
 def title_of(name: str) -> str:
-    """What a reader sees of a set."""
+    """Return the title of a set."""
     return SETS.get(name, name)
 
 
 def metrics(settings: WordSimilaritySettings) -> tuple[Metric, ...]:
-    """Both correlations of each set, then how much of it is covered."""
+    """List both correlations of each set, then the coverage of each set."""
     sets = short_names(settings.pairs)
     return (
         *(
@@ -113,7 +112,7 @@ def metrics(settings: WordSimilaritySettings) -> tuple[Metric, ...]:
 
 
 def baselines(settings: WordSimilaritySettings) -> tuple[str, ...]:
-    """Skip-gram, and the vectors that settings name."""
+    """List the baselines: skip-gram, and the vectors that the settings name."""
     return (SKIP_GRAM, *_given(settings))
 
 
@@ -125,10 +124,10 @@ def measure(
     data: Mapping[str, FoundData],
     report: Callable[[float, str], None],
 ) -> Probed:
-    """Compare word vectors with people; see `ProbeKind` and `tasks.word_similarity.compare`.
+    """Compare word vectors with human ratings; see `ProbeKind` and `tasks.word_similarity.compare`.
 
     Raises:
-        RunError: Too few pairs of every set are covered, or the vectors give all of them one score.
+        RunError: In every set too few pairs are covered, or all covered pairs have the same score.
     """
     from tasks.data.read import read_pairs
     from tasks.word_similarity.compare import compare
@@ -147,7 +146,7 @@ def measure(
 
 
 def check(data: Mapping[str, FoundData], settings: WordSimilaritySettings) -> None:
-    """Read the pairs and the text; see `ProbeKind`."""
+    """Read the pairs and the text; see `ProbeKind.check`."""
     from tasks.data.read import read_pairs
 
     _vocabulary(settings, data)
@@ -156,7 +155,7 @@ def check(data: Mapping[str, FoundData], settings: WordSimilaritySettings) -> No
 
 
 def _given(settings: WordSimilaritySettings) -> dict[str, str]:
-    """Baseline -> name of its vectors; file names become names that can stand in a record."""
+    """Return baseline -> name of its vectors; file names are turned into names that are valid in records."""
     found: dict[str, str] = {}
     for name in filter(None, map(str.strip, settings.vectors.split(","))):
         plain = re.sub(r"[^a-z0-9]+", "-", Path(name.partition(":")[2] or name).name.lower()).strip("-")[:60]
@@ -230,7 +229,7 @@ def _skip_gram(
 
 KIND = ProbeKind(
     name="word-similarity",
-    summary="cosines of word vectors against people's scores",
+    summary="cosines of word vectors against human ratings",
     settings=WordSimilaritySettings,
     data=lambda settings: (
         settings.corpus,

@@ -24,21 +24,21 @@ def skip_gram(
     epochs: int,
     seed: int,
 ) -> NDArray[np.float32]:
-    """Train word vectors (Mikolov et al., arXiv 1310.4546) with one thread, so that the seed decides all.
+    """Train word vectors (Mikolov et al., arXiv 1310.4546) with one thread, so that results are deterministic.
 
-    gensim takes words outside the vocabulary out before it forms contexts, as word2vec does with rare words.
+    gensim removes words outside the vocabulary before it forms contexts, as word2vec does with rare words.
 
     Args:
         documents: Training text.
-        words: The vocabulary, all of which occur in the text; its order is the order of the vectors.
+        words: The vocabulary, in the order of the vectors; all words must occur in the text.
         size: E.
         window: Largest distance of a context word.
         negative: Noise words for each context word.
         epochs: Passes over the text.
-        seed: Any whole number from 0; gensim takes it modulo 2**32.
+        seed: Any integer from 0; gensim gets it modulo 2**32.
 
     Returns:
-        One row a word, (V, E).
+        One row per word, (V, E).
     """
     from gensim.models import Word2Vec
 
