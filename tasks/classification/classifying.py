@@ -123,7 +123,7 @@ class Classifying:
         Words that the encoder does not know are read as its `<unk>`, if it has one.
         """
         if not learned.hidden_size:
-            raise CellzooError(f"{self.name}: the run before has left word vectors alone, no recurrent layer")
+            raise CellzooError(f"{self.name}: the earlier run kept only word vectors, not its recurrent layer")
         other = copy(self)
         changes = {"hidden_size": learned.hidden_size, "bidirectional": False, "layers": 1}
         other.settings = self.settings.model_copy(update={**changes, "train_vectors": False})
@@ -143,7 +143,7 @@ class Classifying:
                 rnn.load_state_dict(dict(self._encoder))
             except RuntimeError as error:
                 raise CellzooError(
-                    f"{self.name}: what the run before has left is not one layer of this cell: {error}"
+                    f"{self.name}: the encoder of the earlier run is not a single layer of this cell: {error}"
                 ) from error
             rnn.requires_grad_(requires_grad=False)
         count = len(self.words) + _FIRST

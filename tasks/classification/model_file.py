@@ -69,7 +69,7 @@ def read_classifier(path: Path) -> SavedClassifier:
     """
     tensors, content = read_tensors(path)
     if content.get("format") != _FORMAT:
-        raise DataError(f"{path}: is not a classifier that a run has left")
+        raise DataError(f"{path}: is not a classifier of a run")
     try:
         settings = configure(ClassificationSettings, content["settings"], "classifier", str(path))
         labels = tuple(content["labels"])

@@ -87,9 +87,8 @@ class Corpus:
         if len(splits["train"]) < 2 or not splits["dev"] or len({item.label for item in splits["train"]}) < 2:
             raise DataError(
                 f"{found.places}: train holds {len(splits['train'])} example(s) with "
-                f"{len({item.label for item in splits['train']})} label(s) and {len(splits['dev'])} to choose "
-                "on; at least "
-                "two labels and one example to choose on are needed"
+                f"{len({item.label for item in splits['train']})} label(s), and {len(splits['dev'])} are left "
+                "to select the epoch; expected at least two labels, and one example to select the epoch"
             )
         notes = [note for file in files.values() for note in file.notes]
         if settings.choose_on == "dev":

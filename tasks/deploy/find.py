@@ -29,10 +29,10 @@ def find_model(path: Path) -> Path:
         return path
     if path.suffix != ".json":
         raise CellzooError(
-            f"{path}: expected the record of a run (.json), or a model that it left ({TAGGER}, {CLASSIFIER})"
+            f"{path}: expected the record of a run (.json), or its model ({TAGGER}, {CLASSIFIER})"
         )
     if not path.is_file():
-        raise DataError(f"{path}: is not there; expected the record of a run, or the model that it left")
+        raise DataError(f"{path}: is not there; expected the record of a run, or its model")
     record = read_record(path)
     folder = path.parent.parent / ARTIFACTS
     for suffix in (TAGGER, CLASSIFIER):
@@ -41,7 +41,7 @@ def find_model(path: Path) -> Path:
             return model
     raise DataError(
         f"{folder}: holds no model of {record.task.name} {record.cell.name} seed {record.seed}: taggers and "
-        "classifiers leave one when they are run with --keep-models"
+        "classifiers keep one when they are run with --keep-models"
     )
 
 

@@ -132,8 +132,8 @@ def recurrent(
     """
     if not isinstance(rnn, CellRNN):
         raise CellzooError(
-            f"only models around a cell can be deployed, not around a {type(rnn).__name__}; "
-            "rnn_type='cell:lstm' and 'cell:gru' are torch's own"
+            f"only models around a cell can be exported, not around a {type(rnn).__name__}; "
+            "rnn_type='cell:lstm' and 'cell:gru' are equal to torch's layers"
         )
     states = []
     for index in range(len(rnn.directions)):

@@ -98,7 +98,7 @@ class _Features:
             numbers = self._input("characters", items=tuple(_items(part.dictionary)), unknown=0)
             return characters(self._graph, part, numbers, f"{numbers}.features")
         raise CellzooError(
-            f"features {part.name!r}: {type(part).__name__} cannot be in an ONNX file; word vectors, trained "
+            f"features {part.name!r}: {type(part).__name__} cannot be exported; word vectors, trained "
             "words and characters can"
         )
 

@@ -81,7 +81,7 @@ def parse_features(text: str) -> tuple[Feature, ...]:
             found.append(Feature("vectors", part))
     doubled = next((one for number, one in enumerate(found) if one in found[:number]), None)
     if doubled is not None:
-        raise CellzooError(f"features {text!r}: {doubled.data or doubled.kind!r} stands twice")
+        raise CellzooError(f"features {text!r}: {doubled.data or doubled.kind!r} is given twice")
     return tuple(found)
 
 

@@ -67,8 +67,8 @@ def _describe(part: TokenEmbeddings, *, known_by_name: bool) -> Any:
         return None
     known = ", ".join(sorted(kind.__name__ for kind in _SETTINGS))
     raise CellzooError(
-        f"embeddings {part.name!r}: nothing says what the vectors of {type(part).__name__} depend on; if it is "
-        f"the tokens of a sentence alone, say which embeddings these are by identity='...' (known: {known})"
+        f"embeddings {part.name!r}: it is unknown what the vectors of {type(part).__name__} depend on; if it "
+        f"is only the tokens of a sentence, identify the embeddings by identity='...' (known classes: {known})"
     )
 
 
@@ -89,7 +89,7 @@ def _require(part: TokenEmbeddings, holds: bool, what: str) -> None:
     if not holds:
         raise CellzooError(
             f"embeddings {part.name!r}: with {what} the vectors depend on more than a sentence's tokens, "
-            "so they cannot be kept"
+            "so they cannot be cached"
         )
 
 

@@ -43,7 +43,7 @@ def read_language_model(problem: LanguageModeling, path: Path) -> Mapping[str, T
 
     tensors, content = read_tensors(path)
     if content.get("format") != _FORMAT:
-        raise DataError(f"{path}: is not a language model that a run has left")
+        raise DataError(f"{path}: is not a language model of a run")
     found = Vocabulary.of(content.get("vocabulary"), str(path))
     _require_same(found, problem.text, path)
     return tensors
@@ -66,9 +66,9 @@ def _require_same(found: Vocabulary, text: Text, path: Path) -> None:
         f"; the first that differs is number {number}, {mine!r:.60} instead of {right!r:.60}" if mine else ""
     )
     raise DataError(
-        f"{path}: its vocabulary has {len(found):,} words, and that of {text.place} is another one of "
+        f"{path}: its vocabulary has {len(found):,} words and differs from that of {text.place}, which has "
         f"{len(wanted):,}{first}. "
-        "A model is evaluated on the text, and with the min_count, that it was trained with"
+        "A model can only be evaluated on the text, and with the min_count, that it was trained with"
     )
 
 

@@ -125,7 +125,7 @@ class LanguageModelingSettings(EqualTerms):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.softmax == "adaptive" and self.tied:
-            raise ValueError("softmax = 'adaptive' has weights of its own; set tied = false")
+            raise ValueError("softmax = 'adaptive' cannot be tied to the embedding; set tied = false")
         clusters = len(self.cutoffs) or DEFAULT_CLUSTERS
         width = self.embedding_width if self.model == "awd" else self.hidden_size
         if self.softmax == "adaptive" and width < 4**clusters:
@@ -136,9 +136,9 @@ class LanguageModelingSettings(EqualTerms):
         if self.softmax == "adaptive" and self.softmax_chunk:
             raise ValueError("softmax_chunk is for softmax = 'full'; an adaptive one needs no chunks")
         if self.cutoffs and self.softmax == "full":
-            raise ValueError("cutoffs are of softmax = 'adaptive'")
+            raise ValueError("cutoffs need softmax = 'adaptive'")
         if any(b <= a for a, b in pairwise(self.cutoffs)):
-            raise ValueError(f"cutoffs = {list(self.cutoffs)} must rise")
+            raise ValueError(f"cutoffs = {list(self.cutoffs)} must be in ascending order")
         if self.model == "awd":
             if self.target is not None and self.num_layers == 1:
                 raise ValueError(
@@ -151,7 +151,7 @@ class LanguageModelingSettings(EqualTerms):
                 f"{self.hidden_size}; set embedding_size = 0 or tied = false"
             )
         if self.num_layers > 1 or self.dropout_between or self.weight_drop:
-            raise ValueError("num_layers, dropout_between and weight_drop are settings of model = 'awd' alone")
+            raise ValueError("num_layers, dropout_between and weight_drop need model = 'awd'")
         return self
 
 

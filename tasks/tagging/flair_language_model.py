@@ -57,8 +57,8 @@ def register_language_model_cell(name: str) -> str:
     cell = load(name)
     if any(state.width != HIDDEN_WIDTH for state in cell.states):
         raise CellzooError(
-            f"cell {name!r} carries its input from step to step; Flair's LanguageModel makes states of the "
-            "hidden size alone"
+            f"cell {name!r} carries its input from step to step; all states of Flair's LanguageModel have the "
+            "hidden size"
         )
     if name != name.lower():
         raise CellzooError(f"cell {name!r}: Flair writes recurrent_type in lower case; rename the cell's file")

@@ -39,7 +39,7 @@ def make_layer(rnn_type: str | Cell, *, dropout_x: float, dropout_h: float, **ar
     if isinstance(rnn_type, str) and rnn_type in _TORCH_LAYERS:
         if dropout_x or dropout_h:
             raise CellzooError(
-                f"dropout_x and dropout_h need a cell; torch's {rnn_type} has none of them: "
+                f"dropout_x and dropout_h need a cell; torch's {rnn_type} does not have them: "
                 f"use rnn_type='cell:{rnn_type.lower()}'"
             )
         return _TORCH_LAYERS[rnn_type](**arguments)
@@ -70,7 +70,7 @@ def describe(layer: nn.Module) -> dict[str, Any]:
     elif type(layer) not in _TORCH_LAYERS.values():
         raise CellzooError(
             f"a tagger around a {type(layer).__name__} cannot be saved: only cells and torch's "
-            f"{', '.join(_TORCH_LAYERS)} can be built again. Derive the cell, and train a tagger with it"
+            f"{', '.join(_TORCH_LAYERS)} can be rebuilt. Derive a cell, and train a tagger with it"
         )
     return {"type": type_of(layer), "cell": cell, "arguments": {name: getattr(layer, name) for name in names}}
 

@@ -118,7 +118,8 @@ class CheckpointFile:
         if raw.get("format") != FORMAT:
             raise DataError(
                 f"{self.path}: was written by another version of cellzoo (format {raw.get('format')!r:.20}; "
-                f"this version has {FORMAT}). Go on with that version, or delete the file to begin from scratch"
+                f"this version has {FORMAT}). Continue with that version, or delete the file to train from "
+                "scratch"
             )
         try:
             content = _Content.model_validate_json(json.dumps(raw))
@@ -126,12 +127,12 @@ class CheckpointFile:
             fault = error.errors()[0]
             place = ".".join(map(str, fault["loc"]))
             raise DataError(
-                f"{self.path}: {place} is malformed ({fault['msg']}); delete the file to begin from scratch"
+                f"{self.path}: {place} is malformed ({fault['msg']}); delete the file to train from scratch"
             ) from error
         if content.identity != self.identity:
             raise DataError(
                 f"{self.path}: belongs to another run ({content.identity[:12]}…; this one is "
-                f"{self.identity[:12]}…). Put the right file back, or delete it to begin from scratch"
+                f"{self.identity[:12]}…). Restore the right file, or delete it to train from scratch"
             )
         learner = LearnerState(_below(tensors, _LEARNER), content.learner)
         return Checkpoint(content.standing, learner, _below(tensors, _RANDOM))

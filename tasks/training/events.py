@@ -41,8 +41,8 @@ class EventLog:
             there = path.stat().st_size
             if there < size:
                 raise DataError(
-                    f"{path}: has {there:,} bytes, {size:,} when the checkpoint was written; it was changed by "
-                    "someone. Put the file back, or delete the folder to begin from scratch"
+                    f"{path}: has {there:,} bytes, but had {size:,} when the checkpoint was written. Restore "
+                    "the file, or delete the folder to train from scratch"
                 )
             os.truncate(path, size)
             self._stream = path.open("ab")
@@ -86,10 +86,10 @@ def read_events(path: Path) -> list[Event]:
             event = read_json(line)
         except ValueError as error:
             raise DataError(
-                f"{path}:{number}: is not JSON ({error!s:.200}); events are one JSON object a line"
+                f"{path}:{number}: is not JSON ({error!s:.200}); expected one JSON object per line"
             ) from error
         if not isinstance(event, dict) or "event" not in event:
-            raise DataError(f"{path}:{number}: is not an event")
+            raise DataError(f"{path}:{number}: is not an event, a JSON object with the key 'event'")
         events.append(event)
     return events
 

@@ -79,7 +79,7 @@ def precision_notes(precision: str, device: torch.device) -> tuple[str, ...]:
     """Say so where bfloat16 was requested and this machine cannot compute with it."""
     if precision == "full" or (device.type == "cpu" and has_bfloat16()):
         return ()
-    return ("products of bfloat16 are not to be had here: they were computed in full precision",)
+    return ("this processor cannot compute in bfloat16: products were computed in full precision",)
 
 
 def recurrent_layer(

@@ -135,7 +135,7 @@ class _Loop:
                 learner.restore(checkpoint.learner)
                 streams.restore(checkpoint.random)
             except DataError as error:
-                raise DataError(f"{self.file.path}: {error}; delete the file to begin from scratch") from error
+                raise DataError(f"{self.file.path}: {error}; delete the file to train from scratch") from error
         self.log = EventLog(place.folder / EVENTS, self.standing.events)
         self.steps_in_epoch = max(1, problem.steps)
         self.score = ""

@@ -153,7 +153,7 @@ class Trainer:
         if self.average is not None and not self.average.is_active:
             said.append(
                 f"averaging = {self.settings.averaging!r} never began within {self.epoch} epoch(s): no weights "
-                "are averaged, and the result is not one of the recipe; it needs a longer training"
+                "were averaged, so the result is not that of the recipe; train for longer"
             )
         return tuple(said)
 
@@ -169,7 +169,7 @@ class Trainer:
                 self.is_swapped = True
             return
         if not self.best:
-            raise RunError(f"no epoch has a {self.problem.selection} on dev, so there is no best one")
+            raise RunError("no epoch was evaluated on dev, so there is no best one")
         self._load_best()
 
     def state(self) -> LearnerState:

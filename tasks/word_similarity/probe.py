@@ -78,7 +78,7 @@ def short_names(pairs: str) -> dict[str, str]:
         short = re.sub(r"[^a-z0-9]", "", Path(name.partition(":")[2] or name).stem.lower())
         if not short or short in found:
             raise CellzooError(
-                f"pairs = {pairs!r:.200}: {name!r} has no letter or digit, or stands there twice; expected "
+                f"pairs = {pairs!r:.200}: {name!r} has no letter or digit, or is given twice; expected "
                 "names of sets, separated by commas"
             )
         found[short] = name
@@ -160,7 +160,7 @@ def _given(settings: WordSimilaritySettings) -> dict[str, str]:
     for name in filter(None, map(str.strip, settings.vectors.split(","))):
         plain = re.sub(r"[^a-z0-9]+", "-", Path(name.partition(":")[2] or name).name.lower()).strip("-")[:60]
         if plain in ("", SKIP_GRAM, *found):
-            raise CellzooError(f"vectors = {settings.vectors!r:.200}: {name!r} is empty, or stands there twice")
+            raise CellzooError(f"vectors = {settings.vectors!r:.200}: {name!r} is empty, or is given twice")
         found[plain] = name
     return found
 

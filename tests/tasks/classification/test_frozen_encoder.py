@@ -62,9 +62,9 @@ def test_words_and_layer_stay_as_they_were_learned_and_the_rest_is_trained(plain
 def test_what_is_not_a_layer_of_the_cell_is_refused(plain):
     _, left = learned("gru")
     ours, drawn = plain.around(left), torch.Generator().manual_seed(0)
-    with pytest.raises(CellzooError, match="is not one layer of this cell"):
+    with pytest.raises(CellzooError, match="is not a single layer of this cell"):
         ours.model(recurrent_layer(cellzoo.load("lstm"), ours.layer, drawn), drawn)
-    with pytest.raises(CellzooError, match="word vectors alone"):
+    with pytest.raises(CellzooError, match="only word vectors"):
         plain.around(LearnedVectors(left.words, left.vectors, COUNTS, 1, 1, 0.0, ()))
 
 

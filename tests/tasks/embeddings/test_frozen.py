@@ -379,7 +379,7 @@ print("FOUND", identity(VARIANTS["words"]()), identity(VARIANTS["flair"]()), ide
         (lambda model: bert(model, use_context=True), "with use_context the vectors depend on more"),
         (lambda model: words(field="ner"), "with field='ner' the vectors depend on more"),
         (lambda model: FlairEmbeddings(character_model(), tokenized_lm=False), "with tokenized_lm=False"),
-        (lambda model: Counting(), "nothing says what the vectors of Counting depend on"),
+        (lambda model: Counting(), "it is unknown what the vectors of Counting depend on"),
     ],
     ids=["context", "labels", "spaces", "unknown"],
 )

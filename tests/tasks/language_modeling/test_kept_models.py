@@ -81,9 +81,9 @@ def test_a_model_is_evaluated_dynamically_without_another_training(folder, tmp_p
     [
         (
             lambda words: [*words, "more"],
-            r"has 15 words, and that of .*words\.txt is another one of 14\. A model",
+            r"has 15 words and differs from that of .*words\.txt, which has 14\. A model",
         ),
-        (lambda words: words[:-1], "has 13 words, .* another one of 14"),
+        (lambda words: words[:-1], "has 13 words and differs .* which has 14"),
         (lambda words: [*words[:4], "odd", *words[5:]], "first that differs is number 4, 'odd' instead of 'w"),
         (
             lambda words: [*words[:5], words[3], *words[6:]],
@@ -120,14 +120,14 @@ def test_the_model_of_another_run_is_refused(folder, tmp_path):
     LANGUAGE_MODEL_FILE.write(other, model_of(other), path)
     problem = problem_on(folder / "words.txt")
     with pytest.raises(
-        DataError, match=r"has 14 words, and that of .* another one of 14; .* 'v3' instead of 'w3'"
+        DataError, match=r"has 14 words and differs from that of .* which has 14; .* 'v3' instead of 'w3'"
     ):
         LANGUAGE_MODEL_FILE.load(problem, model_of(problem), path)
     LANGUAGE_MODEL_FILE.write(problem, model_of(problem, "lstm"), path)
     with pytest.raises(DataError, match="does not fit the cell and the settings"):
         LANGUAGE_MODEL_FILE.load(problem, model_of(problem, "gru"), path)
     write_tensors(path, {}, {"format": "something"})
-    with pytest.raises(DataError, match="is not a language model that a run has left"):
+    with pytest.raises(DataError, match="is not a language model of a run"):
         LANGUAGE_MODEL_FILE.load(problem, model_of(problem), path)
 
 

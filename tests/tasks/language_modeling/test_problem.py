@@ -401,7 +401,7 @@ def test_rare_words_are_unknown_and_their_share_is_said(words):
         ("jitter", "some", "'none', 'gaussian' or 'halved'"),
         ("model", "triple", "'single' or 'awd'"),
         ("embedding_size", 3, "a tied decoder needs embedding_size = hidden_size, not 3 and 850"),
-        ("weight_drop", 0.5, "settings of model = 'awd' alone"),
+        ("weight_drop", 0.5, "need model = 'awd'"),
     ],
 )
 def test_settings_out_of_range_are_named(name, value, words):

@@ -96,10 +96,10 @@ ADAPTIVE = {"softmax": "adaptive", "tied": False, "hidden_size": 16}
             {**ADAPTIVE, "softmax_chunk": 5},
             "an adaptive one needs no chunks",
         ),
-        ({"cutoffs": [5]}, "cutoffs are of softmax = 'adaptive'"),
+        ({"cutoffs": [5]}, "cutoffs need softmax = 'adaptive'"),
         (
             {**ADAPTIVE, "cutoffs": [5, 5]},
-            r"cutoffs = \[5, 5\] must rise",
+            r"cutoffs = \[5, 5\] must be in ascending order",
         ),
     ],
 )

@@ -94,8 +94,8 @@ def test_a_line_is_read(text, found):
         ("char + backward", "'backward' must follow a part flair:SOURCE"),
         ("char + ", "a part is empty"),
         ("flair:", "a part is empty"),
-        ("char + char", "'char' stands twice"),
-        ("flair:lm forward + forward", "'flair:lm forward' stands twice"),
+        ("char + char", "'char' is given twice"),
+        ("flair:lm forward + forward", "'flair:lm forward' is given twice"),
     ],
 )
 def test_a_line_that_is_wrong(text, words):

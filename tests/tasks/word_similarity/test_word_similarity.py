@@ -181,7 +181,7 @@ def test_vectors_of_a_file_stand_beside_as_a_baseline(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pairs", ["", "men,,rg-65", "men,men", "pairs:a/men.txt,men"])
 def test_sets_that_cannot_be_told_apart_are_refused(pairs: str) -> None:
-    with pytest.raises(CellzooError, match="no letter or digit, or stands there twice"):
+    with pytest.raises(CellzooError, match="no letter or digit, or is given twice"):
         KIND.metrics(configure(KIND.settings, {"pairs": pairs}, "the test"))
 
 
