@@ -1,6 +1,6 @@
-"""Times cells side by side: engines against the loop that people write, torch's layers, and bare products.
+"""Benchmarks of cells: engines compared with a plain Python loop, torch's layers, and bare matrix products.
 
-`case` says what is timed and at which shapes, `cells` builds the candidates of a cell, of which `loop`,
-`others` and `products` are baselines; `run` takes the times in turns and measures memory; `show` prints and
-writes them; `figures` and `chart` make tables and a picture of what was written.
+`case` defines what is timed and the shapes; `cells` builds the candidates of a cell, with the baselines in
+`loop`, `others` and `products`; `run` measures times and memory; `show` prints results and writes them to a
+file; `figures` and `chart` make tables and a chart of such files.
 """

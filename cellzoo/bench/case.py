@@ -1,4 +1,4 @@
-"""What is timed: a case is one computation at one shape, done by several candidates."""
+"""Defines what is timed: a case is one computation at one shape, done by several candidates."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    # One pass; gives the outputs, and in training a gradient, of what has them.
+    # One pass; returns the outputs, and in training the gradient of x. Bare products return nothing.
     Pass = Callable[[], Sequence[Tensor]]
 
 DTYPES = ("float32", "float64")
 LOOP, LSTM, GRU, PRODUCTS = "loop", "nn.LSTM", "nn.GRU", "bare products"
 LSTM_BF16, LSTM_AUTOCAST, TORCHRECURRENT = "nn.LSTM bf16", "nn.LSTM autocast", "torchrecurrent"
-# Layers that are not this package's.
+# Layers of other libraries.
 OTHERS = (LSTM, LSTM_BF16, LSTM_AUTOCAST, GRU, TORCHRECURRENT)
-# What engines are timed beside, unless somebody chooses.
+# What engines are compared with by default.
 BESIDE = (LOOP, LSTM, GRU, TORCHRECURRENT, PRODUCTS)
-# Ends the name of a candidate whose products are of numbers rounded to bfloat16.
+# Suffix of candidates whose matrix products round their inputs to bfloat16.
 BF16 = " bf16"
-# Input and output together; a loop keeps some thirty times as much for its backward pass.
+# Input, output and one matrix together; a loop stores about thirty times as much for its backward pass.
 MAX_VALUES = 100_000_000
 _FORM = re.compile(r"(\d{1,9})x(\d{1,9})x(\d{1,9})x(\d{1,9})(-packed)?", re.ASCII)
 
@@ -35,8 +35,8 @@ _FORM = re.compile(r"(\d{1,9})x(\d{1,9})x(\d{1,9})x(\d{1,9})(-packed)?", re.ASCI
 class Shape:
     """Sizes of one batch: B sequences, T time steps of the longest, E and H.
 
-    Lengths of packed sequences are spread evenly from T / 4 to T, and cells run over them in both directions,
-    as in taggers; otherwise all have T steps, and cells run forwards.
+    The lengths of packed sequences are spread evenly from T / 4 to T, and cells run in both directions, as in
+    taggers. Otherwise all sequences have T steps, and cells run in the forward direction.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Shape:
 
     @property
     def batch_sizes(self) -> list[int]:
-        """Sequences that have a token at each step, as in a PackedSequence."""
+        """Number of sequences that have a token at each step, as in a PackedSequence."""
         shrink = 0.75 / max(1, self.batch - 1) if self.packed else 0.0
         lengths = [max(1, round(self.steps * (1 - shrink * index))) for index in range(self.batch)]
         return [sum(length > step for length in lengths) for step in range(self.steps)]
 
     @property
     def tokens(self) -> int:
-        """The rows of a packed batch: B T if all are as long."""
+        """Number of tokens: B T if all sequences have T steps."""
         return sum(self.batch_sizes)
 
     @property
     def directions(self) -> int:
-        """2 if cells run in both directions, else 1."""
+        """Number of directions: 2 for packed sequences, else 1."""
         return 2 if self.packed else 1
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ SHAPES = {
         Shape("a", 32, 30, 256, 256),
         Shape("b", 64, 35, 300, 300),
         Shape("c", 32, 30, 512, 512),
-        # The search's batch in rnn/train_search.py of quark0/darts.
+        # The batch of the search in rnn/train_search.py of quark0/darts.
         Shape("d", 256, 35, 300, 300),
         Shape("sentences", 32, 30, 256, 256, packed=True),
         Shape("paragraphs", 16, 200, 256, 256, packed=True),
@@ -119,16 +119,16 @@ def _find_shape(text: str) -> Shape:
 
 @dataclass(frozen=True)
 class Case:
-    """One computation, by several candidates: a cell's pass, a step of a supernet, or what a package adds.
+    """One computation by several candidates: a pass of a cell, a step of a supernet, or that of a plug-in.
 
     Attributes:
-        title: It in a line.
+        title: Title, one line.
         shape: The sizes.
-        flops: Candidate -> floating-point operations of its pass; `LOOP` comes first, where there is one.
-        engines: The candidates that must compute what the loop does.
-        build: Makes the pass of a candidate at a shape. Memory is measured in another process, so it is a
-            `functools.partial` of a module's function, with keywords that JSON can hold.
-        description: It as JSON.
+        flops: Candidate -> floating-point operations of its pass. If there is a `LOOP`, it comes first.
+        engines: The candidates whose results must agree with those of the loop.
+        build: Builds the pass of a candidate at a shape. As memory is measured in another process, it must be a
+            `functools.partial` of a function of a module, with keyword arguments that JSON can represent.
+        description: The case as JSON.
     """
 
     title: str
@@ -140,18 +140,18 @@ class Case:
 
     @property
     def work(self) -> int:
-        """FLOPs of all candidates; roughly, a case takes as long."""
+        """FLOPs of all candidates, roughly proportional to the time that the case takes."""
         return sum(self.flops.values())
 
 
 def benchmark_cases(name: str, shapes: Iterable[Shape], dtype: str, engines: Sequence[str]) -> list[Case]:
-    """The cases of a benchmark that a package brings: what is timed besides cells.
+    """The cases of a benchmark that a package provides, such as training steps of taggers.
 
-    It is an entry point of the group `cellzoo.benchmarks`: a function that takes a shape, a dtype's name and
-    the engines, and gives the cases to time at them.
+    Benchmarks are entry points of the group `cellzoo.benchmarks`: functions that take a shape, the name of a
+    dtype and the engines, and return the cases to time.
 
     Raises:
-        UnknownNameError: No package brings that benchmark, or the package does not load.
+        UnknownNameError: No package provides that benchmark, or the package cannot be imported.
     """
     found = {key: build for key, build, _ in plugins("cellzoo.benchmarks")}
     if name not in found:

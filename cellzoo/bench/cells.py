@@ -1,4 +1,4 @@
-"""The candidates of a cell: the loop, engines, layers of others, and bare products."""
+"""The candidates of a cell: the loop, engines, layers of other libraries, and bare products."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def cell_case(
     precision: str = "full",
     device: str = "cpu",
 ) -> Case:
-    """One cell at one shape, trained or only run.
+    """The case of one cell at one shape, for training or inference.
 
     Args:
         cell: The cell.
         shape: The sizes.
-        training: Whether a pass has its backward pass: a training step without the optimizer.
+        training: Whether to include the backward pass: a training step without the optimizer.
         dtype: One of `cellzoo.bench.case.DTYPES`.
-        engines: Some of `ENGINES`; `scan` is left out for a cell that `torch` runs in its place.
+        engines: Some of `ENGINES`; `scan` is left out if the cell cannot be scanned.
         beside: Some of `cellzoo.bench.case.BESIDE`; those that do not apply to the cell are left out, and
-            torchrecurrent where it is not installed. Without the loop, results are not compared.
-        precision: With `bf16`, engines that can round products to bfloat16 run in both precisions, and nn.LSTM
-            runs in bfloat16, too.
-        device: Where it runs.
+            torchrecurrent if it is not installed. Without the loop, results are not compared.
+        precision: With `bf16`, engines that support bfloat16 products run in both precisions, and nn.LSTM also
+            runs in bfloat16.
+        device: Device of the layers.
 
     Raises:
         CellError: The cell needs E = H, and the shape's differ.
@@ -106,28 +106,28 @@ def cell_case(
 
 
 def pass_flops(cell: Cell, shape: Shape, *, training: bool) -> int:
-    """Count the floating-point operations of one pass over a batch; backward counts twice forward.
+    """Count the floating-point operations of one pass over a batch; backward counts as twice forward.
 
-    A product A @ W^T needs two of the same size backwards: for the gradient of A and for that of W. The
-    elementwise operations are counted alike, which is customary and matters little.
+    The backward pass of A @ W^T has two products of the same size, for the gradients of A and of W. By
+    convention elementwise operations are counted in the same way, which makes little difference.
     """
     token = cell.flops(input_size=shape.input_size, hidden_size=shape.hidden_size)
     return token * shape.tokens * shape.directions * (3 if training else 1)
 
 
 def build(name: str, shape: Shape, *, cell: str, training: bool, dtype: str, device: str) -> Pass:
-    """Build a candidate: one layer, weights and inputs the same for all, initial states zero.
+    """Build the pass of a candidate: one layer, with the same weights and inputs for all candidates.
 
-    Gradients of weights and of x are taken, as in a layer that has another below it. A pass is over when its
-    device is done.
+    Initial states are 0. In training, the gradients of the weights and of x are computed. On a GPU, a pass
+    waits until the device has finished.
 
     Args:
         name: The candidate.
         shape: The sizes.
-        cell: As `Cell.to_json` writes it.
-        training: See `cell_case`, as for what follows.
-        dtype: See there.
-        device: See there.
+        cell: The cell as JSON, from `Cell.to_json`.
+        training: See `cell_case`.
+        dtype: See `cell_case`.
+        device: See `cell_case`.
     """
     run = _build_pass(Cell.from_json(cell), training, getattr(torch, dtype), torch.device(device), name, shape)
     if device == "cpu":
@@ -152,7 +152,7 @@ def _build_pass(
         rnn = build_layer(name, cell, shape, dtype)
     else:
         genotype = darts_genotype(cell)
-        # The same graph with the names of weights that the DARTS loop expects.
+        # The same graph, with the names of weights that the DARTS loop expects.
         cell = cell if genotype is None else darts.parse(genotype, cell.name)
         runtime = "reference" if name == LOOP else name.removesuffix(BF16)
         precision = "bf16" if name.endswith(BF16) else "full"
@@ -163,7 +163,7 @@ def _build_pass(
     with torch.no_grad():
         for parameter in rnn.parameters():
             parameter.uniform_(-(shape.hidden_size**-0.5), shape.hidden_size**-0.5, generator=generator)
-    # Of the weights, which were drawn alike for all, and of the input.
+    # Weights and inputs are drawn in `dtype` for all candidates, and then converted.
     held = torch.bfloat16 if name == LSTM_BF16 else dtype
     rnn.to(device, held)
     if name == LOOP and isinstance(rnn, CellRNN):
@@ -193,7 +193,7 @@ def _build_pass(
 
 
 def _run_loops(loops: Sequence[LoopRNN], shape: Shape, x: Tensor) -> Tensor:
-    """Run over padded x (T, B, E), or packed rows (N, E): then padded, and turned around for the way back."""
+    """Run loops over padded x (T, B, E), or over packed rows (N, E), which are padded and reversed."""
     if not shape.packed:
         return loops[0](x)
     padded, lengths = pad_packed_sequence(PackedSequence(x, torch.tensor(shape.batch_sizes)))  # (T, B, E)
@@ -213,9 +213,9 @@ def _pass(
     device: torch.device,
     training: bool,
 ) -> Pass:
-    """A pass through what maps x (T, B, E) to outputs (T, B, H), or packed rows (N, E) to (N, 2 H).
+    """A pass through a layer that maps x (T, B, E) to outputs (T, B, H), or packed rows (N, E) to (N, 2 H).
 
-    Numbers are drawn in `dtype` and held in another.
+    Random numbers are drawn in `dtype` and converted to `held`.
     """
     generator = torch.Generator().manual_seed(1)
     rows = (shape.tokens,) if shape.packed else (shape.steps, shape.batch)

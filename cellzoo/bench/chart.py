@@ -1,4 +1,4 @@
-"""The figures of `cellzoo.bench.figures` as bars."""
+"""Draws the entries of `cellzoo.bench.figures` as a bar chart."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 _NAMES, _COLUMN, _FIELD, _VALUES = 136.0, 116.0, 64.0, 104.0
 _TOP, _ROW, _BAR, _BOTTOM = 96.0, 20.0, 12.0, 62.0
-# Longer bars end here; the number beside them says how long they would be.
+# Longer bars are cut here; the number next to them is the full ratio.
 _LONGEST = 2.0
 _OURS, _OTHERS = "first", "second"
 
 
 def draw(figures: Figures) -> str:
-    """The text of an SVG file: a bar for each time over that of nn.LSTM, with the lowest count of threads."""
+    """An SVG file with a bar for each ratio to nn.LSTM, for the lowest number of threads."""
     threads = figures.threads[0]
     rows = [row for row in figures.rows(threads) if any(row)]
     title = f"Time over that of {LSTM}, {threads} thread{'s' * (threads > 1)}"
@@ -33,7 +33,7 @@ def draw(figures: Figures) -> str:
     named = ""
     for index, row in enumerate(rows):
         one = next(figure for figure in row if figure is not None)
-        # Variants of a cell stand below it.
+        # Variants follow their cell and are named by the suffix alone.
         is_variant, named = one.cell == named, one.cell
         name = one.name.removeprefix(one.cell).lstrip(", ") if is_variant else one.name
         chart.text(_NAMES - 12, _middle(index) + 4, name, "small end" if is_variant else "name end")

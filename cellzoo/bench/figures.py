@@ -1,4 +1,4 @@
-"""What files of `cellzoo bench --out` say of cells beside nn.LSTM, and tables of it in Markdown."""
+"""Reads files of `cellzoo bench --out`, and writes tables in Markdown of cells compared with nn.LSTM."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cellzoo.bench.case import BF16, LSTM, LSTM_AUTOCAST, LSTM_BF16, TORCHRECURRENT
 from cellzoo.errors import DataError
 from cellzoo.runtime import RUNTIMES
+from cellzoo.system.regular_file import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ _SPEEDUP_NOTE = "\N{MULTIPLICATION SIGN}: how many times as fast as with {} thre
 
 
 class _Part(BaseModel):
-    """Part of a file, which has more than what is shown."""
+    """Part of a file; fields that are not needed are ignored."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -86,7 +87,7 @@ class _File(_Part):
 
 @dataclass(frozen=True)
 class Column:
-    """What is timed, and whether for each floating-point operation."""
+    """A column of the table: what was timed, and whether the time is divided by the number of FLOPs."""
 
     what: str
     shape: str
@@ -98,16 +99,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure.
+    """One entry of the table.
 
     Attributes:
-        cell: The cell.
-        name: What runs it, in a few words: the cell alone for its fastest engine.
-        column: What was timed.
-        threads: The count.
-        seconds: Median.
-        ratio: To nn.LSTM, round by round.
-        speedup: Over a lower count of threads, where there is one.
+        cell: Name of the cell.
+        name: Name of the row: the cell, for its fastest engine, or the cell with a suffix.
+        column: The column.
+        threads: Number of threads.
+        seconds: Median time.
+        ratio: Ratio to the time of nn.LSTM in the same round.
+        speedup: Speed-up over a lower number of threads; None if there is none.
     """
 
     cell: str
@@ -120,7 +121,7 @@ class Measured:
 
     @property
     def words(self) -> str:
-        """The ratio; of nn.LSTM itself the time."""
+        """The ratio as text; for nn.LSTM itself the time."""
         if self.name != LSTM:
             return short(self.ratio.median)
         milliseconds = self.seconds * 1e3
@@ -128,17 +129,17 @@ class Measured:
 
     @property
     def is_of_others(self) -> bool:
-        """Whether a layer of others runs it."""
+        """Whether it is a layer of another library."""
         return self.cell == LSTM or self.name.endswith(TORCHRECURRENT)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What files say.
+    """The entries of one or several files.
 
     Attributes:
-        measured: Cell by cell, nn.LSTM first.
-        conditions: Where and how they were measured, in two parts.
+        measured: The entries, cell by cell, nn.LSTM first.
+        conditions: The machine, and how the times were measured, as text.
     """
 
     measured: tuple[Measured, ...]
@@ -146,16 +147,16 @@ class Figures:
 
     @property
     def columns(self) -> list[Column]:
-        """What was timed; what is for each FLOP comes after the same for a pass."""
+        """The columns, in the order in which they occur."""
         return list(dict.fromkeys(row.column for row in self.measured))
 
     @property
     def threads(self) -> list[int]:
-        """The counts."""
+        """The numbers of threads."""
         return sorted({row.threads for row in self.measured})
 
     def rows(self, threads: int) -> list[list[Measured | None]]:
-        """A list for nn.LSTM, and each cell and its variants, with what there is for each column."""
+        """A row for nn.LSTM and for each cell and variant, with an entry or None for each column."""
         columns = self.columns
         found: dict[str, list[Measured | None]] = {}
         for one in self.measured:
@@ -172,8 +173,8 @@ def read_figures(
     """Read files that `cellzoo bench --out` wrote.
 
     Args:
-        paths: The files. What several have measured is taken from the first.
-        threads: Counts of threads that are wanted, or all.
+        paths: The files. An entry that is in several files is taken from the first one.
+        threads: Numbers of threads to include; None for all.
         cells: Names of cells, or patterns of names, that are wanted, or all. The times of nn.LSTM are medians
             over all cells that it was timed beside.
 
@@ -197,15 +198,13 @@ def read_figures(
 
 def _read(path: Path) -> _File:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: more than {_MOST_BYTES:,} bytes; expected what cellzoo bench --out wrote")
-        return _File.model_validate_json(path.read_bytes())
+        return _File.model_validate_json(read_regular(path, _MOST_BYTES))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read as a file of cellzoo bench --out: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path}: not what cellzoo bench --out wrote: {place}: {first['msg']}") from error
+        raise DataError(f"{path}: is not a file of cellzoo bench --out: {place}: {first['msg']}") from error
 
 
 def _conditions(files: Sequence[_File], cases: Sequence[_Case]) -> tuple[str, str]:
@@ -248,7 +247,7 @@ def _measured(case: _Case) -> Iterator[Measured]:
 
 
 def _of_lstm(found: Sequence[Measured]) -> Iterator[Measured]:
-    """Medians over all the cells that nn.LSTM was timed beside."""
+    """Entries of nn.LSTM, which was timed with every cell: medians over all cells."""
     rows: dict[tuple[Column, int], list[Measured]] = {}
     for row in found:
         if row.name == LSTM:
@@ -264,7 +263,7 @@ def _of_lstm(found: Sequence[Measured]) -> Iterator[Measured]:
 
 
 def _name(cell: str | None, candidate: str) -> str | None:
-    """How a candidate is called where it is shown."""
+    """The name of the row of a candidate; None if it is not shown."""
     if cell is None:
         return None
     if candidate in RUNTIMES:
@@ -276,7 +275,7 @@ def _name(cell: str | None, candidate: str) -> str | None:
 
 
 def tables(figures: Figures) -> str:
-    """A table in Markdown for each count of threads, and what the figures are."""
+    """A Markdown table for each number of threads, and an explanation."""
     parts = [_table(figures, threads) for threads in figures.threads]
     notes = [_NOTE]
     if any(column.what == TAGGER_STEP for column in figures.columns):
@@ -309,5 +308,5 @@ def _entry(figure: Measured | None) -> str:
 
 
 def short(ratio: float) -> str:
-    """A ratio with two digits that say something."""
+    """A ratio with about two significant digits."""
     return f"{ratio:.{3 if ratio < 0.1 else 2 if ratio < 10 else 0}f}"

@@ -1,8 +1,9 @@
-"""Cells as people write them down: a Python loop over time steps, every operation a call of torch.
+"""Cells as a plain Python loop over time steps, in which every operation is a call of torch.
 
-Cells that a DARTS genotype can say run as in the DARTS code, `DARTSCell` of rnn/model.py in quark0/darts,
-operation by operation and without dropout: x and h joined for one product that is split in two, then for each
-node one product, split in two, a sigmoid, an activation, and s + c (f - s); at the end `mean(stack(...))`.
+Cells that can be written as a DARTS genotype run as in the DARTS code (`DARTSCell` of rnn/model.py in
+quark0/darts), operation by operation and without dropout: x and h are concatenated for one product, which is
+split into two halves; then for each node one product, split into two halves, a sigmoid, an activation, and s +
+c (f - s); at the end `mean(stack(...))`.
 
 Any other cell runs node by node: a linear node is one product for each of its inputs, added up, as in
 `MultiLinear` of multilinear.py in NAS-Bench-NLP's code; everything else is one operation.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def darts_genotype(cell: Cell) -> darts.Genotype | None:
-    """Say a cell as the genotype that the DARTS code can run, or None: no highway-free ones, no `none`."""
+    """The genotype of a cell if the DARTS code can run it, else None: it needs highways and has no `none`."""
     try:
         genotype = darts.read_genotype(darts.write(cell))
     except NotationError:
@@ -43,7 +44,7 @@ class DartsLoop:
     """The loop of the DARTS code.
 
     Args:
-        genotype: With highway and without `none`.
+        genotype: A genotype with highways and without `none`.
         named_weights: The weights of `darts.parse(genotype)`, such as `c0_x` (H, E) and `u3_s1` (H, H). They
             are copied into the layout of the DARTS code: W_0 (E + H, 2 H) and W_i (H, 2 H), the gate first.
     """
@@ -144,9 +145,9 @@ LoopRNN = DartsLoop | NodeLoop
 def build_loop(
     cell: Cell, named_weights: Mapping[str, Tensor], *, input_size: int, hidden_size: int
 ) -> LoopRNN:
-    """Write a cell as a loop: as in the DARTS code if a genotype says it, otherwise node by node.
+    """Build the loop of a cell: as in the DARTS code if it has a genotype, otherwise node by node.
 
-    A cell that a genotype says must be `darts.parse` of it, whose weights have known names.
+    A cell with a genotype must be the result of `darts.parse`, so that the names of its weights are known.
     """
     genotype = darts_genotype(cell)
     if genotype is not None:

@@ -1,7 +1,7 @@
-"""Layers that others wrote: torch's own, also in bfloat16, and those of torchrecurrent.
+"""Layers of other libraries: torch's own, also in bfloat16, and those of torchrecurrent.
 
-nn.LSTM computes in bfloat16 in two ways, and which of them is faster depends on the batch: as a module of
-bfloat16 with input of bfloat16, and as it is under autocast.
+There are two ways to run nn.LSTM in bfloat16: as a module in bfloat16 with input in bfloat16, and in float32
+under autocast. Which one is faster depends on the batch.
 
 torchrecurrent (github.com/MartinuzziFrancesco/torchrecurrent) has many of the zoo's cells, as layers that loop
 over padded sequences in Python.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
 
 _TORCH = {LSTM: "lstm", LSTM_BF16: "lstm", LSTM_AUTOCAST: "lstm", GRU: "gru"}
-# Cells of the zoo -> torchrecurrent's layers that have the same equations, but for biases.
+# Cells of the zoo -> layers of torchrecurrent with the same equations, except for biases.
 COUNTERPARTS = {
     "atr": "ATR",
     "brc": "BR",
@@ -62,33 +62,33 @@ COUNTERPARTS = {
     "unicornn": "UnICORNN",
     "wmc-lstm": "WMCLSTM",
 }
-# What its layers are built with besides the sizes.
+# Constructor arguments of these layers besides the sizes.
 _OPTIONS = {"indrnn": {"nonlinearity": "relu"}}
 
 
 def has_torchrecurrent() -> bool:
-    """Whether it is installed."""
+    """Whether torchrecurrent is installed."""
     return find_spec(TORCHRECURRENT) is not None
 
 
 def has_counterpart(cell: Cell) -> bool:
-    """Whether torchrecurrent has the cell, installed or not."""
+    """Whether torchrecurrent has the cell; it need not be installed."""
     return cell.name in COUNTERPARTS and load(cell.name).hash == cell.hash
 
 
 def cell_of(name: str, cell: Cell) -> Cell:
-    """The cell that a layer of others runs, whose floating-point operations it is taken to have."""
+    """The cell that a layer computes, whose number of FLOPs is used for it."""
     return load(_TORCH[name]) if name in _TORCH else cell
 
 
 def build_layer(name: str, cell: Cell, shape: Shape, dtype: torch.dtype) -> nn.Module:
-    """Build a layer of others.
+    """Build a layer of another library.
 
     Args:
         name: One of `cellzoo.bench.case.OTHERS`.
-        cell: What torchrecurrent's is to compute.
+        cell: The cell, for a layer of torchrecurrent.
         shape: The sizes.
-        dtype: Of its weights.
+        dtype: Data type of its weights.
     """
     sizes = shape.input_size, shape.hidden_size
     if name == TORCHRECURRENT:

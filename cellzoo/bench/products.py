@@ -1,9 +1,9 @@
-"""The bare matrix products of a pass.
+"""The bare matrix products of a pass: a lower bound for the time of any engine.
 
-This is the floor below any engine: it does no elementwise work, keeps nothing, and joins products as far as
-the graph allows. Forward, at every step, the product of each value with its matrices; backward, at every
-step, the gradients of the results with the same matrices; and the gradients of the matrices as one product
-each over all steps.
+There are no elementwise operations and no stored activations, and products are merged as far as the graph
+allows. Forward: at every step, the product of each value with its matrices. Backward: at every step, the
+product of the gradients of the results with the same matrices; then the gradient of each matrix, as one product
+over all steps.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Group(NamedTuple):
 
     Attributes:
         source: The value.
-        rows: M of each step: the sequences there; where the value depends on x alone, one step of all tokens.
+        rows: M of each step, the number of sequences; one step with all tokens if the value depends on x alone.
         inner: K, the width of the value, or of one of its heads.
-        outer: The rows of all its matrices together.
+        outer: Number of rows of all its matrices together.
     """
 
     source: str
@@ -67,7 +67,7 @@ def product_groups(cell: Cell, shape: Shape) -> list[Group]:
 
 
 def products_flops(groups: Sequence[Group], *, training: bool) -> int:
-    """Count the floating-point operations: backward, the gradients of both factors take as many each."""
+    """Count the floating-point operations; the backward pass has twice as many as the forward pass."""
     forward = sum(2 * sum(group.rows) * group.inner * group.outer for group in groups)
     return forward * (3 if training else 1)
 
@@ -75,16 +75,16 @@ def products_flops(groups: Sequence[Group], *, training: bool) -> int:
 def product_pass(
     groups: Sequence[Group], *, training: bool, dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> Pass:
-    """The products of one pass, with those of the backward pass in training. It gives no results."""
+    """The products of one pass, in training with those of the backward pass. It returns no tensors."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*size: int) -> Tensor:
         return torch.randn(*size, dtype=dtype, generator=generator).to(device)
 
-    # Of each product: its factor at each step, the matrix, and where the results go.
+    # For each product: the factor of each step, the matrix, and the output tensors.
     phases: list[list[tuple[Sequence[Tensor], Tensor, Sequence[Tensor]]]] = [[], [], []]
     for _, rows, inner, outer in groups:
-        # The results; their gradients lie in their place.
+        # `delta` holds the results, and in the backward pass their gradients.
         values, weight, delta = draw(sum(rows), inner), draw(outer, inner), draw(sum(rows), outer)
         deltas = delta.split(rows)
         phases[0].append((values.split(rows), weight.T, deltas))

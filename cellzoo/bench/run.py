@@ -1,7 +1,7 @@
-"""Compares the candidates of each case: whether they agree, their times in turns, and their peak memory.
+"""Compares the candidates of each case: checks that results agree, and measures times and peak memory.
 
-Candidates take turns, A B A B, one run of each a round: two that run one after the other meet the same state
-of the machine, so the ratio of their times within a round is far steadier than either time.
+Times are measured alternately (A B A B), with one run of each candidate in each round. Runs that follow each
+other find the machine in the same state, so the ratio of two times of a round varies much less than the times.
 """
 
 from __future__ import annotations
@@ -33,39 +33,39 @@ if TYPE_CHECKING:
 
     from cellzoo.bench.case import Pass
 
-    # Is told how much of a case is done, 0 to 1, and what happens.
+    # Called with the fraction of a case that is done, from 0 to 1, and a description of the current step.
     Watch = Callable[[float, str], None]
 
 K = TypeVar("K")
 
-# Seconds of one sample; what is quicker is run several times for it.
+# Shortest sample in seconds; faster passes are run several times for one sample.
 MIN_SAMPLE = 0.01
 MIN_ROUNDS = 3
-# The first run grows workspaces and the allocator's heap; later ones show whether they are used again.
+# The first run allocates workspaces and grows the heap; later ones show whether that memory is reused.
 MEMORY_RUNS = 3
-# Of the norm. Far above rounding, which some cells amplify from step to step, and far below a wrong result.
-# Single numbers may differ by more: where rounding carries a value across the kink of a relu, the gradient of
-# one sequence jumps.
+# Largest difference relative to the norm. It is far above rounding errors, which some cells amplify from step
+# to step, and far below the error of a wrong result. Single numbers may differ by more: where rounding moves a
+# value across the kink of a relu, the gradient of that sequence jumps.
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-8}
-# With products of numbers rounded to bfloat16: at the sizes of a to d some .5 percent.
+# The same for bfloat16 products; at the shapes a to d the difference is about .5 percent.
 ROUNDED_TOLERANCE = 0.03
-# Numbers that torch's threads share.
+# Size of a tensor whose operations torch divides among its threads.
 _SHARED = 1_000_000
 
 
 @dataclass(frozen=True)
 class TimingSettings:
-    """How to compare.
+    """Settings of a benchmark.
 
     Attributes:
-        threads: Counts of threads for torch, each of which every candidate runs with. With one alone, times
-            are the process's CPU time, which other processes hardly change; with more, or on another device,
-            they are wall-clock time.
-        rounds: Of each case, at most.
-        budget: Seconds for all cases together. Each has at least `MIN_ROUNDS` rounds, so a small budget is
-            exceeded; memory is measured on top.
-        memory: Whether to measure peak memory, too.
-        device: Where passes run.
+        threads: Numbers of threads of torch; every candidate runs with each of them. If the only number is 1,
+            times are CPU times of the process, which other processes hardly affect; otherwise, and on other
+            devices, they are wall-clock times.
+        rounds: Most rounds of each case. budget: Seconds for all cases together. Each case has at least
+        `MIN_ROUNDS` rounds, so a small budget may
+            be exceeded. Measuring memory takes additional time.
+        memory: Whether to measure peak memory as well.
+        device: Device of the passes.
     """
 
     threads: tuple[int, ...] = (1,)
@@ -76,16 +76,16 @@ class TimingSettings:
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What times are read from."""
+        """The function that returns the current time."""
         return time.process_time if self.clock_name == "CPU time" else time.perf_counter
 
     @property
     def clock_name(self) -> str:
-        """What that is called."""
+        """The name of the clock."""
         return "CPU time" if (self.threads, self.device) == ((1,), "cpu") else "wall-clock time"
 
     def words(self, *threads: int) -> str:
-        """Say how times are taken, with some of the counts of threads."""
+        """Describe how times are measured, for the given numbers of threads."""
         if self.device != "cpu":
             return f"{self.clock_name} on {self.device}"
         return f"{self.clock_name}, {' and '.join(map(str, threads))} thread{'s' * (threads != (1,))}"
@@ -96,16 +96,16 @@ class TimingSettings:
 
 @dataclass
 class Result:
-    """What came out of one case with one count of threads.
+    """The result of one case with one number of threads.
 
     Attributes:
         case: The case.
-        seconds: Of one run of each candidate that finished, a number for each round.
-        peaks: Peak extra bytes of those it was measured for.
-        left_out: Name -> why there is no time, or no memory.
-        load_average: Of the machine in the last minute, where the system says it.
-        threads: The count.
-        first: What came out with the first count in the same rounds, where this is another.
+        seconds: Candidate -> seconds of one run in each round.
+        peaks: Candidate -> peak extra bytes, if measured.
+        left_out: Candidate -> why there is no time, or no memory.
+        load_average: Load average of the machine in the last minute, if the system provides it.
+        threads: Number of threads.
+        first: The result with the first number of threads in the same rounds; None if this is the first.
     """
 
     case: Case
@@ -120,10 +120,10 @@ class Result:
 def compare(
     cases: Sequence[Case], settings: TimingSettings, watched: Callable[[Case], AbstractContextManager[Watch]]
 ) -> Iterator[Result]:
-    """Compare the candidates of each case, one after the other, and give each result when it is there.
+    """Compare the candidates of each case, and yield the results of a case as soon as it is done.
 
-    There is one for each count of threads, which take turns as the candidates do; memory is in the first.
-    A candidate that cannot run, or that computes something else than the loop, is left out with the reason.
+    There is a result for each number of threads, which alternate as the candidates do; the first one has the
+    memory. A candidate that fails, or whose results differ from those of the loop, is left out with the reason.
     """
     seconds_left = settings.budget
     for index, case in enumerate(cases):
@@ -139,7 +139,7 @@ def compare(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep torch's threads; keep Python's collector from taking one candidate's time for another's garbage."""
+    """Switch off Python's garbage collector, so that no candidate pays for another; restore torch's threads."""
     before, collects = torch.get_num_threads(), gc.isenabled()
     gc.collect()
     gc.disable()
@@ -152,7 +152,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _use_threads(count: int) -> None:
-    """Let torch use that many threads, and have them there before something is timed."""
+    """Set the number of threads of torch, and start them before anything is timed."""
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
         torch.ones(_SHARED).exp_()
@@ -173,14 +173,14 @@ def _take_times(case: Case, settings: TimingSettings, allowed: float, watch: Wat
                 expected = found
             elif name in case.engines and (fault := disagreement(found, expected, rounded=name.endswith(BF16))):
                 raise RunError(fault)
-        except Exception as error:  # one that is broken must not take the others' times away
+        except Exception as error:  # a candidate that fails must not stop the others
             kind = "" if isinstance(error, CellzooError) else f"{type(error).__name__}: "
             left_out[name] = kind + _first_line(error)
             continue
         passes[name] = run
 
     def is_over(done: int) -> bool:
-        # Whichever ends the case: its rounds, or its share of the budget.
+        # A case ends when its rounds are done or its share of the budget is used up.
         fraction = max(done / settings.rounds, (time.monotonic() - begin) / allowed)
         watch(min(1.0, fraction), f"round {done} of {settings.rounds}")
         return done >= min(MIN_ROUNDS, settings.rounds) and fraction >= 1.0
@@ -201,12 +201,12 @@ def _first_line(error: Exception) -> str:
 
 
 def disagreement(found: Sequence[Tensor], expected: Sequence[Tensor], *, rounded: bool = False) -> str:
-    """Say how results differ from the loop's, or nothing where they agree.
+    """Describe how results differ from those of the loop; empty if they agree.
 
     Args:
         found: Outputs, and in training the gradient of x.
-        expected: The same of the loop.
-        rounded: Whether products are of numbers rounded to bfloat16.
+        expected: The same from the loop.
+        rounded: Whether matrix products round their inputs to bfloat16.
     """
     for what, one, other in zip(("outputs", "gradients of x"), found, expected, strict=False):
         if one.shape != other.shape:
@@ -226,16 +226,16 @@ def take_turns(
     is_over: Callable[[int], bool],
     before: Callable[[K], None] = lambda _: None,
 ) -> dict[K, list[float]]:
-    """Time candidates that have been run once before, until `is_over` of the number of rounds says so.
+    """Time candidates alternately. Each must have been run once before, to warm up.
 
     Args:
-        passes: What each runs.
-        clock: What times are read from.
-        is_over: See above.
-        before: Is called before a candidate is timed.
+        passes: Candidate -> its pass.
+        clock: Returns the current time in seconds.
+        is_over: Called with the number of rounds that are done; timing ends when it returns True.
+        before: Called with a candidate before it is timed.
 
     Returns:
-        Of each, the seconds of one run in each round; round by round they belong together.
+        Candidate -> seconds of one run in each round.
     """
 
     def sample(run: Pass, runs: int) -> float:
@@ -247,7 +247,7 @@ def take_turns(
     once: dict[K, float] = {}
     for key, run in passes.items():
         before(key)
-        # 0 is below what the clock can tell.
+        # The clock may be too coarse and return 0.
         once[key] = max(sample(run, 1), MIN_SAMPLE / 1000)
     seconds: dict[K, list[float]] = {key: [] for key in passes}
     rounds = 0
@@ -261,7 +261,7 @@ def take_turns(
 
 def _measure_memory(result: Result, watch: Watch) -> None:
     for name in result.seconds:
-        if name == PRODUCTS:  # keeps nothing
+        if name == PRODUCTS:  # allocates nothing during a pass
             continue
         watch(1.0, f"memory of {name}")
         try:
@@ -271,16 +271,16 @@ def _measure_memory(result: Result, watch: Watch) -> None:
 
 
 def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
-    """Measure the peak extra memory of one candidate's run, in a process of its own.
+    """Measure the peak extra memory of a pass of one candidate, in a separate process.
 
-    The process loads everything with a run at tiny sizes, builds the candidate, notes its resident memory, and
-    runs it a few times. The extra memory is how far the high-water mark of the resident memory rises above
-    that note: what is kept for the backward pass, workspaces and gradients, but not weights, inputs and
-    libraries. Where the mark cannot be reset just before the runs, a higher one from loading hides what is
-    below it.
+    The process first runs a pass at tiny sizes, which loads all libraries. Then it builds the candidate, reads
+    its resident memory, and runs a few passes. The extra memory is the increase of the peak resident memory
+    above that value: activations stored for the backward pass, workspaces and gradients, but not weights,
+    inputs and libraries. On systems where the peak cannot be reset just before the passes, a higher peak while
+    loading hides smaller ones.
 
     Raises:
-        RunError: The process failed; the message says how.
+        RunError: The process failed; the message gives the reason.
     """
     found = subprocess.run(
         [sys.executable, "-c", "from cellzoo.bench.run import answer; answer()"],
@@ -297,13 +297,13 @@ def peak_extra_bytes(case: Case, name: str, threads: int) -> int:
 
 
 def _named(build: Callable[..., object]) -> tuple[str, dict[str, object]]:
-    """The name of a module's function, and the keywords that it is called with."""
+    """The qualified name of a function, and its keyword arguments."""
     function, keywords = (build.func, build.keywords) if isinstance(build, partial) else (build, {})
     return f"{function.__module__}:{function.__qualname__}", keywords
 
 
 def answer() -> None:
-    """Do what `peak_extra_bytes` says, in the process that it starts."""
+    """The main function of the process that `peak_extra_bytes` starts."""
     function, keywords, sizes, name, threads = json.load(sys.stdin)
     torch.set_num_threads(threads)
     build = partial(resolve_name(function), **keywords)
@@ -313,7 +313,7 @@ def answer() -> None:
 
 
 def extra_bytes(run: Callable[[], object]) -> int:
-    """How far the high-water mark of this process's resident memory rises in some runs."""
+    """The increase of the peak resident memory of this process during some runs."""
     before = start_peak()
     for _ in range(MEMORY_RUNS):
         run()

@@ -1,4 +1,4 @@
-"""What is seen of a comparison: how far it is, a table of each case, and a file of all."""
+"""The output of a benchmark: progress, a table for each case, and a file with all results."""
 
 from __future__ import annotations
 
@@ -46,17 +46,18 @@ MEMORY_NOTE = (
 )
 VERSION = 3
 _WIDEST = 300
-# The file, its cases, a case, its candidates: what is deeper stands in one line.
+# Nesting levels written on separate lines: the file, its cases, a case, its candidates.
 _DEPTH = 3
 _DIGITS = 8
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
-    """The figures of each candidate of a case, for the table and the file.
+    """The statistics of each candidate of a case, for the table and the file.
 
-    `median` is of the seconds of a run, and `ratios` are those over a base's, round by round; `per_flop` is
-    the same of the time for each FLOP over that of nn.LSTM, `per_flop_bf16` over that of nn.LSTM in bfloat16,
-    and `speedup` the seconds with the first count of threads over these. Each has its quartiles beside it.
+    `median` is the median of the seconds of a run. `ratios` are ratios of the times of a round: to each
+    baseline in `BASES`. `per_flop` is the ratio of the time per FLOP to that of nn.LSTM, `per_flop_bf16` to
+    that of nn.LSTM in bfloat16. `speedup` is the time with the first number of threads divided by the time with
+    this one. Each comes with its quartiles.
     """
     bases = [base for base in BASES if base in result.seconds]
     in_bfloat16 = lstm_in_bfloat16(result)
@@ -86,7 +87,7 @@ def rows(result: Result) -> list[dict[str, Any]]:
 
 
 def lstm_in_bfloat16(result: Result) -> str | None:
-    """The faster of the two ways in which nn.LSTM ran in bfloat16, or None where it did not."""
+    """The faster of the two ways to run nn.LSTM in bfloat16; None if neither was timed."""
     names = [name for name in (LSTM_BF16, LSTM_AUTOCAST) if name in result.seconds]
     return min(names, key=lambda name: float(np.median(result.seconds[name])), default=None)
 
@@ -97,7 +98,7 @@ def _spread(values: Any) -> dict[str, float]:
 
 
 def print_table(result: Result, settings: TimingSettings, console: Console) -> None:
-    """Print the figures of a case."""
+    """Print the table of a case."""
     rounds = max(map(len, result.seconds.values()), default=0)
     heading = f"{result.case.title}: {settings.words(result.threads)}, {rounds} rounds"
     console.print(Text(heading, style="bold"), soft_wrap=True)
@@ -126,7 +127,7 @@ def print_table(result: Result, settings: TimingSettings, console: Console) -> N
             cells.append("" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.1f}")
             cells.append("" if row["peak_ratio"] is None else f"{row['peak_ratio']:.3f}")
         table.add_row(row["name"], *cells)
-    # A table that is cut says nothing; one that is too wide for its window can still be read.
+    # Rich cuts off columns that do not fit; lines that wrap can still be read.
     natural = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
     Console(width=max(console.width, natural), file=console.file).print(table)
     if result.first is not None:
@@ -141,7 +142,7 @@ def _ratio(found: dict[str, float]) -> str:
 
 
 def about_the_run(settings: TimingSettings) -> dict[str, Any]:
-    """What the file says beside the cases: when, where and how."""
+    """The metadata of the file: time, code, machine, versions and settings."""
     return {
         "bench_version": VERSION,
         "began": _now(),
@@ -161,7 +162,7 @@ def about_the_run(settings: TimingSettings) -> dict[str, Any]:
 
 
 def write_file(path: Path, about: dict[str, Any], results: Sequence[Result], *, finished: bool) -> None:
-    """Write the results so far, with every time.
+    """Write the results so far, with all times.
 
     Raises:
         OutputError: The file cannot be written.
@@ -181,7 +182,7 @@ def write_file(path: Path, about: dict[str, Any], results: Sequence[Result], *, 
 
 
 def _text(value: Any, depth: int = 0) -> str:
-    """JSON with a line for each candidate, and no more digits than times have."""
+    """JSON with one line for each candidate and `_DIGITS` significant digits."""
     if isinstance(value, float):
         return json.dumps(float(f"{value:.{_DIGITS}g}"))
     if not isinstance(value, dict | list):
@@ -198,13 +199,13 @@ def _now() -> str:
 
 
 def progress(cases: Sequence[Case], console: Console) -> Callable[[Case], AbstractContextManager[Watch]]:
-    """What follows the cases, one after the other: a line that changes in a terminal, else a line each."""
+    """Show the progress of the cases: a progress bar in a terminal, otherwise a line for each case."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TimeRemainingColumn(),
         console=console,
-        # Drawn between samples, not by a thread of its own, whose time would be counted.
+        # Refreshed between samples, as the time of a thread of its own would be measured.
         auto_refresh=False,
         speed_estimate_period=3600,
         transient=True,
@@ -223,7 +224,7 @@ def progress(cases: Sequence[Case], console: Console) -> Callable[[Case], Abstra
             completed = done + fraction * case.work
             bar.update(task, completed=completed, description=f"{title}: {words}", refresh=True)
 
-        # Taken away between cases, so that a table can be printed.
+        # Removed between cases, so that a table can be printed.
         with bar:
             yield watch
             bar.update(task, completed=done + case.work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -242,7 +243,7 @@ def test_pages_show_what_the_files_beside_them_say(page, threads, cells):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not what cellzoo bench --out wrote: the file: Invalid JSON"),
+        ("{", "is not a file of cellzoo bench --out: the file: Invalid JSON"),
         ({**CONTENT, "cases": [{}]}, "cases.0.shape: Field required"),
         ({**CONTENT, "cases": CONTENT["cases"][2:]}, "no cell was timed beside nn.LSTM"),
     ],
@@ -257,3 +258,10 @@ def test_another_file_is_refused(chart, content, message):
 def test_a_file_that_is_not_there(monkeypatch, capsys, tmp_path):
     assert invoke(monkeypatch, "bench", "--chart", str(tmp_path / "none.json")) == 3
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_unread(monkeypatch, capsys, tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    assert invoke(monkeypatch, "bench", "--chart", str(tmp_path / "pipe.json")) == 3
+    assert "pipe.json: cannot be read" in capsys.readouterr().err
