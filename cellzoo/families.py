@@ -1,4 +1,4 @@
-"""Families: names with a seed in them that stand for a cell drawn at random."""
+"""Families of random cells: a name that ends in a seed stands for the cell that is drawn with it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Family:
     """A family of cells.
 
     Attributes:
-        prefix: What stands before the seed in a member's name.
-        notation: The notation that `draw` writes.
-        summary: One line on what its members are.
-        draw: Seed -> genotype text; the same in every process and on every platform.
+        prefix: The part of a member's name before the seed.
+        notation: The notation of the text that `draw` returns.
+        summary: One line that describes the members.
+        draw: Seed -> genotype text, the same in every process and on every platform.
     """
 
     prefix: str
@@ -31,7 +31,7 @@ class Family:
 
     @property
     def pattern(self) -> str:
-        """How the members are named."""
+        """The form of the members' names."""
         return f"{self.prefix}<seed>"
 
     def seed(self, name: str) -> int | None:
@@ -43,7 +43,7 @@ class Family:
 def draw_random_darts(seed: int) -> str:
     """Draw a DARTS genotype of 8 nodes: operation and predecessor of each node are uniform.
 
-    This is the space that random search is run in by Li & Talwalkar 2019, "Random Search and
+    This is the space of the random search of Li & Talwalkar 2019, "Random Search and
     Reproducibility for NAS", section 4.1.
     """
     from cellzoo.notations import darts

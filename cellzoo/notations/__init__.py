@@ -1,4 +1,4 @@
-"""Notations: text to Cell to text, one file a notation."""
+"""Notations of published cells: each reads text as a Cell and writes a Cell as text; one module each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parse(source: Any, notation: str, name: str = "") -> Cell:
     """Read a cell.
 
     Args:
-        source: The text; where the notation says so, also the genotype as data.
+        source: The text, or the same content as Python data.
         notation: One of `NOTATIONS`.
         name: The name to give the cell.
 
@@ -44,7 +44,7 @@ def parse(source: Any, notation: str, name: str = "") -> Cell:
     try:
         cell: Cell = module.parse(source, name)
     except (RecursionError, ValueError) as error:
-        # What Python cannot even print: lists in lists without end, or a number of thousands of digits.
+        # Such as a list that contains itself, or a number of thousands of digits.
         raise NotationError(f"{notation}: the data cannot be read: {str(error)[:200]}") from error
     return cell
 
@@ -58,15 +58,17 @@ def write(cell: Cell, notation: str) -> str:
 
     Raises:
         UnknownNameError: No such notation.
-        NotationError: The notation cannot say this cell; the message says why.
+        NotationError: The notation cannot express this cell; the message says why.
     """
     text: str = _module(notation).write(cell)
     try:
         is_same = parse(text, notation).hash == cell.hash
     except CellzooError as error:
-        raise NotationError(f"{notation}: the cell cannot be said in this notation: {error}") from error
+        raise NotationError(f"{notation}: the cell cannot be written in this notation: {error}") from error
     if not is_same:
-        raise NotationError(f"{notation}: the cell cannot be said in this notation: its text is another cell")
+        raise NotationError(
+            f"{notation}: the cell cannot be written in this notation: it would read as another cell"
+        )
     return text
 
 

@@ -3,8 +3,8 @@
 Text: `Genotype(recurrent=[('relu', 0), ...], concat=range(1, 9))`. Data: a mapping with the same keys, also as
 JSON.
 
-Node i applies an operation to one earlier state p (Liu et al. 2019, "DARTS", section 2.1 and appendix; settled
-by rnn/model.py of quark0/darts):
+Node i applies an operation to one earlier state p (Liu et al. 2019, "DARTS", section 2.1 and appendix; where
+the paper is ambiguous, rnn/model.py of quark0/darts decides):
 
     s_0 = h + sigmoid(c_0) * (tanh(u_0) - h),        [c_0, u_0] = W_0 [x, h]
     s_i = s_p + sigmoid(c_i) * (f_i(u_i) - s_p),     [c_i, u_i] = W_i s_p
@@ -15,11 +15,11 @@ No biases. Dropout masks act on x, h and s_p where a matrix multiplies them, nev
 Two parts are optional:
 
 `none='zero'` gives the operation `none` the meaning that it has in the GDAS code (D-X-Y/AutoDL-Projects), where
-f(u) = 0 * u: the node is (1 - sigmoid(c_i)) * s_p, which is not 0, and the half of W_i that makes u has no
-effect and is not there. The default, `none='refuse'`, is quark0's: `none` weakens the other operations in
-a search, and a derived cell that has it is an error.
+f(u) = 0 * u: the node is (1 - sigmoid(c_i)) * s_p, which is not 0, and the half of W_i that computes u has no
+effect and is left out. The default, `none='refuse'`, is quark0's: `none` weakens the other operations during
+the search, and a derived cell that contains it is an error.
 
-`highway=False` leaves out the gates, as the equations in the papers do and no code does:
+`highway=False` leaves out the gates, as the equations of the papers do (all published code has them):
 s_0 = tanh(W_0 [x, h]), s_i = f_i(W_i s_p).
 """
 
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.notations.literals import Form, write_states
 from cellzoo.notations.steps.checks import checked_concat, checked_edge, checked_recurrent
 from cellzoo.notations.steps.graph import NONE, OPERATIONS, Edge, Steps, to_cell
-from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
+from cellzoo.notations.steps.reader import cannot_write, confirm, read_steps
 
 if TYPE_CHECKING:
     import random
@@ -58,7 +58,7 @@ class Genotype:
         recurrent: Node i + 1 applies `recurrent[i][0]` to state `recurrent[i][1]`; state 0 is s_0.
         concat: The states whose mean is the output.
         none: What the operation `none` means: `refuse` or `zero`.
-        highway: Whether a gate lets part of what a node reads pass.
+        highway: Whether nodes have highway gates.
     """
 
     recurrent: tuple[Edge, ...]
@@ -91,7 +91,7 @@ def write(cell: Cell) -> str:
     """Write a cell as a genotype.
 
     Raises:
-        NotationError: The cell is none of this form.
+        NotationError: The cell does not have this form.
     """
     genotype = to_genotype(read_steps(cell, FORM), FORM)
     confirm(cell, parse(genotype), FORM)
@@ -101,7 +101,7 @@ def write(cell: Cell) -> str:
 def sample(generator: random.Random, steps: int = SPACE_STEPS) -> str:
     """Draw a genotype: operation and predecessor of each node are uniform, all nodes are averaged.
 
-    This is the space that random search is run in by Li & Talwalkar 2019, "Random Search and
+    This is the space of the random search of Li & Talwalkar 2019, "Random Search and
     Reproducibility for NAS", section 4.1.
     """
     edges = tuple((generator.choice(OPERATIONS), generator.randrange(step)) for step in range(1, steps + 1))
@@ -118,7 +118,7 @@ def read_genotype(source: str | Mapping[str, Any] | Genotype) -> Genotype:
 
 
 def checked_genotype(content: Mapping[str, Any], form: Form) -> Genotype:
-    """Check the parts of a genotype, which may stand in a text of another notation.
+    """Check the parts of a genotype, which may be part of another notation's text.
 
     Args:
         content: The parts `recurrent`, `concat`, `highway`, and `none` where the notation has it.
@@ -147,13 +147,13 @@ def to_genotype(steps: Steps, form: Form) -> Genotype:
     """Turn steps that were read from a cell into a genotype.
 
     Raises:
-        NotationError: A genotype cannot say them.
+        NotationError: A genotype cannot express them.
     """
     for step, edges in enumerate(steps.edges, start=1):
         if len(edges) != 1:
-            raise cannot_say(form, f"node {step} has {len(edges)} edges; expected one")
+            raise cannot_write(form, f"node {step} has {len(edges)} edges; expected one")
     if steps.start != "tanh":
-        raise cannot_say(form, f"state 0 applies {steps.start!r}; expected 'tanh'")
+        raise cannot_write(form, f"state 0 applies {steps.start!r}; expected 'tanh'")
     recurrent = tuple(edges[0] for edges in steps.edges)
     none = ZERO if any(op == NONE for op, _ in recurrent) else REFUSE
     return Genotype(recurrent, steps.concat, none, steps.highway)

@@ -1,4 +1,4 @@
-"""DARTS-EGS codes: several operations an edge, several edges a node.
+"""DARTS-EGS codes: several operations per edge, several edges per node.
 
 Text: `EGS(recurrent=[[(['tanh', 'relu'], 0)], [(['relu'], 0), (['identity'], 1)]], concat=range(1, 3))`: for
 each node its edges, each the active operations and the predecessor. Data: a mapping with the same keys, also
@@ -11,11 +11,11 @@ is any set of at most M operations. With s_0 and the output as in a DARTS genoty
     s_i = sum over the active (f, p) of  s_p + sigmoid(c_ip) * (f(u_ip) - s_p),   [c_ip, u_ip] = W_i s_p
 
 divided by the number of active (f, p) of the node. W_i belongs to the node: its edges share it. `none` may be
-active, as in a sampled code; it adds nothing and is not counted. An edge with nothing else active is not there,
-and a node without edges is 0.
+active, as in a sampled code; it adds nothing and is not counted. An edge on which only `none` is active is
+dropped, and a node without edges is 0.
 
 `normalize=False` leaves out the division, as the paper's equations do; the authors' code for convolutional
-cells has it.
+cells divides.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from cellzoo.notations.steps.checks import (
     is_list,
 )
 from cellzoo.notations.steps.graph import MEAN, NONE, OPERATIONS, SUM, Edge, Steps, ordered, to_cell
-from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
+from cellzoo.notations.steps.reader import cannot_write, confirm, read_steps
 
 if TYPE_CHECKING:
     import random
@@ -96,14 +96,14 @@ def write(cell: Cell) -> str:
     """Write a cell as a code.
 
     Raises:
-        NotationError: The cell is none of this form.
+        NotationError: The cell does not have this form.
     """
     steps = read_steps(cell, FORM)
     if steps.start != "tanh":
-        raise cannot_say(FORM, f"state 0 applies {steps.start!r}; expected 'tanh'")
+        raise cannot_write(FORM, f"state 0 applies {steps.start!r}; expected 'tanh'")
     for step, edges in enumerate(steps.edges, start=1):
         if any(op == NONE for op, _ in edges):
-            raise cannot_say(FORM, f"node {step} has an edge of 0 with a highway")
+            raise cannot_write(FORM, f"node {step} has an edge of 0 with a highway")
     code = Code(tuple(ordered(edges) for edges in steps.edges), steps.concat, steps.combine == MEAN)
     confirm(cell, parse(code), FORM)
     return str(code)
@@ -116,7 +116,7 @@ def sample(
     *,
     normalize: bool = True,
 ) -> str:
-    """Draw a code: on every edge, what `samples` uniform draws from the operations and `none` hit."""
+    """Draw a code: each edge has the operations that `samples` uniform draws, with `none` among them, hit."""
     recurrent = []
     for step in range(1, steps + 1):
         edges: set[Edge] = set()
@@ -152,10 +152,10 @@ def _checked_node(step: int, edges: Any) -> tuple[Edge, ...]:
             raise FORM.fault(f"{where}: {edge!r:.80} is not a pair (operations, predecessor)")
         predecessor = checked_predecessor(FORM, step, edge[1])
         if predecessor in active:
-            raise FORM.fault(f"{where}: predecessor {predecessor} is there twice")
+            raise FORM.fault(f"{where}: predecessor {predecessor} is repeated")
         operations = [checked_operation(FORM, where, op, none=True) for op in edge[0]]
         twice = next((op for op in operations if operations.count(op) > 1), None)
         if twice is not None:
-            raise FORM.fault(f"{where}: predecessor {predecessor}: operation {twice!r} is there twice")
+            raise FORM.fault(f"{where}: predecessor {predecessor}: operation {twice!r} is repeated")
         active[predecessor] = [op for op in operations if op != NONE]
     return ordered((op, predecessor) for predecessor, ops in active.items() for op in ops)

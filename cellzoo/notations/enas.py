@@ -1,7 +1,8 @@
-"""ENAS arcs: a row of numbers, whose meaning depends on the code base that it was published with.
+"""ENAS arcs: sequences of integers, whose meaning depends on the code base that published them.
 
-Text: the name of a table and the arc, `enas_lm: 0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2`. Data: a mapping with the keys
-`table` and `arc`. An arc is a pair (predecessor, operation) for each node from 1 on; node 0 reads x and h.
+Text: the name of a code base's table of operations and the arc, `enas_lm: 0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2`.
+Data: a mapping with the keys `table` and `arc`. An arc is a pair (predecessor, operation) for each node from 1
+on; node 0 reads x and h.
 
     table         operations 0, 1, 2, 3         output: mean of   code
     enas_lm       tanh relu sigmoid identity    all nodes         google-research enas_lm, src/fixed_lib.py
@@ -10,8 +11,8 @@ Text: the name of a table and the arc, `enas_lm: 0 2 1 0 2 1 2 2 4 0 5 0 3 2 6 2
     nao-ws        tanh relu sigmoid identity    all nodes         renqianluo/NAO, NAO-WS/rnn
     melodyguan    tanh relu identity sigmoid    loose ends        melodyguan/enas
 
-Loose ends are the nodes that no other node reads. Node 0 applies tanh, but in a `melodyguan` arc the operation
-that its first number names: `melodyguan: 0 0 0 1 1`. The nodes themselves are those of a DARTS genotype
+Loose ends are the nodes that no other node reads. Node 0 applies tanh; a `melodyguan` arc begins with one more
+number, the operation of node 0: `melodyguan: 0 0 0 1 1`. The nodes themselves are those of a DARTS genotype
 (Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing", section 2.1).
 """
 
@@ -29,7 +30,7 @@ from cellzoo.notations.literals import MAX_TEXT, Form
 from cellzoo.notations.plain import plain
 from cellzoo.notations.steps.checks import MAX_STEPS, is_list
 from cellzoo.notations.steps.graph import Edge, Steps, to_cell
-from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
+from cellzoo.notations.steps.reader import cannot_write, confirm, read_steps
 
 if TYPE_CHECKING:
     import random
@@ -49,7 +50,7 @@ SPACE_STEPS = 8
 
 @dataclass(frozen=True)
 class OperationTable:
-    """How a code base reads an arc.
+    """How a code base interprets an arc.
 
     Attributes:
         operations: What the numbers 0, 1, 2, 3 stand for.
@@ -69,7 +70,7 @@ class OperationTable:
 
 _SIGMOID_THIRD = ("tanh", "relu", "sigmoid", "identity")
 _IDENTITY_THIRD = ("tanh", "relu", "identity", "sigmoid")
-# The first that can say a cell is the one that it is written in.
+# In order of preference for writing: the first that can express a cell is used.
 TABLES = {
     "enas_lm": OperationTable(_SIGMOID_THIRD),
     "enas_lm_tpu": OperationTable(_SIGMOID_THIRD, loose_ends=True),
@@ -80,9 +81,11 @@ TABLES = {
 
 
 _KNOWN = f"TABLE one of {', '.join(TABLES)}"
-# A table in a line of text, and what comes after it.
-_SAID = re.compile(rf"""(?<![\w-])({"|".join(sorted(TABLES, key=len, reverse=True))})['"]?\s*[:=,]([^\n]*)""")
-# Where another value begins, after an arc in a line of a log.
+# The name of a table in a line of text, and the rest of the line.
+_LABELLED = re.compile(
+    rf"""(?<![\w-])({"|".join(sorted(TABLES, key=len, reverse=True))})['"]?\s*[:=,]([^\n]*)"""
+)
+# The start of another field after an arc in a line of a log.
 _FURTHER = re.compile(r"[,;|]?\s+\(?(?:[A-Za-z_][\w.]*\s*[=:]|[|#])")
 _AROUND = re.compile(
     r"""\b(?:\w+\.)*(?:array|tensor|list|tuple|int64)\s*(?=\()    # of a printed array
@@ -107,10 +110,10 @@ def write(cell: Cell, table: str | None = None) -> str:
 
     Args:
         cell: The cell.
-        table: A key of `TABLES`; None for the first that can say the cell.
+        table: A key of `TABLES`; None for the first that can express the cell.
 
     Raises:
-        NotationError: No table, or not this one, can say the cell.
+        NotationError: No table can express the cell, or the given one cannot.
         UnknownNameError: No such table.
     """
     if table is not None and table not in TABLES:
@@ -118,7 +121,7 @@ def write(cell: Cell, table: str | None = None) -> str:
     steps = read_steps(cell, FORM)
     for number, edges in enumerate(steps.edges, start=1):
         if len(edges) != 1:
-            raise cannot_say(FORM, f"node {number} has {len(edges)} edges; expected one")
+            raise cannot_write(FORM, f"node {number} has {len(edges)} edges; expected one")
     recurrent = [edges[0] for edges in steps.edges]
     for key in TABLES if table is None else (table,):
         arc = _arc(TABLES[key], steps.start, recurrent)
@@ -127,9 +130,9 @@ def write(cell: Cell, table: str | None = None) -> str:
         text = f"{key}: {' '.join(map(str, arc))}"
         confirm(cell, parse(text), FORM)
         return text
-    said = f"the table {table!r}" if table else "any table"
+    tables = f"the table {table!r}" if table else "any table"
     shown = f"start {steps.start!r} and the mean of {list(steps.concat)}"
-    raise cannot_say(FORM, f"{shown} do not fit {said}")
+    raise cannot_write(FORM, f"{shown} do not fit {tables}")
 
 
 def sample(generator: random.Random, steps: int = SPACE_STEPS, table: str = "enas_lm") -> str:
@@ -142,7 +145,7 @@ def sample(generator: random.Random, steps: int = SPACE_STEPS, table: str = "ena
 
 
 def _content(source: Any) -> dict[str, Any]:
-    """The table and the arc: of a text, of parts, or of a pair."""
+    """Extract the table and the arc from a text, a mapping, or a pair (table, arc)."""
     if isinstance(source, str) and source.lstrip().startswith(("[", "(")):
         try:
             source = read_expression(source)
@@ -156,7 +159,7 @@ def _content(source: Any) -> dict[str, Any]:
     elif isinstance(source, list) and len(source) == 2 and isinstance(source[0], str):
         content = {"table": source[0], "arc": source[1]}
     elif isinstance(source, list) and source and not isinstance(source[0], str):
-        raise FORM.fault(f"found an arc alone; say its table, too: {{'table': ..., 'arc': [...]}}, {_KNOWN}")
+        raise FORM.fault(f"found an arc without its table; expected {{'table': ..., 'arc': [...]}}, {_KNOWN}")
     elif isinstance(source, dict) and len(source) == 1 and next(iter(source)) in TABLES:
         [(table, arc)] = source.items()
         content = {"table": table, "arc": arc}
@@ -168,7 +171,7 @@ def _content(source: Any) -> dict[str, Any]:
 
 
 def _flat(arc: Any) -> Any:
-    """Pairs (predecessor, operation) as one row."""
+    """Flatten pairs (predecessor, operation) into one list."""
     if not isinstance(arc, list):
         return arc
     rows = [item if isinstance(item, list) else [item] for item in arc]
@@ -182,7 +185,7 @@ def _split(text: str) -> dict[str, Any]:
     if table.strip() in TABLES and all(isinstance(number, int) for number in _row(row)):
         return {"table": table.strip(), "arc": row}
     found = []
-    for name, rest in _SAID.findall(text):
+    for name, rest in _LABELLED.findall(text):
         arc = _row(_FURTHER.split(_AROUND.sub(" ", rest), maxsplit=1)[0])
         if all(isinstance(number, int) for number in arc) and (name, arc) not in found:
             found.append((name, arc))
@@ -196,7 +199,7 @@ def _split(text: str) -> dict[str, Any]:
 
 
 def _row(text: str) -> list[Any]:
-    """The numbers of a row without the brackets, quotes and names around them; words that are none stay."""
+    """Split a row into numbers, without the brackets, quotes and names around it; other words stay texts."""
     tokens = re.split(r"[\s,]+", _AROUND.sub(" ", text).strip())
     return [int(token) if re.fullmatch(r"[0-9]{1,4}", token, re.ASCII) else token for token in tokens]
 
@@ -253,7 +256,7 @@ def _averaged(rule: OperationTable, recurrent: Sequence[Edge]) -> tuple[int, ...
 
 
 def _arc(rule: OperationTable, start: str, recurrent: Sequence[Edge]) -> list[int] | None:
-    """The numbers that a table has for these nodes; None if it cannot say one of them."""
+    """Encode nodes with a table's numbers; None if it lacks one of the operations."""
     if not rule.has_start and start != "tanh":
         return None
     try:

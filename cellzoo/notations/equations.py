@@ -7,18 +7,18 @@ r"""Hand-written equations, one a line.
     c' = f * c + i * g               # c' is the next value of the state c
     h' = o * tanh(c')                # the output is h', unless a line `output = ...` says otherwise
 
-`linear(x, h; bias=no)` has no bias; `linear(h; width=input)` has the width of x, so that what it gives can
-change x itself, and `linear(h; width=32)` has 32 units. `linear(x, h; heads=4)` has block-diagonal matrices:
+`linear(x, h; bias=no)` has no bias; `linear(h; width=input)` has the width of x, for results that are combined
+with x itself, and `linear(h; width=32)` has 32 units. `linear(x, h; heads=4)` has block-diagonal matrices:
 each quarter of the units reads a quarter of x and of h. Weights are shared by name: `linear[W](x, h)` has the
 matrices W_0 and W_1 and the bias W_b, as every other `linear[W]`; `linear(x: A, h; bias=b)` names a single
-matrix or the bias, and what has no name is its own. `vector[p]` and `scalar[a]` are weights of shape (H,) and
-(1,); `vector[p; width=input]` has another width.
-Functions: the primitives of `cellzoo.cells.ops`. Operators: `+`, `-`, `*`, `/`, parentheses. Numbers: `0.5`,
-`-8`, `1e-3`, and `2[width=input]` for one beside x; `-a` is 0 - a. States are what has a primed equation; h
-comes first, the others in the order of their equations. A state that takes x itself, `x1' = x`, is a delayed
-input. `d'[input] = ...` says that d has the width of x where that does not follow from the equations.
+matrix or the bias, and unnamed weights are not shared. `vector[p]` and `scalar[a]` are weights of shape (H,)
+and (1,); `vector[p; width=input]` has another width. Functions: the primitives of `cellzoo.cells.ops`.
+Operators: `+`, `-`, `*`, `/`, parentheses. Numbers: `0.5`, `-8`, `1e-3`, and `2[width=input]` for one of the
+width of x; `-a` is 0 - a. Each primed equation defines a state; h comes first, the others in the order of their
+equations. A state whose next value is x itself, `x1' = x`, is a delayed input. `d'[input] = ...` declares that
+d has the width of x where that does not follow from the equations.
 
-`write` says any cell in this notation.
+`write` can write every cell in this notation.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from cellzoo.notations.widths import state_widths
 from cellzoo.notations.within import read_within
 
 MAX_TEXT = 20_000
-# A semicolon outside of brackets, where it is part of a function.
-_AFTER = re.compile(r";(?![^(\[]*[)\]])")
+# A semicolon that separates equations; within brackets it separates arguments and options.
+_SEPARATOR = re.compile(r";(?![^(\[]*[)\]])")
 
 
 def parse(source: Any, name: str = "") -> Cell:
-    """Read equations as a Cell: a text, its lines, or the one such text in JSON, in source code, in a dict.
+    """Read equations as a Cell: a text, a list of lines, or one such text within JSON, source code or a dict.
 
     Raises:
         NotationError: The message names the line, the token and what would be right.
@@ -60,7 +60,7 @@ def _read(source: str, name: str) -> Cell:
     lines = [
         (number, text)
         for number, line in enumerate(source.split("\n"), start=1)
-        for part in _AFTER.split(line.split("#", 1)[0])
+        for part in _SEPARATOR.split(line.split("#", 1)[0])
         if (text := part.strip())
     ]
     if not lines:
@@ -83,7 +83,7 @@ def write(cell: Cell) -> str:
 
 
 class _Builder:
-    """Reads the lines in order and collects nodes."""
+    """Builds the nodes of a cell from its lines, in order."""
 
     def __init__(self, lines: list[tuple[int, str]]) -> None:
         self.lines = [(number, *_split(number, read_tokens(number, text))) for number, text in lines]
@@ -94,14 +94,15 @@ class _Builder:
         self.taken = {INPUT, *self.states, *map(_node_name, self.targets)}
         self.declared: dict[str, str] = {}
         self.nodes: list[Node] = []
-        # Weight name -> whether a name in the text gave it.
+        # Weight name -> whether the text names it; otherwise it is generated from a node's name.
         self.named: dict[str, bool] = {}
 
     def build(self, name: str) -> Cell:
         for number, target, width, tokens in self.lines:
             if target == "output'":
                 raise NotationError(
-                    f"equations: line {number}: 'output' is what the cell gives; call the state otherwise"
+                    f"equations: line {number}: 'output' is reserved for the cell's output; "
+                    "choose another name for the state"
                 )
             if target in (INPUT, *self.states):
                 raise NotationError(
@@ -129,7 +130,7 @@ class _Builder:
         return Cell(states, tuple(self.nodes), output, name=name)
 
     def _emit(self, number: int, expression: str | Expression, target: str, *, root: bool) -> str:
-        """Append the nodes of an expression: its root is named `target`, the others `target_1`, ..."""
+        """Append the nodes of an expression, the root named `target`, and return the root's name."""
         if isinstance(expression, str):
             return expression
         inputs = tuple([self._emit(number, part, target, root=False) for part in expression.arguments])
@@ -154,12 +155,12 @@ class _Builder:
         return name
 
     def _weight(self, number: int, given: str | None, own: str) -> str:
-        """Return the name of a weight; refuse a given name that is also some node's own."""
+        """Return the given name of a weight, or its generated one; raise where the two kinds collide."""
         name = given or own
         if self.named.setdefault(name, given is not None) != (given is not None):
             raise NotationError(
-                f"equations: line {number}: the weight name {name!r} is also what a linear without names calls "
-                "its own weight; choose another name"
+                f"equations: line {number}: the weight name {name!r} is also the generated name of an unnamed "
+                "weight; choose another name"
             )
         return name
 

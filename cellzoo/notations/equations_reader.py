@@ -1,4 +1,4 @@
-"""The right-hand sides of equations: text -> tokens -> expressions."""
+"""Lexer and parser of the right-hand sides of equations: text -> tokens -> expressions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FUNCTIONS = sorted(name for name, primitive in PRIMITIVES.items() if primitive.
 
 @dataclass(frozen=True)
 class Token:
-    """A name, number or sign, and the column of its line that it begins at."""
+    """A name, number or sign, with the column of its line at which it begins."""
 
     text: str
     column: int
@@ -51,7 +51,7 @@ class Token:
 class Expression:
     """An operation on values (names) and other expressions.
 
-    `weights` has a name, or None for a weight of its own, for each matrix; `bias` is yes, no or a name.
+    `weights` has for each matrix its name, or None if it is not shared; `bias` is yes, no or a name.
     """
 
     op: str
@@ -64,7 +64,7 @@ class Expression:
 
     @lazy_property
     def height(self) -> int:
-        """Operations on the longest way from here to a value; asked for from the leaves up."""
+        """The height of the expression tree. It is read bottom-up, so the recursion is never deep."""
         return 1 + max((part.height for part in self.arguments if isinstance(part, Expression)), default=0)
 
 
@@ -96,8 +96,8 @@ def read_expression(
     Args:
         number: Of the line.
         tokens: After the equals sign.
-        values: What the text may read -> the value's name in the cell.
-        targets: What the text defines, here or later.
+        values: Name in the text -> name of the value in the cell, for the values that are defined so far.
+        targets: All names that the text defines, here or later.
 
     Returns:
         An expression, or a value's name where there is no operation.
@@ -144,7 +144,7 @@ class _Reader:
 
     def _limited(self, expression: Expression) -> Expression:
         if expression.height > MAX_CHAIN:
-            self._fail(f"more than {MAX_CHAIN} operations on each other; name parts of them on lines before")
+            self._fail(f"more than {MAX_CHAIN} nested operations; define parts of them on earlier lines")
         return expression
 
     def _sum(self) -> str | Expression:

@@ -1,9 +1,8 @@
-"""Any cell as lines of equations.
+"""Writes any cell as lines of equations.
 
-A node that is used once is written into the place where it is used if the result stays short and the name
-says nothing: the node is a product or a constant, or is called after the node that uses it, as the reader of
-equations calls nodes that have no name in the text. Every other node has a line of its own. Names are kept as
-far as the notation allows them.
+A node that is used once is inlined if the result stays short and the name carries no information: the node is
+a product or a constant, or has a generated name (that of the node which uses it, with a number). Every other
+node has a line of its own. Names are kept as far as the notation allows them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 MAX_INLINE = 48
 MAX_NAME = 50
 _SUM, _PRODUCT, _ATOM = 0, 1, 2
-# Operation -> symbol, level of the whole, least level of the right-hand side.
+# Operation -> symbol, its precedence, least precedence of its right operand.
 _INFIX = {
     "add": ("+", _SUM, _PRODUCT),
     "subtract": ("-", _SUM, _PRODUCT),
@@ -43,7 +42,7 @@ def write_lines(cell: Cell) -> list[str]:
 
 @dataclass(frozen=True)
 class _Text:
-    """A piece of an equation and how tightly it binds."""
+    """A part of an equation and its precedence."""
 
     text: str
     level: int = _ATOM
@@ -103,7 +102,7 @@ class _Writer:
         return stem != node.name and stem in (consumer, _stem(consumer))
 
     def _target(self, node: Node) -> str:
-        """Choose what the node's line defines: a state's next value where the order allows, or a name."""
+        """Choose the left-hand side of the node's line: a state's next value if the order allows, or a name."""
         takers = [state.name for state in self.cell.states if state.next == node.name]
         if self.free in takers:
             return self.after[takers[0]]
@@ -164,7 +163,7 @@ def _value_names(cell: Cell) -> dict[str, str]:
     names = {INPUT: INPUT}
     taken = {INPUT, _OUTPUT}
     for index, state in enumerate(cell.states):
-        # What is called h would come first.
+        # The reader puts a state called h first, so only the first state may have this name.
         fits = state.name != _OUTPUT and (state.name != "h" or index == 0) and len(state.name) <= MAX_NAME
         fits = fits and not state.name.endswith("_next")
         names[state.name] = _fresh(state.name if fits else f"s{index}", taken)
@@ -179,7 +178,7 @@ def _value_names(cell: Cell) -> dict[str, str]:
 
 
 class _WeightNames:
-    """Names for the weights that must be named: vectors, scalars, and what several places share."""
+    """Names for the weights that must be named: vectors, scalars, and shared weights."""
 
     def __init__(self, nodes: Iterable[Node], values: set[str]) -> None:
         nodes = tuple(nodes)
@@ -201,7 +200,7 @@ class _WeightNames:
         return self.names[weight]
 
     def group(self, node: Node) -> str | None:
-        """Return the name in `linear[NAME]` for a node that shares all of its weights with others."""
+        """Return NAME of `linear[NAME]` for a node that shares all of its weights with other nodes."""
         return self.groups.get(_weights(node)) if node.op == LINEAR else None
 
     def _find_groups(self, nodes: tuple[Node, ...]) -> dict[tuple[str, ...], str]:
@@ -219,7 +218,7 @@ class _WeightNames:
         return groups
 
     def _choose(self, weight: str) -> str:
-        """Keep the name unless it could be that of some node's own weight."""
+        """Keep the name unless the reader could generate it for an unnamed weight."""
         stem = _stem(weight)
         mistaken = stem != weight and (stem in self.values or _stem(stem) in self.values)
         return _fresh(weight if _fits(weight) and not mistaken else "W", self.taken)
@@ -230,7 +229,7 @@ def _weights(node: Node) -> tuple[str, ...]:
 
 
 def _stem(name: str) -> str:
-    """Return the name without the suffix that the reader of equations appends."""
+    """Return the name without the suffix that the reader appends to generated names."""
     return re.sub(r"_(\d+|b)$", "", name)
 
 
@@ -243,7 +242,7 @@ def _fits(weight: str) -> bool:
 
 
 def _fresh(wanted: str, taken: set[str]) -> str:
-    """Return `wanted`, or it with a number behind if it is taken, and take it."""
+    """Return `wanted`, with a number appended if it is taken, and mark it as taken."""
     name, number = wanted, 1
     while name in taken:
         number += 1

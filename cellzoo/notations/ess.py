@@ -1,4 +1,4 @@
-"""ESS genotypes: a DARTS cell inside, and two gates that look further back than one step.
+"""ESS genotypes: a DARTS cell (intra-cell) and two gates that read several earlier steps (inter-cell).
 
 Text: `ESS(recurrent=[('relu', 0), ...], concat=range(1, 9), past_inputs=['tanh', 'relu'],
 past_states=['sigmoid', 'drop', 'tanh'], inter_weights='dense')`. Data: a mapping with the same keys, also as
@@ -12,25 +12,25 @@ each multiplied by a gate that the other's past decides,
     gate(e_1, ..., e_m) = mean of s_i,    s_i = f_i(W_i e_i)
 
 `past_inputs` lists f_1, ..., f_m of the gate on h, `past_states` those of the gate on x. An operation is one of
-DARTS', or `drop`: the gate does not look at that step, which is not counted in its mean. A gate without
-operations, or with `drop` alone, is 1 and not there, so that without gates the cell is the DARTS cell. A gate
-is not bounded; nothing follows the mean. No biases.
+DARTS', or `drop`: the gate does not read that step, and its mean does not count it. A gate without operations,
+or with `drop` alone, is left out; without gates the cell is the DARTS cell. The mean is not followed by an
+activation, so a gate is not bounded. No biases.
 
-At the start of a sequence the mean runs over the steps that exist, and a gate to which none exists is 1. States
-a_i that are 1 where the value i steps ago exists, and 0 where it does not (a_1' = 1, a_i' = a_{i-1}), say so:
+At the start of a sequence the mean runs over the steps that exist, and is 1 where there are none. For this, the
+states a_i are 1 where the value i steps ago exists and 0 where it does not (a_1' = 1, a_i' = a_{i-1}):
 
-    gate = (sum of a_i s_i + 1 - a_k) / (sum of a_i + 1 - a_k),     k the first i that the gate looks at
+    gate = (sum of a_i s_i + 1 - a_k) / (sum of a_i + 1 - a_k),     k the first i that the gate reads
 
 The gate on h has the hidden width and W_i is (H, E); the gate on x has the input's width and W_i is (E, H). The
-papers have E = H. `inter_weights` says what W_i is, which the paper leaves open:
+papers have E = H. `inter_weights` selects the form of W_i, which the paper does not specify:
 
     dense        a matrix for each i (the default; the equation as it stands)
-    shared       one matrix a gate
+    shared       one matrix per gate
     lowrank:32   a product of two matrices with 32 units between them for each i
     diag         a diagonal for each i; the cell then exists for E = H only
 
-The highway of the DARTS cell stays, as in the code that ESS builds on (and as its parameter counts say), with
-the gated h as what it carries; with `highway=False` state 0 is the paper's tanh(W_h h + W_x x) of gated values.
+The DARTS cell keeps its highway gates, as in the code that ESS builds on (its parameter counts agree), and
+carries the gated h; with `highway=False` state 0 is the paper's tanh(W_h h + W_x x) of gated values.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from cellzoo.notations import darts
 from cellzoo.notations.literals import Form, write_states
 from cellzoo.notations.steps.checks import is_list
 from cellzoo.notations.steps.graph import MORE_OPERATIONS, OPERATIONS, Edge, Steps, step_nodes
-from cellzoo.notations.steps.reader import StepsReader, cannot_say, confirm
+from cellzoo.notations.steps.reader import StepsReader, cannot_write, confirm
 
 if TYPE_CHECKING:
     import random
@@ -78,7 +78,7 @@ class Extended:
         past_inputs: The operations on x_{t-1}, x_{t-2}, ... of the gate on h; the last is not `drop`.
         past_states: The operations on h_{t-1}, h_{t-2}, ... of the gate on x; the last is not `drop`.
         inter_weights: `dense`, `shared`, `diag`, or `lowrank:` and a number of units.
-        highway: Whether a gate lets part of what a node of the intra-cell reads pass.
+        highway: Whether the nodes of the intra-cell have highway gates.
     """
 
     recurrent: tuple[Edge, ...]
@@ -102,8 +102,9 @@ class Extended:
 def parse(source: str | Mapping[str, Any] | Extended, name: str = "") -> Cell:
     """Read a genotype as a Cell.
 
-    Its states are h; then, as far back as the gates look, the older h2, h3, ...; x1, x2, ...; and which of them
-    exist, past1, past2, ... for the gate on h and past1_x, past2_x, ... for the gate on x.
+    Its states are h; then, as far back as the gates read, the older h2, h3, ... and x1, x2, ...; then the
+    states that tell which steps exist: past1, past2, ... for the gate on h and past1_x, past2_x, ... for the
+    gate on x.
 
     Raises:
         NotationError: The text or data is not a genotype; the message names the edge and what would be right.
@@ -115,14 +116,14 @@ def write(cell: Cell) -> str:
     """Write a cell as a genotype.
 
     Raises:
-        NotationError: The cell is none of this form.
+        NotationError: The cell does not have this form.
     """
     genotype = _GatesReader(cell).genotype()
     text = str(genotype)
     try:
         rebuilt = parse(text)
     except NotationError as error:
-        raise cannot_say(FORM, str(error)) from error
+        raise cannot_write(FORM, str(error)) from error
     confirm(cell, rebuilt, FORM)
     return text
 
@@ -181,9 +182,9 @@ class _Gate:
 
     Attributes:
         operations: For each step back.
-        weights: What W_i is.
+        weights: The form of W_i, as `inter_weights`.
         target: The value that it multiplies: h or x.
-        source_width: The width of what it looks at.
+        source_width: The width of the values that it reads.
         width: The width of the gate and of its target.
     """
 
@@ -203,28 +204,28 @@ class _Gate:
         return f"{self.target}_gated" if self.operations else self.target
 
     def delayed(self, delay: int) -> str:
-        """What the gate looks at, `delay` steps back."""
+        """The value that the gate reads, `delay` steps back."""
         if self.source_width == INPUT_WIDTH:
             return f"x{delay}"
         return "h" if delay == 1 else f"h{delay}"
 
     def exists(self, delay: int) -> str:
-        """Whether it is there, in the width of the gate."""
+        """The state that is 1 where that value exists and 0 elsewhere, in the width of the gate."""
         return f"past{delay}" if self.width == HIDDEN_WIDTH else f"past{delay}_x"
 
     def delays(self) -> list[State]:
-        """The states that carry what the gate looks at; the first belongs to one step back."""
+        """The states that carry the values that the gate reads, from one step back on."""
         values = [INPUT if self.source_width == INPUT_WIDTH else "h_next"]
         values += [self.delayed(delay) for delay in range(1, len(self.operations) + 1)]
         return [State(name, before, self.source_width) for before, name in pairwise(values)]
 
     def existence(self) -> list[State]:
-        """The states that say what exists."""
+        """The states that tell which steps exist."""
         values = [f"{self.name}_one", *(self.exists(delay) for delay in range(1, len(self.operations) + 1))]
         return [State(name, before, self.width) for before, name in pairwise(values)]
 
     def nodes(self) -> list[Node]:
-        """The nodes that make the gated value."""
+        """The nodes that compute the gated value."""
         if not self.operations:
             return []
         gate, one, absent = self.name, f"{self.name}_one", f"{self.name}_absent"
@@ -265,7 +266,7 @@ class _Gate:
 
 
 class _GatesReader:
-    """Finds gates and intra-cell in a graph, whatever its names. What it finds must be confirmed."""
+    """Recognises gates and intra-cell in a graph by its structure; `confirm` must check the result."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -286,7 +287,7 @@ class _GatesReader:
         intra = darts.to_genotype(steps, FORM)
         kinds = {DENSE} if self.kinds is None else self.kinds
         if not kinds:
-            raise cannot_say(FORM, "its two gates have weights of two kinds")
+            raise cannot_write(FORM, "its two gates have weights of two kinds")
         return Extended(
             intra.recurrent,
             intra.concat,
@@ -297,7 +298,7 @@ class _GatesReader:
         )
 
     def _operations(self, gate: Node) -> tuple[str, ...]:
-        """The operations of a gate, `drop` where it does not look."""
+        """The operations of a gate, `drop` for the steps that it does not read."""
         found: dict[int, tuple[str, str]] = {}
         terms = self.steps.nodes[gate.inputs[0]].inputs if self._is(gate.inputs[0], "add") else ()
         for term in terms:
@@ -309,13 +310,13 @@ class _GatesReader:
                 if delay:
                     found[delay] = self.steps.activation(value)
         if not found:
-            raise cannot_say(FORM, f"{gate.name!r} divides what is not a sum over steps back")
+            raise cannot_write(FORM, f"{gate.name!r} divides what is not a sum over steps back")
         kinds = self._kinds([product for _, product in found.values()])
         self.kinds = kinds if self.kinds is None else self.kinds & kinds
         return tuple(found.get(delay, (DROP, ""))[0] for delay in range(1, max(found) + 1))
 
     def _delay(self, name: str) -> int:
-        """How many steps ago the value existed that a state of existence belongs to; 0 for other values."""
+        """The number of steps back to which a state of `existence` refers; 0 for other values."""
         after = {state.name: self.steps.resolve(state.next) for state in self.cell.states}
         delay = 0
         while name in after and delay <= len(after):
@@ -323,7 +324,7 @@ class _GatesReader:
         return delay if self._is(name, "one") else 0
 
     def _kinds(self, products: Sequence[str]) -> set[str]:
-        """Every `inter_weights` that gives a gate's products."""
+        """The values of `inter_weights` that are consistent with a gate's products."""
         nodes = [self.steps.nodes[name] for name in products if name in self.steps.nodes]
         if any(node.op == RECAST for node in nodes):
             return {DIAG}
@@ -346,7 +347,7 @@ def _checked_past(part: str, operations: Any) -> tuple[str, ...]:
             f"{part} is {operations!r:.80}; expected a list of operations, for 1, 2, ... steps back"
         )
     if len(operations) > MAX_DELAY:
-        raise FORM.fault(f"{part} looks {len(operations)} steps back; at most {MAX_DELAY} are read")
+        raise FORM.fault(f"{part} reads {len(operations)} steps back; at most {MAX_DELAY} are read")
     known = (*OPERATIONS, *MORE_OPERATIONS, DROP)
     for delay, op in enumerate(operations, start=1):
         if not isinstance(op, str) or op not in known:

@@ -1,4 +1,4 @@
-"""Python literals and JSON, with the few calls that stand in printed data, read without evaluating anything."""
+"""Reads Python literals, JSON, and the few calls that occur in printed data, without evaluating anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_INDEX = 1000
-# Larger ones are in no log, and Python may refuse to print them.
+# No genotype has larger integers, and Python may refuse to print them.
 _LARGEST = 2**63
 _JSON_WORDS = {"true": True, "false": False, "null": None, "NaN": None, "Infinity": None}
 _RANGES = frozenset({"range", "arange"})
@@ -31,16 +31,17 @@ def read_expression(text: str, records: Sequence[str] = (), parts: Sequence[str]
 
     Args:
         text: The text.
-        records: Names of calls whose parts may stand by position, such as `Genotype`. With named parts any
-            name will do, as everyone calls their own records.
-        parts: The names that their arguments have by position.
+        records: Names of classes whose arguments may be positional, such as `Genotype`. A call with named
+            arguments is accepted under any class name.
+        parts: The names of the positional arguments.
 
     Raises:
         SyntaxError: It is not an expression.
-        ValueError: It has a part that is not data; also RecursionError and MemoryError where it is too deep.
+        ValueError: It has a part that is not data.
+        RecursionError, MemoryError: It is nested too deeply.
     """
     with warnings.catch_warnings():
-        # Such as those about odd escapes, which have nothing to do with this text.
+        # Such as SyntaxWarning about invalid escape sequences.
         warnings.simplefilter("ignore")
         tree = ast.parse(text.strip(), mode="eval").body
     return _Reader(records, parts).read(tree)
@@ -78,7 +79,7 @@ class _Reader:
         raise ValueError(f"{text!r} at column {node.col_offset + 1} is not part of a genotype")
 
     def _call(self, name: str, node: ast.Call) -> tuple[Any] | None:
-        """What a call gives, alone in a tuple; None where it is not one of those that are known."""
+        """The value of a call, in a tuple of one; None if the call is not supported."""
         given = len(node.args)
         if name in self.records or (given == 0 and any(keyword.arg in self.parts for keyword in node.keywords)):
             keys = [*self.parts[:given], *(keyword.arg or "**" for keyword in node.keywords)]
@@ -101,7 +102,7 @@ class _Reader:
         return (value,) if any(is_named and type(value) is kind for is_named, kind in wanted) else None
 
     def _dict(self, node: ast.Call) -> dict[str, Any]:
-        """Of a dict, of pairs, and of named values."""
+        """The value of `dict(...)`: from a dict, from pairs, and from keyword arguments."""
         keys = [keyword.arg or "**" for keyword in node.keywords]
         values = [self.read(keyword.value) for keyword in node.keywords]
         for argument in node.args:
@@ -119,7 +120,7 @@ class _Reader:
 
 
 def _last_name(function: ast.expr) -> str | None:
-    """The name of a function, whatever modules stand before it."""
+    """The name of a function without the modules before it."""
     name = function.attr if isinstance(function, ast.Attribute) else None
     while isinstance(function, ast.Attribute):
         function = function.value
@@ -138,6 +139,6 @@ def _once(keys: list[Any], values: list[Any]) -> dict[str, Any]:
     seen: set[Any] = set()
     for key in keys:
         if key in seen:
-            raise ValueError(f"{key!r:.80} is there twice")
+            raise ValueError(f"{key!r:.80} is repeated")
         seen.add(key)
     return dict(zip(keys, values, strict=True))

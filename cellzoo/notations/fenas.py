@@ -14,7 +14,7 @@ and earlier nodes; a second input 0 may be left out. The functions of section 3.
     S_f(i, j) = (1 - g) * (i + j) + g * f(W_i i + W_j j + b),  g = sig(V_i i + V_j j + d),  f not id
 
 The last node is the output and the next h. A cell with c has a last line that names the node which is the next
-c. Nodes without effect are pruned. Where x stands without a weight (in +, -, *, a_f and the sum of S_f) it
+c. Dead nodes are pruned. Where x stands without a weight (in +, -, *, a_f and the sum of S_f) it
 is first projected to the width of h by one learned matrix without bias, the same for all such places.
 """
 
@@ -56,7 +56,7 @@ def write(cell: Cell) -> str:
     """Write a cell as a node list; equal graphs give equal texts.
 
     Raises:
-        NotationError: The cell cannot be said in this notation; the message says why.
+        NotationError: The cell cannot be written in this notation; the message says why.
     """
     text = str(to_architecture(cell))
     if len(text) > MAX_TEXT:
@@ -65,13 +65,19 @@ def write(cell: Cell) -> str:
 
 
 def sample(generator: random.Random, *, nodes: int = NODES, memory: bool | None = None) -> str:
-    """Draw a node list: functions and inputs are uniform, so that all valid lists of a form are as likely.
+    """Draw a node list: functions and inputs are uniform, and all valid lists of a size are equally likely.
 
     Args:
         generator: Source of randomness.
-        nodes: Number of nodes, those without effect included.
-        memory: Whether the cell has c; None draws that, too. The next c is a uniform node.
+        nodes: Number of nodes, dead ones included.
+        memory: Whether the cell has c; None draws this, too. The next c is a uniform node.
+
+    Raises:
+        ValueError: There are too few nodes to read x, h and, with memory, c.
     """
+    least = 1 if memory is False else 2
+    if nodes < least:
+        raise ValueError(f"nodes is {nodes}; expected at least {least}")
     has_memory = generator.random() < 0.5 if memory is None else memory
     while True:
         values = ["x", "h", *(["c"] if has_memory else []), ZERO]
@@ -87,10 +93,10 @@ def sample(generator: random.Random, *, nodes: int = NODES, memory: bool | None 
 
 
 def is_valid(architecture: Architecture) -> bool:
-    """Whether a node list is one that is drawn.
+    """Whether `sample` may return a node list.
 
-    No product has 0 as an input and no node reads 0 twice; the output depends on x and every state, at once or
-    by the next c.
+    No product has 0 as an input and no node reads 0 twice; the output depends on x and every state, in the same
+    step or through c.
     """
     states = {"h"} if architecture.memory is None else {"h", "c"}
     return all(map(_has_effect, architecture.genes)) and {"x", *states} <= _reached(architecture)
@@ -102,7 +108,7 @@ def _has_effect(gene: Gene) -> bool:
 
 
 def _reached(architecture: Architecture) -> set[str]:
-    """Return what the last node depends on at this step or by the c of the step before, itself included."""
+    """Return the values that the last node depends on, itself included, in the same step or through c."""
     genes, memory = architecture.genes, architecture.memory
     reached, waiting = set[str](), [f"n{len(genes)}"]
     while waiting:

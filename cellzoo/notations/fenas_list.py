@@ -1,4 +1,4 @@
-"""FENAS node lists as data: read from text, checked, and built into a graph; `fenas.py` has the notation."""
+"""FENAS node lists as data: parser, checks and graph builder; `fenas.py` describes the notation."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Architecture:
 
 
 def read_architecture(source: Any) -> Architecture:
-    """Read and check a node list: a text, its lines, or the one such text in a log, in JSON, in a dict.
+    """Read and check a node list: a text, a list of lines, or the one such text within a log, JSON or a dict.
 
     Raises:
         NotationError: The text is not a node list; the message names the node and what would be right.
@@ -75,7 +75,8 @@ def _read(source: str) -> Architecture:
     try:
         return _read_lines(lines)
     except NotationError:
-        # What stands before a node in a line is of a log, and so is a line without one, but for equations.
+        # Retry without what precedes a node on its line, and without lines that have no node: parts of a log.
+        # Text before a node that contains an equals sign is an equation, and so an error.
         places = [(line, found.start() if (found := _BEGINNING.search(line)) else len(line)) for line in lines]
         if any("=" in line[:place] for line, place in places) or not any(place for _, place in places):
             raise
@@ -145,7 +146,7 @@ def _read_gene(name: str, text: str, existing: int) -> Gene:
             nodes = f" and n1 to n{existing}" if existing else ""
             raise NotationError(f"FENAS: {name}: input {source[:80]!r} does not exist; x, h, c, 0{nodes} do")
     if inputs == (ZERO, ZERO) or (function == "*" and ZERO in inputs):
-        raise NotationError(f"FENAS: {name}: {gene} would be the same whatever is read; give it a real input")
+        raise NotationError(f"FENAS: {name}: {gene} is constant; expected an input other than 0")
     return gene
 
 

@@ -1,4 +1,4 @@
-"""Finds the FENAS node list of a cell, whatever its nodes are called."""
+"""Recognises the FENAS node list of a cell by the structure of its graph, not by names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def to_architecture(cell: Cell) -> Architecture:
     """Find the node list of a cell.
 
     Raises:
-        NotationError: There is none; the message says why.
+        NotationError: The cell has none; the message says why.
     """
     architecture = _Decoder(canonical_form(cell)).decode()
     if len(architecture.genes) > MAX_NODES:
@@ -33,7 +33,7 @@ def to_architecture(cell: Cell) -> Architecture:
 
 
 class _Decoder:
-    """Works on a canonical form: no node is without effect, and the only identity can be the output."""
+    """Decodes a canonical form, which has no dead nodes, and no identity other than the output."""
 
     def __init__(self, cell: Cell) -> None:
         if len(cell.states) > 2 or any(state.width != HIDDEN_WIDTH for state in cell.states):
@@ -65,7 +65,7 @@ class _Decoder:
         return f"n{len(self.genes)}"
 
     def _as_node(self, value: str) -> str:
-        """Name a value as a node; x projected, and a state, become one."""
+        """The name of a value as a node; the projected x and states get an identity node."""
         if value == self.projection and value not in self.names:
             self.names[value] = self._append(Gene("a_id", INPUT))
         name = self.names[value]
@@ -76,7 +76,7 @@ class _Decoder:
 
     def _plain(self, value: str) -> str:
         if value == INPUT:
-            raise _cannot("x enters a function without weights as it is; here it is projected first")
+            raise _cannot("a function without weights reads x directly; FENAS projects x first")
         return INPUT if value == self.projection else self.names[value]
 
     def _gene(self, node: Node) -> Gene:
@@ -111,7 +111,7 @@ class _Decoder:
         return found[0].name if found else None
 
     def _find_parts(self) -> set[str]:
-        """Find the nodes that are inner parts of a gene; from the end, so that larger genes come first."""
+        """Find the nodes that are inner parts of a gene, the largest genes first."""
         parts: set[str] = set()
         for node in reversed(self.cell.nodes):
             if node.name in parts:
@@ -145,10 +145,10 @@ class _Decoder:
         return parts
 
     def _is_part(self, value: str, *ops: str) -> bool:
-        """Whether a value is a node of one of these operations that is used once and can be an inner part."""
+        """Whether a value is a node with one of these operations, used once and not the projection."""
         node = self.nodes.get(value)
         return node is not None and node.op in ops and self.uses[value] == 1 and value != self.projection
 
 
 def _cannot(why: str) -> NotationError:
-    return NotationError(f"FENAS: the cell cannot be said in this notation: {why}")
+    return NotationError(f"FENAS: the cell cannot be written in this notation: {why}")

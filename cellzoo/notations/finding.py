@@ -1,4 +1,4 @@
-"""Finds the data that is meant in what stands around it: assignments, logs, records, text within text."""
+"""Finds a genotype within other data: assignments, logs, records, text within text."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"""[\[\](){}]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
 _MOST_PLACES = 100
-# JSON is quick to read; a log may be long.
+# Characters of a JSON text; a log may be long, and JSON is parsed quickly.
 MAX_JSON = 2_000_000
 _DEEPEST = 8
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 class Finder:
-    """Looks for mappings of one kind.
+    """Searches for mappings of one kind.
 
     Args:
-        is_meant: Whether a mapping is of the kind.
-        read: Reads a text that is one expression; raises what `UNREADABLE` lists.
-        starts: What such a mapping begins with in a text, its opening bracket included.
-        by_position: Gives the mapping that a list stands for; None for other lists.
+        is_meant: Whether a mapping is of this kind.
+        read: Parses a text that is one expression; raises the errors in `UNREADABLE`.
+        starts: Matches the beginning of such a mapping in a text, including its opening bracket.
+        by_position: Converts a list of positional arguments to a mapping; None for other lists.
 
     Attributes:
-        errors: What went wrong where a text began like one, in the order of the text.
+        errors: Errors of candidates in texts that could not be parsed, in their order.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Finder:
         self.errors: list[BaseException] = []
 
     def find(self, content: Any) -> list[Mapping[str, Any]]:
-        """All that is in plain data, in texts in it, and in data in those; equal ones once."""
+        """All such mappings in plain data, in texts within it, and in data within those; without duplicates."""
         found: list[Mapping[str, Any]] = []
         for mapping in self._mappings(content, 0):
             if mapping not in found:
@@ -107,21 +107,21 @@ def read_json(text: str) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: It is not JSON, or a key is there twice.
+        ValueError: It is not JSON, or a key is repeated.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
         if len(content) < len(pairs):
             twice = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
-            raise ValueError(f"the key {twice!r:.80} stands twice")
+            raise ValueError(f"the key {twice!r:.80} is repeated")
         return content
 
     return json.loads(text, object_pairs_hook=once)
 
 
 def _closing(text: str, place: int) -> int | None:
-    """Where the bracket at `place` is closed, one past it; None where it is not."""
+    """The position after the bracket that closes the one at `place`; None if it is not closed."""
     waiting: list[str] = []
     for token in _TOKEN.finditer(text, place):
         bracket = token.group()

@@ -1,4 +1,4 @@
-"""I-DARTS recurrent genotypes, top-n: a node joins several edges, also two from one predecessor.
+"""I-DARTS recurrent genotypes (top-n): a node combines several edges, possibly from the same predecessor.
 
 Text: `IDARTS(recurrent=[[('relu', 0), ('tanh', 0)], [('relu', 1)]], concat=range(1, 3), combine='mean')`. Data:
 a mapping with the same keys, also as JSON.
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from cellzoo.notations.literals import Form, write_states
 from cellzoo.notations.steps.checks import checked_concat, checked_edge, checked_recurrent, is_list
 from cellzoo.notations.steps.graph import MEAN, NONE, OPERATIONS, SUM, Edge, Steps, ordered, to_cell
-from cellzoo.notations.steps.reader import cannot_say, confirm, read_steps
+from cellzoo.notations.steps.reader import cannot_write, confirm, read_steps
 
 if TYPE_CHECKING:
     import random
@@ -51,8 +51,8 @@ class TopN:
     Attributes:
         recurrent: The edges (operation, predecessor) of each node, by predecessor, then operation.
         concat: The states whose mean is the output.
-        combine: What joins the edges of a node: `mean` or `sum`.
-        highway: Whether a gate lets part of what an edge reads pass.
+        combine: How the edges of a node are combined: `mean` or `sum`.
+        highway: Whether edges have highway gates.
     """
 
     recurrent: tuple[tuple[Edge, ...], ...]
@@ -89,14 +89,14 @@ def write(cell: Cell) -> str:
     """Write a cell as a genotype.
 
     Raises:
-        NotationError: The cell is none of this form.
+        NotationError: The cell does not have this form.
     """
     steps = read_steps(cell, FORM)
     if steps.start != "tanh":
-        raise cannot_say(FORM, f"state 0 applies {steps.start!r}; expected 'tanh'")
+        raise cannot_write(FORM, f"state 0 applies {steps.start!r}; expected 'tanh'")
     for step, edges in enumerate(steps.edges, start=1):
         if not edges or any(op == NONE for op, _ in edges):
-            raise cannot_say(FORM, f"node {step} has {'an edge of 0' if edges else 'no edge'}")
+            raise cannot_write(FORM, f"node {step} has {'an edge of 0' if edges else 'no edge'}")
     recurrent = tuple(ordered(edges) for edges in steps.edges)
     genotype = TopN(recurrent, steps.concat, steps.combine, steps.highway)
     confirm(cell, parse(genotype), FORM)
@@ -104,7 +104,7 @@ def write(cell: Cell) -> str:
 
 
 def sample(generator: random.Random, steps: int = SPACE_STEPS, edges: int = 2, combine: str = MEAN) -> str:
-    """Draw a genotype: each node has `edges` (at most 4) different (operation, predecessor), all as likely."""
+    """Draw a genotype: each node has `edges` (at most 4) distinct edges, all equally likely."""
     recurrent = []
     for step in range(1, steps + 1):
         all_edges = [(op, predecessor) for predecessor in range(step) for op in OPERATIONS]
@@ -140,6 +140,6 @@ def _checked_node(step: int, edges: Any) -> tuple[Edge, ...]:
             raise FORM.fault(f"node {step}: 'none' is an operation of the search only, never of a derived cell")
         checked = checked_edge(FORM, step, edge)
         if checked in found:
-            raise FORM.fault(f"node {step}: the edge {checked} is there twice")
+            raise FORM.fault(f"node {step}: the edge {checked} is repeated")
         found.append(checked)
     return ordered(found)

@@ -1,6 +1,6 @@
-"""Texts such as `Genotype(recurrent=[('relu', 0)], concat=range(1, 9))`, read as plain data.
+"""Reads texts such as `Genotype(recurrent=[('relu', 0)], concat=range(1, 9))` as plain data.
 
-The same content may come as a dict literal, as JSON, or as data. Nothing is evaluated.
+The same content may be given as a dict literal, as JSON, or as Python data. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from cellzoo.notations.expressions import read_expression
 from cellzoo.notations.finding import MAX_JSON, UNREADABLE, Finder, read_json
 from cellzoo.notations.plain import plain
 from cellzoo.system.lazy import lazy_property
+from cellzoo.system.text import shortened
 
 MAX_TEXT = 20_000
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the texts of a notation look like.
+    """The textual form of a notation.
 
     Attributes:
-        label: How its error messages begin.
-        call: The name before the parenthesis.
-        example: A text in short, for error messages.
-        required: The parts that must be there.
-        optional: The parts that may be there, with their values where they are not.
+        label: The beginning of its error messages.
+        call: The class name before the parenthesis; empty for a notation without one.
+        example: An abbreviated text, for error messages.
+        required: The names of required parts.
+        optional: The optional parts with their default values.
     """
 
     label: str
@@ -56,11 +57,11 @@ class Form:
 
     @lazy_property
     def parts(self) -> tuple[str, ...]:
-        """All parts that there may be."""
+        """The names of all parts."""
         return (*self.required, *self.optional)
 
     def fault(self, message: str) -> NotationError:
-        """Build the error that says `message` of this notation."""
+        """Build an error of this notation."""
         return NotationError(f"{self.label}: {message}")
 
     def choice(self, content: Mapping[str, Any], part: str, choices: tuple[str, ...]) -> str:
@@ -86,7 +87,7 @@ class Form:
         return value
 
     def _content(self, source: Any) -> Any:
-        """The parts that are in the source, alone or in what stands around them."""
+        """The parts in the source, which may have other data or text around them."""
         content, error = source, None
         if isinstance(source, str):
             try:
@@ -111,7 +112,7 @@ class Form:
         return any(part in content for part in self.required)
 
     def _by_position(self, content: list[Any]) -> dict[str, Any] | None:
-        """The parts that a list has, as JSON writes a named tuple: nodes, and the states that are averaged."""
+        """The parts in a list [nodes, concat, ...], the JSON form of a named tuple; None for other lists."""
         if self.call and len(self.required) <= len(content) <= len(self.parts):
             nodes, states = content[:2]
             if _is_list_of(nodes, list) and _is_list_of(states, int):
@@ -120,7 +121,7 @@ class Form:
 
     @property
     def _calls(self) -> tuple[str, ...]:
-        # Search code that follows DARTS calls its own genotypes so, too.
+        # Search code based on DARTS often keeps the class name Genotype for its own genotypes.
         return tuple({self.call, "Genotype"}) if self.call else ()
 
     @lazy_property
@@ -133,6 +134,8 @@ class Form:
         return read_expression(text, self._calls, self.parts)
 
     def _parsed(self, text: str) -> Any:
+        if not text.strip():
+            raise self.fault(f"the text is empty; expected {self.example}")
         if len(text) > MAX_TEXT:
             try:
                 return read_json(text[:MAX_JSON])
@@ -145,10 +148,9 @@ class Form:
 
     def _unreadable(self, error: BaseException) -> NotationError:
         if isinstance(error, SyntaxError):
-            return self.fault(
-                f"line {error.lineno}, column {error.offset}: {error.msg}; expected {self.example}, alone or "
-                "with text around it"
-            )
+            place = f"line {error.lineno}, column {error.offset}: " if error.lineno else ""
+            reason = shortened(str(error.msg), 100)
+            return self.fault(f"{place}{reason}; expected {self.example}, alone or with text around it")
         return self.fault(f"not readable ({error}); expected {self.example}")
 
 

@@ -12,9 +12,9 @@ Semantics, as in search_space.py and custom_rnn.py of fmsnew/nas-bench-nlp-relea
     elementwise_prod, _sum    of two inputs
     activation_tanh, _sigm, _leaky_relu (slope 0.01)
 
-x may enter linear alone. h_prev_k reads the state k and h_new_k, k in digits, is its next value and a node like
-any other; the states are 0 to the largest k of h_new_k, and the output is h_new_0. Any other name, such as
-h_new_1_act, is that of an ordinary node.
+x may enter linear alone. h_prev_k is the state k, and the node h_new_k, k in digits, computes its next value;
+the states are 0 to the largest k of h_new_k, and the output is h_new_0. Any other name, such as h_new_1_act, is
+that of an ordinary node.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OPERATIONS = {
     "activation_leaky_relu": ("leaky_relu", 1),
 }
 ACTIVATIONS = tuple(name for name in OPERATIONS if name.startswith("activation"))
-_SAID = {primitive: name for name, (primitive, _) in OPERATIONS.items()}
+_NAMES = {primitive: name for name, (primitive, _) in OPERATIONS.items()}
 _FORM = '{"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}}'
 _STARTS = re.compile(r"\{")
 _NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -84,10 +84,10 @@ def write(cell: Cell) -> str:
     """Write a cell as a recipe in JSON; equal graphs give equal texts.
 
     Raises:
-        NotationError: The cell cannot be said in this notation; the message says why.
+        NotationError: The cell cannot be written in this notation; the message says why.
     """
     form = canonical_form(cell)
-    _refuse_unsayable(form)
+    _check_writable(form)
     names = {INPUT: INPUT} | {state.name: f"h_prev_{index}" for index, state in enumerate(form.states)}
     for index, state in enumerate(form.states):
         if state.next in names:
@@ -96,7 +96,7 @@ def write(cell: Cell) -> str:
     ordinary = [node.name for node in form.nodes if node.name not in names]
     names |= {node: f"node_{index}" for index, node in enumerate(ordinary)}
     recipe = {
-        names[node.name]: {"op": _SAID[node.op], "input": [names[source] for source in node.inputs]}
+        names[node.name]: {"op": _NAMES[node.op], "input": [names[source] for source in node.inputs]}
         for node in form.nodes
     }
     if len(recipe) > MAX_NODES:
@@ -113,10 +113,10 @@ def sample(generator: random.Random, *, hidden_states: int = 2, intermediate_nod
     Nodes are drawn until there are `hidden_states + intermediate_nodes`: linear with weight 3, of two inputs
     (weight 4) or three (1) among x, the states and the activations before, followed at once by a uniform
     activation; blend, product and sum with weight 1 each, among the states and all nodes before. Then
-    `hidden_states` nodes become the new states, nodes without effect go, and recipes that do not read x and
-    each state, or whose new state reads a state directly, are drawn again.
+    `hidden_states` nodes become the new states and dead nodes are removed. Recipes that do not read x and each
+    state, or in which a new state reads a state directly, are rejected and drawn again.
 
-    Candidates are listed in a fixed order, so a seed means one recipe in every process.
+    Candidates are listed in a fixed order, so a seed gives the same recipe in every process.
     """
     while True:
         recipe = draw(generator, hidden_states, intermediate_nodes)
@@ -170,7 +170,7 @@ def draw(
 
 
 def _recipe(content: Any) -> Any:
-    """The recipe that is in the source: itself, or in a record, a log or a text in such."""
+    """Find the recipe: the source itself, or within a record, a log, or a text in one of them."""
     error = None
     if isinstance(content, str):
         try:
@@ -191,7 +191,7 @@ def _recipe(content: Any) -> Any:
 
 
 def _is_meant(content: Mapping[str, Any]) -> bool:
-    """Whether a mapping looks like a recipe: most of its values like nodes."""
+    """Whether a mapping looks like a recipe: most of its values look like nodes."""
     nodes = [
         value for value in content.values() if isinstance(value, Mapping) and {"op", "input"} <= set(value)
     ]
@@ -199,7 +199,7 @@ def _is_meant(content: Mapping[str, Any]) -> bool:
 
 
 def _read_part(text: str) -> Any:
-    """Read JSON or a Python literal; raises what `UNREADABLE` lists."""
+    """Read JSON or a Python literal; raises the errors in `UNREADABLE`."""
     try:
         return read_json(text)
     except json.JSONDecodeError:
@@ -280,7 +280,7 @@ def _read_node(key: str, spec: Any, known: set[str], states: int) -> Node:
 
 
 def _in_order(nodes: Mapping[str, Node]) -> list[Node]:
-    """Sort topologically, keeping the given order as far as it goes; name a cycle."""
+    """Sort topologically, keeping the given order where possible; raise an error that names a cycle."""
     ordered: list[Node] = []
     done: set[str] = set()
     waiting = list(nodes.values())
@@ -310,14 +310,14 @@ def _cycle(waiting: Sequence[Node]) -> str:
     return " <- ".join(shown)
 
 
-def _refuse_unsayable(cell: Cell) -> None:
+def _check_writable(cell: Cell) -> None:
     used: set[str] = set()
     for node in cell.nodes:
-        if node.op not in _SAID:
+        if node.op not in _NAMES:
             raise _cannot(f"no recipe has the operation {node.op!r}; recipes have {', '.join(OPERATIONS)}")
-        arity = OPERATIONS[_SAID[node.op]][1]
+        arity = OPERATIONS[_NAMES[node.op]][1]
         if arity and len(node.inputs) != arity:
-            raise _cannot(f"{_SAID[node.op]} takes {arity} inputs, not {len(node.inputs)}")
+            raise _cannot(f"{_NAMES[node.op]} takes {arity} inputs, not {len(node.inputs)}")
         if node.op == LINEAR and node.bias is None:
             raise _cannot("it has a linear without a bias; each linear of a recipe has one")
         if node.op == LINEAR and node.width != HIDDEN_WIDTH:
@@ -337,4 +337,4 @@ def _refuse_unsayable(cell: Cell) -> None:
 
 
 def _cannot(why: str) -> NotationError:
-    return NotationError(f"recipe: the cell cannot be said in this notation: {why}")
+    return NotationError(f"recipe: the cell cannot be written in this notation: {why}")

@@ -1,4 +1,4 @@
-"""Data as search code holds it in memory, and text as people copy it, as plain data."""
+"""Converts Python objects of search code, and text pasted from elsewhere, to plain data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 MAX_ITEMS = 100_000
-# Colours and links of terminals; marks that show nothing.
+# Escape sequences for colours and links of terminals; invisible characters.
 _UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\ufeff\u200b-\u200f\u2060]")
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u2032\u02b9\u00b4", "'")
@@ -23,13 +23,13 @@ _TYPOGRAPHY = str.maketrans(
 
 
 def plain(value: Any) -> Any:
-    """Turn named tuples, other records, and numbers and arrays of numpy and torch into plain data.
+    """Convert named tuples, other records, and numpy and torch numbers and arrays to plain data.
 
-    What is none of these is given back as it is, for a message to name. Whole numbers and digits in an array
-    are numbers, since an array of operations and numbers has one kind for all.
+    Other objects are returned unchanged, for an error message to show. In arrays, digits and integral floats
+    become integers, because an array that holds operations and numbers has a single dtype.
 
     Raises:
-        ValueError: There are more than `MAX_ITEMS`.
+        ValueError: There are more than `MAX_ITEMS` items.
     """
     return _Reader().read(value)
 
@@ -66,7 +66,7 @@ class _Reader:
         return self._of_array(value)
 
     def _of_array(self, value: Any) -> Any:
-        """Of numpy and torch, which need not be loaded for that."""
+        """Convert numpy and torch arrays, recognised by their attributes, so that neither is imported."""
         if not (hasattr(value, "tolist") and hasattr(value, "dtype")):
             return value
         size = getattr(value, "size", 1)
@@ -81,20 +81,20 @@ class _Reader:
 
 
 def _is_record(value: Any) -> bool:
-    """Whether a value is an object of attributes alone, such as a namespace."""
+    """Whether a value is a plain object with attributes, such as a namespace."""
     if isinstance(value, type | ModuleType) or callable(value) or hasattr(value, "dtype"):
         return False
     return bool(getattr(value, "__dict__", None))
 
 
 def cleaned(text: str) -> str:
-    """Text without what terminals, pages and editors add: colours, curly quotes, wide blanks, line ends."""
+    """Remove terminal colours, and normalise typographic quotes, dashes, blanks and line ends."""
     text = _UNSEEN.sub("", text).translate(_TYPOGRAPHY)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def as_numbers(value: Any) -> Any:
-    """Make whole numbers of what an array turned into digits or into fractions."""
+    """Convert digits and integral floats, to which an array coerced integers, back to integers."""
     if isinstance(value, list):
         return [as_numbers(item) for item in value]
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 9:

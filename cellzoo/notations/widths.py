@@ -1,4 +1,4 @@
-"""The widths of states, where a notation does not write them down."""
+"""Infers the widths of states for notations that do not state them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 def state_widths(
     nodes: Iterable[Node], after: Mapping[str, str], declared: Mapping[str, str]
 ) -> dict[str, str]:
-    """Infer the width of each state from what it takes, over any delays; `hidden` where nothing says.
+    """Infer the width of each state from its next value, through any delays; `hidden` if undetermined.
 
     Args:
         nodes: In topological order.
-        after: State -> the value that it takes.
-        declared: Widths that are known.
+        after: State -> its next value.
+        declared: State -> width, where it is known.
 
     Returns:
-        State -> `input`, `hidden`, or a number of units, which no state may have.
+        State -> `input`, `hidden`, or a number of units, which validation refuses for a state.
     """
     nodes = tuple(nodes)
     widths: dict[str, str | None] = {state: declared.get(state) for state in after}

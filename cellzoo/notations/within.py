@@ -1,4 +1,4 @@
-"""Texts of several lines within what stands around them: data, JSON, source code, Markdown."""
+"""Finds a text of several lines within other data: JSON, source code, Markdown."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Read = TypeVar("Read")
 
 
 def read_within(source: Any, read: Callable[[str], Read], *, label: str, example: str, largest: int) -> Read:
-    """Read a text, or the one text in data or in another text that can be read.
+    """Read a text, or the only readable text within data or within another text.
 
     Args:
-        source: The text, its lines, names with what they are, or what it stands in.
-        read: Reads a text.
-        label: How error messages begin.
+        source: The text, its lines, a dict of left-hand to right-hand sides, or data that contains one of them.
+        read: Parses a text.
+        label: The beginning of error messages.
         example: A text, for error messages.
-        largest: Characters of the longest text that is looked into.
+        largest: Characters of the longest text that is searched.
 
     Raises:
-        NotationError: There is none, or there are several that differ.
-        CellError: The text alone reads as a graph that is not a valid cell.
+        NotationError: No text can be read, or several that differ.
+        CellError: The source itself reads as a graph that is not a valid cell.
     """
     content = plain(source)
     whole = _as_lines(content)
@@ -53,16 +53,16 @@ def read_within(source: Any, read: Callable[[str], Read], *, label: str, example
         count = len(search.found)
         raise NotationError(f"{label}: found {count} that differ; give the lines of one of them alone")
     if search.looked and isinstance(fault, NotationError):
-        raise NotationError(f"{fault}; give the lines alone, without what stands around them") from fault
+        raise NotationError(f"{fault}; give the lines alone, without other text around them") from fault
     raise fault
 
 
 class _Search(Generic[Read]):
-    """Collects what can be read, the outer texts before those within them.
+    """Searches data for readable texts; an outer text is tried before the texts within it.
 
     Attributes:
-        found: What was read, equal ones once.
-        looked: How many texts were tried.
+        found: The results, without duplicates.
+        looked: The number of texts that were tried.
     """
 
     def __init__(self, read: Callable[[str], Read], largest: int) -> None:
@@ -72,7 +72,7 @@ class _Search(Generic[Read]):
         self.looked = 0
 
     def below(self, content: Any, depth: int) -> None:
-        """Look at what is in some data or text."""
+        """Search the items of data, or the literals and code blocks of a text."""
         if depth >= _DEEPEST:
             return
         if isinstance(content, dict | list):
@@ -106,7 +106,7 @@ class _Search(Generic[Read]):
 
 
 def _as_lines(content: Any) -> str | None:
-    """A text itself, its lines, or names with what they are; None for other data."""
+    """A text, lines, or a dict of left-hand to right-hand sides as one text; None for other data."""
     if isinstance(content, str):
         return content
     if isinstance(content, dict) and content:
@@ -121,7 +121,7 @@ def _as_lines(content: Any) -> str | None:
 
 
 def _literal(text: str) -> Any:
-    """The value of JSON or of a Python literal, None where it is neither."""
+    """The value of a Python literal; None if the text is not one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

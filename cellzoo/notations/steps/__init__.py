@@ -1,1 +1,1 @@
-"""What DARTS, I-DARTS, DARTS-EGS, ENAS and ESS have in common: cells made of steps."""
+"""Cells made of steps, which the notations of DARTS, I-DARTS, DARTS-EGS, ENAS and ESS have in common."""

@@ -1,4 +1,4 @@
-"""Checks on the parts of texts that say steps. Every message names the step and what would be right."""
+"""Checks on the parts of a genotype. Every message names the step and what was expected."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Cells made of steps, as a graph.
 
-State 0 is made from x and h; each further state is a step that joins edges from earlier states:
+State 0 is computed from x and h; each further state is a step that combines edges from earlier states:
 
     s_0 = highway(h; W_0 [x, h], start)
     s_i = mean or sum of highway(s_p; W_i s_p, op) over the edges (op, p) of step i
@@ -8,9 +8,9 @@ State 0 is made from x and h; each further state is a step that joins edges from
 
     highway(p; [c, u], op) = p + sigmoid(c) * (op(u) - p)        without highway: op(u)
 
-W_i belongs to the step that it leads to: all edges into a step share it. Liu et al. 2019, "DARTS", section
-2.3 and appendix A.1, settled by rnn/model.py and rnn/model_search.py of quark0/darts. No biases. Dropout
-masks act on x, h and s_p where a matrix multiplies them, never on the carried value.
+W_i belongs to the step, and all edges into the step share it. Liu et al. 2019, "DARTS", section 2.3 and
+appendix A.1; where the paper is ambiguous, rnn/model.py and rnn/model_search.py of quark0/darts decide. No
+biases. Dropout masks act on x, h and s_p where a matrix multiplies them, never on the carried value.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 OPERATIONS = ("tanh", "relu", "sigmoid", "identity")
-# Of some published cells, but no part of the space that searches and random draws run in.
+# In some published cells, but not part of the space of searches and random draws.
 MORE_OPERATIONS = ("selu",)
-# The operation that gives 0 whatever it reads.
+# The operation whose result is always 0.
 NONE = "none"
 
 MEAN, SUM = "mean", "sum"
@@ -41,11 +41,11 @@ class Steps:
     """A cell made of steps.
 
     Attributes:
-        edges: For each step, its edges (operation, predecessor), each once; without any the step is 0.
+        edges: The distinct edges (operation, predecessor) of each step; a step without edges is 0.
         concat: The states whose mean is the output.
         start: The operation of state 0.
-        combine: What joins the edges of a step that has several: `mean` or `sum`.
-        highway: Whether a gate lets part of each edge's source pass.
+        combine: How the edges of a step are combined: `mean` or `sum`.
+        highway: Whether edges have highway gates.
     """
 
     edges: tuple[tuple[Edge, ...], ...]
@@ -74,8 +74,8 @@ def step_nodes(steps: Steps, x: str = INPUT, h: str = "h") -> list[Node]:
 
     Args:
         steps: The cell.
-        x: The value that stands for the input.
-        h: The value that stands for the previous state.
+        x: The value to use as the input.
+        h: The value to use as the previous state.
     """
     nodes = _Source("0", (x, h), h).nodes([(steps.start, "s0")], highway=steps.highway)
     for step, edges in enumerate(steps.edges, start=1):
@@ -115,13 +115,13 @@ def _joined(step: int, edges: Sequence[Edge], steps: Steps) -> list[Node]:
 
 @dataclass(frozen=True)
 class _Source:
-    """What the edges from one source into one step have in common.
+    """Builds the edges from one source into one step, which share their products.
 
     Attributes:
-        key: Ends the names of the nodes.
-        sources: What the products read.
-        carry: What the gate lets pass.
-        shared: Ends the names of the weights, where other sources have the same weights.
+        key: Suffix of the nodes' names.
+        sources: The values that the products read.
+        carry: The value that the highway gate carries.
+        shared: Suffix of the weights' names if several sources share the weights; else None.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Finds the steps in a graph, whatever its names."""
+"""Recognises the steps in a graph by its structure, not by its names."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _ACTIVATIONS = frozenset((*OPERATIONS, *MORE_OPERATIONS))
 
 
 def read_steps(cell: Cell, form: Form) -> Steps:
-    """Find the steps of a cell that has one state. They must be confirmed.
+    """Recognise the steps of a cell that has one state; `confirm` must check the result.
 
     Args:
         cell: Any cell.
-        form: The notation that it is read for, which the error message names.
+        form: The notation, for error messages.
 
     Raises:
         NotationError: The cell is not made of steps.
     """
     if len(cell.states) != 1:
         names = ", ".join(state.name for state in cell.states)
-        raise cannot_say(form, f"it has {len(cell.states)} states ({names})")
+        raise cannot_write(form, f"it has {len(cell.states)} states ({names})")
     return StepsReader(cell, form).read(INPUT, cell.states[0].name)
 
 
 def confirm(cell: Cell, rebuilt: Cell, form: Form) -> None:
-    """Check that a cell is what the notation builds of what was read from it.
+    """Check that the cell that was rebuilt from the recognised steps is the same graph.
 
     Raises:
         NotationError: It is another graph.
@@ -45,14 +45,14 @@ def confirm(cell: Cell, rebuilt: Cell, form: Form) -> None:
     try:
         is_same = rebuilt.hash == cell.hash
     except CellError as error:
-        raise cannot_say(form, str(error)) from error
+        raise cannot_write(form, str(error)) from error
     if not is_same:
-        raise cannot_say(form, "its graph is not what the notation builds of its steps")
+        raise cannot_write(form, "a cell with these steps has another graph")
 
 
-def cannot_say(form: Form, why: str) -> NotationError:
-    """Build the error for a cell that a notation has no words for."""
-    return form.fault(f"the cell cannot be said in this notation: {why}")
+def cannot_write(form: Form, why: str) -> NotationError:
+    """Build the error for a cell that a notation cannot express."""
+    return form.fault(f"the cell cannot be written in this notation: {why}")
 
 
 class StepsReader:
@@ -81,11 +81,11 @@ class StepsReader:
                 self.uses[source].append(seen)
 
     def resolve(self, name: str) -> str:
-        """Look through identities."""
+        """The name of a value, with identity nodes followed back to their input."""
         return self._alias.get(name, name)
 
     def activation(self, name: str) -> tuple[str, str]:
-        """The operation that makes a value, and what it acts on: `identity` of the value if it is none."""
+        """The activation that computes a value, and its input; (`identity`, the value) if there is none."""
         node = self.nodes.get(name)
         if node is not None and node.op == "zero":
             return NONE, name
@@ -94,16 +94,16 @@ class StepsReader:
         return "identity", name
 
     def read(self, x: str, h: str) -> Steps:
-        """Find the steps of the output, where the value `x` is the input and `h` the previous state.
+        """Recognise the steps, with the value `x` as the input and `h` as the previous state.
 
         Raises:
             NotationError: There are none.
         """
         final = self.nodes.get(self.resolve(self.cell.output))
         if final is None or final.op != "mean":
-            raise cannot_say(self.form, "its output is not a mean of states")
+            raise cannot_write(self.form, "its output is not a mean of states")
         if self.resolve(self.cell.states[0].next) != final.name:
-            raise cannot_say(self.form, "its next state is not its output")
+            raise cannot_write(self.form, "its next state is not its output")
         highway = any(node.op == "blend" and node.inputs[2] == h for node in self.nodes.values())
         start, first = self._start(x, h, highway=highway)
         joints = {
@@ -130,10 +130,10 @@ class StepsReader:
                 index[node.name] = len(index)
                 edges.append(step)
         if not edges:
-            raise cannot_say(self.form, "it has no step")
+            raise cannot_write(self.form, "it has no step")
         for source in final.inputs:
             if source not in index:
-                raise cannot_say(self.form, f"its output reads {source!r}, which is not a step")
+                raise cannot_write(self.form, f"its output reads {source!r}, which is not a step")
         concat = tuple(index[source] for source in final.inputs)
         return Steps(tuple(edges), concat, start, combine, highway)
 
@@ -147,7 +147,7 @@ class StepsReader:
             if not highway and self._is_product(node.name, {x, h}):
                 activated = self._activated(node)
                 return (activated[0].op, activated[0].name) if activated else ("identity", node.name)
-        raise cannot_say(self.form, f"no node makes state 0 from products of {x!r} and {h!r}")
+        raise cannot_write(self.form, f"no node computes state 0 from products of {x!r} and {h!r}")
 
     def _gated_edge(self, node: Node, index: dict[str, int]) -> Edge | None:
         """The edge with a highway that ends in a node, from one of the states in `index`."""

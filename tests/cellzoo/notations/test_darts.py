@@ -156,7 +156,9 @@ def test_nodes_without_effect_are_written_where_they_are_steps():
     ],
 )
 def test_other_cells_cannot_be_said(name, why):
-    with pytest.raises(NotationError, match=f"DARTS genotype: the cell cannot be said in this notation: {why}"):
+    with pytest.raises(
+        NotationError, match=f"DARTS genotype: the cell cannot be written in this notation: {why}"
+    ):
         write(cellzoo.load(name), "darts")
 
 
@@ -175,11 +177,11 @@ S0 = "s0 = blend(sigmoid(linear(x, h; bias=no)), tanh(linear(x, h; bias=no)), h)
         ),
         (
             S0 + "h' = mean(blend(sigmoid(linear(s0)), relu(linear(s0; bias=no)), s0))",
-            "its graph is not what the notation builds",
+            "a cell with these steps has another graph",
         ),
         (
             S0 + "h' = mean(blend(sigmoid(linear[W](s0; bias=no)), relu(linear[W](s0; bias=no)), s0))",
-            "its graph is not what the notation builds",
+            "a cell with these steps has another graph",
         ),
         (
             S0.replace("tanh", "relu")
@@ -188,9 +190,9 @@ S0 = "s0 = blend(sigmoid(linear(x, h; bias=no)), tanh(linear(x, h; bias=no)), h)
         ),
         ("h' = mean(tanh(linear(x, h; bias=no)))\noutput = tanh(h')", "not a mean"),
         ("h' = tanh(linear(x, h; bias=no))\noutput = mean(h')", "its next state is not its output"),
-        ("h' = mean(tanh(linear(x)), linear(h))", "no node makes state 0"),
+        ("h' = mean(tanh(linear(x)), linear(h))", "no node computes state 0"),
     ],
 )
 def test_cells_that_are_nearly_genotypes_cannot_be_said(text, why):
-    with pytest.raises(NotationError, match=f"cannot be said in this notation: .*{why}"):
+    with pytest.raises(NotationError, match=f"cannot be written in this notation: .*{why}"):
         write(parse(text, "equations"), "darts")

@@ -154,13 +154,13 @@ def test_text_json_and_data_are_one():
     [
         ("(['identity'], 0)", "('identity', 0)", r"node 2: .* is not a pair \(operations, predecessor\)"),
         ("(['identity'], 0)", "(['identity'], 2)", "node 2: predecessor 2 does not exist yet; 0 to 1 exist"),
-        ("(['identity'], 0)", "(['identity'], 1)", "node 2: predecessor 1 is there twice"),
+        ("(['identity'], 0)", "(['identity'], 1)", "node 2: predecessor 1 is repeated"),
         (
             "(['identity'], 0)",
             "(['identty'], 0)",
             "node 2: unknown operation 'identty'. Did you mean 'identity'",
         ),
-        ("['tanh', 'relu']", "['tanh', 'tanh']", "node 1: predecessor 0: operation 'tanh' is there twice"),
+        ("['tanh', 'relu']", "['tanh', 'tanh']", "node 1: predecessor 0: operation 'tanh' is repeated"),
         ("['tanh', 'relu']", "'01100'", "node 1: .* is no"),
         ("[(['tanh', 'relu'], 0)]", "3", "node 1: 3 is not a list"),
         ("range(1, 5)", "range(1, 5), normalize=1", "normalize is 1; expected True or False"),

@@ -152,11 +152,11 @@ def test_faults_are_named(text, message):
         (genotype("selu0", (1,)), None, "do not fit any table"),
         (to_cell(Steps(((("tanh", 0),), (("tanh", 1),)), (1, 2), start="relu")), None, "start 'relu'"),
         (to_cell(Steps(((("tanh", 0), ("relu", 0)),), (1,))), None, "node 1 has 2 edges"),
-        (to_cell(Steps(((("tanh", 0),),), (1,), highway=False)), None, "its graph is not"),
+        (to_cell(Steps(((("tanh", 0),),), (1,), highway=False)), None, "these steps has another graph"),
     ],
 )
-def test_other_cells_cannot_be_said(cell, table, why):
-    with pytest.raises(NotationError, match=f"cannot be said in this notation: .*{why}"):
+def test_other_cells_cannot_be_written(cell, table, why):
+    with pytest.raises(NotationError, match=f"cannot be written in this notation: .*{why}"):
         enas.write(cell, table)
 
 

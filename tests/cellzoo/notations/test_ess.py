@@ -293,7 +293,7 @@ def test_text_json_and_data_are_one():
         (
             "'identity', 'tanh'",
             "'tanh', " * 8 + "'drop'",
-            "past_states looks 10 steps back; at most 8 are read",
+            "past_states reads 10 steps back; at most 8 are read",
         ),
         ("'dense'", "'sparse'", "inter_weights is 'sparse'; expected 'dense', 'shared', 'diag', or 'lowrank:'"),
         ("'dense'", "'lowrank'", "inter_weights is 'lowrank'"),
@@ -327,7 +327,9 @@ def test_faults_are_named(old, new, message):
     ],
 )
 def test_other_cells_cannot_be_said(text, why):
-    with pytest.raises(NotationError, match=f"ESS genotype: the cell cannot be said in this notation: .*{why}"):
+    with pytest.raises(
+        NotationError, match=f"ESS genotype: the cell cannot be written in this notation: .*{why}"
+    ):
         write(parse(text, "equations"), "ess")
 
 
@@ -348,8 +350,8 @@ def test_gates_of_two_kinds_cannot_be_said():
 def test_states_in_another_order_cannot_be_said():
     cell = parse(FULL, "ess")
     other = type(cell)((cell.states[0], *reversed(cell.states[1:])), cell.nodes, cell.output)
-    with pytest.raises(NotationError, match="its graph is not what the notation builds"):
+    with pytest.raises(NotationError, match="a cell with these steps has another graph"):
         write(other, "ess")
     without_gates = type(cell)((*cell.states[1:], cell.states[0]), cell.nodes, cell.output)
-    with pytest.raises(NotationError, match="cannot be said"):
+    with pytest.raises(NotationError, match="cannot be written"):
         write(without_gates, "ess")

@@ -291,7 +291,7 @@ def test_cells_of_other_notations_are_said(equations, text):
         ("z = linear(x, h)\nh' = blend(z, tanh(z), z)", "a blend that is not a skip function"),
         ("h' = linear(linear(x; width=3), h)", "a product of the width 3"),
         ("h' = linear(linear(x) * 0)", "the operation 'zero' where"),
-        ("h' = linear(tanh(x))", "x enters a function without weights as it is"),
+        ("h' = linear(tanh(x))", "a function without weights reads x directly"),
         ("h' = add(linear(x), h, h)", "add of 3 inputs"),
         ("h' = linear(x, h)\noutput = tanh(h')", "its output is not the next value"),
         ("h' = linear(x, h)\nd' = x\ne' = linear(d)", "its states are not h, or h and c"),
@@ -304,7 +304,7 @@ def test_cells_of_other_notations_are_said(equations, text):
 )
 def test_what_no_node_list_can_say_is_refused(equations, why):
     cell = cellzoo.parse(equations, "equations")
-    with pytest.raises(NotationError, match=f"cannot be said in this notation: .*{why}"):
+    with pytest.raises(NotationError, match=f"cannot be written in this notation: .*{why}"):
         fenas.write(cell)
 
 
@@ -324,8 +324,8 @@ def test_what_no_node_list_can_say_is_refused(equations, why):
         ("n1 = A_sig(x, n1)", "n1: input 'n1' does not exist; x, h, c, 0 do"),
         ("n1 = A_sig(x, h)\nn2 = n1 * n3", "n2: input 'n3' does not exist; x, h, c, 0 and n1 to n1 do"),
         ("n1 = A_sig(x, h)\nn2 = n01 * n1", "input 'n01'"),
-        ("n1 = A_sig(0, 0)", r"n1: A_sig\(0\) would be the same whatever"),
-        ("n1 = h * 0", r"n1: h \* 0 would be the same whatever"),
+        ("n1 = A_sig(0, 0)", r"n1: A_sig\(0\) is constant"),
+        ("n1 = h * 0", r"n1: h \* 0 is constant"),
         ("n1 = A_sig(x, c)", "c is read, but no last line such as c' = n1"),
         ("n1 = A_sig(x, c)\nc' = h", "c' is 'h'; expected one of the nodes before it"),
         ("n1 = A_sig(x, c)\nc' = n2", "c' is 'n2'; expected one of the nodes"),
@@ -346,3 +346,10 @@ def test_faults_are_named(text, message):
 def test_data_that_is_no_text_is_refused():
     with pytest.raises(NotationError, match=r"expected text such as .*, found dict"):
         cellzoo.parse({}, "fenas")
+
+
+@pytest.mark.parametrize(("nodes", "memory"), [(0, False), (1, True), (1, None)])
+def test_too_few_nodes_to_draw_are_refused(nodes, memory):
+    """Such as one node, which has two inputs, for x, h and c: no draw would ever be valid."""
+    with pytest.raises(ValueError, match=f"nodes is {nodes}; expected at least"):
+        fenas.sample(random.Random(1), nodes=nodes, memory=memory)

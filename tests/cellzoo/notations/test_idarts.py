@@ -135,14 +135,14 @@ def test_text_json_and_data_are_one():
         ("[('relu', 2)]", "('relu', 2)", r"node 3: 'relu' is not a pair \(op, predecessor\)"),
         ("[('relu', 2)]", "[('relu', 2, 1)]", "node 3: .* is no"),
         ("[('relu', 2)]", "[('relu', 3)]", "node 3: predecessor 3 does not exist yet; 0 to 2 exist"),
-        ("[('relu', 2)]", "[('relu', 2), ('relu', 2)]", r"node 3: the edge \('relu', 2\) is there twice"),
+        ("[('relu', 2)]", "[('relu', 2), ('relu', 2)]", r"node 3: the edge \('relu', 2\) is repeated"),
         ("[('relu', 2)]", "[('none', 2)]", "node 3: 'none' is an operation of the search only"),
         ("[('relu', 2)]", "[(['relu'], 2)]", "node 3: unknown operation"),
         ("('relu', 2)", "('rleu', 2)", "node 3: unknown operation 'rleu'. Did you mean 'relu'"),
         ("'mean'", "'max'", "combine is 'max'; expected 'mean' or 'sum'"),
         ("'mean'", "['mean']", "combine is .* expected 'mean' or 'sum'"),
         ("range(1, 5)", "range(1, 6)", "concat names state 5; the states are 0 to 4"),
-        ("concat", "combine", "'combine' is there twice"),
+        ("concat", "combine", "'combine' is repeated"),
         (", concat=range(1, 5)", "", "lacks 'concat'"),
     ],
 )
@@ -178,10 +178,10 @@ S0 = "s0 = blend(sigmoid(linear(x, h; bias=no)), tanh(linear(x, h; bias=no)), h)
             # Each edge has a matrix of its own.
             S0 + "a = blend(sigmoid(linear(s0; bias=no)), tanh(linear(s0; bias=no)), s0)\n"
             "b = blend(sigmoid(linear(s0; bias=no)), relu(linear(s0; bias=no)), s0)\nh' = mean(a + b)",
-            "its graph is not what the notation builds",
+            "a cell with these steps has another graph",
         ),
     ],
 )
 def test_cells_that_are_nearly_genotypes_cannot_be_said(text, why):
-    with pytest.raises(NotationError, match=f"cannot be said in this notation: .*{why}"):
+    with pytest.raises(NotationError, match=f"cannot be written in this notation: .*{why}"):
         write(parse(text, "equations"), "idarts")

@@ -200,7 +200,7 @@ def test_each_input_of_a_linear_has_a_matrix_of_its_own():
         ("[" * 15_000, "not readable"),
         ('{"a": 1' + "1" * 6000 + "}", "not readable"),
         (" " * 20_001, "20001 characters; at most 20000"),
-        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ('{"a": 1, "a": 2}', "the key 'a' is repeated"),
         ({"h new": {}}, "node name 'h new': expected a letter"),
         ({3: {}}, "node name 3"),
         ({"x": RNN["f"]}, "'x' is the input or a state"),
@@ -330,7 +330,7 @@ def test_equal_graphs_are_written_alike_whatever_their_names():
 )
 def test_what_no_recipe_can_say_is_refused(equations, why):
     cell = cellzoo.parse(equations, "equations")
-    with pytest.raises(NotationError, match=f"cannot be said in this notation: .*{why}"):
+    with pytest.raises(NotationError, match=f"cannot be written in this notation: .*{why}"):
         nas_bench_nlp.write(cell)
 
 

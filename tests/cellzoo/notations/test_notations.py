@@ -84,7 +84,7 @@ def test_parameters_of_live_darts_nodes(genotype):
         ("Genotype(recurrent=[('relu', 0)], concat=range(1, 1000000))", "out of"),
         ("Genotype(recurrent=[('relu', 0)", "line 1"),
         ("__import__('os').system('true')", "not part of a genotype"),
-        ("", "line"),
+        ("", "the text is empty; expected Genotype"),
         ("42", "expected Genotype"),
         ("(" * 5000, "Genotype"),
         ("[" * 15_000 + "]" * 4_000, "Genotype"),

@@ -42,5 +42,5 @@ def test_random_cells_come_back_or_are_refused(notation):
 def test_an_ess_cell_beyond_what_is_read_is_refused(genotype):
     cell = ess.to_cell(genotype)
     for attempt in (ess.write, lambda cell: write(cell, "ess")):
-        with pytest.raises(NotationError, match="cannot be said in this notation"):
+        with pytest.raises(NotationError, match="cannot be written in this notation"):
             attempt(cell)
