@@ -42,16 +42,18 @@ class DeployedTagger:
         """Tag the tokens of a sentence.
 
         Raises:
-            CellzooError: A text is given in place of its tokens, or a token is empty.
+            CellzooError: A text is given in place of its tokens, or a token is empty or not a text.
         """
         if isinstance(tokens, str):
             raise CellzooError(f"{tokens!r:.60} is a text; expected the list of its tokens")
+        tokens = list(tokens)
         if not tokens:
             return []
-        if "" in tokens:
-            raise CellzooError(
-                f"token {list(tokens).index('')} is empty; expected tokens of at least one character"
-            )
+        for number, token in enumerate(tokens):
+            if not isinstance(token, str) or not token:
+                raise CellzooError(
+                    f"token {number} is {token!r:.60}; expected a text of at least one character"
+                )
         (found,) = self._session.run(["tags"], {one.name: one(tokens) for one in self._inputs})
         return [self.description.labels[tag] for tag in found.tolist()]
 

@@ -7,6 +7,7 @@ import logging.handlers
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -76,8 +77,11 @@ def test_tagger(cell, settings, tmp_path):
     assert deployed.tags([]) == []
     with pytest.raises(CellzooError, match=r"'Ada is' is a text; expected the list of its tokens"):
         deployed.tags("Ada is")
-    with pytest.raises(CellzooError, match="token 1 is empty"):
+    with pytest.raises(CellzooError, match="token 1 is ''; expected a text of at least one character"):
         deployed.spans(["Ada", ""])
+    with pytest.raises(CellzooError, match="token 0 is 3; expected"):
+        deployed.tags([3, "Ada"])
+    assert deployed.tags(np.array(sentences()[0])) == deployed.tags(sentences()[0])
 
 
 def test_pretrained_words_are_looked_up_as_flair_does(tmp_path):
