@@ -131,7 +131,7 @@ def write_for_flair(problem: Problem, model: nn.Module, path: Path) -> None:
 
 KIND = ProblemKind(
     name="character-modeling",
-    summary="predict each character of a text; leaves a language model for Flair",
+    summary="predict each character of a text; writes a language model for Flair",
     settings=CharacterSettings,
     outline=outline,
     build=build,

@@ -143,14 +143,14 @@ def without_marks(
         "the perplexity is lower than without it"
         for mark, where in begun.items()
     ]
-    notes += _as_they_are(found)
+    notes += _notes_on_marks(found)
     if inside.total():
         where = ", ".join(f"{split} {count:,}" for split, count in inside.items() if count)
-        notes.append(f"{END!r} stands in the text beside the ends of lines ({where}); it counts as an end, too")
+        notes.append(f"{END!r} also occurs within lines ({where}); it counts as the end of a line, too")
     return found, tuple(notes)
 
 
-def _as_they_are(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
+def _notes_on_marks(splits: Mapping[Split, Sequence[list[str]]]) -> list[str]:
     """Make notes on marks that count as words, such as other spellings of `<unk>`, and on many empty lines."""
     unknown, glued = Counter[str](), Counter[str]()
     total = empty = 0

@@ -38,7 +38,7 @@ def check_task(
 def check_declarations(task: str, settings: Mapping[str, Any]) -> None:
     """Check that name, title, metrics and settings of a task are valid in records, and in its keys."""
     found = find_task(task)
-    require(bool(re.fullmatch(NAME_PATTERN, found.name)), f"{found.name!r} cannot stand in a record")
+    require(bool(re.fullmatch(NAME_PATTERN, found.name)), f"{found.name!r} is not a valid name in records")
     require(bool(found.title.strip()), "the title is empty")
     require(isinstance(found.revision, int) and found.revision >= 1, "the revision is not a number from 1")
     config = configure(found.settings, settings, f"task {found.name!r}")
@@ -50,10 +50,10 @@ def check_declarations(task: str, settings: Mapping[str, Any]) -> None:
     check_metrics(found.metrics(config))
     require(len(set(found.data(config))) == len(found.data(config)), "a data set is named twice")
     for name in found.baselines:
-        require(bool(re.fullmatch(NAME_PATTERN, name)), f"baseline {name!r} cannot stand in a record")
+        require(bool(re.fullmatch(NAME_PATTERN, name)), f"baseline {name!r} is not a valid name in records")
     if found.after is not None:
         before = find_task(found.after)
-        require(bool(before.leaves), f"it comes after {before.name!r}, whose runs leave nothing")
+        require(bool(before.leaves), f"it comes after {before.name!r}, whose runs keep nothing for it")
         require(before.after is None, f"it comes after {before.name!r}, which comes after another one")
 
 

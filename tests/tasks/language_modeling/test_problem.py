@@ -351,7 +351,7 @@ def test_reserved_words_elsewhere_are_counted_and_said(words):
     assert problem.text.notes == (
         "the lines of train, dev, test begin with '<s>', which is predicted like a word: "
         "the perplexity is lower than without it",
-        "'<eos>' stands in the text beside the ends of lines (train 1, test 1); it counts as an end, too",
+        "'<eos>' also occurs within lines (train 1, test 1); it counts as the end of a line, too",
     )
     assert [problem.facts[f"{split} <unk>"] for split in ("train", "dev", "test")] == [1, 0, 1]
     assert [problem.facts[f"{split} words"] for split in ("train", "dev")] == [96 * 9 + 3, 12 * 9]
