@@ -62,7 +62,7 @@ def compare_boards(before: Board, after: Board) -> str:
     for title, verdict in (("Better", "better"), ("Worse", "worse")):
         parts += [f"## {title}", *_listed([c for c in changes if c.verdict == verdict])]
     parts += [
-        "## Changed, not told apart",
+        "## Changed, no significant difference",
         *_listed([c for c in changes if c.verdict not in ("better", "worse")]),
     ]
     parts += ["## New", *_names(new), "## Gone", *_names(gone)]

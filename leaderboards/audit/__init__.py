@@ -1,1 +1,1 @@
-"""The statistics of a board on simulated results, where the truth is known."""
+"""Tests the statistics of boards on simulated results, for which the true values are known."""

@@ -1,4 +1,4 @@
-"""`python -m leaderboards.audit --out docs/statistics.md`: simulate, and write the page of the docs."""
+"""`python -m leaderboards.audit --out docs/statistics.md`: simulates boards and writes the page of the docs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ SEEDS, ITEMS, CELLS = (3, 5, 10), (300, 2000), (2, 8, 20)
 
 
 def main() -> None:
-    """Simulate every setting, the page growing with each; the same arguments give the same page."""
+    """Simulate all settings; the page is updated after each one. Equal arguments give equal pages."""
     parser = argparse.ArgumentParser(prog="python -m leaderboards.audit", description=__doc__)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the page; figures go to FILE.json"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="page to write; numbers go into the .json file next to it",
     )
-    parser.add_argument("--worlds", type=int, default=1000, help="boards a setting (default: 1000)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--worlds", type=int, default=1000, help="number of boards per setting (default: 1000)")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes (default: 1)")
     options = parser.parse_args()
     order = itertools.product(CELLS, SEEDS, ITEMS, METRICS)
     settings = [Setting(metric, cells, seeds, items) for cells, seeds, items, metric in order]

@@ -1,4 +1,4 @@
-"""The page of the docs that says how the statistics of a board did on simulated results."""
+"""Writes the page of the docs with the results of the simulations."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ if TYPE_CHECKING:
 _INTRODUCTION = """\
 # How far the intervals and ranks of a board can be trusted
 
-Simulated boards, where the truth is known: k cells with n seeds each on m common items, noise over seeds and
-items crossed, a seed's deviation about two points, two trainings of one cell correlating over items by .5
-to .9. Each line is a mean over the settings named; in brackets the lowest and the highest single setting.
-`python -m leaderboards.audit --out docs/statistics.md` makes this page again.
+The statistics of boards were tested on simulated boards, for which the true values are known: k cells with n
+seeds each on m common items, with crossed random effects of seeds and items. The standard deviation between
+seeds is about two points, and two trainings of one cell have a correlation of .5 to .9 over items. Each entry
+is a mean over settings of the simulation; in brackets are the lowest and the highest value of a single
+setting. `python -m leaderboards.audit --out docs/statistics.md` repeats the simulations and writes this page.
 
-*This test set* asks what other trainings would give on the same items, *new test sets* what they would give on
-other items. *Family* errors are the share of boards of equal cells that show any difference at all.
+Intervals for *this test set* say what other trainings would give on the same items, those for *new test sets*
+what they would give on other items of the same kind. The *family error* is the share of boards of equal cells
+that show at least one significant difference.
 """
 
 _OWN = (
-    ("coverage here", "interval of a cell, this test set", "95 %"),
-    ("coverage new", "interval of a cell, new test sets", "95 %"),
-    ("simultaneous Dunnett", "all differences from one cell, this test set", "95 %"),
-    ("simultaneous Tukey", "all differences, this test set", "95 %"),
-    ("simultaneous new", "all differences from one cell, new test sets", "95 %"),
-    ("false Dunnett", "family error, one against all, this test set", "5 %"),
-    ("false Tukey", "family error, ranks, this test set", "5 %"),
-    ("false new", "family error, one against all, new test sets", "5 %"),
+    ("coverage here", "coverage of the interval of a cell, this test set", "95 %"),
+    ("coverage new", "coverage of the interval of a cell, new test sets", "95 %"),
+    ("simultaneous Dunnett", "joint coverage of all differences from one cell, this test set", "95 %"),
+    ("simultaneous Tukey", "joint coverage of all pairwise differences, this test set", "95 %"),
+    ("simultaneous new", "joint coverage of all differences from one cell, new test sets", "95 %"),
+    ("false Dunnett", "family error of all cells against one, this test set", "5 %"),
+    ("false Tukey", "family error of ranks, this test set", "5 %"),
+    ("false new", "family error of all cells against one, new test sets", "5 %"),
 )
 _OTHERS = (
-    ("false Welch", "Welch's test pair by pair: boards with a false difference", "5 %"),
-    ("false items", "randomisation over items of two trained models, read as a test of cells", "5 %"),
-    ("coverage percentile", "percentile bootstrap over seeds and items, new test sets", "95 %"),
+    ("false Welch", "Welch's test for each pair: boards with a false difference", "5 %"),
+    ("false items", "randomisation over items of two trained models, used as a test of cells", "5 %"),
+    ("coverage percentile", "coverage of the percentile bootstrap over seeds and items, new test sets", "95 %"),
 )
 Result = dict[str, Any]
 
@@ -47,10 +49,9 @@ def render(results: Sequence[Result]) -> str:
     error = 100 * math.sqrt(0.05 * 0.95 / fewest)
     parts = [
         _INTRODUCTION,
-        f"{len(results)} settings of {boards} boards each; a share near 5 % or 95 % of one setting has a "
-        "standard "
-        f"error of {error:.1f} points by chance.\n",
-        "## What a board uses\n",
+        f"{len(results)} settings of {boards} boards each; the standard error of a share near "
+        f"5 % or 95 % in one setting is {error:.1f} points.\n",
+        "## The procedures of a board, by number of seeds\n",
         _table(results, _OWN, "seeds"),
         "## By number of cells\n",
         _table(results, _OWN, "cells"),
@@ -58,22 +59,22 @@ def render(results: Sequence[Result]) -> str:
         _table(results, _OWN, "items"),
         "## By metric\n",
         _table(results, _OWN, "metric"),
-        "## What a board does not use, and why\n",
+        "## Procedures that boards do not use\n",
         _table(results, _OTHERS, "seeds"),
         _table(results, _OTHERS, "cells"),
         "## One cell that varies four times as much from seed to seed\n",
-        "Bartlett's test at 1 % decides whether the variance is pooled. With few seeds it often misses that "
-        "one cell varies more, and then too many boards show a difference that is not there. The settings with "
-        "8 and 20 cells:\n",
+        "Bartlett's test at 1 % decides whether variances are pooled. With few seeds it often does not detect "
+        "that one cell varies more, and then too many boards show a false difference. Settings with 8 and 20 "
+        "cells:\n",
         _table(results, [(f"uneven {name}", title, target) for name, title, target in _OWN[2:5]], "seeds"),
         "## Power\n",
-        "One cell is better; how often Dunnett's intervals show it, beside the difference that such a board "
-        "states as "
-        "the smallest that it finds in 4 of 5 cases. In points (perplexity: per cent).\n",
+        "One cell is better than the others. *Found* is how often Dunnett's intervals show it; *stated* is the "
+        "smallest detectable difference (found in 4 of 5 cases) that the boards state. Differences are in "
+        "points (perplexity: per cent).\n",
         _power(results),
         "## The winner's curse\n",
-        "How far the best mean lies above what that cell's other trainings give, in points: as measured, and "
-        "shrunk.\n",
+        "How much the best mean is above the true mean of the same cell, in points: as measured, and after "
+        "shrinkage.\n",
         _bias(results),
     ]
     return "\n".join(parts)
@@ -86,7 +87,7 @@ def _groups(results: Sequence[Result], by: str) -> list[Any]:
 def _table(results: Sequence[Result], names: Sequence[tuple[str, str, str]], by: str) -> str:
     groups = _groups(results, by)
     heads = [f"{group} {by}" if by != "metric" else str(group) for group in groups]
-    lines = [f"| | should be | {' | '.join(heads)} |", "|:---|---:|" + "---:|" * len(groups)]
+    lines = [f"| | target | {' | '.join(heads)} |", "|:---|---:|" + "---:|" * len(groups)]
     for name, title, target in names:
         fields = [_share([r for r in results if r["setting"][by] == group], name) for group in groups]
         lines.append(f"| {title} | {target} | {' | '.join(fields)} |")

@@ -1,4 +1,4 @@
-"""How often intervals hold the truth and boards show a difference that is not there."""
+"""Measures how often intervals contain the true value, and how often boards show a false difference."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ SHIFTS: dict[Metric, float] = {
     "perplexity": -0.05,
     "correlation": 0.07,
 }
-"""Latent advantages that make the last cell better by about five points, for the audit of power."""
+"""Latent advantages by which the last cell is about five points better, to measure power."""
 
 
 @dataclass
 class Tally:
-    """Counts by name: how often something was so, out of how many."""
+    """Counts by name: number of hits and number of trials."""
 
     hits: dict[str, float] = field(default_factory=dict)
     trials: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, hits: float, trials: int = 1) -> None:
-        """Count."""
+        """Add to a count."""
         self.hits[name] = self.hits.get(name, 0.0) + float(hits)
         self.trials[name] = self.trials.get(name, 0) + trials
 
     def share(self, name: str) -> float | None:
-        """Mean of what was counted."""
+        """The share of hits."""
         return self.hits[name] / self.trials[name] if self.trials.get(name) else None
 
     def error(self, name: str) -> float | None:
@@ -61,10 +61,10 @@ def audit(setting: Setting, worlds: int, generator: np.random.Generator, *, othe
     shrunk`; with `others` also `false Welch`, `false items`, `coverage percentile`.
 
     Args:
-        setting: Cells are equal on average, each with likes of its own.
-        worlds: How many boards, half of them with cells that are equal on each item too.
-        generator: Draws everything.
-        others: Audit the procedures that a board does not use as well.
+        setting: The setting. Cells are equal on average, but differ on single items.
+        worlds: Number of boards; for each, another one is simulated in which cells are equal on each item.
+        generator: Random number generator.
+        others: Whether to test the procedures that boards do not use as well.
     """
     tally = Tally()
     for _ in range(worlds):
@@ -101,7 +101,7 @@ def power(setting: Setting, worlds: int, generator: np.random.Generator) -> Tall
 
 
 def shares_of(task: tuple[int, Setting, int]) -> dict[str, Any]:
-    """All shares of one setting; its random numbers depend on its place and the number of worlds alone."""
+    """All shares of one setting; the random numbers depend only on its index and the number of boards."""
     number, setting, worlds = task
     tally = audit(setting, worlds, np.random.default_rng([number, worlds]), others=True)
     better = replace(setting, shift=SHIFTS[setting.metric])

@@ -1,8 +1,9 @@
-"""Simulated results with crossed noise: k cells, n seeds each, m items that all share.
+"""Simulates results with crossed random effects: k cells with n seeds each on m common items.
 
-An item's latent score is the sum of its difficulty, of how this cell likes it, of the training's effect and of
-the rest. Two trainings of one cell correlate over items by .5 to .9, drawn anew for each world. The training's
-effect is set so that a run's value varies by about two points from seed to seed.
+The latent score of an item is the sum of the item's difficulty, an effect of the cell on this item, an effect
+of the training, and noise. Two trainings of one cell have a correlation of .5 to .9 over items, which is drawn
+for each board. The effect of the training is scaled so that the value of a run varies by about two points
+between seeds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Metric = Literal["f1", "accuracy", "mcc", "perplexity", "correlation"]
 METRICS: tuple[Metric, ...] = ("f1", "accuracy", "mcc", "perplexity", "correlation")
 
 CELL_SHARE = 0.3
-"""Share of what trainings of a cell have in common on an item that is the cell's own and not the item's."""
+"""Share of the common variance of a cell's trainings on an item that is due to the cell, not to the item."""
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _HIT, _MISS = 0.95, 0.55
 _SLOPE = 0.5
@@ -31,7 +32,7 @@ _NATS, _NATS_SPREAD = 4.6, 0.8
 
 @dataclass(frozen=True)
 class World:
-    """One simulated board and its truth, on the scale of comparison.
+    """One simulated board with the true values, on the scale of comparison.
 
     Attributes:
         contributions: For each cell (seeds, items).
@@ -51,16 +52,16 @@ class World:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated.
+    """The parameters of a simulation.
 
     Attributes:
-        metric: Which.
-        cells: How many.
-        seeds: How many a cell.
-        items: How many.
+        metric: The metric.
+        cells: Number of cells.
+        seeds: Number of seeds per cell.
+        items: Number of items.
         shift: Latent advantage of the last cell.
-        same_on_items: Whether cells are equal on each single item, not only on average.
-        spread_of_last: Factor on the last cell's deviation between seeds.
+        same_on_items: Whether cells are equal on each item, not only on average.
+        spread_of_last: Factor for the standard deviation between seeds of the last cell.
     """
 
     metric: Metric
@@ -89,7 +90,7 @@ _LEVEL: dict[Metric, float] = {
 
 
 def simulate(setting: Setting, generator: np.random.Generator) -> World:
-    """Draw a world."""
+    """Simulate a board."""
     k, n, m = setting.cells, setting.seeds, setting.items
     common = generator.uniform(0.5, 0.9)
     rest = np.sqrt(1 - common)
@@ -164,7 +165,7 @@ def _run(
 
 
 def _expected(metric: Metric, gold: np.ndarray, likes: np.ndarray, rest: float, effect: float) -> float:
-    """Value of a training with this effect, the rest averaged out: (m,) gold and likes."""
+    """Expected value of a training with this effect, averaged over the noise; `gold` and `likes` are (m,)."""
     from scipy.special import ndtr
 
     if metric == "perplexity":
@@ -192,7 +193,7 @@ def _from_rates(metric: Metric, gold: np.ndarray, right: np.ndarray) -> float:
 
 @lru_cache(maxsize=256)
 def _everywhere(metric: Metric, mean: float, spread: float) -> float:
-    """Value over all trainings and all items, in closed form but for the mean over seeds."""
+    """Value over all trainings and all items: closed form per seed effect, quadrature over seeds."""
     from scipy.special import ndtr
 
     def value(effect: float) -> float:

@@ -1,4 +1,4 @@
-"""A board as plain data, the source of all other forms, and as JSON."""
+"""A board as plain data, from which the other exports are made, and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 def board_data(board: Board) -> dict[str, Any]:
-    """Everything that a board shows; absent numbers are None."""
+    """All data of a board; missing numbers are None."""
     return {
         "format": FORMAT,
         "title": board.title,
@@ -32,12 +32,12 @@ def board_data(board: Board) -> dict[str, Any]:
 
 
 def render_json(board: Board) -> str:
-    """The data as JSON text; the same records give the same bytes."""
+    """The data as JSON text; equal records give equal bytes."""
     return json.dumps(board_data(board), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def flat_rows(board: Board) -> list[dict[str, Any]]:
-    """One flat line for each entry, metric and table, published ones too: for CSV and Parquet."""
+    """One flat row for each table, entry and metric, and for published results, for CSV and Parquet."""
     lines = []
     for table in board_data(board)["tables"]:
         about = {name: table[name] for name in ("task", "revision", "variant", "title")}

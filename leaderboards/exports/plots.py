@@ -1,4 +1,4 @@
-"""A board's plots as files for papers and slides, by matplotlib: PDF and PNG of each."""
+"""The plots of a board as PDF and PNG files for papers and slides, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ STYLE: Any = {
     "pdf.fonttype": 42,
     "text.parse_math": False,
 }
-"""Fonts are embedded as TrueType, which journals ask for; a `$` in a name is no formula."""
+"""Fonts are embedded as TrueType, which journals require; a `$` in a name does not start a formula."""
 
 
 def plot_files(board: Board) -> dict[str, bytes]:
-    """File name -> content: results, each cost and learning curves of each table, and task against task.
+    """File name -> content: for each table results, costs and learning curves; and pairs of tasks.
 
-    The same board gives the same bytes.
+    Equal boards give equal bytes.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -96,7 +96,7 @@ def _results(axes: Any, table: TaskTable) -> None:
         values = [_drawable(value) for value in summary.values]
         axes.plot(values, [height] * summary.n, "o", color=colour, alpha=0.4, markersize=4)
         axes.plot([_drawable(summary.mean)], [height], "|", color=colour, markersize=14, markeredgewidth=2)
-    # Intervals of two seeds are so wide that they would hide the values: they may not widen the axis.
+    # Intervals of two seeds are so wide that the values would be unreadable, so they do not extend the axis.
     low, high = axes.get_xlim()
     for height, row in enumerate(rows):
         ends = row.metrics[primary.name].interval
@@ -150,7 +150,7 @@ def _priced(table: TaskTable, cost: Any) -> list[tuple[float, float, Row]]:
 
 
 def _curves(axes: Any, table: TaskTable) -> None:
-    """The dev metric by epoch, one thin line a run, one colour a cell."""
+    """The dev metric by epoch: a thin line for each run, a colour for each cell."""
     for number, row in enumerate(row for row in table.rows[:10] if _curve(table, row)):
         for place, points in enumerate(_curve(table, row)):
             label = shortened(notes.label(row.subject), 30) if place == 0 else None
@@ -163,7 +163,7 @@ def _curves(axes: Any, table: TaskTable) -> None:
 
 
 def _curve(table: TaskTable, row: Row) -> list[list[tuple[int, float]]]:
-    """For each run that says it, (epoch, value of the primary metric on dev)."""
+    """For each run with learning curves, the points (epoch, primary metric on dev)."""
     found = []
     for record in row.runs:
         points = [

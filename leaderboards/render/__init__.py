@@ -1,1 +1,1 @@
-"""From a board to text: Markdown, HTML, pictures, the terminal."""
+"""Renders a board as Markdown, HTML, pictures and terminal output."""

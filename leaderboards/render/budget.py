@@ -1,4 +1,4 @@
-"""The expected best on dev against the tuning budget, as a picture and in words."""
+"""The expected best dev score against the tuning budget, as a picture and as text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 760, 340
 LEFT, RIGHT, TOP, BOTTOM = 70, 590, 40, 282
 DRAWN = 12
-"""Curves of a picture; the others have their numbers."""
+"""Most curves in a picture; the others are only listed as text."""
 
 
 def budget_lines(tuning: Tuning) -> list[str]:
-    """One line a subject: `lstm: 41.2 with 1 configuration, 46.0 with 8, 46.3 with 16`."""
+    """One line for each subject: `lstm: 41.2 with 1 configuration, 46.0 with 8, 46.3 with 16`."""
     return [_line(tuning, curve) for curve in tuning.curves]
 
 
 def budget_picture(table: TaskTable, identity: str) -> str | None:
-    """One `<svg>` element; None where the table's cells were not tuned."""
+    """One `<svg>` element; None if the cells of the table were not tuned."""
     tuning = table.tuning
     if tuning is None or tuning.trials < 2:
         return None
@@ -61,7 +61,7 @@ def budget_picture(table: TaskTable, identity: str) -> str | None:
 
 
 def _shown(tuning: Tuning) -> list[TuningCurve]:
-    """The best ones with the whole budget, best first, so that names stand in the order of the ends."""
+    """The best curves, sorted by their last value, so that labels are in the same order."""
     sign = -1 if tuning.higher_is_better else 1
     ordered = sorted(tuning.curves, key=lambda curve: (sign * curve.expected[-1], curve.subject.name))[:DRAWN]
     return sorted(ordered, key=lambda curve: -curve.expected[-1])

@@ -1,4 +1,4 @@
-"""The data inside a page: runs for the cards, contributions of items for the comparison of two cells."""
+"""The data embedded in a page: runs for the cards, item contributions for the comparison of two cells."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from tasks.runs.record import RunRecord
 
 ITEMS_BUDGET, CURVES_BUDGET = 150_000, 30_000
-"""Numbers on one page: of items, of learning curves. What goes beyond is left out, whole tables and runs at a
-time."""
+"""Most numbers on a page, of items and of learning curves; whole tables and runs beyond that are left out."""
 CURVE_POINTS = 40
 STEPS = 2000
-"""An item's contribution is rounded to 1 / STEPS of the largest in its table."""
+"""Contributions of items are rounded to 1 / STEPS of the largest one in the table."""
 
 
 def compare_data(board: Board) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def compare_data(board: Board) -> dict[str, Any]:
 
 
 def embedded(data: dict[str, Any]) -> str:
-    """JSON that can stand inside a script element: no character of it can end the element."""
+    """JSON for a script element: `<`, `>` and `&` are escaped, so that it cannot end the element."""
     text = json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -82,7 +81,7 @@ def _standing(table: TaskTable, row: Row) -> dict[str, Any]:
 
 
 def _curve(record: RunRecord) -> dict[str, list[list[float]]]:
-    """Learning curves: name -> [[epoch, value], ...], thinned out to `CURVE_POINTS`."""
+    """Learning curves: name -> [[epoch, value], ...], with about `CURVE_POINTS` points."""
     curves: dict[str, list[list[float]]] = {}
     stride = max(1, len(record.history) // CURVE_POINTS)
     for place, epoch in enumerate(record.history):
@@ -95,7 +94,7 @@ def _curve(record: RunRecord) -> dict[str, list[list[float]]]:
 
 
 def epoch_numbers(epoch: Mapping[str, JsonValue]) -> dict[str, float]:
-    """The numbers of an epoch of a record's history; `dev f1` is one of its evaluation on dev."""
+    """The numbers of one epoch of a record's history; those of an evaluation have names such as `dev f1`."""
     named = {
         **epoch,
         **{

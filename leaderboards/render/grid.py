@@ -1,4 +1,4 @@
-"""Tables of a board as grids of text, the same for every renderer."""
+"""The tables of a board as grids of text, which all renderers use."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Direction = Literal["ascending", "descending"]
 
 @dataclass(frozen=True)
 class GridColumn:
-    """A heading.
+    """A column heading.
 
     Attributes:
-        title: What it says.
-        numeric: Whether its values sort as numbers.
-        first: The direction that a first click sorts in.
-        detail: A second line of the heading.
-        brief: What it says where there is little room; empty if `title` is brief enough.
-        sorted_by: The direction that the rows come in, if they come in the order of this column.
+        title: The heading.
+        numeric: Whether values are sorted as numbers.
+        first: Sorting direction of the first click.
+        detail: Second line of the heading.
+        brief: Short form of the heading, for narrow places; empty if `title` is short enough.
+        sorted_by: Direction in which the rows are sorted by this column, if they are.
     """
 
     title: str
@@ -40,14 +40,14 @@ class GridColumn:
 
 @dataclass(frozen=True)
 class GridCell:
-    """A field.
+    """A table cell.
 
     Attributes:
-        text: What it says.
-        value: What it sorts by; None if it is missing.
-        note: A small second line.
-        strong: Whether it may be the best.
-        views: What a page can show in place of `text`: name of the view -> text.
+        text: The text.
+        value: Value to sort by; None if it is missing.
+        note: Second line, in small print.
+        strong: Whether to show it in bold.
+        views: Name of a view of the page -> text that it shows in place of `text`.
     """
 
     text: str
@@ -58,7 +58,7 @@ class GridCell:
 
     @property
     def sorts_as(self) -> str:
-        """What a page sorts by; numbers with as many digits as sorting needs."""
+        """The value to sort by as text; numbers have enough digits for sorting."""
         if not isinstance(self.value, float):
             return str(self.value)
         return f"{self.value:.7g}"
@@ -66,14 +66,14 @@ class GridCell:
 
 @dataclass(frozen=True)
 class GridRow:
-    """A subject's fields; the first one names it.
+    """A table row; its first cell is the name of the subject.
 
     Attributes:
-        cells: The fields.
-        is_baseline: Whether it is a task's own baseline.
-        subject: Whose row it is; None for a published result.
-        source: Where a published result comes from.
-        parameters: All parameters of the model.
+        cells: The cells.
+        is_baseline: Whether the subject is a baseline.
+        subject: The subject; None for a published result.
+        source: Source of a published result.
+        parameters: Total parameters of the model.
     """
 
     cells: tuple[GridCell, ...]
@@ -85,7 +85,7 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table without its medium."""
+    """A table, independent of the output format."""
 
     columns: tuple[GridColumn, ...]
     rows: tuple[GridRow, ...]
@@ -97,7 +97,7 @@ ABSENT = GridCell(numbers.MISSING, None)
 
 
 def overview_grid(board: Board) -> Grid:
-    """Subjects by tables: mean ± std of the primary metric, number of seeds, range of ranks."""
+    """A row for each subject and a column for each table: mean ± std of the primary metric, seeds, ranks."""
     columns = [
         GridColumn("Cell", numeric=False),
         *(
@@ -124,10 +124,7 @@ def overview_grid(board: Board) -> Grid:
 
 
 def task_grid(table: TaskTable) -> Grid:
-    """Everything about each subject on one task; columns without any value are left out.
-
-    Published results come last, after all that was measured.
-    """
+    """All results of one table; columns without any value are left out. Published results come last."""
     primary, scale = table.primary, table.standing.scale
     leaders = table.leaders
     control = next((row.subject.name for row in table.rows if row.is_control), "")
@@ -205,12 +202,12 @@ def _reported(table: TaskTable, columns: tuple[GridColumn, ...]) -> Iterator[Gri
 
 
 def table_title(table: TaskTable) -> str:
-    """The task's title, with the letter that tells its tables apart."""
+    """The title of the task, with the letter of the table if the task has several."""
     return _lettered(table.title, table)
 
 
 def subject_cell(subject: BoardSubject) -> GridCell:
-    """The field that names a row."""
+    """The first cell of a row, with the name of the subject."""
     note = "baseline" if subject.is_baseline else subject.tag
     return GridCell(subject.name, f"{subject.name} {subject.tag}", note=note)
 
@@ -295,7 +292,7 @@ def _metric_cell(row: Row, column: MetricColumn, is_leader: bool, table: TaskTab
 
 
 def _partial(row: Row, summary: Summary) -> str:
-    """Say so where a value stands on one seed, or not on all of the row's seeds."""
+    """A note if a value is from one seed, or not from all seeds of the row."""
     if summary.n < len(row.seeds):
         return f"{summary.n} of {numbers.seeds(len(row.seeds))}"
     return "1 seed" if summary.n == 1 else ""
@@ -315,7 +312,7 @@ def _width_cell(row: Row) -> GridCell:
 
 
 def _unusual(seeds: tuple[int, ...]) -> str:
-    """The seeds, the first few of them, unless they count from 0."""
+    """The first few seeds, unless they are 0, 1, 2, ..."""
     if seeds == tuple(range(len(seeds))):
         return ""
     shown = ", ".join(map(str, seeds[:4]))

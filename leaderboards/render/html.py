@@ -1,4 +1,4 @@
-"""A board as one HTML page that works from a file: styles, script, pictures and data are inside."""
+"""A board as one self-contained HTML page, with embedded styles, script, pictures and data."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from leaderboards.board import Board, TaskTable
 
 RELATIONS_DRAWN = 15
-"""Pairs of tasks with a picture on a page; the others have their numbers."""
+"""Most pairs of tasks with a picture on a page; the others are only listed as text."""
 
 
 def render_html(board: Board) -> str:
-    """Write the page."""
+    """Render the page."""
     return render_page(
         "leaderboards.render/board.html.j2",
         board.title,

@@ -24,7 +24,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]|~#!$])")
 
 
 def render_markdown(board: Board, picture: str) -> str:
-    """Write the whole board; `picture` is the file name of its pictures, beside the Markdown file."""
+    """Render the whole board; `picture` is the path of the file of pictures, relative to the Markdown file."""
     parts = [f"# {plain(board.title)}", plain(notes.summary(board))]
     if board.left_out:
         faults = [f"- {plain(fault.message)}" for fault in board.left_out]
@@ -52,7 +52,7 @@ def overview_markdown(board: Board) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape `text` so that Markdown shows it as it is, on one line."""
+    """Escape `text` so that Markdown shows it literally, on one line."""
     one_line = " ".join(text.split())
     return _SPECIAL.sub(r"\\\1", html.escape(one_line, quote=False))
 

@@ -1,4 +1,4 @@
-"""How numbers are written on every board."""
+"""Formats numbers for boards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST_PLAIN = 1e7
 
 
 def metric(value: float, digits: int) -> str:
-    """A metric's value with its digits; very large ones in scientific form."""
+    """A value with the digits of its metric; very large values in scientific notation."""
     if abs(value) >= LARGEST_PLAIN:
         return f"{value:.3g}"
     text = f"{value:.{digits}f}"
@@ -53,7 +53,7 @@ def size(difference: float, scale: Scale, digits: int) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """With its sign, a minus of its own width, and none for 0."""
+    """A value with its sign, with a true minus sign; 0 has none."""
     text = metric(value, digits)
     if text.startswith("-"):
         return f"\N{MINUS SIGN}{text[1:]}"

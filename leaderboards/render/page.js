@@ -1,5 +1,5 @@
 "use strict";
-// Sorts, filters, compares two cells and fills their cards. Without it the page shows everything that was measured.
+// Sorting, filtering, comparing two cells, and filling the cards of cells. Without JavaScript all tables are shown.
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
@@ -112,7 +112,7 @@
     const half = table.tukey * Math.sqrt(first.error + second.error);
     const apart = Math.abs(middle) > half;
     const better = middle > 0 === table.higher ? "first is better" : "second is better";
-    return [shown(middle), `${shown(middle - half)} to ${shown(middle + half)}`, apart ? better : "not told apart"];
+    return [shown(middle), `${shown(middle - half)} to ${shown(middle + half)}`, apart ? better : "no significant difference"];
   }
 
   function items(table, first, second) {
@@ -134,7 +134,7 @@
     const [a, b] = [Number(byId("first").value), Number(byId("second").value)];
     const box = make("table");
     const head = box.createTHead().insertRow();
-    for (const text of ["Task", "First", "Second", "Difference", "95 % interval", "So", "On items (mean over seeds)"]) {
+    for (const text of ["Task", "First", "Second", "Difference", "95 % interval", "Verdict", "On items (mean over seeds)"]) {
       head.append(make("th", text, { scope: "col" }));
     }
     const body = box.createTBody();
@@ -153,10 +153,10 @@
     if (body.rows.length) {
       const scroll = make("div", undefined, { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" });
       scroll.append(box);
-      const note = "Intervals are simultaneous over all pairs of the task, on this test set. Items say where two cells differ, not whether.";
+      const note = "Intervals hold together for all pairs of the task, on this test set. Items show where two cells differ; they are not a test.";
       out.replaceChildren(scroll, make("p", note, { class: "quiet" }));
     } else {
-      out.replaceChildren(make("p", "No task has both."));
+      out.replaceChildren(make("p", "No task has results of both."));
     }
   }
 

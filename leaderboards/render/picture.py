@@ -1,6 +1,6 @@
-"""A dot for each seed, a mean and its interval for each entry: the pictures of a board.
+"""The pictures of a board: for each entry a dot for each seed, the mean, and its interval.
 
-Shapes tell cells and baselines apart without colour.
+Cells are drawn as dots and baselines as squares, so that they can be distinguished without colour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WIDTH = 760
 RIGHT = 600
 TOP, ROW, BOTTOM = 40, 30, 46
 NAME_LIMIT, NAME_ROOM = 24, 8.4
-"""Characters of a name at most, and the width of one that is bold."""
+"""Most characters of a name, and the width of a bold character."""
 LEAST_LEFT = 96
 CAP, ARROW = 5, 6
 SHOWN_ROWS = 40
@@ -35,7 +35,7 @@ MARGIN = 0.06
 
 @dataclass(frozen=True)
 class _Place:
-    """Where values lie: an axis, and where it begins beside the longest name."""
+    """The horizontal axis, and its left end, to the right of the longest name."""
 
     axis: Axis
     left: float
@@ -60,10 +60,10 @@ def all_pictures(tables: Sequence[TaskTable]) -> str:
 
 
 def axis_for(summaries: Sequence[Summary]) -> Axis:
-    """An axis that shows every value, and intervals as far as they leave the values readable.
+    """An axis that shows all values, and the intervals as far as the values remain readable.
 
-    With two seeds an interval is so wide that it would squeeze all values into one spot. So it may extend
-    the axis by `WHISKER_ROOM` of the values' range to each side and is cut there.
+    An interval of two seeds is so wide that all values would be drawn in one spot. So intervals extend the axis
+    by at most `WHISKER_ROOM` of the range of the values to each side, and are cut there.
     """
     values = [value for summary in summaries for value in summary.values]
     low, high = min(values), max(values)
@@ -110,7 +110,7 @@ def _legend(chart: Chart, x: float, y: float) -> None:
 
 
 def _described(rows: Sequence[Row], metric: MetricColumn) -> str:
-    """The picture in words, for those who cannot see it."""
+    """A description of the picture for screen readers."""
     parts = []
     for row in rows:
         summary = row.metrics[metric.name]
@@ -136,7 +136,7 @@ def _entry(chart: Chart, row: Row, metric: MetricColumn, place: _Place, y: float
 
 
 def _whisker(group: Chart, place: _Place, interval: tuple[float, float], y: float) -> None:
-    """The interval: a cap where it ends, an arrowhead where the axis ends before it."""
+    """The interval: with a cap at its end, or an arrowhead if it continues beyond the axis."""
     low, high = interval
     left, right = place.x(low), place.x(high)
     group.line(left, y, right, y, "mark")

@@ -1,4 +1,4 @@
-"""A score against a cost with the Pareto front (what nothing beats at its cost), and a task against a task."""
+"""Scatter plots: scores against costs with the Pareto front, and results on one task against another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COSTS: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
 
 
 def scatter_pictures(table: TaskTable, identity: str) -> list[str]:
-    """One `<svg>` element for each cost that at least two entries have and in which they differ."""
+    """One `<svg>` element for each cost for which entries have at least two different values."""
     pictures = []
     for number, (words, cost) in enumerate(COSTS):
         points = [(value, row) for row in table.rows if (value := cost(row.cost)) is not None and value < 1e300]
@@ -38,7 +38,7 @@ def scatter_pictures(table: TaskTable, identity: str) -> list[str]:
 
 
 def pareto(points: Sequence[tuple[float, float]], *, higher_is_better: bool) -> list[int]:
-    """Indices of the (cost, score) that no other beats in one and equals or beats in the other, by cost."""
+    """Indices of the points (cost, score) that are not dominated by another point, by increasing cost."""
     sign = 1 if higher_is_better else -1
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1]))
     front: list[int] = []
@@ -49,7 +49,7 @@ def pareto(points: Sequence[tuple[float, float]], *, higher_is_better: bool) -> 
 
 
 def relation_picture(relation: Relation, identity: str) -> str:
-    """One `<svg>` element: a dot for each cell that both tasks have."""
+    """One `<svg>` element with a dot for each cell that has results on both tasks."""
     first, second = relation.first, relation.second
     title = f"{table_title(second)} against {table_title(first)}"
     chart = Chart.new(WIDTH, HEIGHT, title, relation_words(relation), identity)
@@ -110,7 +110,7 @@ def _picture(table: TaskTable, points: Sequence[tuple[float, Row]], words: str, 
 
 
 def _name(chart: Chart, x: float, y: float, subject: BoardSubject) -> None:
-    """A name beside a dot, on the side where there is room."""
+    """Draw a name next to a dot, on the side with enough space."""
     end = x > RIGHT - 100
     words = shortened(notes.label(subject), 20)
     chart.text(x + (-7 if end else 7), y - 6, words, "small end" if end else "small")

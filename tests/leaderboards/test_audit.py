@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,5 +58,11 @@ def test_the_difference_that_a_board_states_is_found_in_four_of_five():
 
 def test_the_page_is_written_from_the_shares():
     text = render([shares_of((0, Setting("accuracy", 3, 3, 40), 8))])
-    assert "family error, ranks, this test set" in text
+    assert "family error of ranks, this test set" in text
     assert "nan" not in text
+
+
+def test_the_page_of_the_docs_shows_its_numbers():
+    docs = Path(__file__).parents[2] / "docs"
+    results = json.loads((docs / "statistics.json").read_text(encoding="utf-8"))
+    assert render(results) == (docs / "statistics.md").read_text(encoding="utf-8")
