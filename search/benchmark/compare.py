@@ -10,7 +10,7 @@ from cellzoo.errors import CellzooError
 from search.benchmark.pool import searchable
 from search.benchmark.regret import BASELINE, GRID, Method, Protocol, build_sampler, run_trials
 from search.benchmark.released import can_run_released, run_released
-from search.benchmark.summary import Comparison, interval, write_comparison
+from search.benchmark.summary import Comparison, interval, mean_text, write_comparison
 from search.benchmark.table import Table
 from search.benchmark.timing import make_clock
 
@@ -138,10 +138,9 @@ def compare(
         for method in methods:
             began = time.perf_counter()
             curves += run_trials(protocol, [method], trials, processes=processes)
-            mean, low, high = interval(curves[-1].inference[:, -1])
+            regret = mean_text(interval(curves[-1].inference[:, -1])) or "undefined"
             say(
-                f"{_TITLES[hand_designed]}: {method.label}: "
-                f"inference regret {mean:.3f} [{low:.3f}, {high:.3f}] "
+                f"{_TITLES[hand_designed]}: {method.label}: inference regret {regret} "
                 f"after {horizons[-1]:g} h; {trials} trials in {time.perf_counter() - began:.1f} s"
             )
         comparisons.append(Comparison(_TITLES[hand_designed], protocol, tuple(curves), horizons))

@@ -167,7 +167,7 @@ def write_comparison(
         {
             "shown": shown,
             "released": [(one.label, interval(one.regret[:, -1]), one.hours[:, -1].mean()) for one in released],
-            "number": _number,
+            "number": mean_text,
         },
         styles=[
             "body { max-width: 64rem; }\ntd, th { padding: 0.1rem 0.6rem; text-align: right; }",
@@ -178,7 +178,8 @@ def write_comparison(
     return page, data
 
 
-def _number(values: tuple[float, float, float]) -> str:
+def mean_text(values: tuple[float, float, float]) -> str:
+    """A mean with its interval, such as `0.621 [0.512, 0.730]`; empty if there is no value."""
     mean, low, high = values
     if math.isnan(mean):
         return ""

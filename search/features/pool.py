@@ -111,9 +111,10 @@ class Pool:
             CellzooError: All of them were proposed.
         """
         if not self.free:
-            raise CellzooError(
-                f"all {len(self.genotypes)} cells of the pool were proposed; the setting pool makes it larger"
-            )
+            more = "the setting pool makes it larger"
+            if len(self.genotypes) < self.settings.pool:
+                more = "no others were found in the space"
+            raise CellzooError(f"all {len(self.genotypes)} cells of the pool were proposed; {more}")
         chosen = self.generator.choice(self.free) if place is None else place
         self.free.remove(chosen)
         self.places.append(chosen)

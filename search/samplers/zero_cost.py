@@ -54,9 +54,10 @@ class ZeroCost:
         if self.asked == self.settings.trials:
             return None
         if self.asked == len(self.ranked):
-            raise CellzooError(
-                f"all {len(self.ranked)} cells of the pool were proposed; the setting pool makes it larger"
-            )
+            more = "the setting pool makes it larger"
+            if len(self.ranked) < self.settings.pool:
+                more = "no others were found in the space"
+            raise CellzooError(f"all {len(self.ranked)} cells of the pool were proposed; {more}")
         self.asked += 1
         return Proposal(self.asked - 1, self.ranked[self.asked - 1], self.settings.epochs)
 

@@ -45,6 +45,11 @@ class FenasSpace:
         check_nodes(self.nodes)
         if self.states not in HAS_MEMORY:
             raise unknown("choice of states", self.states, HAS_MEMORY)
+        if self.nodes == 1 and self.states != "h":
+            # The output depends on x and every state, and one node has two inputs.
+            raise CellzooError(
+                f"states is {self.states!r} with 1 node; cells with h and c have at least 2 nodes"
+            )
 
     def sample(self, generator: random.Random) -> Architecture:
         """Draw uniformly among the valid node lists; with `any` states, h or h and c is drawn first."""

@@ -191,3 +191,15 @@ def test_more_known_cells_than_the_population_leave_no_room_for_a_warm_start():
     known = [settings.cells().member(name) for name in ("lstm", "gru")]
     assert [sampler.ask().genotype for _ in range(2)] == known
     assert sampler.ask() is None
+
+
+@pytest.mark.parametrize(("name", "package"), [("bayes", "sklearn"), ("zero-cost", "torch")])
+def test_a_space_smaller_than_the_pool_is_not_blamed_on_the_pool(name, package):
+    pytest.importorskip(package)
+    kind = find_method(name)
+    settings = kind.settings(nodes=1, operations=("tanh", "relu"), trials=5, pool=10)
+    sampler = kind.build(settings, settings.cells(), random.Random(1))
+    for _ in range(2):
+        sampler.tell(sampler.ask(), None)
+    with pytest.raises(CellzooError, match="all 2 cells of the pool were proposed; no others were found"):
+        sampler.ask()

@@ -358,6 +358,16 @@ def test_a_comparison_is_written_where_few_recipes_have_features(small, tmp_path
     assert json.loads((tmp_path / "out" / "regret.json").read_text())["released"] == []
 
 
+def test_a_regret_without_an_interval_or_a_value_is_said_so(small, tmp_path, monkeypatch, capsys):
+    small.write(tmp_path / "table.npz")
+    given = ["table", "compare", "--table", tmp_path / "table.npz", "--methods", "random", "--trials", "1"]
+    for hours in ("1", "0.001"):
+        assert invoke(monkeypatch, *given, "--hours", hours, "--out", tmp_path / "out") == 0
+    told = capsys.readouterr().out
+    assert "nan" not in told
+    assert "inference regret undefined after 0.001 h" in told
+
+
 def test_the_default_population_stays_where_other_settings_change():
     (method,) = parse_methods("evolution:epochs=10")
     assert {name: getattr(value, "text", value) for name, value in method.settings} == {

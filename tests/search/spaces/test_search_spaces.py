@@ -14,6 +14,7 @@ from search.spaces.darts import DartsSpace
 from search.spaces.egs import EgsSpace
 from search.spaces.enas import EnasSpace
 from search.spaces.ess import EssSpace
+from search.spaces.fenas import FenasSpace
 from search.spaces.idarts import IDartsSpace
 
 SPACES = {
@@ -94,6 +95,8 @@ def test_an_edge_of_a_code_has_what_uniform_draws_hit():
         (lambda: IDartsSpace(edges=0), "n is 0 edges a node"),
         (lambda: IDartsSpace(combine="max"), "unknown way to combine edges 'max'"),
         (lambda: EgsSpace(samples=0), "M is 0 samples an edge"),
+        (lambda: FenasSpace(nodes=1), "states is 'any' with 1 node; cells with h and c have at least 2"),
+        (lambda: FenasSpace(nodes=1, states="h+c"), "with 1 node; cells with h and c"),
         (lambda: EssSpace(delay=9), "delay is 9; the gates read the last 1 to 8 steps"),
         (lambda: EssSpace(inter_weights="full"), "inter_weights is 'full'"),
         (lambda: EnasSpace(table="melodyguan"), "also has an operation for node 0"),
