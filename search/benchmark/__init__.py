@@ -1,4 +1,4 @@
-"""NAS-Bench-NLP as a table: every number of its logs, clocks that say what knowing it would have cost.
+"""NAS-Bench-NLP as a table: every number of its logs, and clocks for the training time that it took.
 
     from search.benchmark.table import Table
 
@@ -6,7 +6,7 @@
     found = table.find("1007537")
     table.score(found, split="valid", epoch=50)
 
-`logs.py` reads the published files, `build.py` makes the one file of them, `table.py` answers questions,
-`clock.py` says what a training cost, `session.py` trains to an epoch and goes on later, `outside.py` answers
-for cells that were never trained, `simulate.py` lets samplers work on it, `regret.py` compares them.
+`logs.py` reads the published files, `build.py` combines them into one file, `table.py` answers queries,
+`clock.py` gives training times, `session.py` simulates trainings, `outside.py` estimates scores of cells that
+were never trained, `simulate.py` runs samplers in simulated time, and `regret.py` compares them.
 """

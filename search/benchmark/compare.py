@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 # Samplers that `all` leaves out, and why.
-SLOW = {"zero-cost": "it scores every cell anew in each trial; name it to compare it"}
+SLOW = {"zero-cost": "it scores every cell again in each trial; name it to compare it"}
 # Variants that `all` compares, too, as in the paper: fewer epochs, more dimensions.
 VARIANTS = {
     BASELINE: Method("random, 10 epochs", BASELINE, (("epochs", 10),)),

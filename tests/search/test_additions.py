@@ -1,4 +1,4 @@
-"""What an addition costs: a sampler and a supernet method, one file each; a problem, none of ours."""
+"""Additions by other packages: a sampler and a supernet method in one file each, and a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kits, run over every registered method, sampler and space; and that they can fail."""
+"""The conformance tests of `search.testing` on every method, sampler and space, and on faulty ones."""
 
 from __future__ import annotations
 

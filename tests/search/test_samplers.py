@@ -1,4 +1,4 @@
-"""What each sampler promises: schedules against their papers' tables, and that those that learn do learn."""
+"""Samplers: schedules against the tables of their papers, and better proposals than random draws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPACE = DartsSpace(4)
 
 
 def cost(genotype):
-    """Sparse cells of tanh are best; it varies from 0 to 8."""
+    """A cost from 0 to 8; chains of tanh are best."""
     return sum(
         (op != "tanh") + (predecessor != node) for node, (op, predecessor) in enumerate(genotype.recurrent)
     )

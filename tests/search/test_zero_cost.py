@@ -1,4 +1,4 @@
-"""Zero-cost scores against their formulas written anew, their cost, sampler, warm start and command."""
+"""Zero-cost scores against independent implementations; their time, sampler, warm start and command."""
 
 from __future__ import annotations
 

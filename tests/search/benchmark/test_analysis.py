@@ -1,4 +1,4 @@
-"""The space analysed, answers for cells that were never trained, and bounds of edit distances."""
+"""The analysis of the space, scores of cells that were never trained, and bounds of edit distances."""
 
 from __future__ import annotations
 

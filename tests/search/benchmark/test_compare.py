@@ -1,4 +1,4 @@
-"""Searches in simulated time: budgets, order, continuation, one trajectory a seed; the comparison."""
+"""Searches in simulated time: budgets, order, continued trainings, determinism; the comparison."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_the_number_of_processes_does_not_change_what_comes_out(path):
 
 
 def test_random_search_has_the_regret_of_a_simulation_of_its_own(path):
-    """Drawn anew with numpy from the raw logs, for recipes of one run; means agree within their errors."""
+    """An independent simulation with numpy from the raw logs; the means agree within their errors."""
     raw = real_logs(data_folder(WIKITEXT2))
     curves = run_trials(Protocol(path, hours=50.0), [Method("random", "random")], 150)[0]
     groups = {}

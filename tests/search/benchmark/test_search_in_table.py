@@ -1,4 +1,4 @@
-"""`cellzoo search` in a table: the numbers of the comparison, records, histories that go on after a kill."""
+"""`cellzoo search` in a table: the numbers of the comparison, records, histories resumed after a kill."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(tmp_path):
 
 @pytest.fixture
 def search(table, monkeypatch, capsys):
-    """Searches by the command; gives its exit code and what it says on standard error."""
+    """Runs the command; returns its exit code and standard error."""
 
     def run(out, *options, method="evolution", on=table):
         found = ("search", method, "--on", on, "--out", out, "--executor", "serial", *options)

@@ -1,4 +1,4 @@
-"""The table in other toolboxes, each with the real library where it is installed."""
+"""The adapters to other toolboxes, tested with the real library if it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes trained for real at a tiny size: gone on with, beside their logs, in both modes of weight drop."""
+"""Real trainings of recipes at a tiny size: resumed, compared with logs, in both modes of weight drop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How decided a search is, against values by hand; and cells that ignore their own nodes."""
+"""Entropy and deviation against values by hand, and the warning about degenerate cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DARTS-EGS: the law of its codes, their gradients by hand, and what is derived from probabilities."""
+"""DARTS-EGS: the distribution of its codes, their gradients by hand, and the derivation of cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ESS: which part learns in which epoch, what is derived, and what is given."""
+"""ESS: which part is trained in which epoch, the derivation of cells, and given cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method keeps: the contract, its seed, and exact resumption, on a text of a few words."""
+"""Every method on a text of a few words: its interface, determinism, and exact resumption."""
 
 from __future__ import annotations
 

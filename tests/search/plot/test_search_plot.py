@@ -1,4 +1,4 @@
-"""The course of a search as a picture and a page."""
+"""The course of a search as a chart and an HTML page."""
 
 from __future__ import annotations
 

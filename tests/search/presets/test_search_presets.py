@@ -1,4 +1,4 @@
-"""The presets that come along: everything in them is a setting, and has the value that its source says."""
+"""The presets of the package: all keys are settings, and the values are those of their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates: longer trainings go on from shorter ones, equal graphs are averaged, kills lose nothing."""
+"""Candidates: longer trainings continue shorter ones, equal graphs are averaged, kills lose nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Rungs:
 
 
 class Twice:
-    """Proposes one cell again and again, and another one."""
+    """Proposes one cell repeatedly, and another one."""
 
     def __init__(self, settings, space, generator):
         self.cells = [space.sample(generator) for _ in range(2)]

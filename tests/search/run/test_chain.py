@@ -1,4 +1,4 @@
-"""Search, train and test in one go."""
+"""Searches followed by the training and test of found cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search cost: trainings and operations beside seconds, and a random search beside others."""
+"""The cost of searches: trainings, operations and seconds, and that of random search for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method, on a text and in the tagger itself: stopped, gone on exactly, ending in a cell that runs."""
+"""Every method on a text and in the tagger: stopped and resumed exactly, with a cell that runs."""
 
 from __future__ import annotations
 

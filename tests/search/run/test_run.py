@@ -1,4 +1,4 @@
-"""A search as a run: events, checkpoint, record, cell file; stopped, killed and gone on exactly."""
+"""A search as a run: events, checkpoint, record, cell file; exact resumption when stopped or killed."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ ODD = [None, 10**30, -1, "x", [], {}, [[1]], 0.5, {"a": {"b": 1}}]
 
 @pytest.mark.parametrize("method", SMALL)
 def test_changed_states_are_one_message(tmp_path, method):
-    """Whatever stands where a state should: a failure that names it, or a search that goes on; no traceback."""
+    """For any content of a saved state: a failure that names the file, or a search; never a traceback."""
     toy(tmp_path)
     (tmp_path / "own.toml").write_text(f"epochs = 1\n[methods.{method}]\n")
     plan = request_search(

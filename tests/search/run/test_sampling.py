@@ -1,4 +1,4 @@
-"""Samplers as a command drives them: out of order, killed and gone on, equal graphs, failures, tables."""
+"""Searches with samplers: results out of order, resumption, equal graphs, failures, tables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stop:
 
 @pytest.mark.parametrize("method", ["random", "evolution"])
 def test_stopped_anywhere_it_has_the_same_history(tmp_path, method):
-    """One worker: what was stopped after every run in turn is as one that never was."""
+    """With one worker, a search that is interrupted after every run ends like one that never was."""
     whole = search(toy(tmp_path, method), tmp_path / "whole")
     runs = len(trained(tmp_path / "whole")) + 1
     for _ in range(runs):
@@ -117,7 +117,7 @@ def test_a_candidate_that_diverges_is_told_as_failed(tmp_path):
 
 
 class Job:
-    """As much of a job as the driver looks at."""
+    """The attributes of a job that are used."""
 
     def __init__(self, key):
         self.key, self.identity, self.label = key, key, f"job {key}"
@@ -144,12 +144,12 @@ class Table:
 
 
 def fails(key):
-    """Whether the training of a graph fails, also when it is done again."""
+    """Whether the training of a graph fails, also when it is retried."""
     return int(key[:4], 16) / 65536 > 0.9
 
 
 def drive(sampling, order):
-    """Do jobs in an order that looks random; returns the concluding job."""
+    """Run jobs in a pseudorandom order; returns the concluding job."""
     jobs = deque(sampling.start())
     done = []
     while jobs:

@@ -1,4 +1,4 @@
-"""Searches that cannot go on: losses that are not finite, full memory, full disks."""
+"""Searches that must stop: losses that are not finite, out of memory, full disks."""
 
 from __future__ import annotations
 

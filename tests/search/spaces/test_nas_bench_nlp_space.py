@@ -1,4 +1,4 @@
-"""The space of NAS-Bench-NLP: the paper's rules checked anew, shares by a closed form, one seed everywhere."""
+"""The space of NAS-Bench-NLP: an independent check of its rules, exact probabilities, determinism."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search.spaces.nas_bench_nlp import NasBenchNlpSpace, is_valid, read_recipe,
 
 
 def faults(recipe, states):
-    """What breaks the rules of the paper's section 3 and its generator, from the recipe alone."""
+    """The violations of the rules of the paper's section 3 and of its generator in a recipe."""
     before = [f"h_prev_{k}" for k in range(states)]
     after = [f"h_new_{k}" for k in range(states)]
     arity = {"linear": (2, 3), "blend": (3,), "elementwise_prod": (2,), "elementwise_sum": (2,)}

@@ -1,4 +1,4 @@
-"""Spaces: draws are uniform and obey the seed, mutations change one thing, codes tell genotypes apart."""
+"""Spaces: draws are uniform and deterministic, mutations make one change, codes are unique."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cellzoo bench --benchmark supernet` times."""
+"""The cases of `cellzoo bench --benchmark supernet`."""
 
 import json
 from functools import partial

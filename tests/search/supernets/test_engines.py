@@ -1,4 +1,4 @@
-"""The engines of supernets against their definition."""
+"""The engines of supernets against the reference implementation."""
 
 import copy
 import io
@@ -204,7 +204,7 @@ def test_one_operation_an_edge(sharing, normalisation):
 
 
 def test_statistics_follow_the_order_of_the_nodes():
-    """Node 3 reads state 0 alone, so it could be computed before node 2, which reads node 1."""
+    """Node 3 reads only state 0, so it could be computed before node 2, which reads node 1."""
     layout = Layout(nodes=3, normalisation="running")
     shares = cell_shares(layout, [[("tanh", 0)], [("relu", 1)], [("sigmoid", 0)]])
     found = []

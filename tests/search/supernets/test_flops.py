@@ -66,7 +66,7 @@ def test_torch_counts_the_same(layout, learned):
 
 @pytest.mark.parametrize("learned", [("weights",), ()], ids=str)
 def test_what_has_no_share_costs_nothing(learned):
-    """A supernet that holds one cell counts the products of that cell, which torch counts, too."""
+    """A supernet with the shares of one cell counts only the products of that cell, as torch does."""
     layout = Layout(nodes=3, sharing="operation", normalisation="none")
     edges = [("tanh", 0), ("relu", 1), ("sigmoid", 0)]
     call = drawn(layout, learned, {CELL: edge_shares(layout, [[edge] for edge in edges])})
@@ -122,7 +122,7 @@ def test_a_step_of_a_method_costs_what_it_runs(name):
 
 
 def drawn(layout, learned=(), mixtures=None):
-    """A call whose states want gradients as those of later steps do."""
+    """A call whose initial states require gradients, like those of later steps."""
     draws = generator(3)
 
     def draw(*shape):

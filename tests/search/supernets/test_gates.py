@@ -17,7 +17,7 @@ PAST = {PAST_INPUTS: ("tanh", "relu"), PAST_STATES: ("sigmoid", "identity")}
 
 
 def gated(inter_weights="dense", sizes=None, past=PAST, **options):
-    """A supernet that holds one ESS cell without `drop`."""
+    """A supernet with the shares of one ESS cell without `drop`."""
     layout = Layout(nodes=3, delay=2, inter_weights=inter_weights, normalisation="none")
     shares = {CELL: edge_shares(layout, [[edge] for edge in INTRA])}
     for group, operations in past.items():
