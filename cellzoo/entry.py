@@ -1,4 +1,4 @@
-"""A cell of the catalog with where it comes from."""
+"""A cell of the catalog with its provenance."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellEntry:
-    """A cell with where it comes from.
+    """A cell with its provenance.
 
     Attributes:
         name: Its name in the catalog.
         notation: The notation of `genotype`.
         genotype: The cell as text.
         origin: `zoo`, `family`, `package NAME`, or the file's name.
-        source: Paper, repository and path that it was taken from.
+        source: The paper, and the repository and path of the genotype.
         searched_on: The task it was searched on; empty for hand-designed cells.
         published: Reported results, each a mapping with `data`, `by`, and numbers.
         licence: Licence note.
-        confidence: How sure the source is, such as `file read`.
-        notes: Anything else worth knowing.
-        aliases: Other names that it loads by.
-        init: How its weights start where it was published, as in `cellzoo.cells.initial`: selector -> rule.
-        init_source: Where that was published; without `init`, where ±1 / sqrt(H), the default, was.
-        record: Of a found cell: the record of a training, beside its file; see `cellzoo.found`.
+        confidence: How the genotype was verified, such as `file read`.
+        notes: Other remarks.
+        aliases: Other names under which it loads.
+        init: The published initialisation of its weights, selector -> rule, as in `cellzoo.cells.initial`.
+        init_source: The source of the initialisation; without `init`, of the default, uniform in ±1 / sqrt(H).
+        record: For a found cell, the path of its training's record; see `cellzoo.found`.
     """
 
     name: str
@@ -53,7 +53,7 @@ class CellEntry:
 
     @property
     def paper(self) -> str:
-        """Where the cell was first described: `source` up to its first semicolon."""
+        """The publication that introduced the cell: `source` up to its first semicolon."""
         return self.source.partition(";")[0].strip()
 
     @lazy_property

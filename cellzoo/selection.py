@@ -1,4 +1,4 @@
-"""Several cells, as a command line names them."""
+"""Lists of cells, as given on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GLOB = "*?["
 
 
 def split_cells(text: str) -> list[str]:
-    """Split what `--cells` takes.
+    """Split the value of `--cells` at its commas.
 
     Raises:
         CellzooError: An empty name.
@@ -29,7 +29,7 @@ def split_cells(text: str) -> list[str]:
 
 
 def expand_cells(cells: Iterable[str | Path]) -> Iterator[str | Path]:
-    """Replace patterns by the names they match, and paths in text by paths.
+    """Expand shell patterns to the names they match, and convert texts that are paths to `Path`.
 
     Raises:
         UnknownNameError: A pattern matches nothing.
@@ -39,7 +39,7 @@ def expand_cells(cells: Iterable[str | Path]) -> Iterator[str | Path]:
             names = list_cells(wanted)
             if not names:
                 families = ", ".join(family.pattern for family in FAMILIES)
-                hint = f"Members of a family ({families}) are endless; name them one by one."
+                hint = f"A pattern does not match random cells ({families}); give each by its name."
                 raise unknown("cell pattern", wanted[:80], list_cells(), hint)
             yield from names
         elif isinstance(wanted, str) and (wanted.endswith(".toml") or "/" in wanted):

@@ -1,4 +1,4 @@
-"""The shelves of the zoo: what a reader looks through, and what is kept beside it."""
+"""The families into which lists and pages group the cells of the zoo."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 FOUND_PREFIX = "found-"
 _BENCHMARK = ("nbnlp-*",)
-# Snapshots of search runs, from repositories that published them beside the result.
+# Intermediate results of searches, from repositories that published them beside the final cell.
 _ARCHIVE = ("evalnas-*", "nasabn-*", "fortunechen-*", "renqianluo-*", "lzwpku-*")
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """A family of cells as a list shows it.
+    """A family of cells.
 
     Attributes:
-        name: In lists and filters.
-        title: Above its cells on a page.
-        summary: One line on what is in it.
+        name: Its name in lists and filters.
+        title: The heading above its cells on a page.
+        summary: One line that describes its cells.
     """
 
     name: str
@@ -40,7 +40,7 @@ SHELVES = (HAND_DESIGNED, SEARCHED, FOUND, BENCHMARK, ARCHIVE)
 
 
 def shelf_of(found: CellEntry) -> Shelf:
-    """The shelf that a cell of the catalog stands on."""
+    """The family of a cell of the catalog."""
     if found.name.startswith(FOUND_PREFIX):
         return FOUND
     for shelf, patterns in ((BENCHMARK, _BENCHMARK), (ARCHIVE, _ARCHIVE)):

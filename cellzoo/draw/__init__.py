@@ -1,4 +1,4 @@
-"""Cells for people: pictures, diagrams, equations. Pure Python; imports nothing heavy."""
+"""Renders cells for people: pictures, diagrams, equations. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 

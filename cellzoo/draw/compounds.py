@@ -1,4 +1,4 @@
-"""Which nodes of a cell people read as one thing."""
+"""Groups nodes of a cell that are drawn as one box."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ACTIVATIONS = frozenset(
 CHAINED = ("add", "multiply")
 JOINED = ("add", "mean")
 
-# With fewer, a cell is clearer when all its parts are seen.
+# A cell with fewer highways is drawn without compound boxes for them.
 MIN_HIGHWAYS = 3
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One highway, z * f(W p) + (1 - z) * p with z = sigmoid(V p): what it is made of.
+    """The nodes of one highway, z * f(W p) + (1 - z) * p with z = sigmoid(V p).
 
     Attributes:
         blend: Its last node.
-        candidate: f.
-        to_gate: The product before the gate.
-        to_candidate: The product before f; None where f is a constant.
+        candidate: The node of f.
+        to_gate: The product V p.
+        to_candidate: The product W p; None where f is a constant.
     """
 
     blend: Node
@@ -52,12 +52,12 @@ class Branch:
 
 @dataclass(frozen=True)
 class Compound:
-    """Nodes that are one box.
+    """Nodes that are drawn as one box.
 
     Attributes:
-        root: The node whose value leaves the box.
-        members: Names of all nodes in it, in topological order.
-        branches: Of a highway node: one, whose last node is the root, or several that the root joins.
+        root: The node whose value is the value of the box.
+        members: Names of all its nodes, in topological order.
+        branches: Its highways, if any: one that ends in the root, or several that the root combines.
     """
 
     root: Node
@@ -66,15 +66,15 @@ class Compound:
 
 
 def single_groups(cell: CellGraph) -> list[Compound]:
-    """A group for each node that has an effect, in topological order."""
+    """A group for each live node, in topological order."""
     return [Compound(node, (node.name,)) for node in cell.live_nodes]
 
 
 def overview_groups(cell: CellGraph) -> list[Compound]:
-    """Group the nodes that have an effect, in topological order of the roots.
+    """Group the live nodes, in topological order of the roots.
 
-    Beside highways, a box holds a node with what only it reads of: the product before an activation, the
-    sums of a sum, the products of a product, the 1 of 1 - a.
+    Highways are grouped, and nodes with inputs that only they read: the product before an activation, nested
+    sums of a sum and products of a product, the 1 of 1 - a.
     """
     nodes = {node.name: node for node in cell.live_nodes}
     order = {name: index for index, name in enumerate(nodes)}
@@ -100,7 +100,7 @@ def overview_groups(cell: CellGraph) -> list[Compound]:
 
 
 def _is_part(part: Node, node: Node) -> bool:
-    """Whether people read `part`, which only `node` reads, as part of it."""
+    """Whether `part`, which only `node` reads, is drawn in the box of `node`."""
     return (
         (part.op == LINEAR and node.op in ACTIVATIONS)
         or (part.op == node.op and node.op in CHAINED)
@@ -109,7 +109,7 @@ def _is_part(part: Node, node: Node) -> bool:
 
 
 def _readers(cell: CellGraph) -> dict[str, list[str]]:
-    """Value -> who reads it, with repetition: nodes, or nothing for a next state or the output."""
+    """Value -> the nodes that read it, once per input; an empty name for a next state or the output."""
     readers: dict[str, list[str]] = {node.name: [] for node in cell.live_nodes}
     for node in cell.live_nodes:
         for source in node.inputs:
@@ -120,7 +120,7 @@ def _readers(cell: CellGraph) -> dict[str, list[str]]:
 
 
 def _highways(nodes: dict[str, Node], readers: dict[str, list[str]]) -> dict[str, tuple[Branch, ...]]:
-    """Root -> branches, of all highway nodes; none where there are too few."""
+    """Root -> branches of its box, for all highways; empty if there are fewer than `MIN_HIGHWAYS`."""
     branches = {name: branch for name, node in nodes.items() if (branch := _branch(node, nodes))}
     found: dict[str, tuple[Branch, ...]] = {}
     for root in nodes.values():
@@ -135,7 +135,7 @@ def _highways(nodes: dict[str, Node], readers: dict[str, list[str]]) -> dict[str
 
 
 def _branch(blend: Node, nodes: dict[str, Node]) -> Branch | None:
-    """The highway that ends in a node, if it does."""
+    """The highway that ends in a node; None if there is none."""
     if blend.op != "blend":
         return None
     gate, candidate = nodes.get(blend.inputs[0]), nodes.get(blend.inputs[1])
@@ -166,7 +166,7 @@ def _members(branches: Iterable[Branch]) -> set[str]:
 
 
 def _is_closed(branches: tuple[Branch, ...], root: str, readers: dict[str, list[str]]) -> bool:
-    """Whether nothing but the root is read from outside, and each blend once."""
+    """Whether only the root is read from outside the box, and each blend is read once."""
     members = _members(branches)
     inside = members | {root}
     return all(set(readers[name]) <= inside for name in members - {root}) and all(

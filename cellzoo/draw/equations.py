@@ -138,7 +138,7 @@ _FUNCTIONS = {
 
 
 def _indexed(name: str, time: str = "") -> str:
-    """A name in math mode: `s3` is s with the index 3; longer words stand upright."""
+    """A name in math mode: `s3` is s with the index 3; longer words are set upright."""
     match = _NAME.fullmatch(name)
     word, number = match.groups() if match else (name, "")
     base = word if len(word) == 1 and word.isalpha() else rf"\mathrm{{{_escaped(word)}}}"

@@ -1,7 +1,7 @@
-"""What is drawn of a cell: boxes and edges, at one of two levels.
+"""The boxes and edges of a cell's picture, at one of two levels.
 
-`full` has a box for each node that has an effect. `overview` draws as one box what people read as one thing:
-a product with its activation, sums of sums, and the highways of the DARTS family.
+`full` has a box for each live node. `overview` has one box for nodes that belong together: a product with its
+activation, nested sums, and the highways of the DARTS family.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OUTPUT_KEY = "output''"
 # Kinds of boxes.
 INPUT_BOX, STATE, OPERATION, OUTCOME = "input", "state", "operation", "outcome"
 
-# Kinds of edges: a value as it is; through a weight matrix; through weight matrices and past them.
+# Kinds of edges: an unchanged value; a value multiplied by a matrix; both, as in a highway.
 VALUE, WEIGHT, HIGHWAY = "value", "weight", "highway"
 
 _ROLES = {
@@ -47,13 +47,13 @@ class Box:
     Attributes:
         key: Unique. The name of a value; for an outcome, a state's name with a prime, or `OUTPUT_KEY`.
         kind: `input`, `state`, `operation`, or `outcome`: a state's next value, the output, or both.
-        label: What is written large: the operation, or the value's name.
-        caption: What is written small; may be empty.
-        op: The primitive; empty for all but operations.
-        nodes: Names of the cell's nodes that it stands for.
+        label: The main text: the operation, or the value's name.
+        caption: The small text; may be empty.
+        op: The primitive; empty unless the kind is `operation`.
+        nodes: Names of the cell's nodes that it represents.
         bias: Whether a bias is added.
-        is_highway: Whether it stands for a highway, s = z * f(W p) + (1 - z) * p, or joins several.
-        state: The index of the state that it stands for or continues, else None.
+        is_highway: Whether it is a highway, s = z * f(W p) + (1 - z) * p, or combines several.
+        state: The index of the state that it represents or whose next value it is, else None.
     """
 
     key: str
@@ -69,15 +69,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Edge:
-    """A value on its way from one box to another.
+    """A value that one box passes to another.
 
     Attributes:
         source: Key of a box.
         target: Key of a box.
         kind: `value`, `weight`, or `highway`.
-        role: What the target does with it, where its inputs differ in that.
-        weights: Names of the weight matrices on it.
-        shared: A letter that all edges with these weights bear; empty where no other has them.
+        role: The role of this input in the target, where the inputs have different roles.
+        weights: Names of the matrices that multiply it.
+        shared: A letter that marks all edges with the same weights; empty if no other edge has them.
     """
 
     source: str
@@ -100,10 +100,10 @@ class Figure:
 
 
 def figure(cell: CellGraph, level: str = "overview") -> Figure:
-    """Work out what is drawn.
+    """Build the figure of a cell.
 
     Raises:
-        UnknownNameError: `level` is none of `LEVELS`.
+        UnknownNameError: `level` is not one of `LEVELS`.
     """
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
@@ -168,7 +168,7 @@ def _joined(*parts: str) -> str:
     return " · ".join(part for part in parts if part)
 
 
-# Only what is out of the ordinary is said.
+# Captions name only unusual widths.
 _UNITS = {HIDDEN_WIDTH: "", INPUT_WIDTH: "E units"}
 
 _SYMBOLS = {
@@ -199,7 +199,7 @@ def _edges(root: Node, parts: Sequence[Node]) -> list[Edge]:
 
 
 def _highway_edges(group: Compound) -> list[Edge]:
-    """The edges into a highway node; where it joins several branches, with their operations."""
+    """The edges into a highway box; if it combines several branches, the roles are their operations."""
     merged: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for branch in group.branches:
         second = branch.to_candidate

@@ -1,4 +1,4 @@
-"""A cell as a Mermaid flowchart, for Markdown pages that draw those."""
+"""A cell as a Mermaid flowchart, for Markdown viewers that render Mermaid."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from cellzoo.draw.palette import Colour
 
 _CIRCLED = ("add", "multiply")
-# Mermaid reads these in a label as its own or as Markdown.
+# Characters that Mermaid interprets in a label, as its own syntax or as Markdown.
 _ENTITIES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;", "_": "#95;", "*": "#42;"}
 
 
 def mermaid(cell: CellGraph, level: str = "overview") -> str:
     """Write a cell as a Mermaid flowchart.
 
-    Thick arrows pass a weight matrix (`p` marks those that also pass it by, in a highway node), dotted
-    lines join a state with its next value.
+    Thick arrows are multiplied by a matrix (`p` marks the input of a highway, which is also carried unchanged),
+    dotted lines connect a state with its next value.
 
     Args:
         cell: Any cell.
@@ -41,7 +41,7 @@ def mermaid(cell: CellGraph, level: str = "overview") -> str:
         rows.append(f"  {identity[edge.source]} {_arrow(edge)} {identity[edge.target]}")
     for state in cell.states:
         after = f"{state.name}'"
-        # Written from left to right and without a head: an arrow back would put the state on the right.
+        # From left to right and without an arrowhead: a backward arrow would move the state to the right.
         rows.append(f'  {identity[state.name]} -.-|"{after} becomes {_escaped(state.name)}"| {identity[after]}')
     classes: dict[str, list[str]] = {}
     for box in drawn.boxes:
@@ -89,5 +89,5 @@ def _colour(name: str) -> Colour:
 
 
 def _style(colour: Colour) -> str:
-    # A diagram does not know the reader's scheme; a light fill with dark ink is readable on both.
+    # Mermaid cannot follow the colour scheme of the page; a light fill with dark text is legible on both.
     return f"fill:{colour.fill},stroke:{colour.line},color:{palette.INK}"

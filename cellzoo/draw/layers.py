@@ -1,4 +1,4 @@
-"""The first step of a layered drawing (Sugiyama et al. 1981): boxes into columns, long edges into steps."""
+"""The first step of layered graph drawing (Sugiyama et al. 1981): assign boxes to columns, split long edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BALANCE_ROUNDS = 20
 
 @dataclass(frozen=True)
 class BoxGraph:
-    """What is to be placed: boxes by number, and edges between them.
+    """The graph to lay out: numbered boxes, and edges between them.
 
     Attributes:
         sizes: Width and height of each box.
@@ -31,15 +31,15 @@ class BoxGraph:
 
 @dataclass(frozen=True)
 class LayerColumns:
-    """Boxes in columns, with a bend for each column that an edge passes.
+    """Boxes in columns, with a dummy point (a bend) in each column that an edge passes.
 
     Attributes:
-        columns: Column -> points in it. Points below `bends_from` are boxes, the others bends.
+        columns: Column -> its points. Points below `bends_from` are boxes, the others bends.
         column: Point -> column.
         bends_from: Number of boxes.
-        before: Point -> points in the column before it that it is joined with.
-        after: Point -> points in the column behind it that it is joined with.
-        routes: Edge -> the points it passes, its ends included. Edges of one source share bends.
+        before: Point -> its neighbours in the previous column.
+        after: Point -> its neighbours in the next column.
+        routes: Edge -> its points, both ends included. Edges from the same source share bends.
     """
 
     columns: tuple[tuple[int, ...], ...]
@@ -51,7 +51,7 @@ class LayerColumns:
 
 
 def into_columns(graph: BoxGraph) -> LayerColumns:
-    """Put each box into a column behind all it reads, and cut each edge at the columns it passes."""
+    """Assign each box to a column after all that it reads, and bends to the columns that an edge passes."""
     column = _balanced(graph, _earliest(graph))
     count = len(graph.sizes)
     targets: dict[int, list[int]] = {}
@@ -89,7 +89,7 @@ def into_columns(graph: BoxGraph) -> LayerColumns:
 
 
 def _earliest(graph: BoxGraph) -> list[int]:
-    """The column behind the last box that a box reads; the last column lies behind all others."""
+    """The first column after all that a box reads; the boxes in `last` come after all others."""
     column = [0] * len(graph.sizes)
     for source, target in _in_order(graph):
         column[target] = max(column[target], column[source] + 1)
@@ -100,7 +100,7 @@ def _earliest(graph: BoxGraph) -> list[int]:
 
 
 def _in_order(graph: BoxGraph) -> list[tuple[int, int]]:
-    """The edges, those into a box before those that leave it."""
+    """The edges in topological order."""
     waiting = [0] * len(graph.sizes)
     leaving: list[list[int]] = [[] for _ in graph.sizes]
     for source, target in graph.edges:
@@ -118,7 +118,7 @@ def _in_order(graph: BoxGraph) -> list[tuple[int, int]]:
 
 
 def _balanced(graph: BoxGraph, column: Sequence[int]) -> list[int]:
-    """Move boxes that have room towards the side that more of their edges lead to."""
+    """Move boxes that have slack towards the side with more of their edges."""
     column = list(column)
     reads: list[list[int]] = [[] for _ in column]
     read_by: list[list[int]] = [[] for _ in column]

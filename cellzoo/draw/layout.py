@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 GAP, MAX_GAP = 44.0, 130.0
-# Flat piece before a box, for the arrowhead.
+# Horizontal segment before a box, for the arrowhead.
 LEAD = 10.0
 PORT_ROOM = 14.0
 _GAP_FOR_EDGE, _GAP_FOR_RISE = 2.0, 0.3
@@ -23,11 +23,11 @@ _QUICK_SWEEPS = 6
 
 @dataclass(frozen=True)
 class Route:
-    """Where an edge runs: flat through columns, curved in the gaps between them.
+    """The course of an edge: horizontal within columns, curved in the gaps between them.
 
     Attributes:
-        points: (x, y) in order; each pair of points 2k, 2k + 1 is a flat piece, and a curve with flat ends
-            joins it with the next.
+        points: (x, y) in order. Points 2k and 2k + 1 are the ends of a horizontal segment; a curve with
+            horizontal tangents connects it with the next one.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -35,7 +35,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where everything is. The top left corner is (0, 0).
+    """The coordinates of the drawing. The top left corner is (0, 0).
 
     Attributes:
         boxes: (left, top, width, height) of each box.
@@ -53,7 +53,7 @@ def layout(graph: BoxGraph, loops: Sequence[tuple[int, int]] = ()) -> Placement:
 
     Args:
         graph: The boxes and edges.
-        loops: (box of the last column, box of the first): what will be joined around the picture.
+        loops: Pairs (box of the last column, box of the first) that will be connected around the picture.
     """
     columns = into_columns(graph)
     extents = [height for _, height in graph.sizes]
@@ -77,7 +77,7 @@ def layout(graph: BoxGraph, loops: Sequence[tuple[int, int]] = ()) -> Placement:
 
 
 class _Ports:
-    """Where edges enter boxes: below each other on the left side, in the order they come from."""
+    """The points at which edges enter boxes: on the left side, in the vertical order of their origins."""
 
     def __init__(self, graph: BoxGraph, columns: LayerColumns, orders: Orders) -> None:
         place = [0] * len(columns.column)
@@ -137,7 +137,7 @@ def _drawn(graph: BoxGraph, columns: LayerColumns, y: Sequence[float], ports: _P
 def _across(
     graph: BoxGraph, columns: LayerColumns, y: Sequence[float], port: Callable[[int, int], float]
 ) -> tuple[list[float], list[float]]:
-    """Left side and width of each column: gaps are wider where more edges pass or rise further."""
+    """Left side and width of each column; gaps are wider where edges are more numerous or steeper."""
     widths = [
         max([graph.sizes[point][0] for point in column if point < columns.bends_from], default=0.0)
         for column in columns.columns
@@ -152,5 +152,5 @@ def _across(
 
 
 def _rounded(value: float) -> float:
-    """A tenth of a pixel is enough, and hides the last bits of floating point."""
+    """Round to a tenth of a pixel, which makes the output independent of rounding errors."""
     return round(value, 1) + 0.0

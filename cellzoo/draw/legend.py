@@ -1,4 +1,4 @@
-"""The legend below a picture: what stands in it, and nothing else."""
+"""The legend below a picture: it explains the elements that the picture contains, and no others."""
 
 from __future__ import annotations
 

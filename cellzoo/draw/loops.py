@@ -1,4 +1,4 @@
-"""The way of a state from one step to the next: dashed, around everything, from the right back to the left."""
+"""The recurrence of a state: a dashed line around the picture, from its next value back to the state."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FIRST, _ARROW, _CORNER = 6.0, 7.0, 9.0
 
 @dataclass(frozen=True)
 class StateLoop:
-    """One state's way back.
+    """The loop of one state.
 
     Attributes:
         state: The state's box.
-        start: Where it leaves the state's next value.
-        end: Where it enters the state.
-        is_above: Whether it runs above everything, else below.
-        lane: 1 for the innermost on its side, then 2, ...
+        start: The point where it leaves the box of the next value.
+        end: The point where it enters the state's box.
+        is_above: Whether it runs above the picture; else below.
+        lane: Its distance from the picture: 1 for the innermost loop on its side, then 2, ...
     """
 
     state: Box
@@ -39,12 +39,12 @@ class StateLoop:
 
 
 def loops_around(layout: Placement, ends: Sequence[tuple[int, int]], boxes: Sequence[Box]) -> list[StateLoop]:
-    """Choose a side and a lane for each way back: the nearer side, and the nearest innermost.
+    """Choose a side and a lane for each loop: the nearer side, and the inner lanes for the nearest boxes.
 
     Args:
         layout: Where the boxes are.
         ends: (box of the next value, box of the state) of each state.
-        boxes: What the boxes of the layout are.
+        boxes: The boxes of the layout, in its order.
     """
     sides: dict[bool, list[tuple[float, int, int]]] = {True: [], False: []}
     for after, state in ends:
@@ -62,13 +62,13 @@ def loops_around(layout: Placement, ends: Sequence[tuple[int, int]], boxes: Sequ
 
 
 def room(loops: Sequence[StateLoop], *, above: bool) -> float:
-    """How much room the loops take above, or below, everything else."""
+    """The height that the loops need above or below the picture."""
     lanes = max((loop.lane for loop in loops if loop.is_above == above), default=0)
     return _FIRST + lanes * LANE if lanes else 0.0
 
 
 def draw_loop(parent: Element, loop: StateLoop, size: tuple[float, float]) -> None:
-    """Draw a way back around a layout of this size."""
+    """Draw a loop around a layout of this size."""
     down = -_CORNER if loop.is_above else _CORNER
     level = -_FIRST - loop.lane * LANE if loop.is_above else size[1] + _FIRST + loop.lane * LANE
     out, back = size[0] + loop.lane * LANE, -loop.lane * LANE - 4

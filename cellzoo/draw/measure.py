@@ -1,4 +1,4 @@
-"""How wide a text is, without its font: an estimate on the wide side of the common sans-serif faces."""
+"""Estimates the width of a text without its font; wide enough for the common sans-serif fonts."""
 
 from __future__ import annotations
 

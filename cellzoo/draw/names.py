@@ -1,4 +1,4 @@
-"""What values are called where people read them."""
+"""Display names of values in equations and pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NUMBERED = re.compile(r"(.+)_[0-9]+")
 
 
 def display_names(cell: CellGraph) -> dict[str, str]:
-    """Value name -> how it is written: a state's next value is the state with a prime, all else its name."""
+    """Value name -> display name: a state's next value is the state with a prime, others keep their name."""
     names = {node.name: node.name for node in cell.nodes}
     for state in reversed(cell.states):
         if state.next in names:
@@ -23,9 +23,9 @@ def display_names(cell: CellGraph) -> dict[str, str]:
 
 
 def is_auxiliary(name: str, names: Mapping[str, str]) -> bool:
-    """Whether a node's name was made from another's by a number: `i_1` beside `i`.
+    """Whether a node's name is another value's name with a number: `i_1` beside `i`.
 
-    Such a name says nothing to a reader. `names` are the cell's, as `display_names` gives them.
+    Such a name was generated and is not worth showing. `names` are the display names of the cell.
     """
     match = _NUMBERED.fullmatch(name)
     return match is not None and match.group(1) in names and names[name] == name

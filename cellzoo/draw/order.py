@@ -1,4 +1,4 @@
-"""The second step: the order of the points in each column, with few crossings.
+"""The second step: order the points in each column to reduce crossings.
 
 Barycentre sweeps (Sugiyama et al. 1981) with exchanges of neighbours, from several starts; the best result
 is kept. Everything is deterministic: the starts are drawn from a generator with a fixed seed.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Orders = list[list[int]]
 
-# Work in steps of edges: large graphs get fewer starts and sweeps, never an endless wait.
+# Limit on the work, in points and edge segments per sweep and start: large graphs get fewer of both.
 BUDGET = 60_000
 MAX_STARTS, MAX_SWEEPS = 16, 12
 _SEED = 0
@@ -29,7 +29,7 @@ def ordered(columns: LayerColumns, cost: Callable[[Orders], float], loops: Seque
 
     Args:
         columns: The points.
-        cost: What decides between orders with equally many crossings; less is better.
+        cost: Breaks ties between orders with equally many crossings; less is better.
         loops: Pairs of a point of the last column and one of the first that should keep the same order.
     """
     steps = sum(map(len, columns.after)) + len(columns.column)

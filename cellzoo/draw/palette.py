@@ -1,4 +1,4 @@
-"""The colours of pictures and diagrams, for light and dark surroundings."""
+"""The colours of pictures and diagrams, for light and dark colour schemes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ STATES = (
     Colour("#ffe8de", "#b4451f", "#4a2313", "#ff9b75"),
     Colour("#fde3f3", "#a3246f", "#47163a", "#f58bc8"),
 )
-"""In turn, where there are more states."""
+"""Repeated if there are more states."""
 OUTPUT = _NEUTRAL
 
 VALUE = Colour("none", "#667180", "none", "#8591a0")

@@ -1,4 +1,4 @@
-"""A cell as SVG: inputs on the left, what comes out on the right, weights as thick edges."""
+"""A cell as SVG: inputs and states on the left, output and next states on the right, weights as thick edges."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def svg(cell: CellGraph, level: str = "overview", *, is_part: bool = False) -> s
 
     Args:
         cell: Any cell.
-        level: `overview` draws what people read as one thing as one box; `full` draws each node.
-        is_part: Whether it will stand in a page that has `cellzoo.draw.style.style` and the cell's name; the
-            picture then has neither.
+        level: `overview` draws nodes that belong together as one box; `full` draws each node.
+        is_part: Whether it will be embedded in a page that has the style sheet `cellzoo.draw.style.style` and
+            shows the cell's name; the picture then has neither.
 
     Raises:
         UnknownNameError: No such level.

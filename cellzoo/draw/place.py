@@ -1,8 +1,8 @@
-"""The third step: heights. Each column is put as near as its order allows to what it is joined with.
+"""The third step: vertical positions. Points are placed as close to their neighbours as the order allows.
 
-A column alone is solved exactly: the least squares distance to the wanted heights, under the order and the
-room that each point needs, is isotonic regression, by pooling adjacent violators. Sweeps over the columns
-then settle the whole.
+One column is solved exactly: minimising the squared distance to the wanted heights, subject to the order and
+the space that each point needs, is isotonic regression (pool adjacent violators). Sweeps over the columns are
+repeated until the whole settles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cellzoo.draw.layers import LayerColumns
 
 SWEEPS, MIN_SWEEPS = 24, 4
-# In sweeps times points: large graphs are settled less finely, never in an endless wait.
+# Limit on sweeps times points, so that large graphs take bounded time.
 BUDGET = 500_000
 BETWEEN_BOXES, BETWEEN_BENDS = 16.0, 11.0
 
@@ -72,7 +72,7 @@ def _pulls(
     left: bool,
     right: bool,
 ) -> list[tuple[float, float]]:
-    """The heights that a point's neighbours want it at, with weights."""
+    """The heights at which a point's edges would be horizontal, with weights."""
     pulls = []
     if left:
         before = columns.before[point]
@@ -103,7 +103,7 @@ def _offsets(columns: LayerColumns, order: Sequence[int], extents: Sequence[floa
 
 
 def _isotonic(wanted: Sequence[float], weights: Sequence[float], offsets: Sequence[float]) -> list[float]:
-    """The heights nearest to the wanted ones that keep the order and the room."""
+    """The heights closest to the wanted ones that keep the order and the spacing."""
     blocks: list[list[float]] = []
     for place, weight, offset in zip(wanted, weights, offsets, strict=True):
         blocks.append([place - offset, weight, 1])

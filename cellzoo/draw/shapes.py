@@ -1,4 +1,4 @@
-"""How large each box is, and where its texts stand."""
+"""Sizes of boxes, and the texts that fit into them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class BoxShape:
     Attributes:
         size: Width and height.
         form: `circle`, `pill` or `rectangle`.
-        label: As it fits.
-        caption: As it fits.
-        marks: Room on the left side for what stands beside the ends of edges.
+        label: Shortened to fit.
+        caption: Shortened to fit.
+        marks: Width reserved on the left for the marks at the ends of edges.
     """
 
     size: tuple[float, float]
@@ -63,5 +63,5 @@ def shape_of(box: Box, entering: Sequence[Edge]) -> BoxShape:
 
 
 def mark(edge: Edge) -> str:
-    """What stands beside an edge's end: its role, and the letter of its shared weights."""
+    """The text at the end of an edge: its role, and the letter of its shared weights."""
     return " ".join(part for part in (edge.role, edge.shared) if part)

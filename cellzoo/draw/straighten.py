@@ -1,4 +1,4 @@
-"""The last step: edges run flat as far as the neighbours of their points let them."""
+"""The last step: make edges horizontal where the neighbours of their points leave room."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def straightened(
     port: Callable[[int, int], float],
     y: Sequence[float],
 ) -> list[float]:
-    """Give the bends of each edge one height, or as few as the room allows, and move boxes to fit.
+    """Give the bends of each edge the same height, or as few heights as possible, and move boxes to fit.
 
-    Each move makes the sum of rises, and of a cost for each edge that rises at all, less. Order and room are
-    kept. Arguments as in `cellzoo.draw.place.heights`; `y` is what it gives.
+    Each move reduces the sum of vertical distances plus a fixed cost for each edge that is not horizontal.
+    Order and spacing are kept. Arguments as in `cellzoo.draw.place.heights`; `y` is its result.
     """
     y = list(y)
     slot = {point: (column, index) for column, order in enumerate(orders) for index, point in enumerate(order)}
@@ -86,9 +86,9 @@ def _settle(
     low: float,
     high: float,
 ) -> bool:
-    """Move a run to the one height, between the limits, where its edges rise and bend least.
+    """Move consecutive points to the height within the limits that costs least; return whether they moved.
 
-    A run that is better as it is stays. Returns whether it moved.
+    They stay where they are if that costs no more.
     """
     inside = set(run)
     ends = [y[other] - port(other, run[0]) for other in columns.before[run[0]]]

@@ -1,4 +1,4 @@
-"""The style sheet of pictures: colours by class, so that they follow the reader's light or dark scheme."""
+"""The style sheet of pictures: colours are set by class and follow the light or dark colour scheme."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = "cellzoo-cell"
 
-# Literal colours, not variables: viewers other than browsers do not know variables.
+# Literal colours, because viewers other than browsers do not support CSS variables.
 _SHAPES = """\
 font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
 text { font-size: 13px; text-anchor: middle; }

@@ -1,4 +1,4 @@
-"""The few SVG elements that pictures are made of."""
+"""The SVG elements that pictures use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give a recurrent layer away: as ONNX, or as a program of torch.export.
+"""Export a recurrent layer, as ONNX or as a program of torch.export.
 
     rnn = cellzoo.rnn("darts-v2", input_size=100, hidden_size=256)
     to_onnx(rnn, "step.onnx")                  one step

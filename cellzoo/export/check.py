@@ -1,4 +1,4 @@
-"""Does an exported file say what the layer says? Run both and compare."""
+"""Compares the outputs of an exported file with those of the layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def random_inputs(
     rnn: CellRNN, *, steps: int | None, batch: int = 3, seed: int = 0
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Draw an input and states to call a layer with, from the standard normal distribution.
+    """Draw an input and initial states for a layer from the standard normal distribution.
 
     Args:
         rnn: The layer.
@@ -94,7 +94,7 @@ def _difference(found: Tensor, expected: Tensor) -> float:
 
 @torch.no_grad()
 def call(rnn: CellRNN, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Call a layer for inference; x without a time axis (B, E) is one step. Gives output and states."""
+    """Run a layer for inference, one step if x has no time axis (B, E); return output and final states."""
     training = rnn.training
     rnn.eval()
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.graph import Node
     from cellzoo.export.onnx_graph import OnnxGraph
 
-# Operators that say the same as a primitive. A sum or mean of one value is that value.
+# Operators that are equivalent to a primitive.
 _SAME = {
     "tanh": "Tanh",
     "sigmoid": "Sigmoid",
@@ -49,16 +49,16 @@ _RENAMING = ("identity", RECAST)
 class OnnxCell:
     """The weights of one layer in one direction, and the nodes of a step.
 
-    What depends on the weights alone is computed once, outside of the step: its value has one row, which
-    the operators stretch over the batch.
+    Values that depend on the weights alone are computed once, outside of the step. They have one row, which the
+    operators broadcast over the batch.
 
     Args:
         cell: The cell.
         sizes: Value -> number of units.
-        weights: Name in the cell -> tensor; a bias that is absent counts as none.
-        graph: The outermost graph; takes the weights.
-        prefix: Stands before every name.
-        used: Stands before the prefix in names that are not those of weights, where the cell is used again.
+        weights: Name in the cell -> tensor; biases may be missing.
+        graph: The outermost graph, which gets the weights.
+        prefix: Prefix of all names.
+        used: A further prefix for names other than those of weights, for a layer that is used more than once.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class OnnxCell:
         """Add the nodes of one step.
 
         Args:
-            graph: Where they go.
+            graph: The graph to add them to.
             x: Name of the input, (B, E).
             states: Names of the states, (B, H) or (B, E).
-            prefix: Stands before every name that is new.
+            prefix: Prefix of all new names.
 
         Returns:
             Names of the output (B, H) and of the next states.
@@ -129,9 +129,9 @@ class OnnxCell:
         return self._row(graph, node, output)
 
     def _products(self, graph: OnnxGraph, node: Node, values: Mapping[str, str], output: str) -> str:
-        """W_1 v_1 + b, then W_2 v_2 added to it, and so on: a Gemm each."""
+        """W_1 v_1 + b, then W_2 v_2 added to it, and so on: one Gemm for each product."""
         bias = self.weights.get(node.bias or "", "")
-        # A Gemm stretches what it adds to, not its product: values of one row come first.
+        # A Gemm broadcasts the term that it adds, not its product, so products of one row come first.
         terms = sorted(zip(node.inputs, node.weights, strict=True), key=lambda term: term[0] not in self.fixed)
         named = [(values[source], self.weights[weight]) for source, weight in terms]
         return self._sum(graph, named, bias, output)
@@ -158,7 +158,7 @@ class OnnxCell:
         raise CellError(f"node {node.name!r}: the operation {node.op!r} has no form in ONNX")
 
     def _stretched(self, graph: OnnxGraph, name: str, x: str, prefix: str) -> str:
-        """One row as many times as x has rows."""
+        """A value of one row, repeated for each row of x."""
         label = f"{prefix}{name}.rows"
         rows = graph.add("Shape", [x], f"{label}.count", start=0, end=1)
         shape = graph.add("Concat", [rows, graph.integers(self.sizes[name])], f"{label}.shape", axis=0)
@@ -166,7 +166,7 @@ class OnnxCell:
 
 
 def _full(weight: np.ndarray, heads: int) -> np.ndarray:
-    """A weight as a product takes it: blocks that stand below each other, on the diagonal."""
+    """The full matrix of a block-diagonal weight, which is stored as its blocks below each other."""
     if heads == 1:
         return weight
     rows, columns = weight.shape[0] // heads, weight.shape[1]

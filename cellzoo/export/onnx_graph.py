@@ -1,4 +1,4 @@
-"""A growing ONNX graph: nodes, weights and fresh names."""
+"""Builder of an ONNX graph: nodes, weights and unique names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BATCH, TIME = "batch", "time"
 
 
 class OnnxGraph:
-    """Collects what an ONNX graph is made of.
+    """Collects the nodes and weights of an ONNX graph.
 
     Args:
-        outer: For the body of a Scan: the graph that it stands in, which keeps the weights of both.
+        outer: For the body of a Scan, the graph that contains it, which stores the weights of both.
     """
 
     def __init__(self, outer: OnnxGraph | None = None) -> None:
@@ -44,7 +44,7 @@ class OnnxGraph:
         return self.constant(name, np.array(values, dtype=np.int64))
 
     def pick(self, tensor: str, index: int, output: str, axis: int = 0) -> str:
-        """One slice of a tensor along an axis, which goes away."""
+        """One slice of a tensor along an axis, which is removed."""
         position = self.constant(f"integer.{index}", np.array(index, dtype=np.int64))
         return self.add("Gather", [tensor, position], output, axis=axis)
 
@@ -59,12 +59,12 @@ class OnnxGraph:
         return self.add("Concat", parts, output, axis=axis)
 
     def join(self, tensors: Sequence[str], output: str, axis: int) -> str:
-        """Join tensors along an axis that they have; one alone is given back as it is."""
+        """Concatenate tensors along an existing axis; a single tensor is returned unchanged."""
         return self.add("Concat", tensors, output, axis=axis) if len(tensors) > 1 else tensors[0]
 
     def finish(
         self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
     ) -> GraphProto:
-        """Build the graph; the weights go into the outermost one."""
+        """Build the graph; the weights are stored in the outermost one."""
         initializers = [] if self._outer else list(self.initializers.values())
         return helper.make_graph(self.nodes, name, list(inputs), list(outputs), initializers)

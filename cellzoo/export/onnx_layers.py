@@ -91,12 +91,12 @@ def scan_layers(
     """Add all layers of a recurrent layer, over sequences of any length.
 
     Args:
-        graph: Where they go.
+        graph: The graph to add them to.
         rnn: The layer.
         value: Name of the input, (T, B, E) or (B, T, E).
-        states: Names of the states that each layer and direction starts from, (B, H) or (B, E).
+        states: Names of the initial states of each layer and direction, (B, H) or (B, E).
         axis: The time axis of the input, 0 or 1.
-        prefix: Stands before the names of what is computed, for a layer that is used again; weights are shared.
+        prefix: Prefix of computed values, for a layer that is used more than once; its weights are shared.
 
     Returns:
         Name of the output, and of the last states of each layer and direction.
@@ -138,12 +138,12 @@ def scan_layers(
 def _body(
     graph: OnnxGraph, rnn: CellRNN, cell: ScannedCell, read: Mapping[str, int], prefix: str
 ) -> GraphProto:
-    """The step that a Scan repeats: states and what is read of the input in, next states and output out."""
+    """The body of a Scan: from the states and the parts of the input to the next states and the output."""
     prefix = f"{prefix}step."
     body = OnnxGraph(graph)
     names = [f"{prefix}{state.name}" for state in rnn.inference_cell.states]
     output, after = cell.step(body, f"{prefix}x", names, prefix)
-    # A value of its own for each output: one value may be two outputs, or be an input.
+    # Each output needs a name of its own, but one value may be two outputs, or also an input.
     following = [
         body.add("Identity", [value], f"{name}.next") for name, value in zip(names, after, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""A CellRNN as an ONNX model: of one step, of a number of steps, or of any number."""
+"""A CellRNN as an ONNX model: for one step, a fixed number of steps, or any number."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def to_onnx(rnn: CellRNN, path: Path | str, *, steps: int | Literal["any"] | Non
 
     Args:
         rnn: The layer, with all its layers and directions.
-        path: The file to write; one that is there is replaced.
+        path: The file to write; an existing one is replaced.
         steps: None for one step; a number T for a sequence of T steps, written without control flow; `any`
             for a sequence of any length, by the operator Scan.
 
@@ -56,7 +56,7 @@ def to_onnx(rnn: CellRNN, path: Path | str, *, steps: int | Literal["any"] | Non
 
 
 def write_model(model: ModelProto, path: Path) -> None:
-    """Check a model and write it, whole or not at all.
+    """Check a model and write it atomically.
 
     Raises:
         OutputError: It is too large for one file, or cannot be written.
@@ -64,7 +64,7 @@ def write_model(model: ModelProto, path: Path) -> None:
     import onnx
 
     if model.ByteSize() > MAX_BYTES:
-        raise OutputError(f"{path}: the model has {model.ByteSize():,} bytes; ONNX files end at 2 GiB")
+        raise OutputError(f"{path}: the model has {model.ByteSize():,} bytes; an ONNX file has at most 2 GiB")
     onnx.checker.check_model(model, full_check=True)
     write_atomically(path, model.SerializeToString())
 

@@ -1,7 +1,7 @@
-"""The step of a Cell as a Scan repeats it, without what need not wait for the states.
+"""The step of a Cell as the body of a Scan, without the work that does not depend on the states.
 
-Products with the layer's input are those of all steps at once, before the Scan: onnxruntime takes little longer
-to multiply a matrix with many rows than with one.
+Products with the layer's input are computed for all steps at once, before the Scan, because onnxruntime
+multiplies a matrix with many rows in little more time than with one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ScannedCell(OnnxCell):
 
     @property
     def reads_input(self) -> bool:
-        """Whether a step needs the input itself, beside what is computed ahead."""
+        """Whether a step needs the input itself, besides the products that are computed ahead."""
         results = [self.cell.output, *(state.next for state in self.cell.states)]
         rest = [node for node in self.cell.live_nodes if not self._is_ahead(node)]
         return (
@@ -37,7 +37,7 @@ class ScannedCell(OnnxCell):
         """Add the products with the input for all steps.
 
         Args:
-            graph: Where the nodes go.
+            graph: The graph to add them to.
             value: Name of the input, (T, B, E) or (B, T, E).
             prefix: As in `step`.
 

@@ -42,7 +42,7 @@ def to_torch_export(rnn: CellRNN, *, steps: int | None = None) -> ExportedProgra
 
 
 class _Flat(nn.Module):
-    """A layer that takes and gives tensors alone; for one step, without the time axis."""
+    """A layer with a flat list of tensors as inputs and outputs; for one step, without the time axis."""
 
     def __init__(self, rnn: CellRNN, *, one_step: bool) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Flat(nn.Module):
 
 
 def _with_reference_engine(rnn: CellRNN) -> CellRNN:
-    """A copy of the layer with the engine that is plain torch."""
+    """A copy of the layer with the reference engine, which consists of plain torch operations."""
     copy = CellRNN(
         rnn.inference_cell,
         rnn.input_size,

@@ -22,16 +22,16 @@ SIZE = 256
 
 @dataclass(frozen=True)
 class GalleryCard:
-    """What the page says of a cell.
+    """What the page shows of a cell.
 
     Attributes:
-        found: The cell with where it comes from.
-        numbers: Its sizes, in words.
-        published: Its published results, in words.
+        found: The cell with its provenance.
+        numbers: Its sizes, as text.
+        published: Its published results, as text.
         same: Names of the other cells on the page that are the same graph.
-        equations: As text.
-        picture: SVG without style; made by the project, so it is not escaped.
-        words: What the filter looks at, in lower case.
+        equations: As plain text.
+        picture: SVG without a style sheet, already escaped.
+        words: The text that the filter searches, in lower case.
     """
 
     found: CellEntry
@@ -87,7 +87,7 @@ def _card(found: CellEntry, same: tuple[str, ...]) -> GalleryCard:
 
 
 def results(published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say published results, a line each."""
+    """Format published results, one line each."""
     for row in published:
         numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "by"))
         data = f"{row['data']}: " if "data" in row else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from cellzoo.catalog import NAME, entry
-from cellzoo.errors import CellzooError, RecordError, UnknownNameError
+from cellzoo.errors import CellzooError, RecordError
 from cellzoo.hub.config import CellConfig
 from cellzoo.system.atomic import write_atomically
 from cellzoo.system.text import escape_markdown, printable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
     from cellzoo.entry import CellEntry
 
-# Class of the saved model -> (what the hub calls its task, the Auto class that loads it).
+# Class of the saved model -> (name of its task on the hub, the Auto class that loads it).
 _ARCHITECTURES = {
     "CellForCausalLM": ("text-generation", "AutoModelForCausalLM"),
     "CellForSequenceClassification": ("text-classification", "AutoModelForSequenceClassification"),
@@ -75,12 +75,11 @@ def model_card(
     title: str | None = None,
     licence: str | None = None,
 ) -> str:
-    """Write a model card in the form of the Hugging Face hub: YAML between dashes, then Markdown.
+    """Write a model card in the format of the Hugging Face hub: YAML between dashes, then Markdown.
 
     Args:
         config: The model's configuration.
-        record: The run record of its training as plain data, as its JSON file says it. None for a card
-            without results.
+        record: The run record of its training, as parsed from its JSON file. None for a card without results.
         title: Heading; by default the cell's name, and the task's title if there is a record.
         licence: The model's licence as an SPDX identifier in lower case, such as `mit`.
 
@@ -125,7 +124,7 @@ class _Metric(NamedTuple):
 
 
 class _Run:
-    """What a card says of a run record."""
+    """The parts of a run record that a card shows."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self.record = record
@@ -146,7 +145,7 @@ class _Run:
         ]
 
     def index(self, title: str, pipeline: str) -> list[dict[str, Any]]:
-        """The results as the hub reads them."""
+        """The results in the hub's model-index format."""
         data = ", ".join(self.data) or self.task
         result = {
             "task": {"type": pipeline or self.task, "name": self.task_title},
@@ -158,7 +157,7 @@ class _Run:
         return [{"name": title, "results": [result]}]
 
     def sections(self) -> list[str]:
-        """Results, settings, and what else is known of the run."""
+        """The sections on results, settings and the run."""
         results = [
             (metric.title, f"{metric.value:.{min(max(metric.digits, 0), 12)}f}", self.seed)
             for metric in self.metrics
@@ -236,13 +235,13 @@ def _model_section(config: CellConfig, cell: Cell) -> list[str]:
 
 def _known(cell: Cell) -> CellEntry | None:
     """The entry of the catalog under the cell's name, if it is this cell."""
-    # The name may come from a stranger's file: it never becomes a path.
+    # The name may come from an untrusted file, so it must not be used as a path.
     if not NAME.fullmatch(cell.name) or cell.name.endswith(".toml"):
         return None
     try:
         found = entry(cell.name)
         return found if found.cell.hash == cell.hash else None
-    except UnknownNameError:
+    except CellzooError:  # no such cell, or a malformed file of an installed package
         return None
 
 
@@ -263,7 +262,7 @@ def _fenced(text: str, language: str = "") -> str:
 
 
 def _field(record: Mapping[str, Any], kind: type[Any], *names: str) -> Any:
-    """A field that must be there."""
+    """A required field."""
     found: Any = record
     for depth, name in enumerate(names, start=1):
         if not isinstance(found, Mapping) or name not in found:
@@ -277,7 +276,7 @@ def _field(record: Mapping[str, Any], kind: type[Any], *names: str) -> Any:
 
 
 def _printable(value: Any) -> Any:
-    """The same data with characters alone that a file can hold and a reader sees."""
+    """The same data with unprintable characters replaced in all texts."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cellzoo.hub.state import RecurrentState
 
 
-class CellForCausalLM(CellPreTrainedModel, GenerationMixin):  # type: ignore[misc]  # their bases disagree
+class CellForCausalLM(CellPreTrainedModel, GenerationMixin):  # type: ignore[misc]  # conflicting base classes
     """A language model with any cell; `generate` carries the recurrent state from token to token.
 
     Args:
@@ -57,20 +57,20 @@ class CellForCausalLM(CellPreTrainedModel, GenerationMixin):  # type: ignore[mis
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
-        """Predict the token after each token; what is not said here is as in `CellModel.forward`.
+        """Predict the token after each token; other behaviour is that of `CellModel.forward`.
 
         Args:
             input_ids: (B, T).
             attention_mask: (B, T); tokens to skip may stand on either side. At a skipped token the
                 prediction of the last token before it is repeated.
-            past_key_values: The state to begin with.
+            past_key_values: The initial state.
             inputs_embeds: (B, T, E).
             labels: (B, T), the tokens themselves (they are shifted here), -100 for what does not count.
-            use_cache: Whether to give the state.
-            output_hidden_states: Whether to give `hidden_states`, too.
+            use_cache: Whether to return the state.
+            output_hidden_states: Whether to return `hidden_states`.
             return_dict: False for a tuple.
-            logits_to_keep: Predict after this many last tokens only, or after those of the given positions;
-                0 for all.
+            logits_to_keep: Predict only after this many last tokens, or after those at the given positions; 0
+                for all.
             **kwargs: `num_items_in_batch`, by which the Trainer divides the loss.
 
         Returns:

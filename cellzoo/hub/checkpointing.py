@@ -1,4 +1,4 @@
-"""Layers that run again in the backward pass instead of keeping what it needs."""
+"""Gradient checkpointing: layers are recomputed in the backward pass instead of storing activations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CheckpointedRNN(CellRNN):
-    """A `CellRNN` for gradient checkpointing as transformers has it: each layer and direction is a piece.
+    """A `CellRNN` with gradient checkpointing as in transformers: one checkpoint per layer and direction.
 
     Attributes:
         gradient_checkpointing: Whether it is on; set by transformers, as is `_gradient_checkpointing_func`.
@@ -33,7 +33,7 @@ class CheckpointedRNN(CellRNN):
             return output, *final
 
         if not any(tensor.requires_grad for tensor in (data, *states)):
-            # A reentrant checkpoint gives gradients of weights only on the way to one of its inputs.
+            # A reentrant checkpoint gives weights gradients only if one of its inputs requires a gradient.
             data = data.detach().requires_grad_()
         output, *final = self._gradient_checkpointing_func(run, data, *states)
         return output, tuple(final)

@@ -1,4 +1,4 @@
-"""CellConfig: everything that a model of the type `cellzoo` is built from, the cell included."""
+"""CellConfig: the configuration of models of the type `cellzoo`, which contains the cell."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ _LARGEST_SPREAD = 1e30
 class CellConfig(PretrainedConfig):
     """Configuration of `CellModel` and the models on top of it.
 
-    The cell is held, and saved, as its graph in JSON: a saved model means the same whatever becomes of the
-    name that it was loaded by.
+    The cell is stored as its graph in JSON, so a saved model does not depend on the catalog.
 
     Args:
         cell: A name of the catalog, a Cell, the path of a cell file, or a cell as JSON text. Must be given.
@@ -29,19 +28,19 @@ class CellConfig(PretrainedConfig):
         embedding_size: Width of the token embeddings, E; None for `hidden_size`.
         hidden_size: H.
         num_hidden_layers: Recurrent layers.
-        bidirectional: Whether a second set of layers reads backwards; not for a causal language model.
+        bidirectional: Whether the layers are bidirectional; not for a causal language model.
         bias: Whether the biases that the cell defines are there.
         embedding_dropout: Probability of a dropout on the embeddings.
         dropout: The same between the layers.
-        output_dropout: The same on what the last layer gives.
+        output_dropout: The same on the outputs of the last layer.
         dropout_x: Of the variational dropout on the input of each layer; see `cellzoo.CellRNN`.
         dropout_h: Of the variational dropout on hidden values.
         initializer_range: Embeddings and heads start uniform in plus or minus this.
-        pooling: What a sequence classifier reads: `last`, the output after the last token (and of the
-            backward direction, after the first); `mean` or `max` over the tokens.
-        use_cache: Whether a causal language model gives its state, for the next call, outside of training.
-        head_size: Units of the hidden layer of a classifier of texts.
-        pairs: Whether such a classifier reads pairs of texts.
+        pooling: The pooling of a sequence classifier: `last`, the output at the last token (of the backward
+            direction, at the first); `mean` or `max` over the tokens.
+        use_cache: Whether a causal language model returns its state, for the next call, outside of training.
+        head_size: Units of the hidden layer of a text classifier.
+        pairs: Whether a text classifier reads pairs of texts.
         cross_attention: Whether it compares each token of a pair with what it attends to in the other text.
         head_dropout: Probability of the dropouts in its head.
         tie_word_embeddings: Whether a causal language model predicts with the embedding matrix; needs
@@ -55,7 +54,7 @@ class CellConfig(PretrainedConfig):
 
     model_type = "cellzoo"
     keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 - declared by the base class
-    # There is no cell that a configuration would stand for by default.
+    # A configuration needs a cell, so it cannot be built from defaults.
     has_no_defaults_at_init = True
 
     def __init__(
@@ -83,7 +82,7 @@ class CellConfig(PretrainedConfig):
         **kwargs: Any,
     ) -> None:
         if cell is None:
-            # transformers asks for the defaults, and takes a ValueError for an answer.
+            # transformers tries to build a default configuration, and handles a ValueError.
             raise ValueError("cell is missing; expected a cell's name, or a Cell")
         self.cell = _read(cell).to_json()
         self.vocab_size = vocab_size
@@ -109,7 +108,7 @@ class CellConfig(PretrainedConfig):
 
     @property
     def embedding_size(self) -> int:
-        """E; as long as it is not set, `hidden_size`, also when that changes."""
+        """E; the current `hidden_size` as long as it is not set."""
         return self.hidden_size if self._embedding_size is None else self._embedding_size
 
     @embedding_size.setter
@@ -118,7 +117,7 @@ class CellConfig(PretrainedConfig):
 
     @property
     def output_size(self) -> int:
-        """Width of what the last layer gives: H, or 2 H in both directions."""
+        """Width of the outputs of the last layer: H, or 2 H if bidirectional."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
     def to_cell(self) -> Cell:
@@ -126,13 +125,13 @@ class CellConfig(PretrainedConfig):
         return Cell.from_json(self.cell)
 
     def to_dict(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """The arguments of the constructor."""
         content = super().to_dict()
         content["embedding_size"] = content.pop("_embedding_size")
         return content
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """What is saved: everything that decides what the model computes, be it a default or not."""
+        """The content of config.json; it also has defaults that affect what the model computes."""
         return {**super().to_diff_dict(), "tie_word_embeddings": self.tie_word_embeddings}
 
     def _check(self) -> None:
@@ -167,7 +166,7 @@ def _read(cell: str | Path | Cell) -> Cell:
         return load(cell)
     if isinstance(cell, str) and cell.lstrip().startswith("{"):
         return Cell.from_json(cell)
-    # A configuration may come from a stranger: its text never becomes a path.
+    # A configuration may be untrusted, so its text must not be used as a path.
     if not isinstance(cell, str) or not NAME.fullmatch(cell) or cell.endswith(".toml"):
         raise CellError(
             f"cell is {cell!r:.80}; expected a name of the catalog, a Cell, a pathlib.Path, or a cell as JSON"

@@ -1,4 +1,4 @@
-"""Run a layer over sequences of which a mask keeps some tokens."""
+"""Runs a layer over sequences with masked tokens."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 def run_masked(
     rnn: CellRNN, inputs: Tensor, mask: Tensor | None, states: States | None, *, every: bool = False
 ) -> tuple[list[Tensor], States]:
-    """Run each sequence as if the tokens that are masked were not there, wherever they stand.
+    """Run each sequence as if masked tokens, at any position, were not in it.
 
-    While torch traces or exports, nothing is decided on what the mask holds: what comes out obeys any mask.
+    While torch traces or exports, control flow does not depend on the mask's values, so the result is valid for
+    any mask.
 
     Args:
         rnn: The layer, with `batch_first`.
         inputs: (B, T, E).
-        mask: (B, T), 0 for what is to be skipped; None to skip nothing.
-        states: Initial states, as the layer takes them.
-        every: Whether to give what each layer gives, and not the last one's outputs alone.
+        mask: (B, T), 0 for tokens to skip; None to skip none.
+        states: Initial states, as for the layer.
+        every: Whether to return the outputs of every layer, not only those of the last one.
 
     Returns:
-        Outputs (B, T, num_directions * H), the last layer's last; at a masked token, that of the last token
-        before it which is kept, or zeros if there is none. And the states after each sequence's last token:
-        the initial ones where it keeps none.
+        Outputs (B, T, num_directions * H) of the layers in order; at a masked token, that of the last kept
+        token before it, or zeros if there is none. And the states after the last token of each sequence: the
+        initial states if all its tokens are masked.
     """
     if mask is not None and holds_no_data(inputs, mask):
         outputs, final = rnn.forward_layers(inputs, states, kept=mask != 0)
@@ -44,7 +45,7 @@ def run_masked(
     lengths = so_far[:, -1]
     order = (~kept).int().argsort(dim=1, stable=True)  # (B, T), the kept ones first
     moved = inputs.gather(1, order.unsqueeze(2).expand_as(inputs))
-    # A packed sequence has at least one token; what comes of it where there is none is put aside.
+    # A packed sequence needs at least one token; results of sequences without one are replaced below.
     packed = pack_padded_sequence(moved, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
     parts, final = _run(rnn, packed, states, every)
     place = (so_far - 1).clamp(min=0).unsqueeze(2)
@@ -68,7 +69,7 @@ def _run(
 
 
 def _kept_states(final: States, initial: States | None, empty: Tensor) -> States:
-    """The final states, but the initial ones of sequences that are empty (B,)."""
+    """The final states, with the initial ones for empty sequences; `empty` is (B,)."""
     after = final if isinstance(final, tuple) else (final,)
     if initial is None:
         before = tuple(torch.zeros_like(state) for state in after)

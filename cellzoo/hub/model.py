@@ -1,4 +1,4 @@
-"""CellModel: token embeddings under recurrent layers, the body of the models with a head."""
+"""CellModel: token embeddings and recurrent layers, the base of the models with a head."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FORMER_KEY = re.compile(r"(\bdirections\.\d+\.)weights\.")
 
 
 class CellPreTrainedModel(PreTrainedModel):
-    """What the models here have in common: configuration, initial weights, names of saved weights."""
+    """Base class of all models here: configuration, initial weights, names of saved weights."""
 
     config_class = CellConfig
     base_model_prefix = "model"
-    # The state holds no history to roll back to, which assisted decoding would need.
+    # The state cannot be rolled back to an earlier token, which assisted decoding needs.
     _is_stateful = True
-    # Layers hand their states on; they belong on one device.
+    # The layers must be on one device.
     _no_split_modules = ["CheckpointedRNN"]  # noqa: RUF012 - as transformers has it
     supports_gradient_checkpointing = True
 
@@ -51,9 +51,9 @@ class CellPreTrainedModel(PreTrainedModel):
 
     @staticmethod
     def _fix_state_dict_key_on_load(key: str) -> tuple[str, bool]:
-        """Keep every name, but for those of older files: a weight's owner was once called `weights`.
+        """Rename keys of older files, in which weights were in a submodule `weights`; keep all others.
 
-        A cell may well call a weight `weight_g`, which transformers would rename.
+        The base class would rename weights called `weight_g`, which may be a cell's own name.
         """
         renamed = _FORMER_KEY.sub(r"\1", key)
         return renamed, renamed != key

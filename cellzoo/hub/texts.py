@@ -28,7 +28,7 @@ class CellForTextClassification(CellPreTrainedModel):
 
     def __init__(self, config: CellConfig) -> None:
         super().__init__(config)
-        self.loss_type = "ForSequenceClassification"  # transformers goes by the name of the class
+        self.loss_type = "ForSequenceClassification"  # by default transformers derives it from the class name
         self.model = CellModel(config)
         self.head = TextHead(
             config.output_size,

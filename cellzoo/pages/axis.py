@@ -1,11 +1,11 @@
-"""Where ticks go on the axis of a chart."""
+"""Axes of charts: ranges and the positions of ticks."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-# A logarithmic axis is worth reading from this ratio of its ends on.
+# The least ratio of the ends for which a logarithmic axis is used.
 _WIDE = 3.0
 # Half of the largest float: the difference of two ends must be finite.
 _FAR = 8e307
@@ -30,7 +30,7 @@ class Axis:
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies: 0 at `low`, 1 at `high`; what is outside, also infinite, lies at an end."""
+        """The position of a value, 0 at `low` and 1 at `high`; values outside, also infinite, are clamped."""
         inside = min(max(value, self.low), self.high)
         if self.logarithmic:
             return math.log(inside / self.low) / math.log(self.high / self.low)

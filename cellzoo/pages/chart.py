@@ -1,8 +1,8 @@
 """Charts as SVG: axes, ticks, curves, dots, boxes.
 
-A `Chart` is an SVG element with methods that add to it, in pixels from its upper left corner. What things
-look like is a matter of classes, so that one style sheet, `chart_style()`, follows the reader's light or dark
-scheme: in a page it stands once, a file of its own has it inside (`standalone`).
+A `Chart` is an SVG element with methods that add to it, in pixels from its upper left corner. The appearance is
+set by CSS classes, so that one style sheet, `chart_style()`, follows the light or dark colour scheme: a page
+has it once, and a separate SVG file contains it (`standalone`).
 
 Classes of texts: heading, name, small; middle and end for the anchor; value for aligned figures.
 Classes of the rest: grid and base (axes), curve, dot, change (dashed), tint0, tint1, ... (fill and line).
@@ -119,7 +119,7 @@ class Chart:
 
 
 def standalone(charts: Sequence[Chart]) -> str:
-    """Charts one below the other as the text of an SVG file, on a ground and with the style inside."""
+    """The text of an SVG file with charts one below the other, a background and the style sheet."""
     sizes = [
         (float(chart.element.get("width", "0")), float(chart.element.get("height", "0"))) for chart in charts
     ]
@@ -157,7 +157,7 @@ def chart_style() -> str:
     first, *others = rules
     light = [f".{ROOT} {{ {first} }}", *map(_scoped, others), *map(_scoped, _colours(dark=False))]
     dark = [f"  {_scoped(rule)}" for rule in _colours(dark=True)]
-    # Paper is light whatever the screen was.
+    # Print is always light.
     return "\n".join([*light, "@media screen and (prefers-color-scheme: dark) {", *dark, "}", ""])
 
 

@@ -1,7 +1,7 @@
 """One self-contained HTML page: style, script and pictures are in the file.
 
-Its content security policy admits that style and that script, by digest, and nothing else, so text from a
-cell file or a record can neither run nor load anything even if it got past the escaping.
+Its content security policy allows only that style and that script, by digest, so text from a cell file or a
+record could neither run nor load anything even if it were not escaped.
 
 A package keeps its template beside its code. It begins with `{% extends "shell.html.j2" %}` and fills the
 blocks `header` and `main`; every value is escaped unless it comes from `picture`. Undefined names are errors.
@@ -61,7 +61,7 @@ def render_page(
 
 
 def picture(svg: str) -> Markup:
-    """Mark SVG that ElementTree wrote, and so escaped, as what a template need not escape."""
+    """Mark SVG that ElementTree wrote, and so escaped, as safe for a template."""
     from markupsafe import Markup
 
     return Markup(svg)  # noqa: S704 - ElementTree escapes

@@ -1,1 +1,1 @@
-"""Plumbing: atomic files, the machine, durations, optional packages."""
+"""Helpers independent of cells: atomic files, paths, streams, plug-ins, properties of the machine."""

@@ -1,4 +1,4 @@
-"""What the C library's allocator does with memory that is freed."""
+"""Settings of the C library's memory allocator."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _KEPT = 1 << 30
-_LARGEST = 32 << 20  # glibc takes no larger threshold on 64 bits
+_LARGEST = 32 << 20  # the maximum that glibc accepts on 64-bit systems
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep up to 1 GiB that it freed, for the next step of a training.
+    """Let this process keep up to 1 GiB of freed memory, to reuse it in the next training step.
 
-    By itself glibc gives the logits of a batch back to the system after each step and gets them anew, page by
-    page: a fifth of the time of a small language model. Setting the thresholds also ends their adaptation.
+    By default glibc returns the memory of a batch's logits to the system after each step, and the next step
+    takes page faults on it: a fifth of the time of a small language model. Setting the thresholds also disables
+    their dynamic adjustment.
 
     Returns:
-        Whether the allocator is glibc's and took the settings.
+        Whether the allocator is glibc's and accepted the settings.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

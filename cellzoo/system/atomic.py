@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TEMPORARY = re.compile(r"\.cellzoo-[0-9a-f]{32}\.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that readers find whole or not at all, also after a power cut.
+    """Write a file atomically: readers see the old content or the new one, also after a power failure.
 
     Raises:
-        OutputError: No space, no permission, or not a folder; nothing is left behind.
+        OutputError: No space, no permission, or not a folder; the temporary file is removed.
     """
     temporary = path.with_name(f".cellzoo-{uuid4().hex}.tmp")
     with output_errors(path):
@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Write a file, with its folder, unless it is there: the first of several writers decides what it holds.
+    """Write a file, and create its folder, unless the file exists: the first of several writers wins.
 
     Raises:
         OutputError: As `write_atomically`.
@@ -58,10 +58,10 @@ def write_once(path: Path, content: bytes) -> None:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says about an output file or folder into one clear message.
+    """Convert an `OSError` about an output file or folder to an `OutputError` with a clear message.
 
     Raises:
-        OutputError: An `OSError` came up inside.
+        OutputError: An `OSError` was raised inside the block.
     """
     try:
         yield
@@ -73,7 +73,7 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last; systems that cannot open a folder do without."""
+    """Make a rename durable, on systems that can open a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

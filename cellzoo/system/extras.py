@@ -1,4 +1,4 @@
-"""Packages that only some parts need, and that `pip install cellzoo` alone does not bring."""
+"""Optional dependencies, which the extras of the package install."""
 
 from __future__ import annotations
 

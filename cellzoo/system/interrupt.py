@@ -1,8 +1,8 @@
-"""Ctrl-C that cannot be lost.
+"""Ctrl-C that is not lost.
 
-Python raises a `KeyboardInterrupt` wherever it is just then. Compiled code that calls back into Python may
-drop it, and so may a library that tries whether another one can be imported. So it is remembered, too, and
-loops ask.
+Python raises `KeyboardInterrupt` in whatever code is running. Compiled code with Python callbacks may swallow
+it, and so may a library that catches all errors of an optional import. Therefore the signal handler also sets a
+flag, which long loops check.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def was_asked() -> bool:
 
 
 def raise_if_asked() -> None:
-    """Raise the `KeyboardInterrupt` that was dropped, if one was.
+    """Raise `KeyboardInterrupt` if Ctrl-C was pressed but the exception was swallowed.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed within `remembered`.
@@ -36,7 +36,7 @@ def raise_if_asked() -> None:
 
 @contextmanager
 def remembered() -> Iterator[None]:
-    """Remember Ctrl-C until the end of the block; only where it raises as Python's own handler has it."""
+    """Record Ctrl-C until the end of the block, unless a handler other than Python's default is installed."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) is not signal.default_int_handler

@@ -1,4 +1,4 @@
-"""Values that objects compute once, when they are asked for."""
+"""Properties that are computed once, on first access."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ Value = TypeVar("Value")
 
 
 class lazy_property(Generic[Value]):  # noqa: N801 - stands where functools.cached_property does
-    """What functools.cached_property does, without its lock.
+    """Like functools.cached_property, but without its lock.
 
-    Up to Python 3.11 that has one lock for all objects of a class, which a child inherits closed when it is
-    forked while another thread computes a value. Here two threads may compute one, which must then be equal.
+    Up to Python 3.11, `cached_property` has one lock for all instances. A process that is forked while another
+    thread holds it would wait for it forever. Here two threads may both compute a value; the results must be
+    equal.
     """
 
     def __init__(self, compute: Callable[[Any], Value]) -> None:
@@ -32,7 +33,7 @@ class lazy_property(Generic[Value]):  # noqa: N801 - stands where functools.cach
     def __get__(self, instance: object, owner: type[Any]) -> Value: ...
 
     def __get__(self, instance: object | None, owner: type[Any]) -> lazy_property[Value] | Value:
-        """Give the value; it then stands in the object's dictionary, where it is found first."""
+        """Compute the value and store it in the instance's dictionary, where later accesses find it."""
         if instance is None:
             return self
         value = self._compute(instance)

@@ -1,4 +1,4 @@
-"""What this machine and this installation are, without importing torch."""
+"""Properties of this machine and installation, found without importing torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def installed(package: str) -> str | None:
 
 
 def processor() -> str:
-    """What the processor is called."""
+    """The model name of the processor."""
     return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
 def processor_features() -> frozenset[str]:
-    """The instruction sets that the system names, such as `avx2`; empty where it names none."""
+    """The instruction sets that /proc/cpuinfo lists, such as `avx2`; empty if there are none."""
     return frozenset((_cpu_field("flags") or _cpu_field("Features")).split())
 
 

@@ -1,4 +1,4 @@
-"""Paths as people type them."""
+"""Paths given on the command line or in environment variables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def typed_path(text: str, what: str) -> Path:
-    """Read a path that a user typed; `~` and `~NAME` stand for home folders.
+    """Convert a path that a user typed; `~` and `~NAME` are home folders.
 
     Args:
         text: The path.
-        what: Where it was typed, such as `--out`, for messages.
+        what: The option or variable it was given for, such as `--out`, for messages.
 
     Raises:
         CellzooError: It is empty, or there is no such user.

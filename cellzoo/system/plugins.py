@@ -1,6 +1,7 @@
-"""What installed packages add through entry points.
+"""Plug-ins: what installed packages register through entry points.
 
-One broken package must not take the others away, so what fails is named on standard error and left out.
+A plug-in that cannot be loaded is skipped with a warning, so that one broken package does not affect the
+others.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a package registers, not imported yet.
+    """An entry point of a package, not imported yet.
 
     Attributes:
         name: Its name in the group.
         target: `module:attribute`, or a module or package.
-        package: Who brings it.
-        version: Of the package.
+        package: The name of the package.
+        version: The version of the package.
     """
 
     name: str
@@ -37,11 +38,11 @@ class Plugin:
 
     @property
     def origin(self) -> str:
-        """Who brings it, for messages."""
+        """The package and its version, for messages."""
         return f"package {self.package} {self.version}".rstrip()
 
     def load(self) -> Any:
-        """Import it; what its module raises goes through."""
+        """Import the target; errors of its module are not caught."""
         return EntryPoint(self.name, self.target, "").load()
 
 
@@ -64,10 +65,10 @@ def plugins(group: str, wanted: str | None = None) -> Iterator[tuple[str, Any, s
 
     Args:
         group: The group.
-        wanted: If given, of ours that name alone is loaded: what is not used costs no import.
+        wanted: If given, only this one of our own entry points is loaded, to avoid unneeded imports.
 
     Yields:
-        The name, what it stands for, and the package that brings it.
+        The name, the loaded object, and the name of the package.
     """
     for plugin in registered(group):
         if wanted is not None and plugin.package == _OWN and plugin.name != wanted:
@@ -81,6 +82,6 @@ def plugins(group: str, wanted: str | None = None) -> Iterator[tuple[str, Any, s
 
 
 def leave_out(group: str, name: str, package: str, reason: str) -> None:
-    """Say that a plug-in cannot be used. Without a logging handler this goes to standard error."""
+    """Warn that a plug-in is skipped. Without a logging handler the warning goes to standard error."""
     found = shortened(printable(reason), 500)
     _log.warning("cellzoo: warning: %s %r of the package %r is left out: %s", group, name, package, found)

@@ -1,4 +1,4 @@
-"""Files from elsewhere: a pipe would hang, a device never ends, a file may be larger than the memory."""
+"""Reads untrusted files safely: a pipe would block, a device never ends, a file may exceed the memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_STATE = 2**28
-"""Bytes of the largest file of state that is read whole, such as the events of a long search."""
+"""The largest state file that is read into memory, in bytes, such as the events of a long search."""
 MAX_DEPTH = 64
-"""How deep JSON from a file may be nested; what is written here is less deep than 10."""
+"""How deeply JSON from a file may be nested; our own files have fewer than 10 levels."""
 
 
 def read_regular(path: Path, largest: int = MAX_STATE) -> bytes:
-    """Read a whole file, unless it is none that could be read whole.
+    """Read a regular file of limited size.
 
     Raises:
         OSError: It cannot be read, is not a regular file, or has more than `largest` bytes; `strerror` says
@@ -26,13 +26,13 @@ def read_regular(path: Path, largest: int = MAX_STATE) -> bytes:
     require_regular(path, largest)
     with path.open("rb") as stream:
         content = stream.read(largest + 1)
-    if len(content) > largest:  # it has grown since
+    if len(content) > largest:  # the file has grown in the meantime
         raise OSError(errno.EFBIG, f"has more than {largest:,} bytes", str(path))
     return content
 
 
 def require_regular(path: Path, largest: int | None = None) -> None:
-    """Check what a path leads to, before anything is opened.
+    """Check that a path is a regular file of limited size, before it is opened.
 
     Raises:
         OSError: As in `read_regular`.
@@ -48,7 +48,7 @@ def require_regular(path: Path, largest: int | None = None) -> None:
 
 
 def read_json(text: str | bytes, deepest: int = MAX_DEPTH) -> Any:
-    """Read JSON that someone may have changed.
+    """Parse JSON from an untrusted file.
 
     Raises:
         ValueError: It is not JSON, not UTF-8, has a number of thousands of digits, or is nested deeper than

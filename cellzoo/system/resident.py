@@ -1,7 +1,7 @@
-"""The resident memory of this process: how much there is, and how much there was at most.
+"""The peak resident memory of this process.
 
-On Linux the mark is `VmHWM` of /proc/self/status, which can be reset; elsewhere it is `ru_maxrss`, which
-cannot, so a higher mark from before hides what is below it.
+On Linux this is `VmHWM` of /proc/self/status, which can be reset. Elsewhere it is `ru_maxrss`, which cannot: an
+earlier, higher peak hides later ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _RESET_PEAK = "5"
 
 
 def start_peak() -> int:
-    """Reset the mark where that can be done; gives the resident bytes, or else the mark."""
+    """Reset the peak where possible; return the resident bytes, or the peak if it could not be reset."""
     try:
         _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
         return _status("VmRSS")
@@ -23,7 +23,7 @@ def start_peak() -> int:
 
 
 def peak() -> int:
-    """The most bytes that were resident since the mark was reset."""
+    """The peak resident bytes since the last reset."""
     try:
         return _status("VmHWM")
     except OSError:

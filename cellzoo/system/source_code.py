@@ -1,4 +1,4 @@
-"""Which code runs."""
+"""The version and git revision of the running code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SourceCode:
 
 
 def source_code(source: Path | None = None) -> SourceCode:
-    """Say which code runs.
+    """Find the version and revision of the running code.
 
     The git revision is given only if the package lies in a checkout of its own repository: the folder above
     it is the top of a work tree and holds cellzoo's own `pyproject.toml`. A package installed somewhere inside
@@ -58,7 +58,7 @@ def _own_version(folder: Path) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Ask git; None if there is no git, no repository or no answer."""
+    """Run git; None if there is no git, no repository, or an error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         answer = subprocess.run(  # noqa: S603 - fixed arguments, no shell

@@ -1,4 +1,4 @@
-"""Standard output and standard error that are closed, full, piped, or lack characters."""
+"""Standard output and standard error that are closed, full, piped, or have a limited encoding."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def prepare_streams() -> None:
-    """Make output work where a stream is closed, or cannot say every character.
+    """Make output work if a stream is closed or its encoding lacks characters.
 
-    A closed descriptor is opened onto nothing. Else the next file opened would get its number, and processes
-    started from here would write their messages into that file.
+    A closed descriptor is redirected to the null device. Otherwise the next file to be opened would get its
+    number, and child processes would write their messages into that file.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -36,16 +36,17 @@ def prepare_streams() -> None:
 
 
 def mute(descriptor: int = 1) -> None:
-    """Let what is written from now on go nowhere, the interpreter's last flush included."""
+    """Discard all further output, including the flush at the interpreter's exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, descriptor)
     os.close(nothing)
 
 
 def console(*, stderr: bool = False, **options: Any) -> Console:
-    """A rich console that shows no control characters of others, and ends a command quietly without a reader.
+    """A rich console that replaces foreign control characters and handles a closed pipe.
 
-    In the main thread that is a `BrokenPipeError`; a thread that draws a display falls silent instead.
+    When the pipe is closed, the main thread gets a `BrokenPipeError`, which ends the command quietly; a thread
+    that draws a live display only stops its output.
     """
     from rich.console import Console
 
@@ -64,5 +65,5 @@ def console(*, stderr: bool = False, **options: Any) -> Console:
 
 
 def say(console: Console, line: str) -> None:
-    """Print a line as it is: brackets are no markup, nothing is coloured or cut at the width."""
+    """Print a line unchanged: without markup, highlighting, wrapping or truncation."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A safetensors file with JSON in its header: tensors and what belongs to them in one atomic write."""
+"""Safetensors files with JSON metadata and a digest in the header, written atomically."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DIGEST = "sha256"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> None:
-    """Write a file that is either complete or not there.
+    """Write tensors and metadata atomically.
 
     Args:
-        path: Where; an older file is replaced, its folder is made.
+        path: The file; an existing one is replaced, its folder is created.
         tensors: Name -> tensor on any device; no two may share memory.
-        content: What JSON can hold; floats keep every bit.
+        content: JSON-serialisable metadata; floats are stored exactly.
 
     Raises:
         OutputError: The folder or the file cannot be written.
@@ -44,17 +44,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], content: Mapping[st
 
 
 def read_tensors(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
+    """Read a file that `write_tensors` wrote.
 
     Args:
-        path: Of the file.
-        check: Whether to compare the content with its digest; without it, tensors are read when they are used.
+        path: The file.
+        check: Whether to compare the content with its digest; if not, tensors are loaded on first use.
 
     Returns:
         Tensors on the CPU, and the JSON content.
 
     Raises:
-        DataError: The file is missing, damaged or was not written here.
+        DataError: The file is missing, damaged or was not written by `write_tensors`.
     """
     try:
         require_regular(path)

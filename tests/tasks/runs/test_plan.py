@@ -173,7 +173,7 @@ def test_a_cell_with_the_name_of_a_baseline_is_an_error(tmp_path):
         (
             ["random-darts-*"],
             [0],
-            "Members of a family (random-darts-<seed>) are endless; name them one by one.",
+            "A pattern does not match random cells (random-darts-<seed>); give each by its name.",
         ),
         (["no/such.toml"], [0], "no/such.toml"),
         ([], [0], "no cell was given"),
