@@ -1,1 +1,1 @@
-"""What a cell is: a graph, its check, its canonical form and its hash."""
+"""Cells: the graph, its validation, canonical form and hash."""

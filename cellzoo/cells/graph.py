@@ -1,7 +1,7 @@
-"""The graph that every recurrent cell is, however it was published.
+"""The graph of a recurrent cell.
 
-It maps the input `x` (width E, the input size) and its states (width H, the hidden size) at one time step to
-an output and to the next value of each state.
+It maps the input `x` (width E, the input size) and the states (width H, the hidden size) of one time step to an
+output and to the next value of each state.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Node:
         weights: For `linear`, the weight name for each input; for `vector` and `scalar`, one name. Equal
             names share one weight.
         bias: For `linear`, the bias name, or None.
-        width: Of the result, for `linear`, weights and constants: `hidden` (H), `input` (E) for what changes
-            x itself, or a number of units such as `32` for a product of low rank. Every other node has the
-            width of its inputs (`recast` the other one), and `hidden` here.
-        heads: For `linear`, how many blocks each of its matrices has on its diagonal; 1 for a full matrix.
-        value: Of a `constant`.
+        width: The width of the result, for `linear`, weights and constants: `hidden` (H), `input` (E) for
+            values combined with x itself, or a number of units such as `32` for a product of low rank. Other
+            nodes have the width of their inputs (`recast` the other one), and `hidden` in this field.
+        heads: For `linear`, the number of diagonal blocks of each matrix; 1 for a full matrix.
+        value: The number of a `constant`.
     """
 
     name: str
@@ -50,26 +50,26 @@ class Node:
 
     @property
     def has_own_width(self) -> bool:
-        """Whether `width` says the width, and not those of the inputs."""
+        """Whether `width` determines the width of the result, rather than the inputs."""
         return self.op == LINEAR or not self.inputs
 
     @property
     def literal(self) -> str:
-        """The number of a constant, in as few digits as say it exactly."""
+        """The number of a constant, in the fewest digits that represent it exactly."""
         if self.value is None:
             return f"{PRIMITIVES[self.op].constant or 0.0:g}"
         return repr(self.value).removesuffix(".0")
 
 
 def constant(name: str, value: float, width: str = HIDDEN_WIDTH) -> Node:
-    """Build the node of a number: `zero` and `one` are operations of their own."""
+    """Build the node of a number; 0 and 1 are the separate operations `zero` and `one`."""
     if value in (0.0, 1.0):
         return Node(name, "one" if value else "zero", width=width)
     return Node(name, CONSTANT, width=width, value=float(value))
 
 
 def linear(name: str, *inputs: str, bias: bool = True) -> Node:
-    """Build a linear node with weights of its own."""
+    """Build a linear node whose weights are not shared."""
     return Node(
         name,
         LINEAR,
@@ -81,11 +81,11 @@ def linear(name: str, *inputs: str, bias: bool = True) -> Node:
 
 @dataclass(frozen=True)
 class State:
-    """A value carried from step to step, zero at first.
+    """A value carried from step to step, initially zero.
 
     Attributes:
-        name: How nodes read it.
-        next: The value that it takes after this step.
+        name: The name by which nodes read it.
+        next: The name of its next value.
         width: `hidden` (H), or `input` (E) for a delayed input.
     """
 
@@ -96,15 +96,14 @@ class State:
 
 @dataclass(frozen=True)
 class CellGraph:
-    """Nodes and states as immutable data, and what can be counted of them; a `Cell` is one that was checked.
+    """Nodes and states as immutable data, with counts of parameters and FLOPs; a `Cell` is a validated graph.
 
     Attributes:
-        states: In the order in which an RNN module takes and gives them.
+        states: In the order in which an RNN module takes and returns them.
         nodes: In topological order.
         output: Name of the node that is the output.
-        name: What people call it. It is not part of the meaning, nor of the hash.
-        init: How its weights start where it was published, as in `cellzoo.cells.initial`; not part of the
-            meaning either.
+        name: The display name; not part of equality or of the hash.
+        init: The published initialisation, as in `cellzoo.cells.initial`; not part of equality or of the hash.
     """
 
     states: tuple[State, ...]
@@ -115,7 +114,7 @@ class CellGraph:
 
     @lazy_property
     def live_nodes(self) -> tuple[Node, ...]:
-        """The nodes that the output or a next state depends on; the others have no effect."""
+        """The nodes that the output or a next state depends on; the others are dead."""
         wanted = {self.output, *(state.next for state in self.states)}
         for node in reversed(self.nodes):
             if node.name in wanted:
@@ -136,14 +135,14 @@ class CellGraph:
 
     @lazy_property
     def heads(self) -> int:
-        """What divides a size that all of its block-diagonal matrices fit; 1 where there are none."""
+        """The least common multiple of all heads, which must divide the layer's sizes; 1 without heads."""
         return math.lcm(*(node.heads for node in self.live_nodes))
 
     def sizes(self, *, input_size: int, hidden_size: int) -> dict[str, int]:
         """Number of units of every value, by name.
 
         Raises:
-            CellError: The cell needs E = H, and they differ, or heads that do not divide a width.
+            CellError: The cell needs E = H and they differ, or its heads do not divide a size.
         """
         recast = next((node for node in self.live_nodes if node.op == RECAST), None)
         if recast is not None and input_size != hidden_size:
@@ -172,12 +171,12 @@ class CellGraph:
         Args:
             input_size: E.
             hidden_size: H.
-            bias: Whether the biases that the cell defines are there.
+            bias: Whether to include the biases that the cell defines.
 
         Returns:
-            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar; E, or a
-            number of units, stands for the first H where the node has that width, and n heads divide the
-            columns. Nodes without effect have none.
+            Name -> (H, E) or (H, H) for a matrix, (H,) for a bias or vector, (1,) for a scalar. The first
+            dimension is E, or a number of units, if the node has that width; with n heads the second is
+            divided by n. Weights of dead nodes are not included.
 
         Raises:
             CellError: As in `sizes`.

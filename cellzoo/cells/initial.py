@@ -1,4 +1,4 @@
-"""How a cell's weights start, as data: selectors of weights and rules, later ones over earlier ones.
+"""Initialisation of a cell's weights as data: selectors and rules, of which later ones override earlier ones.
 
     init = { all = "uniform(0.04)" }                      # a DARTS cell
     init = { f_1_b = 1 }                                  # an LSTM's forget gate
@@ -6,22 +6,22 @@
 
 A selector is the name of a weight, a shell pattern on names, or a kind: all, matrices, biases, vectors,
 scalars.
-A rule is a number, or one of these, whose sizes are those of a weight as it is stored:
+A rule is a number, or one of these, with the rows and columns of the weight as it is stored:
 
     uniform(a)       U(-a, a);  uniform(a, b): U(a, b)
     normal(s)        N(0, s^2)
     glorot_uniform   U(-a, a), a = sqrt(6 / (columns + rows));  Glorot & Bengio 2010, equation 16;
-                     glorot_uniform(n): n times the rows, for code that keeps n gates in one matrix
+                     glorot_uniform(n): with n times the rows, for code that stores n gates in one matrix
     lecun_normal     N(0, 1 / columns)
     he_uniform(s)    U(-a, a), a = sqrt(6 / ((1 + s^2) columns)), s the slope of a leaky relu; He et al. 2015
     orthogonal       Saxe et al. 2014
     chrono(T)        log U(1, T - 1), for a bias;  Tallec & Ollivier 2018, equation 16;
-                     chrono(-T): its negative, for a gate that lets go instead of keeping
-    power(a, b, p)   a + (b - a) (k / (n - 1))^p for unit k of n, in each head by itself;  Beck et al. 2024
+                     chrono(-T): its negative, for a gate that forgets where it is 1
+    power(a, b, p)   a + (b - a) (k / (n - 1))^p for unit k of the n units of each head;  Beck et al. 2024
     ring(a, b)       the v for which exp(-softplus(v)) is a radius between a and b, uniform in area;
                      Orvieto et al. 2023, lemma 3.2, in the form of De et al. 2024
 
-What no selector names starts uniform in ±1 / sqrt(H), as torch.nn.LSTM does.
+Other weights are initialised uniformly in ±1 / sqrt(H), as in torch.nn.LSTM.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MATRIX, BIAS = "matrix", "bias"
 CONSTANT = "constant"
 _KINDS = {"matrices": MATRIX, "biases": BIAS, "vectors": "vector", "scalars": SCALAR}
 _OF_MATRICES = frozenset({"glorot_uniform", "lecun_normal", "he_uniform", "orthogonal"})
-# Rule -> how many numbers it takes.
+# Rule -> least and greatest number of arguments.
 _RULES = {
     "uniform": (1, 2),
     "normal": (1, 1),
@@ -58,17 +58,18 @@ _RULES = {
 }
 _RULE = re.compile(r"([a-z_]+)(?:\(([^()]*)\))?")
 MAX_RULES = 10_000
+_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a weight starts.
+    """The initialisation of a weight.
 
     Attributes:
-        name: Of the rule, `constant` for a number.
-        numbers: What it takes.
-        text: As it was given.
-        heads: Blocks of the weight, or of the biases and vectors beside it.
+        name: The name of the rule; `constant` for a number.
+        numbers: Its arguments.
+        text: The rule as it was given.
+        heads: Blocks of the weight; for biases and vectors, of the cell.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Rule:
 
 
 def rules(graph: CellGraph) -> dict[str, Rule]:
-    """The rule of each weight that has a published one.
+    """The rule of each weight that a selector matches.
 
     Raises:
         CellError: A selector names no weight, or a rule is not one, or does not fit its weight.
@@ -105,7 +106,7 @@ def rules(graph: CellGraph) -> dict[str, Rule]:
 
 
 def _weight_kinds(graph: CellGraph) -> dict[str, tuple[str, int]]:
-    """Name -> what it is, and in how many heads; a bias has the heads of the largest product beside it."""
+    """Name -> kind and number of heads; biases and vectors have the least common multiple of all heads."""
     most = math.lcm(*(node.heads for node in graph.live_nodes))
     kinds: dict[str, tuple[str, int]] = {}
     for node in graph.live_nodes:
@@ -159,9 +160,6 @@ def _numbers(where: str, parts: list[str] | list[float]) -> tuple[float, ...]:
             raise CellError(f"{where}: {part!r:.80} is not a finite number of at most {_LARGEST:g}")
         numbers.append(number)
     return tuple(numbers)
-
-
-_LARGEST = 1e30
 
 
 def _check_range(where: str, name: str, numbers: tuple[float, ...]) -> None:

@@ -1,17 +1,17 @@
-"""The primitives a cell is made of: one table.
+"""The primitive operations of cells, in one table.
 
-A primitive is elementwise but for `average`, which gives every unit the mean over all units of its input, and
-for three that have weights, which the runtime supplies:
+A primitive is elementwise, except `average`, which gives every unit the mean over all units of its input, and
+three that have weights, which the runtime supplies:
 
     linear   sum_k W_k input_k + b, weights of shape (H, width of input k), at most one bias (H,);
-             E, or a number of units, stands for H where the node has that width. With n heads each matrix is
-             block-diagonal, and its n blocks stand below each other: (H, width of input k / n)
+             with E or a number of units in place of H if the node has that width. With n heads each matrix
+             is block-diagonal, stored as its n blocks below each other: (H, width of input k / n)
     vector   a weight of shape (H,), the same for each row: peepholes, independent recurrences
     scalar   a weight of shape (1,), the same for each unit
 
-`constant` has a number in its node; 0 and 1 are primitives of their own.
+The number of a `constant` is in its node; 0 and 1 are the separate primitives `zero` and `one`.
 
-Forward functions use tensor methods alone, so that reading this table does not import torch.
+Forward functions use tensor methods only, so that this module does not import torch.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Primitive:
     Attributes:
         name: Its name in a `Node`.
         arity: Number of inputs; None for one or more.
-        commutative: Whether the order of the inputs has no meaning.
+        commutative: Whether the order of the inputs does not matter.
         flops: Floating-point operations for each output element, as a function of the number of inputs.
             Every elementary function counts as one. Products of `linear` are counted by the cell.
-        forward: Function of the inputs, all of one shape (B, width); None where there are weights, and for
-            the constants, which have no input to take the shape from.
-        constant: Value of a primitive without inputs; that of `constant` itself is in the node.
+        forward: Function of the inputs, all of the same shape (B, width); None for primitives with weights and
+            for constants, which have no input that determines the shape.
+        constant: Value of `zero` or `one`; that of `constant` is in the node.
     """
 
     name: str
@@ -73,19 +73,19 @@ def _selu(a: Tensor) -> Tensor:
 def _softplus(a: Tensor) -> Tensor:
     from torch.nn.functional import logsigmoid
 
-    # Exact for every a; torch's own softplus is the identity from 20 on.
+    # Accurate for every a; torch.nn.functional.softplus is the identity above 20.
     return -logsigmoid(-a)
 
 
 def _hard_sigmoid(a: Tensor) -> Tensor:
-    # The derivative of torch's own hardsigmoid has six digits, also in float64.
+    # The derivative of torch.nn.functional.hardsigmoid has only six digits, also in float64.
     return 1 - (1 - (a / 6 + 0.5).relu()).relu()
 
 
 def _blend(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
     if z.dtype == a.dtype == b.dtype:
         return b.lerp(a, z)
-    # Under autocast products are half precision while carried states are not; lerp does not promote.
+    # Under autocast, products have half precision but states do not, and lerp does not promote dtypes.
     return b + z * (a - b)
 
 
@@ -116,7 +116,7 @@ _TABLE = (
     # a / 6 + 1 / 2 between 0 and 1, as in torch.
     Primitive("hard_sigmoid", 1, True, lambda n: 3, _hard_sigmoid),
     Primitive("identity", 1, True, lambda n: 0, lambda a: a),
-    # The same numbers as a value of the other width, input or hidden; exists only where E = H.
+    # The same numbers as a value of the other width, input or hidden; requires E = H.
     Primitive(RECAST, 1, True, lambda n: 0, lambda a: a),
     Primitive("add", None, True, lambda n: n - 1, _add),
     Primitive("subtract", 2, False, lambda n: 1, lambda a, b: a - b),

@@ -1,4 +1,4 @@
-"""What makes a graph a valid cell: names, inputs, widths, and weights that fit where they are shared."""
+"""Validation of a graph: names, inputs, widths, and consistent use of shared weights."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 MAX_NODES = 1000
 MAX_STATES = 32
-# Of all nodes together.
+# In total over all nodes.
 MAX_INPUTS = 20_000
 MAX_WEIGHT_NAME = 200
 MAX_UNITS = 100_000
 MAX_HEADS = 1000
-# What every floating-point type that cells run in, half precision aside, holds without loss of meaning.
+# Representable in every floating-point type that cells run in, except half precision.
 LEAST_CONSTANT, MOST_CONSTANT = 1e-30, 1e30
 _NAME_RULE = "is not a letter or _ followed by at most 63 letters, digits or _"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -162,7 +162,7 @@ def _check_widths(label: str, graph: CellGraph) -> None:
 
 
 def _check_sharing(label: str, graph: CellGraph) -> None:
-    """A name stands for one shape: a matrix on the input, a matrix on a hidden value, a vector, ..."""
+    """Check that all uses of a weight need the same shape: a matrix on x, on a hidden value, a vector, ..."""
     kinds: dict[str, str] = {}
     for node in graph.nodes:
         gives = "" if node.width == HIDDEN_WIDTH else f" that gives the {node.width} width"

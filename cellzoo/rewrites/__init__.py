@@ -1,4 +1,4 @@
-"""Wrappers that work on any cell: each takes cells and gives a cell, which every engine runs.
+"""Transformations of cells: each takes one or two cells and returns a cell, which every engine can run.
 
 from cellzoo import rewrites
 

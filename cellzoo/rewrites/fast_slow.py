@@ -18,16 +18,17 @@ MAX_FAST = 8
 
 
 def fast_slow(fast: Cell, slow: Cell, count: int = 2) -> Cell:
-    """Run several fast cells after each other within a step, around one slow cell.
+    """Run several fast cells in sequence within a step, together with one slow cell.
 
     Mujika et al. 2017, "Fast-slow recurrent neural networks", equations 1 to 5: the first fast cell reads x and
-    what the last one left in the step before; the slow one reads the first; the second reads the slow one; the
-    others read no input, as if it were 0. Each has weights of its own. The output is that of the last.
+    the state of the last fast cell in the previous step; the slow cell reads the output of the first; the
+    second fast cell reads the output of the slow one; the others have no input, as if it were 0. Weights are
+    not shared. The output is that of the last fast cell.
 
     Args:
-        fast: The cell of the fast ones. All its states go from one to the next.
-        slow: The cell of the slow one.
-        count: Fast cells, 2 to 8.
+        fast: The fast cell. Each copy passes all its states to the next one.
+        slow: The slow cell.
+        count: Number of fast cells, 2 to 8.
 
     Raises:
         CellError: The fast cell carries its input, or `count` is out of range.
@@ -36,7 +37,7 @@ def fast_slow(fast: Cell, slow: Cell, count: int = 2) -> Cell:
         raise CellError(f"fast_slow: count is {count!r:.40}; expected 2 to {MAX_FAST} fast cells")
     if any(state.width == INPUT_WIDTH for state in fast.states):
         raise CellError(
-            "fast_slow: the fast cell carries its input from step to step, which it has in one place"
+            "fast_slow: the fast cell carries its input from step to step, but only its first copy has an input"
         )
     prefixes = [f"f{number}_" for number in range(1, count + 1)]
     carried = {state.name: f"f_{state.name}" for state in fast.states}
@@ -56,7 +57,7 @@ def fast_slow(fast: Cell, slow: Cell, count: int = 2) -> Cell:
 
 
 class _Copy:
-    """A cell's nodes under names of their own, with other values in the place of x and of its states."""
+    """A copy of a cell's nodes with prefixed names, in which x and the states are replaced by other values."""
 
     def __init__(self, cell: Cell, prefix: str, x: str | None, states: Mapping[str, str]) -> None:
         self.cell = cell
@@ -74,7 +75,7 @@ class _Copy:
         return self.known[name] or f"{self.prefix}no_input"
 
     def _without_input(self, node: Node) -> Node:
-        """What a product of 0 leaves: its bias, or 0."""
+        """A linear node whose inputs are all 0: its bias, or 0."""
         name, width = f"{self.prefix}{node.name}", HIDDEN_WIDTH if node.width == INPUT_WIDTH else node.width
         if node.bias is None:
             return Node(name, "zero", width=width)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def independent_recurrence(cell: Cell) -> Cell:
-    """Let each unit of the states see its own past alone.
+    """Make the units of the states independent: each depends only on its own past.
 
     Every matrix on a value that depends on a state becomes a vector: U h becomes u * h, as in Li et al. 2018,
     "Independently recurrent neural network (IndRNN)", equation 1. Units are mixed by the layer above.
@@ -24,8 +24,7 @@ def independent_recurrence(cell: Cell) -> Cell:
         cell: The cell.
 
     Raises:
-        CellError: A matrix on such a value gives another width, or an average reads one: then units cannot stay
-            apart.
+        CellError: A matrix on such a value changes the width, or an average reads one, which mixes the units.
     """
     late = depends_on(cell, {state.name for state in cell.states if state.width == HIDDEN_WIDTH})
     names = Names(cell)

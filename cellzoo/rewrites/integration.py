@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def multiplicative_integration(cell: Cell) -> Cell:
-    """Let products of the input and of the state multiply each other where they are summed.
+    """Combine the products of the input and of the state multiplicatively instead of by their sum.
 
-    Where a linear node reads values of x alone beside values of a state, W x + U z + b becomes
+    Where a linear node reads both values of x and values that depend on a state, W x + U z + b becomes
     alpha * (W x) * (U z) + beta * (U z) + gamma * (W x) + b with vectors alpha, beta and gamma; Wu et al. 2016,
-    "On multiplicative integration with recurrent neural networks", equation 4. The bias is a vector then, which
-    a layer without biases has, too.
+    "On multiplicative integration with recurrent neural networks", equation 4. The bias becomes a vector, which
+    is kept in a layer with `bias=False`.
 
     Args:
         cell: The cell.

@@ -1,4 +1,4 @@
-"""Layer normalisation of what goes into activations."""
+"""Layer normalisation of the inputs of activations."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ACTIVATIONS = frozenset(
 
 
 def layer_norm(cell: Cell) -> Cell:
-    """Normalise every linear node that an activation reads over its units.
+    """Apply layer normalisation to every linear node that an activation reads.
 
     a = W x + U h becomes (1 + g) * (a - mean(a)) / sqrt(var(a) + 1e-5) + b, with vectors g and b and the biased
-    variance; Ba et al. 2016, "Layer normalization", equation 4. That g stands beside a 1 lets it start around
-    0, as all weights do. The node's bias, where it has one, is b.
+    variance; Ba et al. 2016, "Layer normalization", equation 4. The gain is 1 + g because all weights are
+    initialised around 0. The node's bias, if it has one, is b.
 
     Args:
         cell: The cell.

@@ -1,4 +1,4 @@
-"""What rewrites have in common: nodes that take the place of one, under names that are free."""
+"""Common parts of the rewrites: replacing nodes, and generating unused names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """Free names for nodes and weights of a cell."""
+    """Generates unused names for nodes and weights of a cell."""
 
     def __init__(self, cell: CellGraph) -> None:
         self._taken = {INPUT, *(state.name for state in cell.states)}
@@ -24,7 +24,7 @@ class Names:
             self._taken |= {node.name, *node.weights, *([] if node.bias is None else [node.bias])}
 
     def free(self, wanted: str) -> str:
-        """Give the name, or it with a number behind, and take it."""
+        """Return the name, with a number appended if it is in use, and mark it as used."""
         name, number = wanted, 1
         while name in self._taken:
             number += 1
@@ -39,7 +39,7 @@ def replace_nodes(cell: Cell, suffix: str, change: Callable[[Node], Sequence[Nod
     Args:
         cell: The cell.
         suffix: Of the new cell's name.
-        change: Gives the nodes that stand for a node; the last one has its name.
+        change: Returns the nodes that replace a node; the last of them has its name.
     """
     nodes = [new for node in cell.live_nodes for new in change(node)]
     name = f"{cell.name}-{suffix}" if cell.name else ""
@@ -47,7 +47,7 @@ def replace_nodes(cell: Cell, suffix: str, change: Callable[[Node], Sequence[Nod
 
 
 def with_init(rewritten: Cell, *cells: Cell, prefixes: Sequence[str] = ("",)) -> Cell:
-    """Take over how the weights start that are still there, of the same kind; a bias may be a vector now."""
+    """Copy the initialisation of weights that still exist with the same kind; a bias may be a vector now."""
     kinds = _kinds(rewritten)
     init = []
     for cell, prefix in zip(cells, prefixes, strict=True):
@@ -66,7 +66,7 @@ def _kinds(cell: CellGraph) -> dict[str, str]:
 
 
 def depends_on(cell: CellGraph, sources: set[str]) -> set[str]:
-    """The values that some of the sources lead to, the sources included."""
+    """The values that depend on at least one of the sources, the sources included."""
     found = set(sources)
     for node in cell.live_nodes:
         if not found.isdisjoint(node.inputs):

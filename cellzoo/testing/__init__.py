@@ -1,4 +1,4 @@
-"""A conformance kit for cells: does a cell, and the layer that runs it, keep what cellzoo promises?
+"""Conformance tests for cells: does a cell, and the layer that runs it, meet the guarantees of cellzoo?
 
 For a cell of your own, in a test file:
 

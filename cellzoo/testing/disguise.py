@@ -1,4 +1,4 @@
-"""The same cell with other names, in another order."""
+"""An isomorphic copy of a cell with other names, in another order."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def disguised(cell: Cell, generator: random.Random) -> tuple[Cell, dict[str, str]]:
-    """Rename everything, list independent nodes in another order, turn commutative inputs round.
+    """Rename everything, and shuffle independent nodes and the inputs of commutative operations.
 
     Args:
         cell: The cell.
         generator: Source of randomness.
 
     Returns:
-        The cell in disguise, and the new name of each weight.
+        The isomorphic cell, and the new name of each weight.
     """
     pool = [f"v{index}" for index in range(len(cell.nodes) + len(cell.states))]
     generator.shuffle(pool)

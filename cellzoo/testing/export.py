@@ -1,4 +1,4 @@
-"""Exported files against the layer."""
+"""Check: exported files give the outputs of the layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients against finite differences."""
+"""Check: gradients equal finite differences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ INPUT, STATE = "the input", "initial state "
 def check_gradients(cell: Cell, layer: Layer) -> None:
     """Gradients of the input, the initial states and every weight equal finite differences (gradcheck).
 
-    All weights are drawn anew: at those that a layer starts with, gradients of deep cells are too small.
+    The weights are drawn from a wider distribution than the layer's initialisation, with which the gradients
+    of deep cells would be too small.
     """
     where = needed_layout(cell, hidden_size=2)
     rnn = build(cell, layer, where)
@@ -35,7 +36,7 @@ def check_gradients(cell: Cell, layer: Layer) -> None:
         values[name] = 0.7 * random(*parameter.shape, seed=20 + index)
     if not _agree(rnn, values, list(values)):
         wrong = [name for name in values if not _agree(rnn, values, [name])] or ["all of them together"]
-        raise AssertionError(f"{label(cell)}: no gradients as finite differences are: {', '.join(wrong)}")
+        raise AssertionError(f"{label(cell)}: gradients differ from finite differences: {', '.join(wrong)}")
 
 
 def _agree(rnn: CellRNN, values: Mapping[str, Tensor], names: Sequence[str]) -> bool:
@@ -48,7 +49,7 @@ def _agree(rnn: CellRNN, values: Mapping[str, Tensor], names: Sequence[str]) -> 
         x = given.pop(INPUT)
         states = [given.pop(name) for name in values if name.startswith(STATE)]
         output, final = torch.func.functional_call(rnn, given, (x, give(states)))
-        # One tensor, since gradcheck stumbles over a state that depends on nothing.
+        # One tensor, because gradcheck cannot handle a state that depends on no input.
         return torch.cat([result.flatten() for result in (output, *listed(final))])
 
     vector = torch.cat([values[name].flatten() for name in names]).requires_grad_()

@@ -1,4 +1,4 @@
-"""Variational masks."""
+"""Check: variational dropout masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cellzoo.testing import Layer
 
 
-# Of weights: with some, a rectifier may let nothing pass.
+# Several draws of the weights, because with one of them all rectifiers may output 0.
 SEEDS = (7, 8, 9)
 
 
@@ -40,7 +40,7 @@ def check_masks(cell: Cell, layer: Layer) -> None:
     masked_h = build(cell, layer, where, dropout_h=1.0)
     for option, rnn, width in (("dropout_x", masked_x, INPUT_WIDTH), ("dropout_h", masked_h, HIDDEN_WIDTH)):
         assert_close(rnn.eval()(x)[0], plain, f"{label(cell)}: {option} in eval mode: output")
-        # With everything masked, the products that read this width are 0; what is carried stays.
+        # With everything masked, products of values of this width are 0, but carried values are unchanged.
         output, final = rnn.train()(x)
         expected, states = _without_products(build(cell, layer, where), cell, width)(x)
         what = f"{label(cell)}: with {option} 1, against products of 0"
@@ -55,7 +55,7 @@ def check_masks(cell: Cell, layer: Layer) -> None:
 
 
 def _without_products(rnn: CellRNN, cell: Cell, width: str) -> CellRNN:
-    """Set the matrices to 0 that read values of a width."""
+    """Set the matrices that multiply values of a width to 0."""
     reading = {
         weight
         for node in cell.live_nodes
@@ -71,12 +71,12 @@ def _without_products(rnn: CellRNN, cell: Cell, width: str) -> CellRNN:
 
 
 def _draws_differ(cell: Cell, rnn: CellRNN, where: LayerSizes) -> bool:
-    """Whether equal sequences get masks of their own.
+    """Whether equal sequences of a batch get different masks.
 
-    And one draw must serve all steps: going step by step with the same draw gives the same.
+    Also asserts that all steps use one mask: running step by step with the same seed gives the same result.
     """
     x = random(1, 1, where.input_size, seed=2).expand(3, 16, where.input_size)
-    # Not from zeros, where some cells stay whatever they read.
+    # From random states, because some cells stay at zero whatever they read.
     first = give([state.expand(1, 16, -1) for state in random_states(cell, where, 1)])
     kept = torch.get_rng_state()
     try:

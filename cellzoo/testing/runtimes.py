@@ -1,4 +1,4 @@
-"""Every engine against the reference."""
+"""Check: every engine agrees with the reference."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_runtimes(cell: Cell, layer: Layer) -> None:
     left_out = {REFERENCE}
     if not is_available():
         left_out.add(NATIVE)
-    if not can_scan(cell):  # It is `torch` then.
+    if not can_scan(cell):  # the engine `scan` would fall back to `torch`
         left_out.add(SCAN)
     names = [name for name in RUNTIMES if name not in left_out]
     candidates = {name: partial(layer, runtime=name) for name in names}

@@ -1,4 +1,4 @@
-"""How a layer walks sequences: packed batches, directions, carried state, independent rows."""
+"""Checks on sequences: packed batches, directions, carried state, independent rows."""
 
 from __future__ import annotations
 

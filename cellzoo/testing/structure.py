@@ -1,4 +1,4 @@
-"""Shapes, counts, hash, and what survives saving."""
+"""Checks on shapes, counts, the hash, and saving and loading."""
 
 from __future__ import annotations
 

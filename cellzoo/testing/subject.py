@@ -1,4 +1,4 @@
-"""What the checks share: sizes that fit a cell, layers with fixed weights, inputs, comparison."""
+"""Helpers of the checks: sizes that fit a cell, layers with fixed weights, inputs, comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellzoo.cells.cell import Cell
     from cellzoo.testing import Layer
 
-# Unequal and no multiples of a vector, so that exchanged or padded sizes show.
+# Unequal, and not multiples of the SIMD width, so that swapped or padded sizes are detected.
 INPUT_SIZE, HIDDEN_SIZE = 3, 5
 LENGTHS = (2, 5, 1, 5, 3)
 TOLERANCE = 1e-12
@@ -75,7 +75,7 @@ def largest_layout(cell: Cell) -> LayerSizes:
 
 
 def label(cell: Cell) -> str:
-    """How messages call the cell."""
+    """The name of the cell in messages."""
     return f"cell {cell.name!r}" if cell.name else "the cell"
 
 
@@ -113,12 +113,12 @@ def random_states(cell: Cell, where: LayerSizes, *batch: int, seed: int = 3) -> 
 
 
 def give(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
-    """Put states in the form that a layer takes: one tensor, or a tuple of several."""
+    """Convert states to the form that a layer takes: one tensor, or a tuple of several."""
     return states[0] if len(states) == 1 else tuple(states)
 
 
 def listed(states: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The states that a layer gave, always as a tuple."""
+    """The states that a layer returned, always as a tuple."""
     return (states,) if isinstance(states, Tensor) else tuple(states)
 
 
