@@ -22,6 +22,7 @@ from cellzoo.errors import CellzooError, DataError, NotationError, UnknownNameEr
 from cellzoo.notations import nas_bench_nlp
 from cellzoo.system.atomic import output_errors, write_atomically
 from cellzoo.system.lazy import lazy_property
+from cellzoo.system.regular_file import require_regular
 from search.benchmark.logs import EPOCHS, PTB, WIKITEXT2
 from tasks.data.archives import FAULTS
 
@@ -348,6 +349,7 @@ def _absent(what: str) -> UnknownNameError:
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read all arrays of an .npz file; raises one of `FAULTS` or `MemoryError` if it is not one."""
+    require_regular(path)
     file = np.load(path, allow_pickle=False)
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise ValueError("a single array")

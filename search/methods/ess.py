@@ -101,7 +101,14 @@ class EssSettings(BilevelSettings):
         Raises:
             CellzooError: There is no such cell, or its output is not the mean of all nodes.
         """
-        text = self.intra if "(" in self.intra else str(cellzoo.entry(self.intra).genotype)
+        text = self.intra
+        if "(" not in text:
+            found = cellzoo.entry(text)
+            if found.notation != "darts":
+                raise CellzooError(
+                    f"intra: {text!r} is written in the notation {found.notation}; expected darts"
+                )
+            text = str(found.genotype)
         genotype = replace(darts.read_genotype(text), highway=self.highway)
         if any(op == NONE for op, _ in genotype.recurrent):
             raise CellzooError(

@@ -79,7 +79,7 @@ class SamplerSettings(Settings):
             case "darts":
                 return DartsSpace(nodes, self.operations)
             case "idarts":
-                return IDartsSpace(nodes, self.operations)
+                return IDartsSpace(nodes, self.operations, min(IDartsSpace.edges, len(self.operations)))
             case "egs":
                 return EgsSpace(nodes, self.operations)
             case "ess":

@@ -58,7 +58,7 @@ class Layout:
             raise CellzooError(f"nodes is {self.nodes}; a cell has 1 to {MAX_STEPS} nodes")
         if not 0 <= self.delay <= MAX_DELAY:
             raise CellzooError(
-                f"delay is {self.delay}; the gates look 1 to {MAX_DELAY} steps back, 0 is no gates"
+                f"delay is {self.delay}; expected 1 to {MAX_DELAY} past steps for the gates, or 0 for no gates"
             )
         _check_operations("operations", self.operations, NONE)
         _check_operations("past_operations", self.past_operations, DROP)

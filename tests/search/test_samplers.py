@@ -203,3 +203,9 @@ def test_a_space_smaller_than_the_pool_is_not_blamed_on_the_pool(name, package):
         sampler.tell(sampler.ask(), None)
     with pytest.raises(CellzooError, match="all 2 cells of the pool were proposed; no others were found"):
         sampler.ask()
+
+
+def test_one_operation_is_enough_for_every_space_that_takes_operations():
+    for space in ("darts", "idarts", "egs", "ess"):
+        cells = SamplerSettings(space=space, nodes=3, operations=("tanh",)).cells()
+        assert cells.to_cell(cells.sample(random.Random(0))).nodes

@@ -404,7 +404,9 @@ def test_a_single_array_or_a_zip_with_other_members_is_not_a_table(tmp_path):
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("digest", "x")
         archive.writestr("content", "x")
-    for path in (array, other):
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    for path in (array, other, pipe):
         with pytest.raises(DataError, match="is not a table of `cellzoo table build`"):
             Table.read(path)
 

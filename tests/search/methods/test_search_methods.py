@@ -177,6 +177,7 @@ def test_a_gradient_that_is_no_number_stops_a_joint_search_with_all_as_it_was():
         ("ess", {"mode": "both"}, "must be 'intra', 'inter' or 'joint'"),
         ("ess", {"mode": "inter", "intra": "darts-v9"}, "unknown cell 'darts-v9'"),
         ("ess", {"mode": "inter", "intra": "enas"}, "mean of all nodes"),
+        ("ess", {"mode": "inter", "intra": "lstm"}, "'lstm' is written in the notation .*; expected darts"),
         ("enas", {"table": "enas_lm_tpu"}, "averages only loose ends"),
         ("enas", {"baseline_decay": 1.0}, "is 1.0; it must be below 1"),
         ("random-ws", {"candidates": 0}, "is 0; it must be at least 1"),
