@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from leaderboards.board import Average, Averages
 from leaderboards.stats.families import pairs, samples, spread_of
 from leaderboards.stats.ranks import ranges_from
-from leaderboards.stats.seeds import FEWEST_SEEDS, forth, scale_of, summarize
+from leaderboards.stats.seeds import FEWEST_SEEDS, scale_of, summarize, to_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,8 +94,8 @@ def task_scale(table: TaskTable) -> Scale | None:
 def share(value: float, scale: Scale, metric: str) -> float:
     """A value rescaled so that the floor is 0 and the reference 1; negative below the floor."""
     on = scale_of(metric)
-    floor, reference = forth(scale.floor, on), forth(scale.reference, on)
-    return (forth(value, on) - floor) / (reference - floor)
+    floor, reference = to_scale(scale.floor, on), to_scale(scale.reference, on)
+    return (to_scale(value, on) - floor) / (reference - floor)
 
 
 def _by_seed(table: TaskTable, subject: BoardSubject, scale: Scale) -> dict[int, float]:

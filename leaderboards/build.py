@@ -15,7 +15,7 @@ from leaderboards.collect import Fault, listed
 from leaderboards.provenance import trace
 from leaderboards.published import published_for
 from leaderboards.settings import differences, flat_settings, group_by_settings, shared_settings
-from leaderboards.standing import TableStanding, stand
+from leaderboards.standing import TableStanding, compute_standing
 from leaderboards.stats.seeds import Summary, scale_of, summarize
 from leaderboards.tuned import is_trial, tuning_of
 
@@ -160,7 +160,9 @@ def _table(
     columns = _columns(records)
     members = _members([record for record in records if record.purpose == "evaluation"])
     fresh = _members([record for record in records if record.purpose == "confirmation"])
-    standing = stand(collection, members, columns[0].name, higher_is_better=columns[0].higher_is_better)
+    standing = compute_standing(
+        collection, members, columns[0].name, higher_is_better=columns[0].higher_is_better
+    )
     rows = [
         _row(subjects[identity], of_subject, columns, standing, identity)
         for identity, of_subject in members.items()

@@ -12,7 +12,7 @@ from leaderboards.render.grid import table_title
 from leaderboards.render.markdown import plain
 from leaderboards.render.notes import label
 from leaderboards.stats.families import holm
-from leaderboards.stats.seeds import FEWEST_SEEDS, forth
+from leaderboards.stats.seeds import FEWEST_SEEDS, to_scale
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -131,7 +131,7 @@ def _welch(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def _values(table: TaskTable, row: Row) -> list[float]:
-    return [forth(value, table.standing.scale) for value in row.metrics[table.primary.name].values]
+    return [to_scale(value, table.standing.scale) for value in row.metrics[table.primary.name].values]
 
 
 def _listed(changes: Sequence[Change]) -> list[str]:

@@ -71,10 +71,10 @@ def collect(sources: Sequence[Path], *, skip_bad: bool = False) -> Collection:
     faults: list[Fault] = []
     for path in _files(sources, faults):
         try:
-            read.append((path, read_sound(path)))
+            read.append((path, read_valid_record(path)))
         except RecordError as error:
             faults.append(Fault(path, str(error)))
-    records, contradictions, repeats = _once_a_key(read)
+    records, contradictions, repeats = _deduplicated(read)
     faults += contradictions
     if faults and not skip_bad:
         raise RecordError(_refusal(faults))
@@ -104,7 +104,7 @@ def _failed(folders: Iterable[Path]) -> list[FailedRun]:
     return sorted(found.values(), key=lambda one: (one.task.name, one.cell.name, one.seed, one.key))
 
 
-def read_sound(path: Path) -> RunRecord:
+def read_valid_record(path: Path) -> RunRecord:
     """Read one record from a regular file of at most `LARGEST_RECORD` bytes.
 
     Raises:
@@ -197,7 +197,7 @@ def record_folders(source: Path, faults: list[Fault]) -> Iterator[Path]:
 
 
 def _json_files(folder: Path) -> list[Path]:
-    """The files named like records, of any kind: `read_sound` refuses those that are not valid."""
+    """The files named like records, of any kind: `read_valid_record` refuses those that are not valid."""
     with os.scandir(folder) as entries:
         return [
             folder / entry.name
@@ -209,7 +209,7 @@ def _json_files(folder: Path) -> list[Path]:
         ]
 
 
-def _once_a_key(read: Iterable[tuple[Path, RunRecord]]) -> tuple[list[RunRecord], list[Fault], int]:
+def _deduplicated(read: Iterable[tuple[Path, RunRecord]]) -> tuple[list[RunRecord], list[Fault], int]:
     """Keep one record for each key; where two files give different results, keep neither and report a fault."""
     kept: dict[str, tuple[Path, RunRecord]] = {}
     contradicted: set[str] = set()
@@ -264,7 +264,8 @@ def _results(record: RunRecord) -> dict[str, Any]:
 
 def _refusal(faults: Sequence[Fault]) -> str:
     files = "1 file is not a valid record" if len(faults) == 1 else f"{len(faults)} files are not valid records"
-    return f"{files}:\n{listed(faults)}\nNothing was written. --skip-bad goes on without them and names them."
+    advice = "Nothing was written. With --skip-bad they are left out and listed on the page."
+    return f"{files}:\n{listed(faults)}\n{advice}"
 
 
 def listed(faults: Sequence[Fault]) -> str:

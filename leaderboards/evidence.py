@@ -11,7 +11,7 @@ import numpy as np
 from cellzoo.errors import RecordError
 from leaderboards.collect import check_regular
 from leaderboards.stats.items import evaluate
-from leaderboards.stats.seeds import back, forth, scale_of
+from leaderboards.stats.seeds import from_scale, scale_of, to_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,13 +89,13 @@ def run_contributions(record: RunRecord, metric: str, path: Path) -> tuple[np.nd
         return None
     scale = scale_of(metric)
     for factor in (1.0, 100.0) if scale == "plain" else (1.0,):
-        given = factor * back(found.value, scale)
+        given = factor * from_scale(found.value, scale)
         if abs(given - value) <= TOLERANCE * max(1.0, abs(value)):
             identity = repr([columns[field] for field in _IDENTITY if field in columns])
             # Shifted by the rounding error, so that the mean is exactly the record's value.
-            return factor * found.contributions + (forth(value, scale) - factor * found.value), identity
+            return factor * found.contributions + (to_scale(value, scale) - factor * found.value), identity
     raise ItemsError(
-        f"{path}: its items give {metric} {back(found.value, scale):.6g}; the record says {value:.6g}"
+        f"{path}: its items give {metric} {from_scale(found.value, scale):.6g}; the record says {value:.6g}"
     )
 
 

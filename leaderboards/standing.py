@@ -10,7 +10,7 @@ import numpy as np
 from leaderboards.evidence import Evidence, gather
 from leaderboards.stats.families import Samples, against, against_on_new_items, pairs, samples, spread_of
 from leaderboards.stats.ranks import ranges_from
-from leaderboards.stats.seeds import FEWEST_SEEDS, back, forth, scale_of, summarize
+from leaderboards.stats.seeds import FEWEST_SEEDS, from_scale, scale_of, summarize, to_scale
 from leaderboards.stats.winner import shrink_best, smallest_detectable
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TableStanding:
     errors: Mapping[str, float]
 
 
-def stand(
+def compute_standing(
     collection: Collection,
     members: Mapping[str, Sequence[RunRecord]],
     metric: str,
@@ -109,7 +109,10 @@ def stand(
     pooled = True
     if ranked:
         runs = samples(
-            [np.clip([forth(v, scale) for v in values[i]], -LARGEST_COMPARED, LARGEST_COMPARED) for i in ranked]
+            [
+                np.clip([to_scale(v, scale) for v in values[i]], -LARGEST_COMPARED, LARGEST_COMPARED)
+                for i in ranked
+            ]
         )
         spread = spread_of(runs)
         pooled = spread.pooled
@@ -185,4 +188,4 @@ def _against_new(
 
 def _best(runs: Samples, ranked: Sequence[str], scale: Scale, *, higher_is_better: bool) -> tuple[str, float]:
     shrunk = shrink_best(runs, higher_is_better=higher_is_better)
-    return ranked[shrunk.best], back(shrunk.expected, scale)
+    return ranked[shrunk.best], from_scale(shrunk.expected, scale)

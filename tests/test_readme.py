@@ -37,7 +37,7 @@ def test_python_blocks_run_one_after_the_other(tmp_path):
 def test_evaluating_comparing_and_searching_run_one_after_the_other(tmp_path):
     (tmp_path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
     commands = [text for text in blocks("sh") if text.startswith("cellzoo") and "--data DIR" not in text]
-    assert len(commands) == 3
+    assert len(commands) == 2
     for command in commands:
         found = run(["sh", "-ec", command], tmp_path)
         assert found.returncode == 0, found.stderr

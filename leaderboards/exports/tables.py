@@ -40,7 +40,7 @@ def render_csv(board: Board) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _harmless(value) for name, value in line.items()} for line in lines)
+    writer.writerows({name: _escape_formula(value) for name, value in line.items()} for line in lines)
     return out.getvalue()
 
 
@@ -71,7 +71,7 @@ def parquet_bytes(board: Board) -> bytes:
     return out.getvalue()
 
 
-def _harmless(value: Any) -> Any:
+def _escape_formula(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = printable(value)

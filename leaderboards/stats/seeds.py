@@ -83,13 +83,13 @@ def scale_of(metric: str) -> Scale:
     return "log" if metric.endswith("perplexity") else "plain"
 
 
-def forth(value: float, scale: Scale) -> float:
+def to_scale(value: float, scale: Scale) -> float:
     """Transform a value to the scale of comparison."""
     return value if scale == "plain" else math.log(value)
 
 
-def back(value: float, scale: Scale) -> float:
-    """The inverse of `forth`; infinite where the result overflows."""
+def from_scale(value: float, scale: Scale) -> float:
+    """The inverse of `to_scale`; infinite where the result overflows."""
     if scale == "plain":
         return value
     try:
@@ -110,18 +110,18 @@ def summarize(
     """
     if scale == "log" and min(values) <= 0:
         scale, contributions = "plain", None
-    scaled = [forth(value, scale) for value in values]
+    scaled = [to_scale(value, scale) for value in values]
     mean, n = _mean(scaled), len(values)
     std = deviation(values)
     if std is None:
-        return Summary(tuple(values), back(mean, scale), None, None, scale=scale)
+        return Summary(tuple(values), from_scale(mean, scale), None, None, scale=scale)
     spread = deviation(scaled) or 0.0
     interval = _interval(mean, spread / math.sqrt(n), n - 1, scale)
     components = new_items = None
     if contributions is not None and contributions.shape[1] > 1:
         components = variance_components(contributions)
         new_items = _interval(mean, *new_items_error(contributions), scale)
-    return Summary(tuple(values), back(mean, scale), std, interval, new_items, components, scale)
+    return Summary(tuple(values), from_scale(mean, scale), std, interval, new_items, components, scale)
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -178,7 +178,7 @@ def prediction_interval(values: Sequence[float], scale: Scale = "plain") -> tupl
         return None
     if scale == "log" and min(values) <= 0:
         scale = "plain"
-    scaled = [forth(value, scale) for value in values]
+    scaled = [to_scale(value, scale) for value in values]
     spread = deviation(scaled) or 0.0
     return _interval(_mean(scaled), spread * math.sqrt(1 + 1 / len(values)), len(values) - 1, scale)
 
@@ -193,7 +193,7 @@ def t_quantile(probability: float, freedom: float) -> float:
 
 def _interval(mean: float, error: float, freedom: float, scale: Scale) -> tuple[float, float]:
     half = t_quantile(1 - LEVEL / 2, freedom) * error
-    return back(mean - half, scale), back(mean + half, scale)
+    return from_scale(mean - half, scale), from_scale(mean + half, scale)
 
 
 def _mean(values: Sequence[float]) -> float:
