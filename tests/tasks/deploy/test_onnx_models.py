@@ -1,4 +1,4 @@
-"""Whole models as ONNX files: onnxruntime decodes as the model in torch does."""
+"""Exported models: onnxruntime gives the same results as torch."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_pretrained_words_are_looked_up_as_flair_does(tmp_path):
 
 
 def test_stacks_within_stacks(tmp_path):
-    """The outer stack has the frozen one behind other features."""
+    """The frozen inner stack is not the first part of the outer one."""
     first = trained_words(TRAIN, 5, 1)
     first.name = "a"
     inner = FrozenEmbeddings(StackedEmbeddings([characters(TRAIN, 3, 2), trained_words(TRAIN, 4, 1)]))

@@ -1,4 +1,4 @@
-"""Features of whole batches against Flair's, which go token by token; padding against torch's."""
+"""Features of whole batches are equal to those of Flair, which computes them token by token."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def one_hot(*, field="text", stable=False):
 
 
 class Lengths(TokenEmbeddings):
-    """Embeddings that only Flair's way can compute."""
+    """Embeddings that only Flair can compute."""
 
     embeddings_name = "test-lengths"
 
@@ -66,7 +66,7 @@ class Lengths(TokenEmbeddings):
 
 
 def flairs(embeddings, sentences):
-    """All tokens' vectors as Flair joins them."""
+    """Return the vectors of all tokens as Flair concatenates them."""
     for sentence in sentences:
         sentence.clear_embeddings()
     embeddings.embed(sentences)

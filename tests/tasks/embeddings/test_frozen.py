@@ -1,4 +1,4 @@
-"""Frozen embeddings: as they are without training mode, kept on disk, whatever happens to the folder."""
+"""Frozen embeddings: evaluation mode, the cache on disk, and damaged, shared and full cache folders."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_damaged_file_is_reported_and_made_anew(tmp_path, monkeypatch, damage)
 
 
 def fill(folder, asked, pause=lambda fraction: time.sleep(0.01)):
-    """What a process of its own does, which starts as a copy of this one."""
+    """The work of a forked process."""
     frozen._BLOCK = 200
     features = counting(folder)
     sentences = flair_sentences(TRAIN)

@@ -30,7 +30,7 @@ def dictionary(tags):
 
 
 class Case:
-    """Random emissions, transitions and right tags."""
+    """Draw emissions, transitions and gold tags."""
 
     def __init__(self, lengths, tags=5, dtype=torch.float64, seed=0, scale=2.0):
         generator = torch.Generator().manual_seed(seed)
@@ -63,7 +63,7 @@ class Case:
 
 
 def assert_equal(found, expected, tolerance):
-    """Compare by the largest number, or by 1 where that is smaller: gradients are sums of probabilities."""
+    """Compare relative to the largest value, at least 1: gradients are sums of probabilities."""
     for one, other in zip(found, expected, strict=True):
         difference = (one.double() - other.double()).abs().max()
         assert difference <= tolerance * other.abs().max().clamp(min=1.0)
@@ -71,7 +71,7 @@ def assert_equal(found, expected, tolerance):
 
 @pytest.fixture
 def no_logs(monkeypatch):
-    """Fails where the slow way is taken."""
+    """Fail if the slow implementation is used."""
     monkeypatch.setattr(crf, "log_partition_in_logs", None)
 
 

@@ -1,4 +1,4 @@
-"""Features of taggers declared in a line: what is read, computed once, pooled, and refused."""
+"""Declared features of taggers: parsing, caching, pooling, and errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def build(folder, features, cache=None, **settings):
 
 
 def read(tagging, sentence):
-    """What the tagger reads of a sentence's tokens, (T, E)."""
+    """Return the features of a sentence's tokens, (T, E)."""
     import cellzoo
     from tasks.embeddings.batch import token_features
 

@@ -1,4 +1,4 @@
-"""Evaluation by the tagging problem, and what it says of data without entities, or with odd ones."""
+"""Evaluation by the tagging problem, also on data without entities or with unknown types."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""Features of tokens: characters, pretrained and trained word vectors; and the way into Flair sentences."""
+"""Features of tokens (characters, pretrained and trained word vectors), and conversion to Flair sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that stay as they are, and the parameters of those that learn."""
+"""Frozen features, and the parameter counts of trained ones."""
 
 import torch
 from flair.embeddings import TokenEmbeddings, WordEmbeddings

@@ -1,4 +1,4 @@
-"""Training a tagger by the one trainer: exact resume, also after a kill, and what it trains on."""
+"""Training a tagger: exact resumption, also after the process was killed, and which data are used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ train(Path(sys.argv[1]) / "killed", report=report)
 
 
 def comparable(folder, fitted):
-    """Everything of a training but times, as JSON; numbers of all weights to the last bit."""
+    """Return everything of a training except times as JSON, with all bits of the weights."""
     weights = {name: tensor.flatten().tolist() for name, tensor in fitted.model.state_dict().items()}
     return {
         "weights": weights,
@@ -60,7 +60,7 @@ def whole(tmp_path_factory):
 
 
 class Stop(Exception):  # noqa: N818 - stands for a kill
-    """Ends a training from within."""
+    """Raised to interrupt a training."""
 
 
 def stop_at(epoch, share=0.5):

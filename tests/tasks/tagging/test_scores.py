@@ -21,7 +21,7 @@ LENGTH = 7
 
 
 def found_in(model, sentences):
-    """What is found in sentences of any order, from an evaluation in batches of five."""
+    """Return the spans found in sentences, from an evaluation in batches of five."""
     order = sorted(range(len(sentences)), key=lambda place: -len(sentences[place]))
     found = {}
     training = model.training

@@ -126,7 +126,7 @@ def test_predicting_switches_dropout_off_and_leaves_the_mode_as_it_was():
 
 
 def test_flairs_own_tagger_predicts_with_dropout():
-    """The trap that `CellTagger.predict` closes; without it the test above would mean nothing."""
+    """The bug that `CellTagger.predict` avoids; otherwise the test above could not fail."""
     flair.set_seed(0)
     model = SequenceTagger(features(), type_dictionary(TRAIN), "ner", hidden_size=4, locked_dropout=0.5)
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_flairs_own_tagger_predicts_with_dropout():
 
 @register_embeddings
 class FrozenFeatures(TokenEmbeddings):
-    """Constant features behind a dropout, as a frozen transformer has."""
+    """Constant features followed by dropout, as in a frozen transformer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -313,7 +313,7 @@ def test_features_stay_in_sentences_if_they_are_asked_for(mode):
 
 @register_embeddings
 class Learning(TokenEmbeddings):
-    """Trained features that only Flair's own way computes."""
+    """Trainable features that only Flair can compute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -413,7 +413,7 @@ def test_a_safe_file_that_is_not_one_is_one_clear_message(tmp_path):
 
 @pytest.fixture
 def flair_layers(monkeypatch):
-    """A copy of Flair's table of layers, so that none is left in it."""
+    """Replace Flair's table of layers by a copy during the test."""
     monkeypatch.setattr("flair.nn.recurrent.rnn_layers", copy.copy(flair.nn.recurrent.rnn_layers))
     return flair.nn.recurrent
 

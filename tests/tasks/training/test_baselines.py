@@ -1,4 +1,4 @@
-"""Layers in the place of a recurrent one: they know nothing of order."""
+"""Baselines that replace the recurrent layer and ignore the order of words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that someone changed, with a digest that fits again: one message, or nothing that matters."""
+"""Checkpoints that were modified but have a valid digest: one error message, or no effect."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def saved(tmp_path_factory):
 
 
 def go_on(folder, saved, tensors, content):
-    """Train on from a changed checkpoint."""
+    """Resume from a modified checkpoint."""
     write_tensors(folder / "checkpoint.safetensors", tensors, content)
     (folder / "events.jsonl").write_bytes(saved[2])
     return train(folder, 2)

@@ -1,4 +1,4 @@
-"""How the weights of an evaluated cell start: a setting of the task, and part of what a record is found by."""
+"""Initialisation of the weights of a cell: a setting of the task, and part of the key of a record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_published_rules_go_before_the_range_of_the_rest(stacked, weight_range):
 
 
 def test_uniform_is_the_default_and_what_it_was():
-    """The draws that records of the time before the setting were made with."""
+    """Records from before the setting existed were made with the same random draws."""
     generator = torch.Generator().manual_seed(0)
     shapes = cellzoo.load("lstm").parameter_shapes(input_size=8, hidden_size=8).values()
     for bound, options in ((8**-0.5, {}), (0.04, {"weight_range": 0.04})):

@@ -1,4 +1,4 @@
-"""Memory that ran out, however a library says so."""
+"""Out-of-memory errors of different libraries become one error."""
 
 from __future__ import annotations
 

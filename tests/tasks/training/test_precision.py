@@ -1,4 +1,4 @@
-"""The precision of a training: a setting, which records of the time before it need not name."""
+"""The setting `precision` of a training; records do not name it if it is `full`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer and its loop on a toy problem: it learns, stops in time, and goes on exactly where it was."""
+"""The trainer and the training loop on a toy problem: learning, schedules, budgets and exact resumption."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_message(tmp_path):
 
 
 class FailsInEpochThree(SequenceSums):
-    """The loss is NaN in the order of batches that seed 0 has in epoch 3; if asked, in the next, too."""
+    """The loss is NaN for the order of batches that seed 0 gives in epoch 3, optionally also for the next one."""
 
     def __init__(self, again=False):
         super().__init__(Settings(), CPU)
