@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 import torch.nn.functional as F
 
-from cellzoo.errors import DataError
+from cellzoo.errors import DataError, RunError
 from tasks.data.vocabulary import END, UNKNOWN
 from tasks.language_modeling.dynamic import DynamicRule, dynamic_losses
 from tasks.language_modeling.evaluate import perplexity, word_losses
@@ -140,6 +140,9 @@ class LanguageModeling:
 
         The additional items, of the split `dev words` or `test words`, are the distinct words of the split:
         their `count` in the training text, and their `nll` and `tokens` in this split. See `EvaluatesOnce`.
+
+        Raises:
+            RunError: Dynamic evaluation diverged.
         """
         losses = self._losses(model, split)
         found = self._evaluation(losses, split)
@@ -148,6 +151,11 @@ class LanguageModeling:
             return replace(found, items=[*found.items, *words])
         dynamic = self._dynamic_losses(model, split)
         value = perplexity(dynamic.mean().item())
+        if not math.isfinite(value):
+            raise RunError(
+                f"{split}: dynamic evaluation diverged, its perplexity is {value:g}; try a dynamic_rate below "
+                f"{self.settings.dynamic_rate:g}"
+            )
         sums = _by_line(dynamic, self.text.lengths[split])
         items = [{**item, "dynamic_nll": nll} for item, nll in zip(found.items, sums, strict=True)]
         note = f"{split}: perplexity {value:.4g} by dynamic evaluation"

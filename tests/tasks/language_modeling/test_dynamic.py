@@ -20,6 +20,7 @@ from language_models import (
     write_text,
 )
 
+from cellzoo.errors import RunError
 from tasks.language_modeling.dynamic import DynamicRule, dynamic_losses
 from tasks.language_modeling.evaluate import word_losses
 from tasks.runs.run import run_suite
@@ -103,6 +104,12 @@ def test_a_text_that_repeats_itself_is_predicted_better():
     words = torch.tensor([2, 5, 3, 9, 4]).repeat(40)
     static = word_losses(model(), words, END).mean()
     assert dynamic_losses(model(), words, END, TRAIN, RULE).mean() < 0.9 * static
+
+
+def test_an_evaluation_that_diverges_is_one_message(tmp_path):
+    problem = problem_on(write_text(tmp_path / "words.txt"), dynamic=True, dynamic_rate=1e30)
+    with pytest.raises(RunError, match=r"dev: dynamic evaluation diverged.*try a dynamic_rate below 1e\+30"):
+        problem.evaluate_once(model_of(problem), "dev")
 
 
 def test_a_record_has_both_perplexities(tmp_path):

@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_message(tmp_path):
 
 
 class FailsInEpochThree(SequenceSums):
-    """The loss is NaN for the order of batches that seed 0 gives in epoch 3, optionally also for the next one."""
+    """The loss is NaN for the order of batches that seed 0 gives in epoch 3, and optionally for the next."""
 
     def __init__(self, again=False):
         super().__init__(Settings(), CPU)
