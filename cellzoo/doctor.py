@@ -1,6 +1,6 @@
-"""Looks at what works here and what is missing: one function for each thing, which gives its findings.
+"""Checks of the installation: one function for each topic, which yields its findings.
 
-Nothing but `engines` imports torch, and nothing imports what may be missing before it has been looked for.
+Only `engines` imports torch, and no package that may be missing is imported without a check.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EXTRAS = {
     "trackio": "runs in Trackio",
     "wandb": "runs in Weights & Biases",
 }
-# Widest first; as the system calls it, and as people do.
+# Flag in /proc/cpuinfo -> common name, the widest first.
 _INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 _LITTLE_SPACE = 500_000_000
@@ -51,18 +51,18 @@ _OLDEST_PYTHON = (3, 11)
 
 
 class Status(Enum):
-    """How a thing stands."""
+    """The result of a check."""
 
     OK = "ok"
     ABSENT = "absent"
-    """Not there, and not needed: something is slower, or not possible."""
+    """Missing but optional: something is slower, or not available."""
     FAULT = "fault"
-    """Needed, and missing or wrong."""
+    """Required, and missing or wrong."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it stands, what was found, and how to mend it where that is to be done."""
+    """The result of a check on one topic, with a message, and advice if something can be fixed."""
 
     topic: str
     state: Status
@@ -71,9 +71,13 @@ class Finding:
 
 
 def examine(*, full: bool = False, checks: Sequence[Callable[[], Iterator[Finding]]] = ()) -> list[Finding]:
-    """Look at everything; with `full`, also import torch and run a cell by every engine.
+    """Run all checks.
 
-    A check that fails itself is a finding, never an exception; `checks` replaces those that are made.
+    A check that raises an exception becomes a fault.
+
+    Args:
+        full: Whether to also import torch and run a cell with every engine.
+        checks: Checks to run instead of the default ones.
     """
     findings: list[Finding] = []
     for check in checks or (*CHECKS, *((engines,) if full else ())):
@@ -81,13 +85,13 @@ def examine(*, full: bool = False, checks: Sequence[Callable[[], Iterator[Findin
             findings.extend(check())
         except Exception as error:
             words = (str(error).splitlines() or [""])[0]
-            message = f"could not be looked at: {type(error).__name__}: {words}"
+            message = f"the check failed: {type(error).__name__}: {words}"
             findings.append(Finding(check.__name__.replace("_", " "), Status.FAULT, message))
     return findings
 
 
 def install_command(extra: str = "") -> str:
-    """How to install cellzoo again, from its sources where it runs from them."""
+    """The command that installs cellzoo again, from its sources if it runs from them."""
     brackets = f"[{extra}]" if extra else ""
     if (SOURCES / "pyproject.toml").is_file():
         return f"pip install --editable '{SOURCES}{brackets}'"
@@ -105,13 +109,13 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Cellzoo, what it cannot do without, and what its extras bring, by what its installation declares."""
+    """Cellzoo, its required dependencies, and those of its extras, as its installation declares them."""
     from packaging.requirements import Requirement
 
     try:
         declared = [Requirement(line) for line in requires("cellzoo") or ()]
     except PackageNotFoundError:
-        advice = f"so its commands and what it needs are not known; {install_command()}"
+        advice = f"its commands and dependencies cannot be found; run: {install_command()}"
         yield Finding("cellzoo", Status.ABSENT, f"not installed, runs from {SOURCES}", advice)
         return
     yield Finding("cellzoo", Status.OK, f"{installed('cellzoo')} in {SOURCES}")
@@ -128,7 +132,7 @@ def packages() -> Iterator[Finding]:
             if (release := releases[one.name]) is None or not one.specifier.contains(release, prereleases=True)
         ]
         if extra and not here:
-            problems = ["the installed package does not know it"]
+            problems = ["the installed version does not have this extra"]
         words = "; ".join(problems) or ", ".join(f"{name} {release}" for name, release in releases.items())
         broken = Status.ABSENT if extra else Status.FAULT
         yield Finding(
@@ -140,38 +144,42 @@ def packages() -> Iterator[Finding]:
 
 
 def torch_and_gpu() -> Iterator[Finding]:
-    """The build of torch, as torch/version.py has it (importing torch takes seconds), and a GPU's driver."""
+    """The build of torch, from torch/version.py (importing torch takes seconds), and the driver of a GPU."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         yield Finding("torch", Status.FAULT, "not installed", install_command())
         return
     build = runpy.run_path(str(Path(spec.origin).with_name("version.py")))
     kinds = [f"{name} {build[key]}" for key, name in (("cuda", "CUDA"), ("hip", "ROCm")) if build.get(key)]
-    words = f"built for {kinds[0] if kinds else 'the CPU alone'}"
+    words = f"built for {kinds[0] if kinds else 'the CPU only'}"
     yield Finding("torch", Status.OK, f"{build['__version__']}, {words}")
     has_driver = _NVIDIA_DRIVER.exists()
     if has_driver and not kinds:
         advice = "install a build for CUDA, see https://pytorch.org/get-started/locally"
-        message = "the driver of an NVIDIA GPU is here, but torch is built for the CPU alone"
+        message = "there is an NVIDIA driver, but torch is built for the CPU only"
         yield Finding("CUDA", Status.ABSENT, message, advice)
     elif build.get("cuda") and not has_driver:
-        yield Finding("CUDA", Status.ABSENT, "no driver of an NVIDIA GPU is here; cells run on the CPU")
+        yield Finding("CUDA", Status.ABSENT, "no NVIDIA driver was found; cells run on the CPU")
     elif kinds:
-        yield Finding("CUDA", Status.OK, "driver and torch's build are here; --full asks torch for devices")
+        yield Finding(
+            "CUDA",
+            Status.OK,
+            "there are an NVIDIA driver and a build of torch for it; --full lists the devices",
+        )
     else:
-        yield Finding("CUDA", Status.ABSENT, "no GPU that torch is built for; cells run on the CPU")
+        yield Finding("CUDA", Status.ABSENT, "torch is built for the CPU only; cells run on the CPU")
 
 
 def processor_and_threads() -> Iterator[Finding]:
-    """The processor, its widest vector instructions, and how many threads torch will start with."""
+    """The processor, its widest vector instructions, and the number of threads that torch will use."""
     features = processor_features()
     names = [name for flag, name in _INSTRUCTION_SETS.items() if flag in features]
-    widest = names[0] if names else "instruction sets not named by the system"
+    widest = names[0] if names else "instruction sets unknown"
     yield Finding("processor", Status.OK, f"{processor()}, {widest}")
     usable = [f"usable cores: {usable_cores()}"]
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         value = os.environ.get(name, "")
-        # OpenMP takes a number, or several for nested regions.
+        # OpenMP accepts a number, or a list of numbers for nested parallel regions.
         if value and not all(part.strip().isdecimal() and int(part) > 0 for part in value.split(",")):
             advice = f"set a whole number, or unset it: unset {name}"
             yield Finding("threads", Status.FAULT, f"{name}={value} is not a number of threads", advice)
@@ -181,28 +189,28 @@ def processor_and_threads() -> Iterator[Finding]:
 
 
 def native_engine() -> Iterator[Finding]:
-    """Whether the native engine was built and loads, and with which instruction set."""
+    """Whether the native engine is built and loads, and its instruction set."""
     available, message = status()
     if available:
         yield Finding("native engine", Status.OK, message)
         if has_bfloat16():
-            yield Finding("bf16", Status.OK, "products of bfloat16 by AMX, where precision is 'bf16'")
+            yield Finding("bf16", Status.OK, "bfloat16 products with AMX, for precision 'bf16'")
         else:
-            message = "no products of bfloat16 here: precision 'bf16' computes as 'full'"
+            message = "no bfloat16 products on this machine: precision 'bf16' is the same as 'full'"
             yield Finding("bf16", Status.ABSENT, message, "they need a processor with AMX, and Linux")
         return
-    # The compiler that building would use.
+    # The compiler that a build would use.
     named = (os.environ.get("CXX"), sysconfig.get_config_var("CXX"))
     words = [shlex.split(name)[0] for name in named if name and name.strip()]
     compilers = filter(None, map(shutil.which, (*words, "c++", "g++", "clang++")))
     compiler = next(compilers, None)
-    advice = f"a compiler is here ({compiler}); build it: {_rebuild()}"
+    advice = f"there is a compiler ({compiler}); build the engine: {_rebuild()}"
     if compiler is None:
         advice = (
-            "no C++ compiler is here; install one (Debian: apt install g++; Fedora: dnf install gcc-c++; "
+            "no C++ compiler was found; install one (Debian: apt install g++; Fedora: dnf install gcc-c++; "
             f"macOS: xcode-select --install), then {_rebuild()}"
         )
-    yield Finding("native engine", Status.ABSENT, f"{message}; cells run by the engine torch", advice)
+    yield Finding("native engine", Status.ABSENT, f"{message}; cells run with the engine torch", advice)
 
 
 def _rebuild() -> str:
@@ -212,7 +220,7 @@ def _rebuild() -> str:
 def data() -> Iterator[Finding]:
     """The folder with original data files."""
     value = os.environ.get("CELLZOO_DATA", "")
-    where = "`cellzoo data where` says what belongs there"
+    where = "`cellzoo data where` lists what belongs there"
     folder = typed_path(value, "CELLZOO_DATA") if value else Path()
     if not value:
         message = "CELLZOO_DATA is not set; tasks on real text need it, or --data"
@@ -227,7 +235,7 @@ def data() -> Iterator[Finding]:
 
 
 def cache() -> Iterator[Finding]:
-    """The folder where Flair, transformers and others keep what they make or fetch once."""
+    """The cache folder of Flair, transformers and others."""
     value = os.environ.get("XDG_CACHE_HOME", "")
     try:
         folder = Path(value).expanduser() if value else Path.home() / ".cache"
@@ -247,7 +255,7 @@ def temporary_files() -> Iterator[Finding]:
 
 
 def _writable(topic: str, folder: Path, advice: str) -> Finding:
-    """A folder that can be written, or made."""
+    """Check that a folder can be written, or created."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding(topic, Status.ABSENT, f"{folder} cannot be written", advice)
@@ -259,7 +267,7 @@ def _writable(topic: str, folder: Path, advice: str) -> Finding:
 
 
 def engines() -> Iterator[Finding]:
-    """Run a small cell by every engine, against the reference; imports torch."""
+    """Compare a small cell in every engine with the reference engine; imports torch."""
     import torch
 
     import cellzoo
@@ -287,8 +295,8 @@ def engines() -> Iterator[Finding]:
         if apart <= _TOLERANCE:
             yield Finding(f"engine {name}", Status.OK, "runs a cell and its gradients")
         else:
-            message = f"its results differ from the reference's by {apart:.1e}"
-            yield Finding(f"engine {name}", Status.FAULT, message, f"build it anew: {_rebuild()}")
+            message = f"its results differ from those of the reference by {apart:.1e}"
+            yield Finding(f"engine {name}", Status.FAULT, message, f"rebuild it: {_rebuild()}")
 
 
 CHECKS = (python, packages, torch_and_gpu, processor_and_threads, native_engine, data, cache, temporary_files)

@@ -94,7 +94,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
     found = examine(checks=[fail, fail_late])
     assert [one.topic for one in found] == ["fail", "first", "fail late"]
     assert [one.state for one in found] == [Status.FAULT, Status.OK, Status.FAULT]
-    assert found[0].message == "could not be looked at: OSError: no"
+    assert found[0].message == "the check failed: OSError: no"
 
 
 def by_topic(findings):
@@ -109,7 +109,7 @@ def test_requirements_are_read(monkeypatch):
     assert re.fullmatch(r"torch \S+, safetensors \S+", found["packages"].message)
     assert found["extra nlp"].message.startswith("absent-a is not installed (")
     assert found["extra hub"].message.startswith("absent-b is not installed (")
-    assert found["extra export"].message.startswith("the installed package does not know it (")
+    assert found["extra export"].message.startswith("the installed version does not have this extra (")
 
 
 @pytest.mark.parametrize(("version", "is_well"), [("2.13.0+cpu", True), ("2.3.1", False), ("2.10", True)])
@@ -202,9 +202,9 @@ CUDA = CPU.replace("cuda: Optional[str] = None", "cuda: Optional[str] = '12.8'")
     ("text", "driver", "state", "words"),
     [
         (CPU, False, Status.ABSENT, "cells run on the CPU"),
-        (CPU, True, Status.ABSENT, "torch is built for the CPU alone"),
-        (CUDA, False, Status.ABSENT, "no driver"),
-        (CUDA, True, Status.OK, "driver and torch's build are here"),
+        (CPU, True, Status.ABSENT, "torch is built for the CPU only"),
+        (CUDA, False, Status.ABSENT, "no NVIDIA driver"),
+        (CUDA, True, Status.OK, "there are an NVIDIA driver and a build of torch for it"),
     ],
 )
 def test_cuda(monkeypatch, tmp_path, text, driver, state, words):
@@ -216,7 +216,7 @@ def test_cuda(monkeypatch, tmp_path, text, driver, state, words):
 
 def test_builds_of_torch(monkeypatch, tmp_path):
     torch_of(monkeypatch, tmp_path, CPU)
-    assert by_topic(doctor.torch_and_gpu())["torch"].message == "9.1+cpu, built for the CPU alone"
+    assert by_topic(doctor.torch_and_gpu())["torch"].message == "9.1+cpu, built for the CPU only"
     torch_of(monkeypatch, tmp_path, CUDA)
     assert by_topic(doctor.torch_and_gpu())["torch"].message == "9.1+cpu, built for CUDA 12.8"
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
@@ -240,14 +240,14 @@ def test_a_native_engine_that_was_not_built_says_how_to_build_it(monkeypatch, tm
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(doctor.sysconfig, "get_config_var", lambda name: "absent++ -pthread")
     found = next(doctor.native_engine())
-    assert (found.state, found.message) == (Status.ABSENT, "it was not built; cells run by the engine torch")
-    assert "no C++ compiler is here; install one" in found.advice
+    assert (found.state, found.message) == (Status.ABSENT, "it was not built; cells run with the engine torch")
+    assert "no C++ compiler was found; install one" in found.advice
     compiler = tmp_path / "mine++"
     compiler.write_text("#!/bin/sh\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", "mine++ -O2")
     found = next(doctor.native_engine())
-    assert f"a compiler is here ({compiler})" in found.advice
+    assert f"there is a compiler ({compiler})" in found.advice
     assert "pip install --force-reinstall --no-deps --editable" in found.advice
 
 
@@ -274,7 +274,7 @@ def test_full_finds_an_engine_with_wrong_results(monkeypatch):
     )
     found = by_topic(doctor.engines())
     assert found["engine torch"].state is Status.FAULT
-    assert "differ from the reference's" in found["engine torch"].message
+    assert "differ from those of the reference" in found["engine torch"].message
     assert found["engine reference"].state is Status.OK
 
 
