@@ -112,6 +112,8 @@ class Chain:
         self.retrain = retrain
         self.metric = selection_of(plan.config)
         self.searches = {seed: plan.job(seed) for seed in dict.fromkeys(seeds)}
+        if plan.is_sampled and method_settings(plan.config).retrain:
+            _check_apart(list(self.searches))
         self.results: dict[str, RunRecord | Failure] = {}
         self.beside: list[Subject] = []
         self.stages: dict[str, Settings] = {}
@@ -296,6 +298,22 @@ class TaskEvaluator:
             return None
         seconds = sum(record.timing.seconds.values())
         return Score(-value if self.metric.higher_is_better else value, seconds, record.key)
+
+
+def _check_apart(seeds: Sequence[int]) -> None:
+    """Check that repeated trainings of different searches have different seeds.
+
+    Raises:
+        CellzooError: Two seeds differ by a multiple of `_SEEDS_APART`.
+    """
+    first: dict[int, int] = {}
+    for seed in seeds:
+        other = first.setdefault(seed % _SEEDS_APART, seed)
+        if other != seed:
+            raise CellzooError(
+                f"seeds {other} and {seed}: with retrain, repeated trainings have the seed of the search plus "
+                f"multiples of {_SEEDS_APART}, so these two searches would share them; choose other seeds"
+            )
 
 
 def mean_of(metric: str, records: Sequence[RunRecord]) -> float | None:

@@ -17,7 +17,7 @@ from fake_search import folder_of, search, toy
 from run_search import start
 from troubled_sums import Clock, troubled_task
 
-from cellzoo.errors import OutputError
+from cellzoo.errors import CellzooError, OutputError
 from search.registry import find_method
 from search.run.chain import TaskEvaluator
 from search.run.history import Asked, Told, read_history
@@ -77,6 +77,14 @@ class Pairs(Rungs):
         return Proposal(self.asked - 1, self.cells[0], (1, 1, 5)[self.asked - 1])
 
 
+class Same(Twice):
+    """Proposes the same two cells whatever the seed."""
+
+    def __init__(self, settings, space, generator):
+        super().__init__(settings, space, random.Random(7))
+
+
+SAME = SamplerKind("same", "for tests", SamplerSettings, Same)
 PAIRS = SamplerKind("pairs", "for tests", SamplerSettings, Pairs)
 RUNGS = SamplerKind("rungs", "for tests", SamplerSettings, Rungs)
 TWICE = SamplerKind("twice", "for tests", SamplerSettings, Twice)
@@ -93,9 +101,8 @@ def importable(monkeypatch):
 
 
 def own(tmp_path, name, **changes):
-    (tmp_path / "tiny.toml").write_text(
-        "[methods.pairs]\n[methods.rungs]\n[methods.twice]\n[then.sequence-sums.brief]\nepochs = 2\n"
-    )
+    methods = "".join(f"[methods.{own}]\n" for own in ("pairs", "rungs", "same", "twice"))
+    (tmp_path / "tiny.toml").write_text(f"{methods}[then.sequence-sums.brief]\nepochs = 2\n")
     return toy(tmp_path, f"{HERE}:{name}", nodes=3, **changes)
 
 
@@ -312,3 +319,11 @@ def test_a_file_in_place_of_the_folder_of_a_search_is_one_message(tmp_path):
     (tmp_path / "out").write_text("not a folder")
     with pytest.raises(OutputError, match="out"):
         Sampling(plan.config, 0, TaskEvaluator(plan, 0), plan.job(0), tmp_path / "out" / "searches", 1)
+
+
+def test_seeds_whose_repeated_trainings_would_coincide_are_refused(tmp_path):
+    plan = own(tmp_path, "SAME", retrain=True)
+    with pytest.raises(CellzooError, match="seeds 0 and 1000"):
+        search(plan, tmp_path / "out", seeds=(0, 3, 1000))
+    assert len(search(plan, tmp_path / "out", seeds=(0, 3)).found) == 2
+    assert len(search(own(tmp_path, "SAME"), tmp_path / "shared", seeds=(0, 1000)).found) == 2
