@@ -56,6 +56,16 @@ class CellEntry:
         """The publication that introduced the cell: `source` up to its first semicolon."""
         return self.source.partition(";")[0].strip()
 
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The published results as text, one line each."""
+        lines = []
+        for row in self.published:
+            numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "by"))
+            data = f"{row['data']}: " if "data" in row else ""
+            lines.append(f"{data}{numbers} ({row.get('by', 'no source given')})")
+        return tuple(lines)
+
     @lazy_property
     def cell(self) -> Cell:
         """The graph.

@@ -1,4 +1,4 @@
-"""What `cellzoo list cells` says of a cell."""
+"""`cellzoo list cells`."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def _item(name: str) -> Item:
 
 
 def _short(count: int) -> str:
-    """A count in three digits or a little more: 512, 66K, 1.31M."""
+    """A count in about three digits: 512, 66K, 1.31M."""
     if count < 1000:
         return str(count)
     return f"{count / 1e3:.0f}K" if count < 999_500 else f"{count / 1e6:.2f}M"
 
 
 def _overview() -> Iterator[str]:
-    """A line for each family, with the names of a few of its cells."""
+    """A line for each family, followed by the names of its cells."""
     shelves: dict[str, list[str]] = {shelf.name: [] for shelf in SHELVES}
     for found in readable(list_cells()):
         shelves[shelf_of(found).name].append(found.name)

@@ -1,7 +1,7 @@
-"""The contract of a subcommand, and how subcommands are found.
+"""The interface of a subcommand.
 
-A package brings a subcommand by naming a `Command` in the entry-point group `cellzoo.commands`.
-The module that holds it must import nothing heavy: `cellzoo --help` loads all of them.
+A package adds a subcommand by registering a `Command` in the entry-point group `cellzoo.commands`. Its module
+must not import anything heavy, because `cellzoo --help` loads all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`cellzoo list`: what there is by name, of each kind that an installed package brings."""
+"""`cellzoo list`: the names of cells, tasks and other kinds that installed packages register."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _output_width() -> int | None:
 
 
 def _items(kind: Kind, names: Iterable[str]) -> Iterator[Item]:
-    """Describe things by name; one that cannot be read is named on standard error and left out."""
+    """Describe entries by name; one that cannot be read is skipped with a warning on standard error."""
     for name in names:
         try:
             yield kind.item(name)
@@ -131,7 +131,7 @@ def _items(kind: Kind, names: Iterable[str]) -> Iterator[Item]:
 
 
 def _fits(item: Item, field: str, wanted: str) -> bool:
-    """Whether a field has a text in it, in upper or lower case, or is the number.
+    """Whether a field contains a text, ignoring case, or equals a number.
 
     Raises:
         UnknownNameError: There is no such field.

@@ -1,8 +1,8 @@
-"""The contract of what `cellzoo list` can list.
+"""The interface of a list that `cellzoo list` prints.
 
-A package brings a kind of things by naming a `Kind` in the entry-point group `cellzoo.lists`, such as
-`tasks = "tasks.commands.lists:TASKS"`. The module that holds it must import nothing heavy, for
-`cellzoo list --help` loads all of them; `names` and `item` may import what they need.
+A package adds a list by registering a `Kind` in the entry-point group `cellzoo.lists`, such as
+`tasks = "tasks.commands.lists:TASKS"`. Its module must not import anything heavy, because `cellzoo list --help`
+loads all of them; `names` and `item` may import what they need.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in a list.
+    """One entry of a list.
 
     Attributes:
-        name: What a user types to have it.
+        name: The name by which users refer to it.
         columns: A text for each of the kind's `headings`; the last one is cut to the terminal.
-        fields: What `--json` prints and `--where FIELD=TEXT` looks at, beside the name: numbers, texts, lists
-            of them, or None.
+        fields: The fields that `--json` prints and `--where FIELD=TEXT` matches, besides the name: numbers,
+            texts, lists of them, or None.
     """
 
     name: str
@@ -32,16 +32,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of things with names: cells, tasks, methods.
+    """A kind of named entries: cells, tasks, methods.
 
     Attributes:
-        name: What is typed after `cellzoo list`, in the plural.
+        name: The argument of `cellzoo list`, in the plural.
         summary: One line for `cellzoo list --help`.
-        headings: Of the columns that follow the name.
-        names: Gives all names; quick, since `--names` and patterns need nothing else.
-        item: Describes one of them; may raise a `CellzooError`.
-        notes: Gives lines that stand below the whole list.
-        overview: Gives lines that stand for the list as long as nobody asks for a part of it, or for all.
+        headings: The headings of the columns after the name.
+        names: Returns all names; must be fast, because `--names` and patterns need nothing else.
+        item: Describes one entry; may raise a `CellzooError`.
+        notes: Returns lines to print below the table.
+        overview: Returns a summary to print instead of the table unless a part of it, or all, is requested.
     """
 
     name: str

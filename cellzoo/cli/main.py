@@ -112,7 +112,7 @@ def _command_first(given: list[str]) -> list[str]:
 
 
 def find_commands(wanted: str | None = None) -> dict[str, Command]:
-    """Load the commands of the entry-point group `cellzoo.commands`, by name; of ours, only the wanted one."""
+    """Load the commands of the group `cellzoo.commands`, by name; of our own, only the wanted one if given."""
     commands: dict[str, Command] = {}
     for name, command, package in plugins(GROUP, wanted):
         if not isinstance(command, Command):
@@ -158,11 +158,11 @@ class _Parser(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """End the process; what was typed reaches the terminal without its escape sequences."""
+        """Print the message, without control characters of the arguments, and end the process."""
         super().error(printable(message))
 
     def _advice(self, given: Sequence[str], left: str) -> str:
-        """How to give several values of an option, where they were separated by blanks."""
+        """A hint on how to give an option several values, for values that were separated by blanks."""
         before = [word for word in given[: list(given).index(left)] if word.startswith("-")]
         for action in self._actions:
             if not before or before[-1] not in action.option_strings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -90,14 +91,14 @@ def _execute(options: argparse.Namespace) -> int:
     elif options.json:
         text = cell.to_json() + "\n"
     else:
-        lines = [*_lines(found, options.input_size, options.hidden_size), *_worth(cell, options.results)]
+        lines = [*_lines(found, options), *_worth(cell, options.results)]
         text = "".join(f"{line}\n" for line in lines)
     sys.stdout.write(printable(text))
     return 0
 
 
 def _worth(cell: Cell, results: list[Path]) -> Iterator[str]:
-    """What records say of the cell, by those installed packages that read records."""
+    """The cell's results in records, from the installed packages that read records."""
     if not results:
         return
     yield ""
@@ -119,7 +120,7 @@ def _plan(cell: Cell, options: argparse.Namespace) -> str:
 
 
 def _write_picture(picture: str, target: str) -> str:
-    """Write the picture, unless it goes to standard output; gives what to print."""
+    """Write the picture to a file and return its path, or return the picture for standard output."""
     from cellzoo.system.atomic import write_atomically
 
     if target == STANDARD_OUTPUT:
@@ -129,22 +130,19 @@ def _write_picture(picture: str, target: str) -> str:
     return f"{path}\n"
 
 
-def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]:
+def _lines(found: CellEntry, options: argparse.Namespace) -> Iterator[str]:
+    """The whole description of a cell."""
     from cellzoo import draw
     from cellzoo.draw.counts import parameter_formula
     from cellzoo.runtime.recurrence import describe
 
-    cell = found.cell
+    cell, input_size, hidden_size = found.cell, options.input_size, options.hidden_size
     yield f"{found.name}  ({found.origin}, {found.notation})"
     yield ""
     for title, text in _provenance(found):
         yield from _field(title, text)
-    for number, row in enumerate(found.published):
-        numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("by", "data"))
-        data = f"{row['data']}: " if "data" in row else ""
-        yield from _field(
-            "" if number else "published", f"{data}{numbers} ({row.get('by', 'no source given')})"
-        )
+    for number, result in enumerate(found.results):
+        yield from _field("" if number else "published", result)
     rules = ", ".join(f"{selector} = {rule}" for selector, rule in found.init.items())
     start = f"{rules} (init=published)" if rules else found.init_source and "uniform in ±1 / sqrt(H)"
     yield from _field("starts as", "; ".join(filter(None, (start, found.init_source))))
@@ -165,7 +163,7 @@ def _lines(found: CellEntry, input_size: int, hidden_size: int) -> Iterator[str]
     yield "genotype"
     yield from (f"  {line}" for line in found.genotype.strip().splitlines())
     yield ""
-    yield f"picture: cellzoo show {found.name} --svg {found.name}.svg"
+    yield f"picture: cellzoo show {shlex.quote(options.name)} --svg {found.name}.svg"
 
 
 def _provenance(found: CellEntry) -> Iterator[tuple[str, str]]:
@@ -180,7 +178,7 @@ def _provenance(found: CellEntry) -> Iterator[tuple[str, str]]:
 
 
 def _field(title: str, text: str) -> list[str]:
-    """A titled text, wrapped to the terminal."""
+    """A text with a title, wrapped to the width of the terminal."""
     if not text:
         return []
     width = max(_MIN_WIDTH, shutil.get_terminal_size().columns) - _INDENT

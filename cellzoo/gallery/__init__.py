@@ -12,7 +12,7 @@ from cellzoo.pages.page import picture, render_page, source
 from cellzoo.shelves import SHELVES, Shelf, shelf_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from cellzoo.entry import CellEntry
 
@@ -78,17 +78,9 @@ def _card(found: CellEntry, same: tuple[str, ...]) -> GalleryCard:
     return GalleryCard(
         found,
         (*numbers, f"{flops:,} FLOPs a token"),
-        tuple(results(found.published)),
+        found.results,
         same,
         equations(cell),
         picture(svg(cell, is_part=True)),
         " ".join(about).lower(),
     )
-
-
-def results(published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Format published results, one line each."""
-    for row in published:
-        numbers = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("data", "by"))
-        data = f"{row['data']}: " if "data" in row else ""
-        yield f"{data}{numbers} ({row.get('by', 'no source given')})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cellzoo.catalog import isomorphic
 from cellzoo.draw import equations, latex, svg
 from cellzoo.draw.counts import parameter_formula
-from cellzoo.gallery import SIZE, results
+from cellzoo.gallery import SIZE
 from cellzoo.shelves import SHELVES, shelf_of
 from cellzoo.system.text import escape_markdown
 
@@ -75,7 +75,7 @@ def _page(found: CellEntry, same: Sequence[str]) -> Iterator[str]:
     yield f"| parameters | {parameter_formula(cell)} = {parameters:,} at E = H = {SIZE} |"
     yield f"| FLOPs a token | {flops:,} at E = H = {SIZE} |"
     yield f"| hash | `{cell.hash}` |"
-    for result in results(found.published):
+    for result in found.results:
         yield f"| reported | {escape_markdown(result)} |"
     yield ""
     if same:

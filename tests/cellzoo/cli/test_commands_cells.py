@@ -92,6 +92,7 @@ def test_show_works_for_files_and_families(run, mine):
     assert "mine  (mine.toml, equations)" in out
     assert "PTB: test 99.5 (no source given)" in out
     assert "valid 1 (no source given)" in out
+    assert f"picture: cellzoo show {mine} --svg mine.svg" in out
     assert run("show", "random-darts-3")[0] == 0
 
 
