@@ -107,7 +107,9 @@ def _execute(options: argparse.Namespace) -> int:
     if options.names:
         sys.stdout.writelines(f"{printable(item.name)}\n" for item in items)
     elif options.json:
-        sys.stdout.writelines(json.dumps({"name": item.name, **item.fields}) + "\n" for item in items)
+        sys.stdout.writelines(
+            json.dumps({"name": item.name, **item.fields}, default=str) + "\n" for item in items
+        )
     else:
         sys.stdout.writelines(f"{printable(line)}\n" for line in _lines(kind, items, _output_width()))
     return 0

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _WIDE = 3.0
 # Half of the largest float: the difference of two ends must be finite.
 _FAR = 8e307
+# About its square root: so must the ratio of two ends of a logarithmic axis.
+_STEEP = 1e150
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def logarithmic_axis(low: float, high: float, *, ticks: int = 5) -> Axis:
     """An axis of ratios; a linear one where not all values are above 0 or they lie close together."""
     if not (low > 0 and high / low >= _WIDE):
         return linear_axis(low, high, ticks=ticks)
+    low, high = max(low, 1 / _STEEP), min(high, _STEEP)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     factors = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     places = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]

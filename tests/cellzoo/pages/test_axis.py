@@ -52,3 +52,13 @@ def test_what_is_outside_lies_at_an_end():
     assert [axis.share(value) for value in (-math.inf, 0, 3, math.inf)] == [0, 0, 1, 1]
     whole = linear_axis(-1.7e308, 1.7e308, to_ticks=False)
     assert whole.share(0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, math.inf), (5e-324, 1.0), (5e-324, 1.7e308), (2.0, 1.7e308)])
+def test_an_axis_of_ratios_has_finite_ends(low, high):
+    """Such as perplexities of a model that diverged."""
+    axis = logarithmic_axis(low, high)
+    assert axis.logarithmic
+    assert 0 < axis.low < axis.high < math.inf
+    assert axis.share(low) < axis.share(high)
+    assert all(math.isfinite(tick) and axis.low <= tick <= axis.high for tick in axis.ticks)

@@ -139,6 +139,15 @@ def test_a_broken_cell_file_keeps_no_other_cell_from_being_shown(
     assert shown in captured.out
 
 
+def test_a_date_among_published_numbers_is_text_in_json(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "mine.toml"
+    row = '[{ data = "PTB", on = 2020-01-31 }]'
+    path.write_text(f'name = "mine"\nnotation = "equations"\ngenotype = "{GENOTYPE}"\npublished = {row}\n')
+    monkeypatch.setattr(catalog, "_files", lambda: {"mine": (path, "package other")})
+    assert main(["list", "cells", "mine", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["published"] == [{"data": "PTB", "on": "2020-01-31"}]
+
+
 @pytest.mark.usefixtures("broken_cell")
 def test_a_gallery_of_broken_files_alone_is_refused(tmp_path, capsys):
     assert main(["gallery", "broken", "--out", str(tmp_path / "page")]) == 2
