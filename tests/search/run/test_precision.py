@@ -39,7 +39,7 @@ def test_the_supernet_has_it(name):
 
 @pytest.mark.parametrize("engine", ["torch", "reference"])
 def test_engines_without_such_products_are_refused_by_name(tmp_path, engine):
-    with pytest.raises(CellzooError, match=f"of the engines 'auto' and 'native'; the engine '{engine}'"):
+    with pytest.raises(CellzooError, match=f"needs the engine 'auto' or 'native'; the engine is '{engine}'"):
         toy(tmp_path, "darts", precision="bf16", engine=engine)
 
 
