@@ -204,6 +204,11 @@ def describe_fault(fault: ErrorDetails) -> str:
         return f"is {value!r:.80}; it must be {word} {limits[key]:,}"
     if kind == "literal_error":
         return f"is {value!r:.80}; it must be {limits['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"is {value!r:.80}; it must match {limits['pattern']}"
+    if kind in _LENGTHS:
+        word, key = _LENGTHS[kind]
+        return f"is {value!r:.80}; it must have {word} {limits[key]:,} character(s)"
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
@@ -221,6 +226,7 @@ _RANGES = {
     "less_than": ("below", "lt"),
     "less_than_equal": ("at most", "le"),
 }
+_LENGTHS = {"string_too_short": ("at least", "min_length"), "string_too_long": ("at most", "max_length")}
 _TYPES = {
     "int": "a whole number",
     "float": "a number",

@@ -21,10 +21,12 @@ LARGEST_FILE = 1_000_000
 
 
 class TomlModel(BaseModel):
-    """Base of what TOML files hold: immutable, no unknown keys, no text for a number."""
+    """Base of what TOML files hold: immutable, no unknown keys, no text for a number, no NaN."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+
+_EXPECTED = "; it must be "
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -59,7 +61,7 @@ def parse_toml(text: str, model: type[Model], source: str) -> Model:
     except ValidationError as error:
         # A misspelled key first: the key that is missing then is another fault of the same slip.
         faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        raise CellzooError(f"{source}: {_describe(faults[0], content, model)}") from error
+        raise CellzooError(f"{source}: {_describe(faults, content, model)}") from error
 
 
 def read_text(path: Path) -> str:
@@ -83,26 +85,40 @@ def read_text(path: Path) -> str:
         raise CellzooError(f"{path}: is not UTF-8 text (byte {error.start}); expected a TOML file") from error
 
 
-def _describe(fault: ErrorDetails, content: Any, model: type[BaseModel]) -> str:
-    """Say where and what: `key 'settings.epochs' is 0; it must be at least 1`."""
+def _describe(faults: list[ErrorDetails], content: Any, model: type[BaseModel]) -> str:
+    """Say where and what of the first fault: `key 'settings.epochs' is 0; it must be at least 1`."""
+    fault = faults[0]
     place = _key(fault["loc"], content)
     if fault["type"] == "extra_forbidden":
         known = _keys_beside(fault["loc"], model)
         return f"key {place!r}: {unknown('key', str(fault['loc'][-1])[:80], known)}"
-    words = describe_fault(fault)
     if not place:
-        return words.partition(": ")[2] or words
+        return fault["msg"].removeprefix("Value error, ")
+    # A key that takes values of several types has a fault for each; one about a range or a form says more.
+    alike = [other for other in faults if _key(other["loc"], content) == place]
+    fault = next((other for other in alike if not other["type"].endswith("_type")), fault)
+    words = describe_fault(fault)
+    if fault["type"].endswith("_type"):
+        found, expected, _ = words.partition(_EXPECTED)
+        kinds = dict.fromkeys(describe_fault(other).rpartition(_EXPECTED)[2] for other in alike)
+        words = found + expected + " or ".join(kinds)
     return f"key {place!r} {words}"
 
 
 def _key(location: tuple[int | str, ...], content: Any) -> str:
-    """Write a place as people count: the second [[task]] is `task[2]`."""
+    """Write a place as people count: the second [[task]] is `task[2]`.
+
+    Where a key takes values of several types, pydantic adds the name of a type to the place; it is left out.
+    """
     text = ""
+    here = content
     for part in location:
         if isinstance(part, int):
             text += f"[{part + 1}]"
-        else:
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+        elif isinstance(here, dict):
             text += f".{part}" if text else part
+            here = here.get(part)
     return text
 
 
@@ -110,7 +126,7 @@ def _keys_beside(location: tuple[int | str, ...], model: type[BaseModel]) -> lis
     """Keys that the model knows where the last part of a place stands."""
     here: Any = model
     for part in location[:-1]:
-        if isinstance(part, int):
+        if part not in here.model_fields:  # a place in a list, or a key of a table that takes any key
             continue
         here = _inner_model(here.model_fields[part].annotation)
         if here is None:

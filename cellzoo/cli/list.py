@@ -167,7 +167,8 @@ def _lines(kind: Kind, items: Sequence[Item], width: int | None) -> Iterator[str
         start = _GAP.join(texts) + _GAP
         yield (start + _cut(columns[-1], None if width is None else width - len(start))).rstrip()
     yield ""
-    yield f"{len(items)} {kind.name if len(items) != 1 else kind.name.removesuffix('s')}."
+    noun = kind.counted or kind.name
+    yield f"{len(items)} {noun if len(items) != 1 else noun.removesuffix('s')}."
     yield from (_cut(line, width) for line in kind.notes())
 
 

@@ -42,6 +42,7 @@ class Kind:
         item: Describes one entry; may raise a `CellzooError`.
         notes: Returns lines to print below the table.
         overview: Returns a summary to print instead of the table unless a part of it, or all, is requested.
+        counted: The plural noun of the last line, such as `data sets`; empty for the name.
     """
 
     name: str
@@ -51,3 +52,4 @@ class Kind:
     item: Callable[[str], Item]
     notes: Callable[[], Iterable[str]] = tuple
     overview: Callable[[], Iterable[str]] | None = None
+    counted: str = ""

@@ -97,4 +97,5 @@ DATA = Kind(
     headings=("format", "from", "what it is"),
     names=_set_names,
     item=_set,
+    counted="data sets",
 )

@@ -50,11 +50,13 @@ def _execute(options: argparse.Namespace) -> int:
     from tasks.word_similarity.compare import compare
     from tasks.word_similarity.probe import SETS, short_names, title_of
 
-    sets = _sets(options.pairs, options.data)
+    sets, missing = _sets(options.pairs, options.data)
     titles = {short: title_of(name) for short, name in short_names(options.pairs or ",".join(SETS)).items()}
     width = max(len(titles[short]) for short in sets)
-    for name in options.vectors:
+    for number, name in enumerate(options.vectors):
         words, vectors = _vectors(name, options.data, sets)
+        if missing and number == 0:  # not before an error about the vectors, which is what matters then
+            _note_missing(missing)
         found = compare(words, vectors, sets, titles)
         lines = [
             f"{name}: {vectors.shape[1]} values a word",
@@ -72,7 +74,8 @@ def _execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sets(pairs: str | None, folder: Path | None) -> dict[str, list[WordPair]]:
+def _sets(pairs: str | None, folder: Path | None) -> tuple[dict[str, list[WordPair]], list[str]]:
+    """Read the sets of word pairs; gives them by short name, and the names of those that are not there."""
     from tasks.data.locate import find
     from tasks.data.read import read_pairs
     from tasks.word_similarity.probe import SETS, short_names
@@ -86,12 +89,14 @@ def _sets(pairs: str | None, folder: Path | None) -> dict[str, list[WordPair]]:
             if pairs or len(missing) + 1 == len(SETS):
                 raise
             missing.append(name)
-    if missing:
-        sys.stderr.write(
-            f"not there: {', '.join(missing)}; name their folder by --data DIR, or: "
-            f"cellzoo data fetch {' '.join(missing)}\n"
-        )
-    return found
+    return found, missing
+
+
+def _note_missing(names: Sequence[str]) -> None:
+    sys.stderr.write(
+        f"cellzoo: note: left out, as they were not found: {', '.join(names)}; name their folder by --data "
+        f"DIR, or: cellzoo data fetch {' '.join(names)}\n"
+    )
 
 
 def _vectors(

@@ -24,9 +24,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cellzoo.errors import CellzooError, DataError, DataNotFoundError, unknown
 from cellzoo.system.paths import typed_path
@@ -54,6 +54,16 @@ def _as_tuple(value: object) -> object:
 Paths = Annotated[tuple[Below, ...], BeforeValidator(_as_tuple)]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S*$")]
 Measure: TypeAlias = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
+Column: TypeAlias = str | Annotated[int, Field(ge=0)]
+_ROLES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "tags": (("all",), ("train", "test")),
+    "lines": (("all",), ("train", "test")),
+    "news": (("text",),),
+    "pairs": (("pairs",),),
+    "vectors": (("vectors",),),
+    "examples": (("train", "dev"),),
+}
+"""Format -> the roles that its reader needs; where there are several tuples, those of one of them."""
 
 
 class Package(TomlModel):
@@ -66,7 +76,7 @@ class Package(TomlModel):
             package is the only source, and the set's own paths are below its folder.
     """
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     extra: str = ""
     files: dict[str, Below] = Field(default={})
 
@@ -123,13 +133,13 @@ class Table(TomlModel):
         metrics: What results are measured in; the score is their mean.
     """
 
-    first: str | int
-    second: str | int | None = None
-    label: str | int | None
+    first: Column
+    second: Column | None = None
+    label: Column | None
     labels: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     scores: Annotated[tuple[float, float], BeforeValidator(_as_tuple)] | None = None
     header: bool = True
-    first_unlabelled: str | int | None = None
+    first_unlabelled: Column | None = None
     metrics: Annotated[tuple[Measure, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
     def without_labels(self) -> Table:
@@ -175,6 +185,19 @@ class DataSet(TomlModel):
     encoding: str = "utf-8"
     fetch: Annotated[tuple[Download, ...], BeforeValidator(_as_tuple)] = ()
     hub: Hub | None = None
+
+    @model_validator(mode="after")
+    def _check_roles(self) -> Self:
+        needed = _ROLES.get(self.format, ())
+        if needed and not any(self.files.keys() >= set(roles) for roles in needed):
+            expected = ", or ".join(" and ".join(roles) for roles in needed)
+            raise ValueError(
+                f"key 'files' has {', '.join(self.files)}; a data set of the format {self.format!r} needs "
+                f"{expected}"
+            )
+        if self.format == "examples" and self.table is None:
+            raise ValueError("key 'table' is missing; it says which columns hold the texts and the labels")
+        return self
 
     @property
     def reading(self) -> Reading:

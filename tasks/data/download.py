@@ -78,6 +78,8 @@ def download(
         except (http.client.HTTPException, OSError, _BrokenOffError) as error:
             if not left:
                 raise DownloadError(f"{url}: {_reason(error)}{_kept(part)}") from error
+        except ValueError as error:  # such as letters beyond ASCII, or a bracket that is not closed
+            raise DownloadError(f"{url}: is not a valid web address ({error})") from error
         else:
             break
         time.sleep(PAUSE * (TRIES - left))

@@ -142,7 +142,7 @@ def read_pairs(found: FoundData) -> list[WordPair]:
         DataError: The file cannot be read or is malformed.
     """
     _require_format(found, "pairs")
-    return list(_pairs(*_stamp(found.parts["pairs"])))
+    return list(_pairs(*_stamp(found.parts["pairs"]), found.data_set.encoding))
 
 
 def read_examples(found: FoundData) -> dict[str, Examples]:
@@ -224,7 +224,8 @@ def _items(part: Part, stamp: Any, kind: str, reading: Reading, table: Table | N
             yield from ("\t".join(pair) for pair in zip(sentence.tokens, sentence.tags, strict=True))
             yield ""
     elif kind == "pairs":
-        yield from (f"{pair.word1}\t{pair.word2}\t{pair.score!r}" for pair in _pairs(part, stamp))
+        pairs = _pairs(part, stamp, reading.encoding)
+        yield from (f"{pair.word1}\t{pair.word2}\t{pair.score!r}" for pair in pairs)
     elif table is not None:
         rows = _examples(part, stamp, table, reading.encoding).rows
         yield from (f"{row.first}\t{row.second}\t{_label_text(row.label, table)}" for row in rows)
@@ -285,8 +286,8 @@ def _news(part: Part, stamp: Any) -> list[list[str]]:
 
 
 @lru_cache(maxsize=16)
-def _pairs(part: Part, stamp: Any) -> list[WordPair]:
-    return read_pair_file(part)
+def _pairs(part: Part, stamp: Any, encoding: str) -> list[WordPair]:
+    return read_pair_file(part, encoding)
 
 
 def _require_format(found: FoundData, *formats: str) -> None:

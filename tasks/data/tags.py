@@ -28,6 +28,9 @@ Span: TypeAlias = tuple[int, int, str]
 """First token, the token after the last, type."""
 Scheme: TypeAlias = Literal["IOB1", "IOB2", "BIOES", "BILOU", "IO", "tokens"]
 
+SYNONYMS: dict[str, Scheme] = {"BIO": "IOB2", "IOBES": "BIOES", "BIOUL": "BILOU"}
+"""Other common names of schemes."""
+
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIESLUMW])-(.+)", re.DOTALL)
 _SINGLE, _LAST, _INSIDE = frozenset("SUW"), frozenset("EL"), frozenset("IMEL")

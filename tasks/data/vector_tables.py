@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from glob import escape
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
@@ -39,10 +40,10 @@ def kind_of(part: Part) -> Kind:
         return "text"
     rest = start[header.end() :]
     try:
-        # A character may be cut at the end.
-        return "binary" if b"\0" in rest or rest[:-4].decode() is None else "text"
+        codecs.getincrementaldecoder("utf-8")().decode(rest)  # the last character may be cut
     except UnicodeDecodeError:
         return "binary"
+    return "binary" if b"\0" in rest else "text"
 
 
 def binary_rows(part: Part) -> tuple[int, int, Iterator[tuple[str, np.ndarray]]]:
@@ -167,6 +168,8 @@ def _fitting(part: Part, words: Sequence[Any], vectors: Any) -> tuple[Sequence[s
     if getattr(vectors, "ndim", 0) != 2 or len(vectors) != len(words) or not len(words):
         shape = getattr(vectors, "shape", "?")
         raise DataError(f"{part}: has {len(words):,} words and vectors of the shape {shape}")
+    if vectors.dtype.kind not in "fiu":
+        raise DataError(f"{part}: its vectors have the type {vectors.dtype}; expected real numbers")
     odd = next((word for word in words if not isinstance(word, str)), None)
     if odd is not None:
         raise DataError(f"{part}: {shortened(repr(odd), 40)} is not a word")

@@ -99,7 +99,7 @@ def read_vectors(part: Part, wanted: Collection[str] | None = None) -> WordVecto
 
 
 def count_vectors(part: Part) -> tuple[int, int]:
-    """Count words and the values of the first one; the others are checked when they are used.
+    """Count words and the values of each; whether every line has so many is checked when vectors are used.
 
     Raises:
         DataError: As `read_vectors`.
@@ -111,14 +111,8 @@ def count_vectors(part: Part) -> tuple[int, int]:
     if kind != "text":
         words, matrix = gensim_table(part) if kind == "gensim" else numpy_table(part)
         return len(words), matrix.shape[1]
-    rows = width = 0
-    with part.open() as stream:
-        for line in stream:
-            fields = line.rstrip().split(b" ")
-            if rows == 0 and width == 0 and len(fields) == 2:
-                continue
-            rows, width = rows + 1, width or len(fields) - 1
-    return rows, width
+    _, size, lines = _text_rows(part)
+    return sum(1 for _ in lines), size
 
 
 def file_digest(part: Part) -> str:
@@ -186,20 +180,12 @@ class _Taken:
 
 
 def _read_text(part: Part, wanted: Collection[str] | None) -> WordVectors:
-    lines = _lines(part)
-    head = list(islice(lines, _SAMPLE))
-    if not head:
-        raise DataError(f"{part}: is empty; expected a word and its numbers a line")
-    count, size = _header(head[0][1])
-    if count is not None:
-        head.pop(0)
-    else:
-        size = _common_size(part, head)
+    count, size, lines = _text_rows(part)
     taken = _Taken(part, wanted)
     # Most lines of a large file are not wanted, and are told by their beginning and the number of their fields.
     beginnings = None if wanted is None else {word.partition(" ")[0] for word in wanted}
     rows = 0
-    for number, line in chain(head, lines):
+    for number, line in lines:
         rows += 1
         if beginnings is not None and line.count(" ") == size and line[: line.index(" ")] not in beginnings:
             continue
@@ -217,6 +203,22 @@ def _read_text(part: Part, wanted: Collection[str] | None) -> WordVectors:
     if count is not None and rows != count:
         raise DataError(f"{part}: holds {rows:,} vectors; its first line says {count:,}. Is it complete?")
     return taken.finish(size, rows)
+
+
+def _text_rows(part: Part) -> tuple[int | None, int, Iterator[tuple[int, str]]]:
+    """The number of words that a header states (None without one), E, and the numbered lines of words.
+
+    Raises:
+        DataError: The file is empty, or its first lines are not words with their vectors.
+    """
+    lines = _lines(part)
+    head = list(islice(lines, _SAMPLE))
+    if not head:
+        raise DataError(f"{part}: is empty; expected a word and its numbers a line")
+    count, size = _header(head[0][1])
+    if count is None:
+        size = _common_size(part, head)
+    return count, size, chain(head if count is None else head[1:], lines)
 
 
 def _lines(part: Part) -> Iterator[tuple[int, str]]:

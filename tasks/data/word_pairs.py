@@ -21,10 +21,14 @@ class WordPair:
     score: float
 
 
-def read_pairs(part: Part) -> list[WordPair]:
+def read_pairs(part: Part, encoding: str = "utf-8") -> list[WordPair]:
     r"""Read lines of two words and a score, with tabs between them or, where a line has none, with spaces.
 
     Lines that begin with `#` and empty lines are skipped. Words are kept as they are, capitals included.
+
+    Args:
+        part: The file.
+        encoding: Of its text.
 
     Returns:
         The pairs in the order of the file, repeats included.
@@ -34,7 +38,7 @@ def read_pairs(part: Part) -> list[WordPair]:
             file, line and value.
     """
     pairs = []
-    for number, line in enumerate(part.lines(), start=1):
+    for number, line in enumerate(part.lines(encoding), start=1):
         if line.strip() and not line.startswith("#"):
             pairs.append(_pair(line, f"{part}:{number}"))
     if not pairs:

@@ -1,8 +1,8 @@
 """How long runs will take and how much memory, before any is started.
 
-In this order: what runs of the same task, cell and settings took, by their records; the same with another
-number of epochs; a few training batches, measured here with one thread, by the processor's clock. Where none of
-it can be had, it is said to be unknown.
+The first of these that is available is taken: the times in the records of runs of the same task, cell and
+settings; the same with another number of epochs, scaled; a few training batches, measured here with one thread
+as processor time; the time budget of the run, as an upper bound. Without any of them the time is unknown.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def forecast(
     for job in jobs:
         groups.setdefault((job.task, job.subject.name), []).append(job)
     total, unknown = 0.0, 0
+    only_bounds = True
     memory = 0
     for (task, subject), of_group in groups.items():
         found = from_records(of_group[0], records)
@@ -91,16 +92,19 @@ def forecast(
                 memory = max(memory, bytes_)
             except (CellzooError, ModuleNotFoundError) as error:
                 found = Forecast(None, str(error).splitlines()[0][:200])
+        found = _within_budget(found, of_group[0].settings)
         yield f"time  {task} {subject}: {found}"
         if found.seconds is None:
             unknown += len(of_group)
         else:
             total += found.seconds * len(of_group)
+            only_bounds = only_bounds and found.is_bound
     known = len(jobs) - unknown
     if known:
         at_a_time = f", {workers} at a time" if workers > 1 else ""
-        yield f"in all about {duration(total / min(workers, known))}{at_a_time}" + (
-            f", and {unknown} runs whose time is not known" if unknown else ""
+        bound = "at most" if only_bounds else "about"
+        yield f"in all {bound} {duration(total / min(workers, known))}{at_a_time}" + (
+            f", and {_count(unknown, 'run')} whose time is not known" if unknown else ""
         )
     if memory:
         yield f"memory about {memory / 2**30:.1f} GiB a run"
@@ -136,6 +140,14 @@ def from_records(job: Job, folder: Path) -> Forecast | None:
     if scaled:
         return Forecast(fmean(scaled), f"{_count(len(scaled), 'run')} here with other epochs", is_bound=True)
     return None
+
+
+def _within_budget(found: Forecast, settings: Mapping[str, Any]) -> Forecast:
+    """Where nothing else is known, a run trains for at most the seconds that its settings allow."""
+    budget = settings.get("max_seconds")
+    if found.seconds is not None or not isinstance(budget, int | float) or not budget > 0:
+        return found
+    return Forecast(float(budget), "by its time budget, training alone", is_bound=True)
 
 
 def _without_epochs(configuration: Mapping[str, Any]) -> dict[str, Any]:

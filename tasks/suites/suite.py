@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, JsonValue
@@ -141,7 +142,7 @@ def parse_suite(
         name: What the suite is called.
         source: The file, for messages.
         folder: Paths of task files start here.
-        inside: The suites that extend this one.
+        inside: Identities of the suites that extend this one, to find cycles.
 
     Returns:
         The suite. Tasks of the suites that it extends come first; settings that it has for one of them go over
@@ -154,7 +155,9 @@ def parse_suite(
     content = parse_toml(text, _File, source)
     if content.task is None and not content.parents:
         raise CellzooError(f"{source}: key 'task' is missing; a suite without tasks of its own has 'extends'")
-    parents = [_parent(parent, source, folder, (*inside, source)) for parent in content.parents]
+    parents = [
+        _parent(parent, source, folder, (*inside, _identity(source, folder))) for parent in content.parents
+    ]
     inherited: dict[str, SuiteTask] = {}
     for parent in parents:
         for task in parent.tasks:
@@ -188,6 +191,11 @@ def parse_suite(
     return Suite(name, content.title or name, (*inherited.values(), *tasks), source, skips, content.average)
 
 
+def _identity(source: str, folder: Path | None) -> str:
+    """Tell suites apart: by their resolved paths, as several paths can lead to one file, or by their names."""
+    return source if folder is None else str((folder / PurePath(source).name).resolve())
+
+
 def _parent(text: str, source: str, folder: Path | None, inside: tuple[str, ...]) -> Suite:
     try:
         if text.endswith(SUFFIX):
@@ -200,6 +208,6 @@ def _parent(text: str, source: str, folder: Path | None, inside: tuple[str, ...]
             raise unknown("suite", text[:80], suite_names(), f"A suite file is a path that ends in {SUFFIX}.")
     except CellzooError as error:
         raise type(error)(f"{source}: key 'extends': {error}") from error
-    if place in inside:
+    if _identity(place, below) in inside:
         raise CellzooError(f"{source}: key 'extends': {text!r} extends this suite itself")
     return parse_suite(content, name=name, source=place, folder=below, inside=inside)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator
 
 from tasks.data.conll import Comments
-from tasks.data.tags import Scheme
+from tasks.data.tags import SYNONYMS, Scheme
 from tasks.embeddings.features import declared
 from tasks.equal_terms import EqualTerms
 from tasks.metric import Metric
@@ -14,6 +16,9 @@ from tasks.settings import Count, Probability, Size
 if TYPE_CHECKING:
     from tasks.embeddings.features import Feature
 
+NamedScheme: TypeAlias = Annotated[
+    Scheme, BeforeValidator(lambda name: SYNONYMS.get(name, name) if isinstance(name, str) else name)
+]
 TagFormat: TypeAlias = Literal["BIOES", "BIO"]
 
 METRICS = (
@@ -35,8 +40,8 @@ class TaggingSettings(EqualTerms):
         text_column: Column of the token in its files, from 0; None takes the default of the data set, as in
             the settings below.
         tag_column: Column of the tag; negative numbers count from the end.
-        scheme: Tagging scheme of the files; None detects it. `tokens`: tags label single tokens, such as parts
-            of speech, and the metric is the accuracy.
+        scheme: Tagging scheme of the files; None detects it; `BIO` is read as `IOB2`. `tokens`: tags label
+            single tokens, such as parts of speech, and the metric is the accuracy.
         comments: `detect` recognises comment lines; `all` takes every line with `#` at the start of a sentence
             for a comment, `none` takes none.
         tags: `repair` reads tags that are invalid in their scheme as conlleval does, `strict` refuses them.
@@ -74,7 +79,7 @@ class TaggingSettings(EqualTerms):
     corpus: str = ""
     text_column: int | None = None
     tag_column: int | None = None
-    scheme: Scheme | None = None
+    scheme: NamedScheme | None = None
     comments: Comments | None = None
     tags: Literal["repair", "strict"] | None = None
     encoding: str | None = None

@@ -191,6 +191,7 @@ def test_cells_are_one_line_each_within_the_width(run, width):
     assert shown == names
     assert all(len(line) <= width for line in table if " " in line.strip())
     assert f"{len(names)} cells." in out
+    assert run("list", "data", width=width)[1].rstrip().endswith(" data sets.")
     assert "random-darts-<seed>" in out
     lstm = next(line for line in table if line.startswith("lstm "))
     assert re.match(r"lstm +525K +2  ", lstm)

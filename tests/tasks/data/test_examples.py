@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 from real_data import data_folder
 
 from cellzoo.errors import DataError
-from tasks.data.catalog import Table, find_set, set_names
+from tasks.data.catalog import Table, find_set, parse_set, set_names
 from tasks.data.check import check
 from tasks.data.examples import Example, read_examples
 from tasks.data.locate import find
@@ -115,3 +116,31 @@ def test_every_set_of_examples_says_what_it_is_measured_in():
     sets = [find_set(name) for name in set_names()]
     assert sum(one.table is not None for one in sets) == 12
     assert all((one.format == "examples") == (one.table is not None) for one in sets)
+
+
+DESCRIBED = """
+name = "own"
+title = "Own"
+format = "examples"
+files = {{ train = "x.tsv", dev = "x.tsv" }}
+{table}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("", "key 'table' is missing; it says which columns hold the texts and the labels"),
+        (
+            "table = { first = -9, label = 1, metrics = ['accuracy'] }",
+            "'table.first' is -9; it must be at least 0",
+        ),
+        (
+            "table = { first = 1.5, label = 1, metrics = ['accuracy'] }",
+            "is 1.5; it must be text or a whole number",
+        ),
+    ],
+)
+def test_a_data_set_file_without_usable_columns_is_refused(table, words):
+    with pytest.raises(DataError, match=re.escape(words)):
+        parse_set(DESCRIBED.format(table=table), "own.toml")

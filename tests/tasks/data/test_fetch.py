@@ -304,3 +304,9 @@ def test_the_time_left_is_said_every_ten_seconds():
         now[0] = second
         report("http://a/b", 1_000_000 + second * 1_000_000, 51_000_000)
     assert lines == ["http://a/b: 11.0 of 51.0 MB, 40 s left", "http://a/b: 21.0 of 51.0 MB, 30 s left"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/\u00e4.txt", "http://[bad/x.txt"])
+def test_what_is_not_a_web_address_is_said_at_once(tmp_path, url):
+    with pytest.raises(DownloadError, match="is not a valid web address"):
+        download(url, tmp_path / "x")

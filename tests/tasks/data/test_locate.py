@@ -287,6 +287,16 @@ def test_every_data_set_that_comes_with_the_package_is_whole():
         (('name = "toy"', ""), "key 'name' is missing"),
         (('name = "toy"', "name = "), "is not TOML"),
         (("sentences = 1", 'sentences = "1"'), "it must be a whole number"),
+        (('name = "toy"', 'name = "My Toy"'), "key 'name' is 'My Toy'; it must match ^[a-z0-9]"),
+        (
+            ('test = ["toy', 'dev = ["toy'),
+            "key 'files' has train, dev; a data set of the format 'tags' needs all",
+        ),
+        (('"tags"', '"pairs"'), "a data set of the format 'pairs' needs pairs"),
+        (
+            ("[files]", '[package]\nname = "a.b"\n\n[files]'),
+            "key 'package.name' is 'a.b'; it must match",
+        ),
     ],
 )
 def test_a_malformed_file_is_named_with_its_key(tmp_path, change, words):

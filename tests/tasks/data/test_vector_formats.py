@@ -16,6 +16,7 @@ from cellzoo.errors import DataError, DataNotFoundError
 from tasks.data.locate import find
 from tasks.data.parts import Part
 from tasks.data.read import read_word_vectors
+from tasks.data.vector_tables import kind_of
 from tasks.data.vectors import count_vectors, read_vectors
 
 WORDS = ["the", "caf\u00e9", "New_York", "\U0001f600", "of"]
@@ -187,3 +188,42 @@ def test_the_command_counts_every_format(tmp_path, capsys):
     assert "vectors: 2 words, 300 dimensions" in shown
     assert "vectors: 5 words, 7 dimensions" in shown
     assert Path(tmp_path / "v.bin").exists()
+
+
+@pytest.mark.parametrize("length", range(3400, 3406))
+def test_text_with_a_header_is_not_taken_for_binary_wherever_its_first_bytes_end(tmp_path, length):
+    """A glance at a file can end within a character, and its last bytes can be a part of one."""
+    path = tmp_path / "v.txt"
+    word = "x" * length + "\u4e2d" * 600
+    path.write_text(f"2 1\n{word} 1\n\u4e2d 2", encoding="utf-8")
+    assert count_vectors(Part(path)) == (2, 1)
+    assert read_vectors(Part(path)).vectors.tolist() == [[1.0], [2.0]]
+
+
+def test_the_last_character_of_a_short_text_is_whole(tmp_path):
+    (tmp_path / "v.txt").write_text("1 1\n\u4e2d 1", encoding="utf-8")
+    assert kind_of(Part(tmp_path / "v.txt")) == "text"
+
+
+def test_words_are_counted_in_all_forms_of_text_that_are_read(tmp_path):
+    path = tmp_path / "v.txt"
+    for content in (
+        b"a\t1\t2\nb\t3\t4\n",
+        b"\xef\xbb\xbf2 2\r\na 1 2\r\n\r\nb 3 4\r\n",
+        b". . 1 2\na 1 2\nb 3 4",
+    ):
+        path.write_bytes(content)
+        read = read_vectors(Part(path))
+        assert count_vectors(Part(path)) == (read.rows, read.size)
+    path.write_bytes(b"\n\n")
+    with pytest.raises(DataError, match="is empty"):
+        count_vectors(Part(path))
+
+
+def test_a_matrix_that_holds_no_numbers_is_refused(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    np.save(tmp_path / "m.npy", np.array([["a", "b"]]))
+    parquet.write_table(pyarrow.table({"word": ["x"]}), tmp_path / "m.parquet")
+    with pytest.raises(DataError, match="expected real numbers"):
+        read_vectors(Part(tmp_path / "m.npy"))

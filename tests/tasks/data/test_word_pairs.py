@@ -11,6 +11,7 @@ from real_data import data_folder
 from cellzoo.errors import DataError
 from tasks.data.locate import find
 from tasks.data.parts import Part
+from tasks.data.read import read_pairs as read_set
 from tasks.data.word_pairs import WordPair, read_pairs
 
 if TYPE_CHECKING:
@@ -102,3 +103,12 @@ def test_each_fault_has_one_message_with_its_place(tmp_path: Path, fault: str) -
         read_pairs(Part(path))
     assert f"{path}{message}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_encoding_that_a_data_set_states_is_used(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_bytes(b"caf\xe9\tth\xe9\t3\n")
+    described = tmp_path / "own.toml"
+    described.write_text(
+        'name = "own"\ntitle = "Own"\nformat = "pairs"\nencoding = "latin-1"\nfiles = { pairs = "pairs.txt" }\n'
+    )
+    assert read_set(find(str(described))) == [WordPair("caf\u00e9", "th\u00e9", 3.0)]

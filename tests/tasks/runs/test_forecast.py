@@ -51,6 +51,15 @@ def test_what_cannot_be_measured_is_not_known(tmp_path):
     assert line == "time  fake lstm: not known (--measure trains a few batches to find out)"
 
 
+def test_a_time_budget_bounds_what_is_not_known(tmp_path):
+    plan = plan_of("small-ner", seeds=3, max_seconds=90.0)
+    jobs = [job for job in plan.jobs if job.subject.cell]
+    assert list(forecast(plan, jobs, tmp_path / "records", 1)) == [
+        f"time  small-ner lstm: at most {duration(90)} a run (by its time budget, training alone)",
+        f"in all at most {duration(270)}",
+    ]
+
+
 def test_what_cannot_fit_into_memory_is_said_and_not_tried(tmp_path):
     """An LSTM of 400,000 units has 8 x 400,000^2 weights: 10 TB with their gradients."""
     write_text(tmp_path / "words.txt")
@@ -75,6 +84,6 @@ def test_a_few_batches_are_measured(tmp_path, monkeypatch):
     seconds = 5 * batches
     expected = f"at most {duration(seconds)} a run (by a few batches, training alone)"
     assert lines[0] == f"time  text-lm lstm: {expected}"
-    assert lines[1] == f"in all about {duration(2 * seconds)}, 2 at a time"
+    assert lines[1] == f"in all at most {duration(2 * seconds)}, 2 at a time"
     assert lines[2].startswith("memory about ")
     assert "2 runs at a time will not fit into the 0.0 GiB that are free" in lines[3]

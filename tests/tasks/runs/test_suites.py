@@ -71,6 +71,7 @@ def test_an_unknown_name_is_answered_with_the_closest_suite_or_task():
         ("titel = 'x'\n[[task]]\nname = 'news-lm'", "key 'titel': unknown key 'titel'. Did you mean 'title'?"),
         ("[[task]]\nnam = 'news-lm'", "key 'task[1].nam': unknown key 'nam'. Did you mean 'name'?"),
         ("[[task]]\n[task.settings]\nepochs = 1", "key 'task[1].name' is missing"),
+        ("extends = 5", "key 'extends' is 5; it must be text or a list"),
         ("[[task]]\nname = 3", "key 'task[1].name' is 3; it must be text"),
         ("[[task]]\nname = 'news-lm'\nsettings = 4", "key 'task[1].settings' is 4; it must be a table"),
         ("[[task]]\nname = 'wnut71'", "key 'task[1].name': unknown task 'wnut71'. Did you mean 'wnut17'?"),
@@ -173,3 +174,13 @@ def test_the_small_suite_has_the_language_model_of_its_preset():
     configured = configure(built.settings, small.settings, "ptb")
     preset, _ = read_preset("ptb-200")
     assert configured == configure(built.settings, preset.problems["language-modeling"], "ptb")
+
+
+def test_a_suite_that_extends_itself_by_another_path_is_refused(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.toml").write_text('extends = "../x/a.toml"\n')
+    (tmp_path / "x" / "b.toml").write_text('extends = "link.toml"\n')
+    (tmp_path / "x" / "link.toml").symlink_to("b.toml")
+    for name in ("a", "b"):
+        with pytest.raises(CellzooError, match="extends this suite itself"):
+            find_suite(str(tmp_path / "x" / f"{name}.toml"))

@@ -129,6 +129,13 @@ def test_ranges_say_what_they_need():
     text = (
         'name = "x"\ntitle = "X"\nrevision = 1\nproblem = "tagging"\n[tuning]\nlearning_rat = {factor = 2.0}\n'
     )
+    for range_, words in (
+        ("{facto = 2.0}", "unknown key 'facto'. Did you mean 'factor'"),
+        ("{factor = inf}", "learning_rat.factor' is inf; it must be a finite number"),
+        ("{low = nan, high = 1}", "learning_rat.low' is nan; it must be a finite number"),
+    ):
+        with pytest.raises(CellzooError, match=words):
+            parse_task_file(text.replace("{factor = 2.0}", range_), "x.toml")
     own = parse_task_file(text, "x.toml").tuning
     with pytest.raises(UnknownNameError, match="Did you mean 'learning_rate'"):
         task_space("x", find_task("wnut17").settings, own, ())

@@ -30,7 +30,7 @@ from search.supernets.network import Supernet
 from search.supernets.relaxation import LocalSoftmax
 from tasks.data.locate import find
 from tasks.data.read import TaggedData
-from tasks.settings import configure
+from tasks.settings import Typed, configure, plain
 from tasks.sizing import sized
 from tasks.tagging import tagging as tagging_module
 from tasks.tagging.corpus import flair_sentences
@@ -260,3 +260,12 @@ def test_an_epoch_of_wnut17(tmp_path):
     words = pretrained_words(data["glove-6b-50d"].parts["vectors"])
     assert len(words.vocab) == 83341
     assert isinstance(DATA, TaggedData)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"), [("BIO", "IOB2"), ("IOBES", "BIOES"), ("BIOUL", "BILOU"), ("IOB1", "IOB1")]
+)
+@pytest.mark.parametrize("typed", [False, True])
+def test_other_common_names_of_a_scheme_are_taken(name, scheme, typed):
+    settings = configure(TaggingSettings, {"scheme": Typed(name) if typed else name}, "the test")
+    assert plain(settings)["scheme"] == scheme

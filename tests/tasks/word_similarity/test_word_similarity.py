@@ -163,6 +163,11 @@ def test_the_command_measures_files_and_what_runs_left(
     assert lines[2].split() == lines[5].split() == WANTED
     assert main(["similarity", names[0], "--pairs", "pairs:no.txt", "--data", str(tmp_path)]) == 3
     assert "no.txt: no such file" in capsys.readouterr().err
+    assert main(["similarity", "glovee", "--data", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cellzoo: error: unknown data set 'glovee'"), (
+        "sets that are not there are no news here"
+    )
 
 
 def test_vectors_of_a_file_stand_beside_as_a_baseline(tmp_path: Path) -> None:
