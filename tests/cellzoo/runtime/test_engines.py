@@ -32,7 +32,8 @@ def test_the_zoo_in_every_way(name):
     cell, generator = cellzoo.load(name), random.Random(name)
     for number, dtype in product(range(8), TOLERANCES):
         ways = {"reverse": bool(number & 1), "masked_x": bool(number & 2), "masked_h": bool(number & 4)}
-        hold(cell, random_case(generator, dtype=dtype, **ways))
+        # Exponential gates of drawn states lead to quotients by almost 0.
+        hold(cell, random_case(generator, dtype=dtype, **ways), rounding=True)
 
 
 @pytest.mark.parametrize("count", [QUICK, pytest.param(MANY, marks=SLOWLY)])

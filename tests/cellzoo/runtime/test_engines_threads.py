@@ -53,6 +53,7 @@ def test_several_threads(name, threads, case):
     hold(cellzoo.load(name), replace(case, dtype=torch.float32), wide, rounding=True)
 
 
+@needs_native
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [BY_ROWS, BY_MANY_ROWS, BY_UNITS], ids=["rows", "many rows", "units"])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -61,7 +62,7 @@ def test_several_threads_on_the_zoo(name, reverse, case):
     for threads in (2, 3, 7):
         torch.set_num_threads(threads)
         for dtype in TOLERANCES:
-            hold(cellzoo.load(name), replace(case, dtype=dtype, reverse=reverse), rounding=True)
+            hold(cellzoo.load(name), replace(case, dtype=dtype, reverse=reverse), NATIVE, rounding=True)
 
 
 @needs_native
