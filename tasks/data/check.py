@@ -40,6 +40,8 @@ def count(found: FoundData) -> dict[str, dict[str, int]]:
     if kind == "vectors":
         counted = {role: count_vectors(part) for role, part in found.parts.items()}
         return {role: {_WORDS: words, _DIMENSIONS: size} for role, (words, size) in counted.items()}
+    if kind == "model":
+        return {role: {"bytes": part.path.stat().st_size} for role, part in found.parts.items()}
     return {
         split: {"lines": len(lines), "tokens": sum(len(words) + 1 for words in lines)}
         for split, lines in read_texts(found).items()

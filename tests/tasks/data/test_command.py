@@ -31,6 +31,12 @@ def test_check_of_what_needs_no_folder(capsys: pytest.CaptureFixture[str]) -> No
     assert "pairs: 999 pairs" in shown
 
 
+def test_check_of_a_pretrained_model_gives_its_size(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "forward.pt").write_bytes(b"12345")
+    assert main(["data", "check", f"flair:{tmp_path / 'forward.pt'}"]) == 0
+    assert "model: 5 bytes" in capsys.readouterr().out
+
+
 def test_missing_fails_only_when_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for action in ("where", "check"):
         assert main(["data", action, "--data", str(tmp_path)]) == 0
