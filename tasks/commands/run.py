@@ -235,7 +235,8 @@ def _evaluate(request: dict[str, Any], out: str, device: str, console: Console) 
         say(console, str(found))
         differing += bool(found.differing)
     if differing:
-        raise RunError(f"{differing} models are not what their records say")
+        models = "1 model is" if differing == 1 else f"{differing} models are"
+        raise RunError(f"{models} not what the records say")
     return 0
 
 
@@ -365,7 +366,8 @@ def _show_report(report: RunReport, console: Console) -> None:
         say(console, line)
     there = len(report.records) - report.made
     parts = [f"{report.made} made now", f"{there} there before", f"{len(report.failures)} failed"]
-    say(console, f"{len(report.records)} records in {report.out / 'records'}: {', '.join(parts)}")
+    records = "1 record" if len(report.records) == 1 else f"{len(report.records)} records"
+    say(console, f"{records} in {report.out / 'records'}: {', '.join(parts)}")
 
 
 COMMAND = Command(

@@ -203,12 +203,15 @@ class _Worker:
         return self._process.exitcode is not None and self._process.exitcode < 0
 
     def describe_exit(self) -> str:
-        """Say how it ended."""
+        """Describe how the worker process ended: by a signal, or with an exit code."""
         code = self._process.exitcode
         if code == -_SIGKILL:
             return "SIGKILL: killed from outside, or memory ran out"
         if code is not None and code < 0:
-            return signal.Signals(-code).name
+            try:
+                return signal.Signals(-code).name
+            except ValueError:  # real-time signals have no names
+                return f"signal {-code}"
         return f"exit code {code}"
 
 

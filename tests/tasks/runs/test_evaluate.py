@@ -71,7 +71,7 @@ def test_other_weights_are_noticed(kept, tmp_path, capsys):
         assert main([*command, *arguments]) == 1
         shown = capsys.readouterr()
         assert "NOT as in its record: " in shown.out
-        assert "1 models are not what their records say" in shown.err
+        assert "1 model is not what the records say" in shown.err
         write_tensors(path, {name: one for name, one in tensors.items() if "rnn" not in name}, content)
         with pytest.raises(CellzooError, match=r"does not fit the cell and the settings"):
             evaluated(suite, out, settings, data)

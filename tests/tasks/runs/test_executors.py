@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -335,3 +336,13 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     done = run_script(script)
     assert done.returncode != 0
     assert 'call run_suite under: if __name__ == "__main__":' in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(-40, "signal 40"), (-15, "SIGTERM"), (-9, "SIGKILL: killed from outside"), (3, "exit code 3")],
+)
+def test_the_end_of_a_worker_is_described_for_signals_without_a_name_too(code, words):
+    worker = object.__new__(processes._Worker)
+    worker._process = SimpleNamespace(exitcode=code)
+    assert worker.describe_exit().startswith(words)

@@ -106,7 +106,7 @@ def test_a_corpus_and_its_task_are_two_data_files(tmp_path):
     assert list(record.data) == ["colours.toml"]
     done = run_command.run("colour-ner.toml", "--cells", "gru", "--data", ".", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0
-    assert "1 records in out/records: 0 made now, 1 there before" in done.stdout
+    assert "1 record in out/records: 0 made now, 1 there before" in done.stdout
 
 
 def test_degenerate_data_of_the_users_own_is_told_once_before_anything_starts(tmp_path):
